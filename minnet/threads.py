@@ -12,13 +12,14 @@ import os
 import sys
 import threading
 from collections import deque
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 
 from minnet.errors import InvalidValue, shown
 
 MOST_THREADS = 1024
 BLAS_USERS = ("numpy", "scipy.linalg", "torch")  # modules that bring a BLAS of their own
+LONGEST_QUEUE = 256  # requests that may wait for a busy pool
 INTERRUPTED = -1  # the place of an interrupt among the errors of a call: before every task's
 
 
@@ -62,27 +63,37 @@ def run(tasks):
     if len(tasks) < 2:
         return [task() for task in tasks]
     call = _Call(tasks)
-    helpers = 0
     try:
-        while helpers < min(len(tasks), n_threads()) - 1 and _POOL.help(call):
-            helpers += 1
+        _POOL.ask(call, min(len(tasks), n_threads()) - 1)
         call.execute(0)
         call.work()
-    except BaseException as interrupt:  # Ctrl-C between two tasks: raised below, once the helpers are done
+    except BaseException as interrupt:  # Ctrl-C between two tasks: raised by `wait`, once the helpers are done
         call.errors[INTERRUPTED] = interrupt
-    return call.wait(helpers)
+    return call.wait()
 
 
 class _Call:
-    """One call of `run`: what is left to do, and what came out."""
+    """One call of `run`: what is left to do, who joined, and what came out.
+
+    Threads share it without a lock, through single operations on lists and deques, each of which is atomic.
+    """
 
     def __init__(self, tasks):
         self.tasks = tasks
         self.left = deque(range(1, len(tasks)))
         self.results = [None] * len(tasks)
         self.errors = {}
-        self.finished = []
+        self.joined, self.finished = [], []  # one entry for each helper
         self.bell = SimpleQueue()
+
+    def help(self):
+        """A helper's part. It joins before it looks for work, so that the caller knows of whoever holds a task."""
+        if not self.left:
+            return
+        self.joined.append(True)
+        self.work()
+        self.finished.append(True)
+        self.bell.put(True)
 
     def work(self):
         """Take tasks until none is left."""
@@ -102,13 +113,15 @@ class _Call:
         except BaseException as error:  # raised by `wait`, in the caller's thread
             self.errors[index] = error
 
-    def wait(self, helpers):
-        """Results in order, once every helper is done; or the first error."""
-        while len(self.finished) < helpers:
+    def wait(self):
+        """Results in order, once every helper that joined is done; or the first error. Late helpers find nothing."""
+        self.left.clear()
+        while len(self.finished) < len(self.joined):
             try:
                 self.bell.get()
             except BaseException as interrupt:  # the helpers still write into the caller's arrays: wait for them
                 self.errors[INTERRUPTED] = interrupt
+        results, self.results, self.tasks = self.results, None, None  # a late helper must not keep them alive
         if self.errors:
             first = self.errors.pop(min(self.errors))
             self.errors.clear()
@@ -116,53 +129,51 @@ class _Call:
                 raise first
             finally:
                 del first  # else error, traceback and this frame would keep each other, and the arrays, alive
-        return self.results
+        return results
 
 
 class _Pool:
-    """Daemon threads that wait for calls; each has a queue of its own and is in `idle` while it has nothing to do."""
+    """Daemon threads that wait for calls at one queue; they are started when first needed and stay."""
 
     def __init__(self):
         self.reset()
 
     def reset(self):
         """An empty pool: at the start, and in a forked child, where the threads do not exist."""
-        self.idle = deque()
+        self.queue = SimpleQueue()
         self.size = 0
         self.lock = threading.Lock()
 
-    def help(self, call):
-        """Give `call` to an idle thread, or to a new one if there may be more; False if all are busy."""
-        try:
-            queue = self.idle.pop()
-        except IndexError:
-            queue = self.grow()
-        if queue is not None:
-            queue.put((call, contextvars.copy_context()))
-        return queue is not None
+    def ask(self, call, helpers):
+        """Ask for so many helpers. Busy ones come late or never: nobody waits for a helper that has not begun."""
+        if self.size < helpers:
+            self.grow(helpers)
+        for _ in range(helpers):
+            if self.queue.qsize() >= LONGEST_QUEUE:
+                self.forget_one()
+            self.queue.put((call, contextvars.copy_context()))
 
-    def grow(self):
-        """The queue of a new thread, or None when there are enough or the system gives no more."""
+    def forget_one(self):
+        """Drop the oldest request: mostly of a call that is over, and no call depends on being helped."""
+        with suppress(Empty):
+            self.queue.get_nowait()
+
+    def grow(self, size):
+        """Start threads until there are `size`, or the system gives no more (the caller then does more itself)."""
         with self.lock:
-            if self.size >= n_threads() - 1:
-                return None
-            queue = SimpleQueue()
-            try:
-                threading.Thread(target=self.serve, args=(queue,), name="minnet", daemon=True).start()
-            except RuntimeError:  # out of threads, or the interpreter is closing: the caller does it alone
-                return None
-            self.size += 1
-            return queue
+            while self.size < size:
+                try:
+                    threading.Thread(target=self.serve, args=(self.queue,), name="minnet", daemon=True).start()
+                except RuntimeError:  # too many threads, or the interpreter is closing
+                    return
+                self.size += 1
 
     def serve(self, queue):
         """The life of one thread."""
         while True:
             call, context = queue.get()
-            context.run(call.work)
-            self.idle.append(queue)  # before the bell, so that the caller's next call finds it
-            call.finished.append(True)
-            call.bell.put(True)
-            del call, context  # or an idle thread would keep the caller's arrays
+            context.run(call.help)
+            del call, context  # or a thread that waits would keep them alive
 
 
 class _Blas:

@@ -1,0 +1,35 @@
+"""What every test file shares: Hypothesis profiles, the seeds, and the folder of large data sets.
+
+    pytest                                # the developer's profile: new examples each time
+    CI=true pytest                        # the same examples each time
+    MINNET_TEST_SEED=7 pytest             # another seed where a test takes `seed`; "all" runs 0..99
+    MINNET_DATA=path/to/data pytest       # also the tests on MNIST, Fashion-MNIST and VGG16
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ALL_SEEDS = 100
+SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]  # a first call compiles
+
+settings.register_profile("dev", deadline=None, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile("ci", deadline=None, suppress_health_check=SLOW_IS_FINE, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_generate_tests(metafunc):
+    if "seed" in metafunc.fixturenames:
+        wanted = os.environ.get("MINNET_TEST_SEED", "0")
+        metafunc.parametrize("seed", range(ALL_SEEDS) if wanted == "all" else [int(wanted)])
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder that MINNET_DATA names; tests that need it are skipped elsewhere."""
+    folder = os.environ.get("MINNET_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("MINNET_DATA names no folder with the large data sets")
+    return Path(folder)
