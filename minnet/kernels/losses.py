@@ -1,0 +1,58 @@
+"""Losses: the value of each row and the gradient of all, in one walk.
+
+    softmax_cross_entropy(logits, labels, 0.0, 1.0 / n, losses, dlogits)
+    loss = losses.mean()
+
+`scale` is what the gradient is multiplied by: 1 / n for the gradient of the mean over n rows.
+"""
+
+import math
+
+from minnet.kernels.jit import kernel
+
+
+@kernel
+def squared_error(outputs, targets, scale, losses, doutputs):
+    """losses[i] = mean over j of (o - t)²; doutputs = scale * 2 (o - t) / k.
+
+    outputs, targets, doutputs: (n, k); losses: (n,) float64.
+    """
+    rows, columns = outputs.shape
+    factor = outputs.dtype.type(2.0 * scale / columns)
+    for i in range(rows):
+        total = 0.0
+        for j in range(columns):
+            error = outputs[i, j] - targets[i, j]
+            total += float(error) * error
+            doutputs[i, j] = factor * error
+        losses[i] = total / columns
+
+
+@kernel
+def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
+    """losses[i] = -sum_j t_j log p_j; dlogits = scale * (p - t), where p = softmax(z), z = logits[i].
+
+    The target t is (1 - smoothing) at the label, plus smoothing / k everywhere (Szegedy et al., 2016, sec. 7).
+    logits, dlogits: (n, k); labels: (n,) integers in [0, k), checked by the caller; losses: (n,) float64.
+    """
+    rows, columns = logits.shape
+    floor = smoothing / columns
+    for i in range(rows):
+        highest = logits[i, 0]
+        for j in range(1, columns):
+            highest = max(highest, logits[i, j])
+        total = 0.0
+        mean = 0.0
+        for j in range(columns):
+            shifted = float(logits[i, j]) - highest
+            power = math.exp(shifted)
+            dlogits[i, j] = power
+            total += power
+            if smoothing > 0:  # else 0 * -inf below
+                mean += shifted / columns
+        right = labels[i]
+        chosen = float(logits[i, right]) - highest
+        losses[i] = math.log(total) - (1.0 - smoothing) * chosen - smoothing * mean
+        for j in range(columns):
+            dlogits[i, j] = scale * (dlogits[i, j] / total - floor)
+        dlogits[i, right] -= scale * (1.0 - smoothing)

@@ -1,0 +1,113 @@
+"""Optimizer steps over the flat vector of weights, with the mask: one walk over memory per step.
+
+    sgd_step(grads, mask, 1.0, lr, 0.9, False, 0.0, 1.0, n_weights, values, velocity)
+
+All vectors are of one index space, or the same slice of it: slices may be stepped by several threads at once, and give
+the same numbers as the whole. `grads` is (shards, n): the gradient is the sum of its rows, in the order of the rows,
+times `scale`. Its rows and those of `moments` must be contiguous; so a slice of columns is fine. Where the mask is
+False, values and moments end as exactly +0.0, whatever they were before.
+
+Weight decay is for the first `n_decay` entries, the weights: `decay` adds decay * w to the gradient, `shrink`
+multiplies w itself before the step (decoupled decay; 1.0 for none).
+"""
+
+import math
+
+from minnet.kernels.jit import kernel
+
+SCATTERED = "the rows of grads and moments must be contiguous: slice them, do not transpose or skip"
+
+
+@kernel
+def zero_masked(mask, values):
+    """values = +0.0 where the mask is False. mask: (n,) bool; values: (n,), changed in place."""
+    for i in range(values.size):
+        values[i] = values[i] if mask[i] else 0
+
+
+@kernel
+def soft_threshold(values, amount):
+    """w = sign(w) max(|w| - amount, 0), with +0.0 for zero: the prox of amount * |w|. values: (n,), in place.
+
+    NaN stays NaN. Source: Donoho (1995), "De-noising by soft-thresholding", eq. 1.
+    """
+    amount = values.dtype.type(amount)
+    for i in range(values.size):
+        w = values[i]
+        smaller = w - amount if w > 0 else w + amount
+        values[i] = 0 if abs(w) <= amount else smaller
+
+
+@kernel
+def square_norm(grads, out):
+    """out[0] = the sum of squares of the gradient, in float64. grads: (shards, n), rows contiguous; out: (1,)."""
+    if grads.strides[1] != grads.itemsize:
+        raise ValueError(SCATTERED)
+    shards, size = grads.shape
+    total = 0.0
+    for i in range(size):
+        g = grads[0, i]
+        for shard in range(1, shards):
+            g += grads[shard, i]
+        total += float(g) * g
+    out[0] = total
+
+
+@kernel
+def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay, values, velocity):
+    """g = scale * sum of grads + decay * w;  v = momentum * v + g;  w = shrink * w - lr * d.
+
+    d = g + momentum * v with Nesterov's momentum, else v; decay and shrink for the first n_decay entries only.
+    grads: (shards, n); mask: (n,) bool; values, velocity: (n,), changed in place. Raises ValueError for grads with
+    scattered rows. Source: Sutskever et al. (2013), eq. 1-4, in the form of PyTorch.
+    """
+    if grads.strides[1] != grads.itemsize:
+        raise ValueError(SCATTERED)
+    kind = values.dtype.type
+    scale, lr, momentum, decay, shrink = kind(scale), kind(lr), kind(momentum), kind(decay), kind(shrink)
+    shards, size = grads.shape
+    for i in range(size):
+        g = grads[0, i]
+        for shard in range(1, shards):
+            g += grads[shard, i]
+        g *= scale
+        w = values[i]
+        if i < n_decay:
+            g += decay * w
+            w *= shrink
+        v = momentum * velocity[i] + g
+        d = g + momentum * v if nesterov else v
+        values[i] = w - lr * d if mask[i] else 0
+        velocity[i] = v if mask[i] else 0
+
+
+@kernel
+def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, n_decay, values, moments):
+    """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²;  w = shrink * w - rate * m / (sqrt(v) / root + eps).
+
+    g = scale * sum of grads + decay * w; the caller gives rate = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) at
+    step t; decay and shrink for the first n_decay entries only. grads: (shards, n); mask: (n,) bool; values: (n,) and
+    moments: (2, n), m and v, changed in place. Raises ValueError for scattered rows. Sources: Kingma and Ba (2015),
+    algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
+    """
+    if grads.strides[1] != grads.itemsize or moments.strides[1] != moments.itemsize:
+        raise ValueError(SCATTERED)
+    kind = values.dtype.type
+    scale, rate, beta1, beta2 = kind(scale), kind(rate), kind(beta1), kind(beta2)
+    eps, root, decay, shrink = kind(eps), kind(root), kind(decay), kind(shrink)
+    one = kind(1)
+    shards, size = grads.shape
+    for i in range(size):
+        g = grads[0, i]
+        for shard in range(1, shards):
+            g += grads[shard, i]
+        g *= scale
+        w = values[i]
+        if i < n_decay:
+            g += decay * w
+            w *= shrink
+        m = beta1 * moments[0, i] + (one - beta1) * g
+        v = beta2 * moments[1, i] + (one - beta2) * g * g
+        values[i] = w - rate * m / (math.sqrt(v) / root + eps) if mask[i] else 0
+        moments[0, i] = m if mask[i] else 0
+        moments[1, i] = v if mask[i] else 0
