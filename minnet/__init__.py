@@ -1,0 +1,51 @@
+"""minnet: a small neural-network engine on NumPy and Numba in which pruning is the point.
+
+    import minnet as mn
+
+Names load what they need at their first use (PEP 562): `import minnet` alone loads neither numpy nor numba.
+"""
+import importlib
+
+_HOMES = {
+    "minnet.data": ("Dataset", "load_data"),
+    "minnet.errors": ("MinnetError",),
+    "minnet.engine.activations": ("ReLU", "LeakyReLU", "Tanh", "Sigmoid"),
+    "minnet.engine.containers": ("Sequential", "Residual", "Concat"),
+    "minnet.engine.conv": ("Conv2d",),
+    "minnet.engine.dense": ("Dense",),
+    "minnet.engine.metrics": ("evaluate",),
+    "minnet.engine.model": ("Model",),
+    "minnet.engine.normalise": ("BatchNorm", "Dropout"),
+    "minnet.engine.optimizers": ("SGD", "Adam", "AdamW"),
+    "minnet.engine.pooling": ("Flatten", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"),
+    "minnet.engine.sample": ("Sample",),
+    "minnet.engine.state": ("State",),
+    "minnet.engine.stopping": ("early_stopping",),
+    "minnet.engine.tape": ("Tape",),
+    "minnet.engine.training": ("train",),
+    "minnet.formats.storage": ("save", "load"),
+    "minnet.pruning.compact": ("compact",),
+    "minnet.pruning.prune": ("prune",),
+    "minnet.runtime.predictor": ("Predictor", "freeze"),
+}
+_MODULES = {
+    "models": "minnet.models", "losses": "minnet.engine.losses", "optimizers": "minnet.engine.optimizers",
+    "rates": "minnet.engine.rates", "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
+    "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
+    "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 - the names are the keys of the tables above
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"minnet has no {name!r}: it has {', '.join(sorted(__all__))}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

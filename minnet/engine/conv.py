@@ -1,0 +1,113 @@
+"""Convolution as im2col and one dense product, a few images at a time so that the columns stay in the cache.
+
+Images are channels last: x (n, h, w, c). The weight is (kh, kw, in, out), so a window laid out flat times the weight
+laid out flat is one pixel of the output: y (n*h*w, o) = cols (n*h*w, k*k*c) W (k*k*c, o).
+"""
+import math
+
+import numpy as np
+
+from minnet.engine.initialisers import INITIALISERS, zeros
+from minnet.engine.layer import Layer
+from minnet.engine.padding import window
+from minnet.errors import check_choice, check_count
+from minnet.kernels.images import col2im, im2col
+from minnet.kernels.pointwise import add_bias, column_sums
+
+COLUMN_BYTES = 512 * 1024  # the im2col block: a part of a core's second-level cache
+
+
+class Conv2d(Layer):
+    """Cross-correlation, as every framework calls convolution: y[n, i, j, o] = b[o] + sum x[n, i*s+u, j*s+v, c] W[u, v, c, o].
+
+    `kernel` and `stride` are whole numbers or pairs; `padding` is explained in padding.py.
+    """
+
+    prefix = "conv"
+
+    def __init__(self, filters, kernel, stride=1, padding="valid", *, use_bias=True, initialiser="he", name=None):
+        self.filters = filters
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+        self.use_bias = use_bias
+        self.initialiser = initialiser
+        self.name = name
+
+    def build(self, shape):
+        """(h, w, c) -> (ho, wo, filters); asks for a weight (kh, kw, c, filters) and a bias (filters,)."""
+        check_count("filters of a Conv2d layer", self.filters, 1)
+        self.window = window(self.name, shape, self.kernel, self.stride, self.padding)
+        self.positions = math.prod(self.window.output)
+        initialise = check_choice("initialiser", self.initialiser, INITIALISERS)
+        self.bias = None
+        wanted = [self.declare("weight", (*self.window.kernel, shape[2], self.filters), initialise)]
+        if self.use_bias:
+            wanted.append(self.declare("bias", (self.filters,), zeros))
+        return (*self.window.output, self.filters), wanted
+
+    def forward(self, x, tape):
+        """x (n, h, w, c) -> y (n, ho, wo, o)."""
+        y = tape.buffer(self, "y", (len(x), *self.output_shape))
+        weight = self.weight.of(tape.values).reshape(-1, self.filters)  # (k*k*c, o)
+        for rows in self.blocks(len(x), tape):
+            np.dot(self.columns(x[rows], tape), weight, out=y[rows].reshape(-1, self.filters))
+        if self.bias is not None:
+            add_bias(self.bias.of(tape.values), y.reshape(-1, self.filters))
+        tape[self] = x
+        return y
+
+    def backward(self, dy, tape):
+        """dW = cols' dy, db = sum of dy, dx = col2im(dy W'), block by block; the columns are made again, not kept."""
+        x = tape[self]
+        weight = self.weight.of(tape.values).reshape(-1, self.filters)
+        grad = self.weight.of(tape.grads).reshape(-1, self.filters)
+        part = tape.buffer(self, "part", grad.shape)
+        dx = tape.buffer(self, "dx", x.shape) if tape.wants_dx(self) else None
+        for rows in self.blocks(len(x), tape):
+            flat = dy[rows].reshape(-1, self.filters)  # (n*ho*wo, o)
+            np.dot(self.columns(x[rows], tape).T, flat, out=part if rows.start else grad)
+            if rows.start:
+                grad += part
+            if dx is not None:
+                self.scatter(np.dot(flat, weight.T, out=self.column_buffer(len(flat), tape)), dx[rows])
+        if self.bias is not None:
+            column_sums(dy.reshape(-1, self.filters), self.bias.of(tape.grads))
+        return dx
+
+    def blocks(self, n, tape):
+        """Slices of the batch whose columns fit the block."""
+        per_image = self.positions * math.prod(self.weight.shape[:-1]) * tape.dtype.itemsize
+        size = max(1, COLUMN_BYTES // per_image)
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+    @property
+    def pointwise(self):
+        """A 1 x 1 window at stride 1: the image is its own columns."""
+        return self.window.kernel == self.window.stride == (1, 1)
+
+    def column_buffer(self, rows, tape):
+        """Room for the columns of some images: (rows, k*k*c)."""
+        return tape.buffer(self, "columns", (rows, math.prod(self.weight.shape[:-1])))
+
+    def columns(self, x, tape):
+        """The windows of some images, each laid out flat: (n*ho*wo, k*k*c)."""
+        if self.pointwise:
+            return x.reshape(-1, x.shape[-1])
+        cols = self.column_buffer(len(x) * self.positions, tape)
+        shape = (len(x), *self.window.output, *self.window.kernel, x.shape[-1])
+        im2col(x, *self.window.stride, self.window.top, self.window.left, cols.reshape(shape))
+        return cols
+
+    def scatter(self, cols, dx):
+        """The transpose of `columns`: each entry goes back to the pixel it was read from, and they add up."""
+        if self.pointwise:
+            dx.reshape(-1, dx.shape[-1])[...] = cols
+        else:
+            shape = (len(dx), *self.window.output, *self.window.kernel, dx.shape[-1])
+            col2im(cols.reshape(shape), *self.window.stride, self.window.top, self.window.left, dx)
+
+    def couple(self, space):
+        """Axis -2 of W carries the input's channels; its filters and the bias the output's."""
+        space.use(self.weight, -2)
+        return space.new(self.filters).use(self.weight, -1).use(self.bias, -1)

@@ -1,0 +1,58 @@
+"""Dense: the layer to read first. Every other one has the same four methods."""
+import numpy as np
+
+from minnet.engine.initialisers import INITIALISERS, zeros
+from minnet.engine.layer import Layer
+from minnet.errors import InvalidValue, check_choice, check_count
+from minnet.kernels.pointwise import add_bias, column_sums
+
+
+class Dense(Layer):
+    """y = x W + b, with x (n, in), W (in, out), b (out,).
+
+    `initialiser` is a name in INITIALISERS or a function (rng, shape) -> array.
+    """
+
+    prefix = "dense"
+
+    def __init__(self, units, *, use_bias=True, initialiser="he", name=None):
+        self.units = units
+        self.use_bias = use_bias
+        self.initialiser = initialiser
+        self.name = name
+
+    def build(self, shape):
+        """(in,) -> (units,); asks for a weight (in, units) and a bias (units,)."""
+        check_count("units of a Dense layer", self.units, 1)
+        if len(shape) != 1:
+            raise InvalidValue(f"Dense takes rows, but {self.name} is given the shape {shape}: put Flatten() before it")
+        initialise = check_choice("initialiser", self.initialiser, INITIALISERS)
+        self.bias = None
+        wanted = [self.declare("weight", (shape[0], self.units), initialise)]
+        if self.use_bias:
+            wanted.append(self.declare("bias", (self.units,), zeros))
+        return (self.units,), wanted
+
+    def forward(self, x, tape):
+        """x (n, in) -> y (n, out)."""
+        y = tape.buffer(self, "y", (len(x), self.units))
+        np.dot(x, self.weight.of(tape.values), out=y)
+        if self.bias is not None:
+            add_bias(self.bias.of(tape.values), y)
+        tape[self] = x
+        return y
+
+    def backward(self, dy, tape):
+        """dW = x' dy, db = sum of dy over the batch, dx = dy W'."""
+        x = tape[self]
+        np.dot(x.T, dy, out=self.weight.of(tape.grads))
+        if self.bias is not None:
+            column_sums(dy, self.bias.of(tape.grads))
+        if not tape.wants_dx(self):
+            return None
+        return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", x.shape))
+
+    def couple(self, space):
+        """Rows of W carry the input's units; its columns and the bias the output's."""
+        space.use(self.weight, -2)
+        return space.new(self.units).use(self.weight, -1).use(self.bias, -1)

@@ -1,0 +1,61 @@
+"""Losses. Each is a function (outputs, targets, doutputs=None, n=None, losses=None) -> mean loss.
+
+`outputs` (rows, k) are logits; the sum over the rows is divided by `n` (the rows, unless the batch is shared between
+threads). Where `doutputs` is given, the gradient with respect to the outputs is written into it; where `losses` (rows,)
+float64 is given, so is the loss of each row.
+"""
+import numpy as np
+
+from minnet.errors import InvalidValue
+from minnet.kernels import losses as kernels
+
+
+def cross_entropy(logits, labels, dlogits=None, n=None, losses=None, *, label_smoothing=0.0):
+    """-log softmax(logits)[label], mean over n, by log-sum-exp; labels (rows,) are class numbers.
+
+    With smoothing s the target is (1 - s) onehot + s / k (Szegedy et al., 2016, section 7).
+    """
+    losses, dlogits, n = _room(logits, dlogits, n, losses)
+    scale = logits.dtype.type(1 / n)
+    kernels.softmax_cross_entropy(logits, labels, logits.dtype.type(label_smoothing), scale, losses, dlogits)
+    return losses.sum() / n
+
+
+def mse(outputs, targets, doutputs=None, n=None, losses=None):
+    """mean over rows and columns of (output - target)^2; targets (rows, k), or (rows,) where k is 1."""
+    targets = np.ascontiguousarray(targets, outputs.dtype).reshape(outputs.shape)
+    losses, doutputs, n = _room(outputs, doutputs, n, losses)
+    kernels.squared_error(outputs, targets, outputs.dtype.type(1 / n), losses, doutputs)
+    return losses.sum() / n
+
+
+def _room(outputs, doutputs, n, losses):
+    """Where the per-row losses and the gradient go, and what the sum is divided by."""
+    doutputs = np.empty_like(outputs) if doutputs is None else doutputs
+    return np.empty(len(outputs)) if losses is None else losses, doutputs, n or len(outputs)
+
+
+def check_targets(y, model, loss):
+    """`y` as the loss wants it: class numbers below the number of logits, or finite numbers of their shape."""
+    y = np.asarray(y)
+    k = model.output_shape[-1]
+    if y.dtype.kind in "iub" and y.ndim == 1 and loss is not mse:
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < k:
+            raise InvalidValue(f"labels run from {y.min()} to {y.max()}, but the model has {k} outputs: "
+                               f"give class numbers 0 ... {k - 1}")
+        return np.ascontiguousarray(y, np.int64)
+    if loss is cross_entropy:
+        raise InvalidValue(f"cross_entropy wants class numbers (n,), got {y.dtype} of shape {y.shape}: use loss='mse' "
+                           "for numbers")
+    if y.size != len(y) * k:
+        raise InvalidValue(f"targets have the shape {y.shape}, but the model has {k} outputs a row")
+    return np.ascontiguousarray(y, model.dtype).reshape(len(y), k)
+
+
+def default_loss(y):
+    """cross_entropy for class numbers, mse for other numbers."""
+    y = np.asarray(y)
+    return cross_entropy if y.dtype.kind in "iub" and y.ndim == 1 else mse
+
+
+LOSSES = {f.__name__: f for f in (cross_entropy, mse)}

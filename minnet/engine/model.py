@@ -1,0 +1,204 @@
+"""Model: a tree of layers over one vector of values.
+
+    model = Model(Sequential(Dense(300), ReLU(), Dense(10)), (784,), rng=0)
+    logits = model(X)
+    model.parameters["dense1.weight"].value      # a view; model.values is the whole vector
+    model.set_mask(mask)                          # what is masked is +0.0 from now on
+"""
+import math
+import re
+from collections import Counter
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+
+from minnet import threads
+from minnet.data import check_X
+from minnet.engine.containers import build_child
+from minnet.engine.layer import layer_from_config
+from minnet.engine.layers import LAYERS
+from minnet.engine.rng import as_rng
+from minnet.engine.space import couple
+from minnet.engine.summary import Summary
+from minnet.engine.tape import Tape
+from minnet.engine.vector import Parameter, lay_out
+from minnet.errors import InvalidType, InvalidValue, check_count, shown
+from minnet.kernels.steps import zero_masked
+
+PREDICT_ROWS = 256                # rows that one pass of `model(X)` takes at most
+PREDICT_BYTES = 256 * 2**20       # and what its buffers may hold
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+class Model:
+    """A tree of layers, an input shape (without the batch), and one flat vector with its mask.
+
+    The tree given is copied, and every layer of the copy gets a name: its own, or its kind and a number. `values` and
+    `mask` are written through, never rebound. Raises InvalidValue where shapes do not fit.
+    """
+
+    def __init__(self, tree, input_shape, *, rng=None, dtype=np.float32):
+        self.input_shape = tuple(check_count("input_shape", n, 1) for n in np.atleast_1d(input_shape).tolist())
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise InvalidType(f"dtype={self.dtype}: a model computes in float32 or float64")
+        self.tree = layer_from_config(tree.config(), LAYERS)
+        _name(self.tree)
+        self.output_shape, declared = build_child(self.tree, self.input_shape)
+        placed, self.n_weights, self.n_trainable, length = lay_out(declared)
+        self.values = np.zeros(length, self.dtype)
+        self.mask = np.ones(length, bool)
+        self.topology = 0  # goes up when positions of a parameter born sparse move
+        self.parameters = MappingProxyType({p.name: p for p in self._bind(placed)})
+        self.tree.trace(False)
+        if rng is not False:
+            self._initialise(declared, as_rng(rng))
+
+    def _bind(self, placed):
+        """Make each Parameter and hand it to its layer."""
+        for item, window in placed:
+            shape = item.shape if item.index is None else (item.size,)
+            value, mask = self.values[window].reshape(shape), self.mask[window].reshape(shape)
+            parameter = Parameter(f"{item.layer.name}.{item.kind}", item.kind, window, item.shape, item.index, value, mask)
+            setattr(item.layer, item.kind, parameter)
+            yield parameter
+
+    def _initialise(self, declared, rng):
+        """Every parameter has a stream of its own, so a change in one does not move the others."""
+        for item, stream in zip(declared, rng.spawn(len(declared)), strict=True):
+            parameter = getattr(item.layer, item.kind)
+            parameter.value[...] = item.initialise(stream, parameter.shape if item.index is None else item)
+
+    @property
+    def layers(self):
+        """The layers that hold no others, by name, in the order of the pass."""
+        return {layer.name: layer for layer in self.tree.leaves()}
+
+    @property
+    def weights(self):
+        """The first zone of the values: all that can be pruned; a view."""
+        return self.values[: self.n_weights]
+
+    @property
+    def weight_parameters(self):
+        """The parameters of the first zone, in the order of the vector."""
+        return [p for p in self.parameters.values() if p.kind == "weight"]
+
+    @property
+    def density(self):
+        """The fraction of weights that remain."""
+        total = sum(p.size for p in self.weight_parameters)
+        return int(np.count_nonzero(self.mask[: self.n_weights])) / total if total else 1.0
+
+    @property
+    def sparsity(self):
+        """The fraction of weights removed."""
+        return 1.0 - self.density
+
+    @property
+    def n_parameters(self):
+        """Trainable numbers that the mask lets live, biases included."""
+        return int(np.count_nonzero(self.mask[: self.n_trainable]))
+
+    @property
+    def macs(self):
+        """Multiply-adds of one prediction, counting live weights only (a border counts like the middle)."""
+        return sum(layer.positions * int(np.count_nonzero(p.mask))
+                   for layer in self.layers.values() for p in layer.parameters if p.kind == "weight")
+
+    def set_mask(self, mask):
+        """Take `mask` (bool, length of the whole vector, True = live); what it cuts becomes +0.0, what it frees is 0."""
+        mask = np.asarray(mask)
+        if mask.shape != self.mask.shape or mask.dtype != bool:
+            raise InvalidValue(f"a mask is bool and has the length {len(self.mask)} of the whole vector, got "
+                               f"{mask.dtype} of shape {mask.shape}")
+        if not mask[self.n_trainable :].all():
+            raise InvalidValue("a mask may not cut statistics (running mean and variance): leave the third zone True")
+        self.mask[:] = mask
+        zero_masked(self.mask, self.values)
+
+    def forward(self, x, tape):
+        """Logits of the batch `x` (n, *input_shape), contiguous and of the tape's dtype; lives in the tape's buffers."""
+        return self.tree.forward(x, tape)
+
+    def backward(self, dlogits, tape):
+        """Write the gradient to `tape.grads`; returns that of the input if the tape wants it."""
+        return self.tree.backward(dlogits, tape)
+
+    def couple(self):
+        """The Coupling: which axes of which parameters carry the same units."""
+        return couple(self)
+
+    def __call__(self, X, values=None):
+        """Logits (n, k) of the rows or images `X`, in use (no dropout, running statistics), batch by batch.
+
+        `values` asks "what if the weights were these". Raises InvalidValue for a wrong shape, NaN or infinity.
+        """
+        dtype = self.dtype if values is None else values.dtype
+        X = check_X(X, self.input_shape, dtype)
+        out = np.empty((len(X), *self.output_shape), dtype)
+        rows = self.rows_at_once()
+        starts = range(0, len(X), rows)
+        shards = min(threads.n_threads(), len(starts)) or 1
+        with threads.one_blas_thread():
+            threads.run([partial(self._predict, X, values, starts[i::shards], rows, out) for i in range(shards)])
+        return out
+
+    def _predict(self, X, values, starts, rows, out):
+        """One thread's share of a prediction."""
+        tape = Tape(self, values)
+        for start in starts:
+            out[start : start + rows] = self.forward(X[start : start + rows], tape)
+
+    def rows_at_once(self):
+        """How many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""
+        per_row = sum(math.prod(layer.output_shape) for layer in self.layers.values()) * self.dtype.itemsize
+        return max(1, min(PREDICT_ROWS, PREDICT_BYTES // max(per_row, 1)))
+
+    def config(self):
+        """JSON that rebuilds the architecture: {"tree": ..., "input_shape": ..., "dtype": ...}."""
+        return {"tree": self.tree.config(), "input_shape": list(self.input_shape), "dtype": self.dtype.name}
+
+    @classmethod
+    def blank(cls, tree, input_shape, dtype=np.float32):
+        """A model whose values are all 0, for who will fill them."""
+        return cls(tree, input_shape, rng=False, dtype=dtype)
+
+    def clone(self, dtype=None):
+        """A model of its own with the same bits (or the same numbers in another dtype)."""
+        copy = Model.blank(self.tree, self.input_shape, dtype or self.dtype)
+        copy.values[:] = self.values
+        copy.mask[:] = self.mask
+        return copy
+
+    def summary(self):
+        """Per layer: name, shape, weights, remaining, sparsity, MACs; prints as a table."""
+        return Summary(self)
+
+    def __repr__(self):
+        return f"Model({self.tree!r}, {self.input_shape}, dtype=np.{self.dtype.name})"
+
+
+def _name(tree):
+    """Give every layer of a tree a name: its own, or its kind and the next free number."""
+    taken = [layer.name for layer in _all(tree) if layer.name is not None]
+    for name in taken:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidValue(f"the layer name {shown(repr(name))} must be letters, digits, _ and -")
+    twice = [name for name, times in Counter(taken).items() if times > 1]
+    if twice:
+        raise InvalidValue(f"two layers are called {twice[0]!r}: names must differ")
+    numbers, taken = Counter(), set(taken)
+    for layer in _all(tree):
+        while layer.name is None:
+            numbers[layer.prefix] += 1
+            name = f"{layer.prefix}{numbers[layer.prefix]}"
+            layer.name = None if name in taken else name
+
+
+def _all(layer):
+    """A layer and everything inside it, in the order of the pass."""
+    yield layer
+    for child in layer.children():
+        yield from _all(child)

@@ -1,0 +1,91 @@
+"""Optimizers: a few numbers each; the vectors they need live in the State, in the model's index space.
+
+`step` moves one window of the flat vector by a fused kernel that reads the gradient (the sum of the rows of `grads`, one
+row per thread) once, and leaves +0.0 where the mask is False, in the values and in every vector. Only weights decay.
+Weight decay is coupled (added to the gradient) or, with decoupled=True, a shrinking beside the step (Loshchilov and
+Hutter, 2019, algorithms 1 and 2).
+"""
+import math
+from dataclasses import dataclass
+
+from minnet.errors import check_fraction, check_positive, check_real
+from minnet.kernels import steps
+
+
+@dataclass(frozen=True)
+class SGD:
+    """v = momentum v + g; w -= lr v, or with Nesterov w -= lr (g + momentum v) (Sutskever et al., 2013, eq. 3-4, in
+    the form PyTorch uses, which puts lr outside v)."""
+
+    lr: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decoupled: bool = False
+
+    slots = 1  # vectors it keeps: the velocity
+
+    def __post_init__(self):
+        check_positive("lr", self.lr)
+        check_real("weight_decay", self.weight_decay, 0)
+        check_fraction("momentum", self.momentum)
+
+    def step(self, model, window, grads, vectors, lr, scale, t):
+        """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
+        number = model.dtype.type
+        coupled, shrink = _decay(self, lr)
+        steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(self.momentum), self.nesterov,
+                       number(coupled), number(shrink), _decaying(model, window), model.values[window], vectors[0, window])
+
+
+@dataclass(frozen=True)
+class Adam:
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr m^ / (sqrt(v^) + eps), with m^ = m / (1 - b1^t) and
+    v^ = v / (1 - b2^t) (Kingma and Ba, 2015, algorithm 1)."""
+
+    lr: float = 0.001
+    betas: tuple = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled: bool = False
+
+    slots = 2  # vectors it keeps: first and second moment
+
+    def __post_init__(self):
+        check_positive("lr", self.lr)
+        check_real("weight_decay", self.weight_decay, 0)
+        for beta in self.betas:
+            check_fraction("betas", beta)
+
+    def step(self, model, window, grads, vectors, lr, scale, t):
+        """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
+        number = model.dtype.type
+        beta1, beta2 = self.betas
+        coupled, shrink = _decay(self, lr)
+        rate, root = lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
+        steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), number(beta1), number(beta2),
+                        number(self.eps), number(root), number(coupled), number(shrink), _decaying(model, window),
+                        model.values[window], vectors[:, window])
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2)."""
+
+    weight_decay: float = 0.01
+    decoupled: bool = True
+
+
+def _decay(optimizer, lr):
+    """(what is added to the gradient per weight, what the weight is multiplied by)."""
+    if optimizer.decoupled:
+        return 0.0, 1 - lr * optimizer.weight_decay
+    return optimizer.weight_decay, 1.0
+
+
+def _decaying(model, window):
+    """How many leading entries of the window are weights."""
+    return max(0, min(window.stop, model.n_weights) - window.start)
+
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}

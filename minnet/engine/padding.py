@@ -1,0 +1,77 @@
+"""Windows that slide over an image: the arithmetic that convolutions and pools share.
+
+`padding` is "valid" (none), "same" (output ceil(n / stride), the odd row at bottom and right, as Keras and ONNX's
+SAME_UPPER have it), an int (on all sides), or ((top, bottom), (left, right)).
+"""
+from dataclasses import dataclass
+
+from minnet.errors import InvalidValue, check_count
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window on one image size: heights and widths of kernel, stride, padding and output."""
+
+    kernel: tuple   # (kh, kw)
+    stride: tuple   # (sh, sw)
+    top: int
+    bottom: int
+    left: int
+    right: int
+    output: tuple   # (ho, wo)
+
+    @property
+    def padded(self):
+        """Whether the window ever sees anything outside the image."""
+        return bool(self.top or self.bottom or self.left or self.right)
+
+
+def pair(name, value):
+    """An int or a pair of ints as (height, width), each at least 1."""
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(both) != 2:
+        raise InvalidValue(f"{name} must be a whole number or a pair (height, width), got {value!r}")
+    return tuple(check_count(name, v, 1) for v in both)
+
+
+def window(layer, shape, kernel, stride, padding):
+    """The Window of `layer` on images of `shape` (h, w, c); an image too small is refused, naming the smallest."""
+    if len(shape) != 3:
+        raise InvalidValue(f"{layer} takes images (height, width, channels), but is given the shape {shape}: "
+                           "leave Flatten() away or reshape the data")
+    kernel, stride = pair(f"kernel of {layer}", kernel), pair(f"stride of {layer}", stride)
+    sides = [_side(layer, *numbers) for numbers in zip(shape, kernel, stride, _padding_pairs(layer, padding), strict=False)]
+    (top, bottom, ho), (left, right, wo) = sides
+    return Window(kernel, stride, top, bottom, left, right, (ho, wo))
+
+
+def _padding_pairs(layer, padding):
+    """[height, width], each "same" or (before, after)."""
+    if padding == "same":
+        return ["same", "same"]
+    if padding == "valid":
+        padding = 0
+    if isinstance(padding, int) and not isinstance(padding, bool):
+        padding = ((padding, padding), (padding, padding))
+    try:
+        (top, bottom), (left, right) = padding
+        return [tuple(check_count(f"padding of {layer}", v, 0) for v in side) for side in ((top, bottom), (left, right))]
+    except (TypeError, ValueError):
+        raise InvalidValue(f'padding of {layer} must be "valid", "same", a whole number or ((top, bottom), '
+                           f"(left, right)), got {padding!r}") from None
+
+
+def _side(layer, size, kernel, stride, padding):
+    """(before, after, output size) along one side."""
+    if padding == "same":
+        output = -(-size // stride)
+        total = max((output - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2, output
+    before, after = padding
+    if max(before, after) >= kernel and kernel > 1 or (kernel == 1 and before + after > 0):
+        raise InvalidValue(f"padding {padding} of {layer} must be smaller than its window of {kernel}, or it sees nothing "
+                           "but padding: take less padding or a larger window")
+    if size + before + after < kernel:
+        raise InvalidValue(f"{layer} has a window of {kernel}, but its image is {size} wide with {before + after} of padding: "
+                           f"the smallest it takes is {max(kernel - before - after, 1)}")
+    return before, after, (size + before + after - kernel) // stride + 1

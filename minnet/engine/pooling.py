@@ -1,0 +1,121 @@
+"""Layers that make images smaller, and Flatten, which ends them. Nothing to learn."""
+import math
+
+import numpy as np
+
+from minnet.engine.layer import Layer
+from minnet.engine.padding import window
+from minnet.errors import InvalidValue
+from minnet.kernels import images
+
+
+class Flatten(Layer):
+    """(h, w, c) -> (h*w*c,): channel c becomes the features c, c + C, c + 2C, ..."""
+
+    prefix = "flatten"
+
+    def __init__(self, *, name=None):
+        self.name = name
+
+    def build(self, shape):
+        """Any shape becomes one axis."""
+        return (math.prod(shape),), []
+
+    def forward(self, x, tape):
+        """A view."""
+        return x.reshape(len(x), -1)
+
+    def backward(self, dy, tape):
+        """A view."""
+        return dy.reshape(len(dy), *self.input_shape)
+
+    def couple(self, space):
+        """Each pixel carries all channels."""
+        return space.tile(math.prod(self.input_shape[:-1]))
+
+
+class GlobalAvgPool2d(Layer):
+    """(h, w, c) -> (c,): the mean over the image."""
+
+    prefix = "global_avg_pool"
+
+    def __init__(self, *, name=None):
+        self.name = name
+
+    def build(self, shape):
+        """Images only."""
+        if len(shape) != 3:
+            raise InvalidValue(f"GlobalAvgPool2d takes images (height, width, channels), got the shape {shape}")
+        return shape[-1:], []
+
+    def forward(self, x, tape):
+        """x (n, h, w, c) -> y (n, c)."""
+        return np.mean(x, axis=(1, 2), out=tape.buffer(self, "y", (len(x), x.shape[-1])))
+
+    def backward(self, dy, tape):
+        """Every pixel gets dy / (h*w)."""
+        h, w, c = self.input_shape
+        dx = tape.buffer(self, "dx", (len(dy), h, w, c))
+        return np.divide(dy[:, None, None, :], h * w, out=dx)
+
+
+class MaxPool2d(Layer):
+    """The largest entry of each window; the first one where several are equal. Padding never wins."""
+
+    prefix = "max_pool"
+
+    def __init__(self, size, stride=None, padding="valid", *, name=None):
+        self.size = size
+        self.stride = stride
+        self.padding = padding
+        self.name = name
+
+    def build(self, shape):
+        """(h, w, c) -> (ho, wo, c)."""
+        stride = self.size if self.stride is None else self.stride
+        self.window = window(self.name, shape, self.size, stride, self.padding)
+        return (*self.window.output, shape[-1]), []
+
+    def forward(self, x, tape):
+        """x (n, h, w, c) -> y (n, ho, wo, c); remembers the winners."""
+        at, shape = self.window, (len(x), *self.output_shape)
+        y, winner = tape.buffer(self, "y", shape), tape.buffer(self, "winner", shape, np.dtype(np.int32))
+        images.max_pool(x, *at.kernel, *at.stride, at.top, at.left, y, winner)
+        tape[self] = winner
+        return y
+
+    def backward(self, dy, tape):
+        """The gradient goes to the winner of each window."""
+        at, dx = self.window, tape.buffer(self, "dx", (len(dy), *self.input_shape))
+        images.max_pool_backward(dy, tape[self], *at.kernel, *at.stride, at.top, at.left, dx)
+        return dx
+
+
+class AvgPool2d(Layer):
+    """The mean of each window over what lies inside the image: padding is not counted."""
+
+    prefix = "avg_pool"
+
+    def __init__(self, size, stride=None, padding="valid", *, name=None):
+        self.size = size
+        self.stride = stride
+        self.padding = padding
+        self.name = name
+
+    def build(self, shape):
+        """(h, w, c) -> (ho, wo, c)."""
+        stride = self.size if self.stride is None else self.stride
+        self.window = window(self.name, shape, self.size, stride, self.padding)
+        return (*self.window.output, shape[-1]), []
+
+    def forward(self, x, tape):
+        """x (n, h, w, c) -> y (n, ho, wo, c)."""
+        at, y = self.window, tape.buffer(self, "y", (len(x), *self.output_shape))
+        images.average_pool(x, *at.kernel, *at.stride, at.top, at.left, y)
+        return y
+
+    def backward(self, dy, tape):
+        """Each pixel inside a window gets its share."""
+        at, dx = self.window, tape.buffer(self, "dx", (len(dy), *self.input_shape))
+        images.average_pool_backward(dy, *at.kernel, *at.stride, at.top, at.left, dx)
+        return dx

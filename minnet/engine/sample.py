@@ -1,0 +1,72 @@
+"""Sample: the data that a criterion sees, and the gradient over it.
+
+Drawn from the training part only; layers run as in use (no dropout, running statistics), so a criterion never depends
+on how rows are put into batches.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet import threads
+from minnet.data import check_X
+from minnet.engine.losses import LOSSES, check_targets, default_loss
+from minnet.engine.rng import as_rng
+from minnet.engine.tape import Tape
+from minnet.errors import InvalidValue, check_choice, check_count
+
+SAMPLES = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """`X` (n, ...), `y` (n,), a loss function, a Generator, and how many rows a batch takes."""
+
+    X: np.ndarray
+    y: np.ndarray
+    loss: object
+    rng: np.random.Generator
+    rows: int
+
+    def __len__(self):
+        return len(self.X)
+
+    def batches(self):
+        """Pairs (X, y), in order."""
+        for start in range(0, len(self.X), self.rows):
+            yield self.X[start : start + self.rows], self.y[start : start + self.rows]
+
+
+def draw_sample(model, data, *, samples=SAMPLES, loss=None, rng=None):
+    """The Sample for `model`: min(n, `samples`) rows of the training part of `data` (a Dataset or a pair X, y) drawn
+    without putting back, kept in order; all of them where `samples` is None. A Sample passes through."""
+    if isinstance(data, Sample):
+        return data
+    rng = as_rng(rng)
+    X, y = data if isinstance(data, tuple) else (data.X_train, data.y_train)
+    n = len(X)
+    if samples is not None and check_count("samples", samples, 1) < n:
+        rows = np.sort(rng.choice(n, samples, replace=False))
+        X, y = np.asarray(X)[rows], np.asarray(y)[rows]
+    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
+    X, y = check_X(X, model.input_shape, model.dtype), check_targets(y, model, loss)
+    if not 0 < len(X) == len(y):
+        raise InvalidValue(f"a sample of {len(X)} rows and {len(y)} labels: there must be as many, and at least one")
+    return Sample(X, y, loss, rng, model.rows_at_once())
+
+
+def gradient(model, sample, values=None):
+    """dL/dv, the gradient of the mean loss over the sample at `values` (the model's own by default).
+
+    Returns a vector of the whole length in the dtype of `values`, its statistics zone 0. One forward and one backward
+    pass over the sample. Masked entries have a gradient too: it says what a revived weight would do.
+    """
+    tape, total = Tape(model, values), 0
+    with threads.one_blas_thread():
+        for X, y in sample.batches():
+            logits = model.forward(X.astype(tape.dtype, copy=False), tape)
+            dlogits = tape.buffer(sample, "dlogits", logits.shape)
+            sample.loss(logits, y, dlogits, len(sample))
+            model.backward(dlogits, tape)
+            total = total + tape.grads
+    total[model.n_trainable :] = 0
+    return total

@@ -1,0 +1,64 @@
+"""State: one training run, whole. What is in it, and the data, decide every bit that follows.
+
+    for step in train(model, data, every="batch", rng=0):
+        if ...:
+            save(step.state, "run.safetensors")
+    for step in train(model, data, every="batch", state=load("run.safetensors")):   # goes on bit for bit
+        ...
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.engine.rng import as_seed
+from minnet.kernels.steps import zero_masked
+
+ORDER, NOISE = 0, 1  # what a random stream of the run is for
+
+
+class State:
+    """A model, an optimizer and its vectors, and where the run stands.
+
+    `vectors` is (optimizer.slots, n_trainable), in the model's index space. `epoch` counts finished epochs, `batch`
+    the batches done in the one under way, `t` all steps, `loss_sum` the losses of the batches done. `streams` are the
+    generators that Dropout draws from, one per thread of the run. The order of rows needs no state: it follows from
+    `seed` and `epoch`.
+    """
+
+    def __init__(self, model, optimizer, rng=None, threads=1):
+        self.model = model
+        self.optimizer = optimizer
+        self.seed = as_seed(rng)
+        self.threads = threads
+        self.vectors = np.zeros((optimizer.slots, model.n_trainable), model.dtype)
+        self.topology = model.topology
+        self.epoch = self.batch = self.t = 0
+        self.loss_sum = 0.0
+        self.streams = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
+
+    def order(self, n):
+        """The order of the n rows in the epoch under way."""
+        return np.random.default_rng([self.seed, ORDER, self.epoch]).permutation(n)
+
+    def apply_mask(self):
+        """After the mask has changed: +0.0 wherever it is False, in the values and in every vector."""
+        zero_masked(self.model.mask, self.model.values)
+        for vector in self.vectors:
+            zero_masked(self.model.mask[: self.model.n_trainable], vector)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `train` yields: `epoch` finished epochs, `batch` done in the one under way, `loss` the mean over that
+    epoch so far (data loss, without penalties), `lr` of the last step, and the State."""
+
+    epoch: int
+    batch: int
+    loss: float
+    lr: float
+    state: State
+
+    @property
+    def model(self):
+        """The model that is trained."""
+        return self.state.model

@@ -1,0 +1,67 @@
+"""The tape: one pass through a model, in one thread.
+
+A pass never changes the model. What a layer must remember for `backward`, the buffers it reuses from one batch to
+the next, and the gradient all live here, so two tapes can run on one model at once:
+
+    tape = Tape(model, training=True, rng=rng)
+    logits = model.forward(x, tape)
+    model.backward(dlogits, tape)            # tape.grads is overwritten, never added to
+"""
+import math
+
+import numpy as np
+
+
+class Tape:
+    """One pass: `values` to read (the model's own by default), `grads` to write, memory and buffers.
+
+    `values` may be any vector of the model's index space, also in another dtype: a criterion asks "what if the
+    weights were these" by one argument. `grads` has that dtype and the whole length; its statistics zone takes the
+    moments of the batch, which the training step commits. With `input_gradient=True` backward goes on down to the
+    input; otherwise it stops at the first layer that has something to learn.
+    """
+
+    def __init__(self, model, values=None, *, training=False, rng=None, grads=None, input_gradient=False):
+        self.model = model
+        self.values = model.values if values is None else values
+        self.training = training
+        self.rng = rng
+        self.dtype = self.values.dtype
+        self.input_gradient = input_gradient
+        self._grads = grads
+        self._memory = {}
+        self._views = {}
+        self._blocks = {}
+
+    @property
+    def grads(self):
+        """The gradient, one number per entry of the flat vector (made at the first use)."""
+        if self._grads is None:
+            self._grads = np.zeros(len(self.values), self.dtype)
+        return self._grads
+
+    def __setitem__(self, layer, remembered):
+        self._memory[layer] = remembered
+
+    def __getitem__(self, layer):
+        return self._memory[layer]
+
+    def wants_dx(self, layer):
+        """Whether anybody below `layer` needs the gradient of its input."""
+        return self.input_gradient or layer.upstream
+
+    def buffer(self, layer, name, shape, dtype=None):
+        """An array of `shape` that `layer` may overwrite, the same memory in each pass; its content is undefined."""
+        key = (layer, name, shape)
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = self._fit(layer, name, shape, dtype or self.dtype)
+        return view
+
+    def _fit(self, layer, name, shape, dtype):
+        """A window of the block of (layer, name), which grows when a larger batch comes."""
+        size, block = math.prod(shape), self._blocks.get((layer, name))
+        if block is None or block.size < size:
+            block = self._blocks[layer, name] = np.empty(size, dtype)
+            self._views = {key: view for key, view in self._views.items() if key[:2] != (layer, name)}
+        return block[:size].reshape(shape)

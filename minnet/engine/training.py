@@ -1,0 +1,184 @@
+"""Training is a generator: whatever should happen between two steps is an `if` in the caller's loop.
+
+    for step in train(model, data, optimizer=SGD(lr=0.1, momentum=0.9), epochs=20, batch_size=64, rng=0):
+        if step.epoch == 10:
+            prune(model, 0.9)
+
+A batch is shared between threads: each has a tape and a row of the gradient; then each moves a part of the vector.
+"""
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from minnet import threads
+from minnet.data import check_X
+from minnet.engine.losses import LOSSES, check_targets, default_loss
+from minnet.engine.optimizers import SGD
+from minnet.engine.rates import RATES
+from minnet.engine.state import State, Step
+from minnet.engine.tape import Tape
+from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
+from minnet.kernels.steps import square_norm, zero_masked
+
+SHARD_ROWS = 16       # fewer rows than this a thread are not worth a second one
+WINDOW = 2**16        # nor are fewer entries of the vector
+
+
+def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, rng=None, lr_schedule="constant",
+          penalty=None, clip_norm=None, every="epoch", state=None):
+    """Train `model` on `data` (a Dataset, or a pair X, y); yields a Step once an epoch, or each batch.
+
+    `optimizer` is SGD(lr=0.1) unless given; `loss` cross_entropy for class numbers, mse for others, a name in LOSSES or
+    a function of that form; `lr_schedule` a name in RATES or a function of progress in [0, 1], counted over `epochs`;
+    `penalty` one Penalty or a sequence of them; `clip_norm` bounds the gradient's Euclidean norm (Pascanu et al., 2013,
+    algorithm 1). `state` goes on with a run that was begun: its model, optimizer and place count, `rng` does not.
+    Weights that the mask cuts stay exactly +0.0. Raises Diverged when the loss is NaN or infinite; the model then holds
+    the values of the start of that epoch.
+    """
+    X, y = data if isinstance(data, tuple) else (data.X_train, data.y_train)
+    X = check_X(X, model.input_shape, model.dtype)
+    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
+    y = check_targets(y, model, loss)
+    if not 0 < len(X) == len(y):
+        raise InvalidValue(f"X has {len(X)} rows and y {len(y)}: training wants as many labels as rows, and at least one")
+    if every not in ("epoch", "batch"):
+        raise InvalidValue(f'every={shown(repr(every))}: steps are yielded every "epoch" or every "batch"')
+    if clip_norm is not None:
+        check_positive("clip_norm", clip_norm)
+    penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
+    batch_size = min(check_count("batch_size", batch_size, 1), len(X))
+    if state is None:
+        shared = any(layer.shares_batch for layer in model.layers.values())
+        shards = 1 if shared else max(1, min(threads.n_threads(), batch_size // SHARD_ROWS))
+        state = State(model, SGD() if optimizer is None else optimizer, rng, shards)
+    _check_state(state, model)
+    epochs = check_count("epochs", epochs, 0)
+    rate = check_choice("lr_schedule", lr_schedule, RATES)
+    return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), every)
+
+
+def _check_state(state, model):
+    if not isinstance(state, State):
+        raise InvalidType(f"state={shown(repr(state))}: give the State of a Step, or one that was loaded")
+    if state.model is not model:
+        raise InvalidValue("this State belongs to another model: train(state.model, ..., state=state)")
+    if state.topology != model.topology:
+        raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
+
+
+def _run(run, every):
+    """The loop. BLAS is held to one thread while we compute, not while the caller does."""
+    state = run.state
+    while state.epoch < run.epochs:
+        with threads.one_blas_thread():
+            run.begin_epoch()
+        while state.batch < run.n_batches:
+            with threads.one_blas_thread():
+                run.step()
+            if every == "batch" and state.batch < run.n_batches:
+                yield run.report()
+        loss = state.loss_sum / run.n_batches
+        state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
+        yield run.report(loss)
+
+
+@dataclass
+class _Run:
+    """One call of `train`: the arguments, checked, and the memory that every step uses again."""
+
+    state: State
+    X: np.ndarray
+    y: np.ndarray
+    loss: object
+    batch_size: int
+    epochs: int
+    rate: object
+    penalties: tuple
+    clip_norm: float | None
+    lr: float = field(init=False, default=0.0)
+
+    def __post_init__(self):
+        model, shards = self.state.model, self.state.threads
+        self.n_batches = -(-len(self.X) // self.batch_size)
+        self.grads = np.zeros((shards, len(model.values)), model.dtype)
+        self.gradient = self.grads[:, : model.n_trainable]
+        self.norm = np.zeros(1)
+        self.shards = [_Shard(self, row, stream) for row, stream in zip(self.grads, self.state.streams, strict=True)]
+        parts = max(1, min(shards, model.n_trainable // WINDOW))
+        edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
+        self.windows = [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+
+    def begin_epoch(self):
+        """Draw the order of the rows; keep the values, in case this epoch diverges."""
+        self.order = self.state.order(len(self.X))
+        self.before = self.state.model.values.copy()
+
+    def step(self):
+        """One batch: gradients of all shards, penalties, clipping, optimizer, prox, statistics."""
+        state, model = self.state, self.state.model
+        rows = self.order[state.batch * self.batch_size :][: self.batch_size]
+        edges = [len(rows) * i // len(self.shards) for i in range(len(self.shards) + 1)]
+        loss = sum(threads.run([partial(shard, rows[a:b], len(rows))
+                                for shard, a, b in zip(self.shards, edges, edges[1:], strict=False)]))
+        state.t += 1
+        self.lr = state.optimizer.lr * self.rate((state.t - 1) / (self.epochs * self.n_batches))
+        if not np.isfinite(loss):
+            self.give_up(loss)
+        for penalty in self.penalties:
+            penalty.add_gradient(model, self.grads[0])
+        move = partial(state.optimizer.step, model, grads=self.gradient, vectors=state.vectors, lr=self.lr,
+                       scale=self.scale(), t=state.t)
+        threads.run([partial(move, window) for window in self.windows])
+        for penalty in self.penalties:
+            penalty.prox(model, self.lr)
+        for layer in model.layers.values():
+            layer.commit(self.shards[0].tape)
+        state.batch += 1
+        state.loss_sum += float(loss)
+
+    def scale(self):
+        """What the gradient is multiplied by so that its norm is at most clip_norm."""
+        if self.clip_norm is None:
+            return 1.0
+        square_norm(self.gradient, self.norm)
+        return min(1.0, self.clip_norm / max(float(np.sqrt(self.norm[0])), np.finfo(float).tiny))
+
+    def give_up(self, loss):
+        """Put the last good values back and say where it ended."""
+        state, model = self.state, self.state.model
+        model.values[:] = self.before
+        zero_masked(model.mask, model.values)
+        raise Diverged(f"the loss became {loss} in epoch {state.epoch + 1}, batch {state.batch + 1} (step {state.t}, learning rate "
+                       f"{self.lr:g}): take a smaller learning rate or clip_norm; the model keeps the values of the epoch's start")
+
+    def report(self, loss=None):
+        """The Step that is yielded."""
+        state = self.state
+        loss = state.loss_sum / state.batch if loss is None else loss
+        return Step(state.epoch, state.batch, loss, self.lr, state)
+
+
+class _Shard:
+    """One thread's part of every batch: a tape, a row of the gradient, room for its rows of X."""
+
+    def __init__(self, run, grads, stream):
+        self.run = run
+        self.tape = Tape(run.state.model, training=True, rng=stream, grads=grads)
+
+    def __call__(self, rows, n):
+        """Gradient of the rows' part of the mean over the n rows of the batch; returns that part of the loss."""
+        run, tape, model = self.run, self.tape, self.run.state.model
+        if not len(rows):
+            self.tape.grads[: model.n_trainable] = 0
+            return 0.0
+        x = tape.buffer(self, "x", (len(rows), *run.X.shape[1:]))
+        y = tape.buffer(self, "y", (len(rows), *run.y.shape[1:]), run.y.dtype)
+        np.take(run.X, rows, axis=0, out=x, mode="clip")  # any other mode copies through a new array
+        np.take(run.y, rows, axis=0, out=y, mode="clip")
+        logits = model.forward(x, tape)
+        dlogits = tape.buffer(self, "dlogits", logits.shape)
+        losses = tape.buffer(self, "losses", (len(rows),), np.dtype(np.float64))
+        loss = run.loss(logits, y, dlogits, n, losses)
+        model.backward(dlogits, tape)
+        return loss
