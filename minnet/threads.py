@@ -3,7 +3,7 @@
     with one_blas_thread():
         run([partial(kernel, x[:half], out[:half]), partial(kernel, x[half:], out[half:])])
 
-Numba kernels and BLAS let go of the interpreter's lock, so plain threads run them side by side. The pool is ours, and no
+Numba kernels and BLAS let go of the interpreter's lock: plain threads run them side by side. The pool is ours, and no
 kernel is parallel itself, because OpenMP kills a forked child and Numba's own pool aborts when two threads enter it.
 """
 

@@ -2,7 +2,7 @@
 
     pytest                                # the developer's profile: new examples each time
     CI=true pytest                        # the same examples each time
-    MINNET_TEST_SEED=7 pytest             # another seed where a test takes `seed`; "all" runs 0..99
+    MINNET_TEST_SEED=7 pytest             # another seed where a test takes `rng_seed`; "all" runs 0..99
     MINNET_DATA=path/to/data pytest       # also the tests on MNIST, Fashion-MNIST and VGG16
 """
 
@@ -21,9 +21,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_generate_tests(metafunc):
-    if "seed" in metafunc.fixturenames:
+    if "rng_seed" in metafunc.fixturenames:
         wanted = os.environ.get("MINNET_TEST_SEED", "0")
-        metafunc.parametrize("seed", range(ALL_SEEDS) if wanted == "all" else [int(wanted)])
+        metafunc.parametrize("rng_seed", range(ALL_SEEDS) if wanted == "all" else [int(wanted)])
 
 
 @pytest.fixture(scope="session")

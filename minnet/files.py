@@ -1,0 +1,269 @@
+"""Files: written whole or not at all, read within bounds, told apart by content.
+
+    write_whole("m.safetensors", data)      # the old file or the new one, never a part of it
+    check_writable("out")                   # before an hour of training, not after
+    read_bounded("m.safetensors", 2**30)    # a regular file of at most 1 GiB
+    sniff("m.safetensors")                  # "safetensors", whatever the name says
+
+Every problem is a `FileProblem` that reads `FILE: what is wrong (what to do)`.
+"""
+
+import errno
+import io
+import os
+import secrets
+import stat
+import time
+import zipfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from minnet.errors import FileProblem, InvalidType, file_problem, shown
+
+TEMPORARY = ".minnet-{}.tmp"
+STALE_SECONDS = 3600  # a temporary file that nobody wrote to for an hour is left over from a process that died
+HEAD_BYTES = 4096
+LONGEST_CHARACTER = 4  # bytes, in UTF-8
+SAFETENSORS_HEAD = 8  # bytes of the header's length, before the header's "{"
+FROM_FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+TO_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+HINTS = {
+    errno.ENOENT: "check the name; the folder must exist",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EACCES: "give a place that you may use, or change its permissions",
+    errno.EPERM: "give a place that you may use, or change its permissions",
+    errno.EROFS: "give another folder",
+    errno.ENOSPC: "free some space, or give another folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+
+
+def write_whole(path, content):
+    """Write `content` (bytes, or a function that writes to the binary file it is given) to `path`, whole or not at all.
+
+    The bytes go to a temporary file in the same folder, to the disk, and then take the place of `path` in one move; a
+    link is followed. On failure what stood there before still does, or the new file does if it was the last step (to
+    wait for the disk) that failed; the temporary file is gone. Raises `FileProblem`.
+    """
+    data = content if isinstance(content, bytes | bytearray | memoryview) else _written_by(content)
+    path = Path(os.path.realpath(_as_path(path)))
+    temporary = path.with_name(TEMPORARY.format(secrets.token_hex(8)))
+    try:
+        _refuse_special(path)
+        _write_new(temporary, data)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _problem(path, error) from error
+    finally:
+        with suppress(OSError):  # after a success there is none
+            os.unlink(temporary)
+
+
+def check_writable(folder):
+    """Make `folder` if it is missing, prove that a file can be written there, and return it as a `Path`.
+
+    Temporary files that a killed process left there more than an hour ago are removed. Raises `FileProblem`.
+    """
+    folder = _as_path(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _remove_stale(folder)
+        probe = folder / TEMPORARY.format(secrets.token_hex(8))
+        try:
+            _write_new(probe, b"minnet was here")
+        finally:
+            with suppress(OSError):
+                os.unlink(probe)
+    except FileExistsError as error:
+        raise file_problem(folder, "is a file, not a folder", "give another folder") from error
+    except OSError as error:
+        raise _problem(folder, error) from error
+    return folder
+
+
+@contextmanager
+def opened(path):
+    """The regular file `path`, open for reading bytes; a folder, pipe or device is refused, without waiting for it.
+
+    What goes wrong while reading inside the block is a `FileProblem` too.
+    """
+    path = _as_path(path)
+    try:
+        with os.fdopen(_open_regular(path), "rb") as file:
+            yield file
+    except OSError as error:
+        raise _problem(path, error) from error
+
+
+def read_bounded(path, limit):
+    """All bytes of the regular file `path`, if they are no more than `limit`; else `FileProblem`."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(limit + 1) if size <= limit else b""
+        if max(size, len(data)) > limit:
+            raise file_problem(path, f"has {size:,} bytes; at most {limit:,} are read", "is it the right file?")
+    return data
+
+
+def sniff(path):
+    """What `path` holds, told by its content alone: a key of `KINDS`."""
+    with opened(path) as file:
+        head = file.read(HEAD_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        if head.startswith(b"PK"):
+            return _sniff_zip(file)
+    for kind, matches in SIGNATURES.items():
+        if matches(head, size):
+            return kind
+    return "unknown"
+
+
+def _as_path(path):
+    """`path` as a `Path`, if a file can have this name at all."""
+    try:
+        name = os.fsencode(path)
+    except TypeError as error:
+        raise InvalidType(f"{shown(repr(path))} is no path: give a string or a Path") from error
+    except UnicodeEncodeError:
+        name = b"\0"
+    if b"\0" in name:
+        raise file_problem(path, "no file can have this name", "check the name")
+    return Path(os.fsdecode(name))
+
+
+def _open_regular(path):
+    """A descriptor for reading the regular file `path`; O_NONBLOCK, since to open a pipe is to wait for its writer."""
+    descriptor = os.open(path, FROM_FILE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise file_problem(path, "is no regular file", "give a file, not a folder, pipe or device")
+    return descriptor
+
+
+def _written_by(writer):
+    """The bytes that `writer` writes to a file in memory."""
+    file = io.BytesIO()
+    writer(file)
+    return file.getbuffer()
+
+
+def _write_new(path, data):
+    """Write `data` to the new file `path` and wait until the disk has it."""
+    descriptor = os.open(path, TO_NEW_FILE, 0o666)  # less the umask, as for any file
+    try:
+        view = memoryview(data).cast("B")
+        while len(view):
+            view = view[os.write(descriptor, view):]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_special(path):
+    """A folder, pipe or device must not be replaced by a file."""
+    if path.exists() and not path.is_file():
+        raise file_problem(path, "is no regular file", "give the name of a file")
+
+
+def _sync_folder(folder):
+    """Wait until the disk has the folder's entry too; some file systems cannot, and need not."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(folder):
+    for path in folder.glob(TEMPORARY.format("*")):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+def _problem(path, error):
+    """`error` as a `FileProblem` about `path`."""
+    if isinstance(error, FileProblem):
+        return error
+    what = (error.strerror or str(error) or type(error).__name__).lower()
+    return file_problem(path, what, HINTS.get(error.errno))
+
+
+def _sniff_zip(file):
+    """What a zip archive is, by the names in it."""
+    try:
+        names = zipfile.ZipFile(file).namelist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, UnicodeError):
+        return "zip"
+    if any(name.endswith("data.pkl") for name in names):
+        return "pickle"
+    if "model.weights.h5" in names:
+        return "keras"
+    return "npz" if names and all(name.endswith(".npy") for name in names) else "zip"
+
+
+def _is_safetensors(head, size):
+    length = int.from_bytes(head[:SAFETENSORS_HEAD], "little")
+    return head[SAFETENSORS_HEAD:].startswith(b"{") and SAFETENSORS_HEAD + length <= size
+
+
+def _is_idx(head, _):
+    """Two zero bytes, a code for the dtype, the number of dimensions (see readers.py)."""
+    return len(head) > 3 and head[:2] == b"\0\0" and head[2] in b"\x08\x09\x0b\x0c\x0d\x0e" and head[3] > 0
+
+
+def _is_onnx(head, _):
+    """Protobuf: field 1 is the version of the format, a small number; then the field of a string or of the graph."""
+    return len(head) > 2 and head[0] == 0x08 and head[1] < 0x20 and head[2] in b"\x12\x1a\x22\x28\x32\x3a\x42"
+
+
+def _is_text(head, _):
+    """UTF-8 without control characters; the last character may be cut off."""
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if len(head) - error.start >= LONGEST_CHARACTER or len(head) < HEAD_BYTES:
+            return False
+        text = head[: error.start].decode()
+    return not any(ord(c) < ord(" ") and c not in "\t\n\r\f" for c in text)
+
+
+# what a file may be, in words for a message: f"{path} is {KINDS[kind]}"
+KINDS = {
+    "empty": "empty",
+    "safetensors": "a safetensors file",
+    "onnx": "an ONNX model",
+    "hdf5": "an HDF5 file",
+    "keras": "a Keras archive",
+    "npz": "a NumPy archive",
+    "npy": "a NumPy array",
+    "idx": "an IDX array",
+    "pickle": "a Python pickle, as PyTorch and joblib write",
+    "zip": "a zip archive",
+    "gzip": "compressed by gzip",
+    "html": "a web page",
+    "utf-16": "text in UTF-16",
+    "text": "a text file",
+    "unknown": "of an unknown format",
+}
+
+# in this order: a later test may hold for an earlier kind too
+SIGNATURES = {
+    "empty": lambda head, size: not head,
+    "safetensors": _is_safetensors,
+    "hdf5": lambda head, size: head.startswith(b"\x89HDF\r\n\x1a\n"),
+    "npy": lambda head, size: head.startswith(b"\x93NUMPY"),
+    "gzip": lambda head, size: head.startswith(b"\x1f\x8b"),
+    "pickle": lambda head, size: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"),
+    "idx": _is_idx,
+    "onnx": _is_onnx,
+    "html": lambda head, size: head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")),
+    "utf-16": lambda head, size: head.startswith((b"\xff\xfe", b"\xfe\xff")),
+    "text": _is_text,
+}

@@ -1,0 +1,254 @@
+"""Readers of data files: IDX, .npz and .csv to arrays, safe with files from strangers.
+
+    read_idx("train-images-idx3-ubyte.gz")      # any IDX file, compressed or not
+    X, y = read_npz("mine.npz")                 # members X and y
+    X, y = read_csv("mine.csv", target="kind")  # numbers, and one column of classes
+
+Nothing is unpickled; what a header claims is compared with what is there before memory is taken; a small file that
+unpacks to a huge array is refused. Every problem is a `FileProblem` that says what to do.
+"""
+
+import csv
+import gzip
+import io
+import lzma
+import math
+import os
+import struct
+import zipfile
+import zlib
+from array import array
+from itertools import chain
+
+import numpy as np
+
+from minnet.errors import check_count, file_problem, shown, unknown
+from minnet.files import opened
+
+MIB = 2**20
+SMALL_BYTES = 64 * MIB  # an array of up to this size may come from a compressed file of any size
+MOST_EXPANSION = 100  # a larger one may be this many times its compressed size; images and tables reach 10
+IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+IDX_MAGIC_BYTES = 4
+IDX_DIM_BYTES = 4
+GZIP_MAGIC = b"\x1f\x8b"
+ENCRYPTED = 0x1  # a flag of a member of a zip archive
+X_KINDS, Y_KINDS = "biuf", "biufSU"  # NumPy's letters for the kinds of dtypes that features and labels may have
+LONGEST_INTEGER = 18  # digits that surely fit in 64 bits
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile, struct.error, ValueError,
+           SyntaxError, NotImplementedError, RuntimeError)  # what the standard library raises on damaged archives
+
+
+# --- IDX: zero, zero, a code for the dtype, the number of dimensions, the dimensions, the numbers; big-endian ---------
+
+def read_idx(path):
+    """The array in the IDX file `path` (Y. LeCun's format of MNIST), in native byte order.
+
+    Whether it is compressed by gzip is told by its content. The length must be the one that the header claims, exactly.
+    """
+    with opened(path) as file:
+        stored = os.fstat(file.fileno()).st_size
+        packed = file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+        stream = gzip.GzipFile(fileobj=file) if packed else file
+        try:
+            dtype, shape = _idx_header(path, stream)
+            size = math.prod(shape) * dtype.itemsize
+            if packed:
+                _check_expansion(path, "the array", size, stored)
+            elif size > stored:
+                raise file_problem(path, f"claims {size:,} bytes of data and has {stored:,}", "fetch it again")
+            data = stream.read(size + 1)
+        except DAMAGED as error:
+            raise file_problem(path, f"is damaged: {_reason(error)}", "fetch it again") from error
+    if len(data) != size:
+        have = f"only {len(data):,}" if len(data) < size else "more"
+        raise file_problem(path, f"its header announces {size:,} bytes of data, it has {have}", "fetch it again")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _idx_header(path, stream):
+    """(dtype, shape) as the first bytes of an IDX file state them."""
+    magic = stream.read(IDX_MAGIC_BYTES)
+    if len(magic) < IDX_MAGIC_BYTES or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES or not magic[3]:
+        raise file_problem(path, f"is no IDX file: it begins with {magic!r}", "give one of MNIST's four files")
+    data = stream.read(magic[3] * IDX_DIM_BYTES)
+    shape = tuple(int(n) for n in np.frombuffer(data[: len(data) // IDX_DIM_BYTES * IDX_DIM_BYTES], ">u4"))
+    if len(shape) != magic[3]:
+        raise file_problem(path, f"ends within its header of {magic[3]} dimensions", "fetch it again")
+    return np.dtype(IDX_DTYPES[magic[2]]), shape
+
+
+# --- .npz: a zip archive of .npy files --------------------------------------------------------------------------------
+
+def read_npz(path, target="y"):
+    """(X, y) from the members `X` and `target` of the NumPy archive `path`; other members are not read.
+
+    Object arrays (pickles), structured, complex and text features, encrypted or repeated members are refused.
+    """
+    with opened(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            return (_npz_member(path, archive, "X", X_KINDS), _npz_member(path, archive, target, Y_KINDS))
+        except DAMAGED as error:
+            raise file_problem(path, f"is damaged: {_reason(error)}", "save it again with np.savez") from error
+
+
+def _npz_member(path, archive, name, kinds):
+    """One array of the archive, read only once its header, its size and its dtype are in order."""
+    found = [info for info in archive.infolist() if info.filename == f"{name}.npy"]
+    if len(found) != 1:
+        have = ", ".join(shown(n) for n in archive.namelist()[:10]) or "nothing"
+        what = f"has {len(found)} members {shown(name)!r}; it holds {have}"
+        raise file_problem(path, what, f"save it with np.savez(file, X=..., {shown(name)}=...)")
+    info = found[0]
+    if info.flag_bits & ENCRYPTED:
+        raise file_problem(path, f"its member {shown(name)} is encrypted", "save it with np.savez")
+    _check_expansion(path, f"its member {shown(name)}", info.file_size, info.compress_size)
+    with archive.open(info) as member:
+        shape, fortran, dtype = _npy_header(member)
+        if dtype.kind not in kinds:
+            problem = f"its member {shown(name)} has the dtype {shown(str(dtype))}"
+            raise file_problem(path, problem, "save X as numbers, y as whole numbers or text")
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or size != info.file_size - member.tell():
+            problem = f"its member {shown(name)} does not have the {size:,} bytes that its shape {shape} needs"
+            raise file_problem(path, problem, "save it again with np.savez")
+        data = member.read(size + 1)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _npy_header(member):
+    """(shape, fortran_order, dtype) as the head of an .npy file states them; ValueError for what is none."""
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(member)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(member)
+    raise ValueError(f"version {version} of the .npy format is for structured arrays")
+
+
+def _reason(error):
+    """What an exception of the standard library says, on one line of bounded length."""
+    return shown(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _check_expansion(path, what, size, stored):
+    """Refuse what unpacks to far more than is stored: such a file was made to fill the memory."""
+    if size > max(SMALL_BYTES, MOST_EXPANSION * stored):
+        problem = f"{what} claims {size:,} bytes, from {stored:,} stored"
+        raise file_problem(path, problem, "store it without compression if it is meant so")
+
+
+# --- .csv: numbers, and a class in the last column or the one named ---------------------------------------------------
+
+def read_csv(path, target=None):
+    """(X, y) from a table of numbers in UTF-8; `target` is the name or number of the column of classes, else the last.
+
+    Comma, semicolon or tab separates; a first line with a cell that is no number names the columns. Each problem is
+    told with its line and column. y is of whole numbers, other numbers or text, whichever holds for all labels.
+    """
+    with opened(path) as file:
+        text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        try:
+            return _table(path, text, target)
+        except UnicodeDecodeError as error:
+            raise file_problem(path, f"is no text in UTF-8 ({error.reason})", "save it as UTF-8") from error
+        finally:
+            text.detach()
+
+
+def _table(path, lines, target):
+    """(X, y) from the lines of the file."""
+    rows = _rows(path, lines)
+    first = _, head = next(rows, (0, []))
+    if len(head) < 2:
+        what = f"needs at least two columns, its first line has {len(head)}"
+        raise file_problem(path, what, "separate numbers and class by commas")
+    place = _target_place(path, head, target)
+    named = isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
+    names = list(head) if named else None
+    values, labels = array("d"), []
+    for number, cells in rows if named else chain([first], rows):
+        labels.append(_label(path, number, cells.pop(place)))
+        values.extend(_features(path, number, cells, names, place))
+    if not labels:
+        raise file_problem(path, "holds no rows", "a row is numbers and a class")
+    return np.frombuffer(values).reshape(len(labels), -1), _as_labels(labels)
+
+
+def _rows(path, lines):
+    """(line number, cells) of each row; all have as many cells as the first; empty lines are skipped."""
+    lines = _without_nul(path, lines)
+    first = next(lines, "")
+    reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
+    width = None
+    try:
+        for cells in filter(None, reader):
+            width = width or len(cells)
+            if len(cells) != width:
+                problem = f"line {reader.line_num} has {len(cells)} columns, the first has {width}"
+                raise file_problem(path, problem, "mend that line")
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise file_problem(path, f"line {reader.line_num}: {error}", "mend that line") from error
+
+
+def _without_nul(path, lines):
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise file_problem(path, f"line {number} holds a NUL character", "save it as plain text in UTF-8")
+        yield line
+
+
+def _target_place(path, names, target):
+    """Which column holds the classes; `names` is the first line, which has names if `target` is one."""
+    if target is None:
+        return len(names) - 1
+    if not isinstance(target, str):
+        return check_count("target", target, -len(names), len(names) - 1) % len(names)
+    if target not in names:
+        raise unknown(f"column of {shown(str(path))}", target, names)
+    if names.count(target) > 1:
+        raise file_problem(path, f"has {names.count(target)} columns {shown(repr(target))}", "rename one")
+    return names.index(target)
+
+
+def _is_number(cell):
+    """True for what `float` takes, less spellings that nobody means in a table: 1_000, digits of other scripts."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return cell.isascii() and "_" not in cell
+
+
+def _is_integer(cell):
+    return len(cell) <= LONGEST_INTEGER and _is_number(cell) and cell.lstrip("+-").isdigit()
+
+
+def _features(path, number, cells, names, place):
+    """The row's numbers, or the error that names the first cell that is none."""
+    for column, cell in enumerate(cells):
+        if not (_is_number(cell) and math.isfinite(float(cell))):
+            column += column >= place  # the cell of the class is taken out already
+            name = f" ({shown(names[column])})" if names else ""
+            problem = f"line {number}, column {column + 1}{name}: {shown(repr(cell))} is no finite number"
+            raise file_problem(path, problem, "mend it, or turn text into numbers first")
+    return map(float, cells)
+
+
+def _label(path, number, cell):
+    """The class of one row, as text."""
+    cell = cell.strip()
+    if not cell:
+        raise file_problem(path, f"line {number} has no class", "fill it in or take the line out")
+    return cell
+
+
+def _as_labels(labels):
+    """Labels as whole numbers, else as numbers, else as text: the first that holds for all."""
+    if all(map(_is_integer, labels)):
+        return np.array([int(label) for label in labels])
+    if all(map(_is_number, labels)):
+        return np.array([float(label) for label in labels])
+    return np.array(labels)
