@@ -1,0 +1,1 @@
+"""Frozen nets, run fast: see predictor.py."""
