@@ -40,8 +40,8 @@ def lenet_5(shape, n_classes, *, rng=None, dtype=np.float32):
     430,500 weights on 28 x 28 x 1. The smallest image it takes is 16 x 16.
     """
     image(shape, "lenet_5", 16)
-    tree = Sequential(Conv2d(20, 5), MaxPool2d(2), Conv2d(50, 5), MaxPool2d(2), Flatten(), Dense(500), ReLU(),
-                      Dense(n_classes))
+    first, second = (Conv2d(filters, 5, initialiser="lecun") for filters in (20, 50))  # no ReLU follows them
+    tree = Sequential(first, MaxPool2d(2), second, MaxPool2d(2), Flatten(), Dense(500), ReLU(), Dense(n_classes))
     return Model(tree, shape, rng=rng, dtype=dtype)
 
 

@@ -4,7 +4,10 @@ import numpy as np
 from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.layer import Layer
 from minnet.errors import InvalidValue, check_choice, check_count
+from minnet.kernels.gathered import compress_rows, gather_rows, turn
 from minnet.kernels.pointwise import add_bias, column_sums
+
+MOSTLY_ZERO = 1 / 3  # an input layer multiplies only the nonzeros of a batch with fewer of them than this share
 
 
 class Dense(Layer):
@@ -36,21 +39,45 @@ class Dense(Layer):
     def forward(self, x, tape):
         """x (n, in) -> y (n, out)."""
         y = tape.buffer(self, "y", (len(x), self.units))
-        np.dot(x, self.weight.of(tape.values), out=y)
+        nonzeros = self.nonzeros(x, tape)
+        if nonzeros is None:
+            np.dot(x, self.weight.of(tape.values), out=y)
+        else:
+            gather_rows(*nonzeros, self.weight.of(tape.values), y)
         if self.bias is not None:
             add_bias(self.bias.of(tape.values), y)
-        tape[self] = x
+        tape[self] = x, nonzeros
         return y
 
     def backward(self, dy, tape):
         """dW = x' dy, db = sum of dy over the batch, dx = dy W'."""
-        x = tape[self]
-        np.dot(x.T, dy, out=self.weight.of(tape.grads))
+        x, nonzeros = tape[self]
+        if nonzeros is None:
+            np.dot(x.T, dy, out=self.weight.of(tape.grads))
+        else:
+            gather_rows(*self.turned(nonzeros, x, tape), dy, self.weight.of(tape.grads))
         if self.bias is not None:
             column_sums(dy, self.bias.of(tape.grads))
         if not tape.wants_dx(self):
             return None
         return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", x.shape))
+
+    def nonzeros(self, x, tape):
+        """(index, value, count) of each row of the model's input where most of it is 0 (dark pixels), else None."""
+        if self.upstream:
+            return None
+        found = (tape.buffer(self, "index", x.shape, np.dtype(np.int32)), tape.buffer(self, "value", x.shape),
+                 tape.buffer(self, "count", (len(x),), np.dtype(np.int64)))
+        compress_rows(x, int(MOSTLY_ZERO * x.size), *found)
+        return found if found[-1][-1] >= 0 else None
+
+    def turned(self, nonzeros, x, tape):
+        """The same nonzeros by column."""
+        shape = x.shape[::-1]
+        found = (tape.buffer(self, "t_index", shape, np.dtype(np.int32)), tape.buffer(self, "t_value", shape),
+                 tape.buffer(self, "t_count", shape[:1], np.dtype(np.int64)))
+        turn(*nonzeros, *found)
+        return found
 
     def couple(self, space):
         """Rows of W carry the input's units; its columns and the bias the output's."""

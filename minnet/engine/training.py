@@ -21,8 +21,8 @@ from minnet.engine.tape import Tape
 from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
 from minnet.kernels.steps import square_norm, zero_masked
 
-SHARD_ROWS = 16       # fewer rows than this a thread are not worth a second one
-WINDOW = 2**16        # nor are fewer entries of the vector
+SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
+WINDOW = 2**16        # entries of the vector that are worth a thread's step
 
 
 def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, rng=None, lr_schedule="constant",
@@ -49,13 +49,20 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
-        shared = any(layer.shares_batch for layer in model.layers.values())
-        shards = 1 if shared else max(1, min(threads.n_threads(), batch_size // SHARD_ROWS))
-        state = State(model, SGD() if optimizer is None else optimizer, rng, shards)
+        state = State(model, SGD() if optimizer is None else optimizer, rng, shards_of(model, batch_size))
     _check_state(state, model)
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
     return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), every)
+
+
+def shards_of(model, batch_size):
+    """How many threads share a batch: a function of shapes and the number of threads, so that bits repeat."""
+    layers = model.layers.values()
+    if any(layer.shares_batch for layer in layers):
+        return 1
+    macs = sum(layer.positions * p.size for layer in layers for p in layer.parameters if p.kind == "weight")
+    return max(1, min(threads.n_threads(), batch_size, batch_size * macs // SHARD_MACS))
 
 
 def _check_state(state, model):
@@ -74,7 +81,7 @@ def _run(run, every):
         with threads.one_blas_thread():
             run.begin_epoch()
         while state.batch < run.n_batches:
-            with threads.one_blas_thread():
+            with threads.one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
                 run.step()
             if every == "batch" and state.batch < run.n_batches:
                 yield run.report()

@@ -1,0 +1,75 @@
+"""How things are timed here: in one process, in turns, warmed up alike; medians, quartiles and the ratio.
+
+A machine's speed drifts, so two contestants take turns and the ratio is the one to read. Each round of turns gives one
+ratio; the median of those is quoted.
+"""
+import statistics
+import time
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of a table: what was done, both medians in seconds, the ratio peer / ours, its quartiles, target, limit."""
+
+    work: str
+    peer: str
+    ours: float
+    theirs: float
+    ratio: float
+    low: float
+    high: float
+    target: float | None = None
+    limit: str = ""
+    note: str = ""
+
+    @property
+    def verdict(self):
+        """"reached", "missed" or nothing where there is no target."""
+        return "" if self.target is None else "reached" if self.ratio >= self.target else "missed"
+
+    def as_dict(self):
+        """For JSON."""
+        return asdict(self) | {"verdict": self.verdict}
+
+
+def seconds(function):
+    """How long one call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def turns(contestants, rounds=5, warmup=1):
+    """Time {name: function} in turns; returns {name: [seconds of each round]}."""
+    for _ in range(warmup):
+        for function in contestants.values():
+            function()
+    times = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, function in contestants.items():
+            times[name].append(seconds(function))
+    return times
+
+
+def compare(work, peer, ours, theirs, target=None, limit="", note=""):
+    """The Result of two lists of times taken in turns."""
+    ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
+    quarter = len(ratios) // 4
+    return Result(work, peer, statistics.median(ours), statistics.median(theirs), statistics.median(ratios),
+                  ratios[quarter], ratios[-1 - quarter], target, limit, note)
+
+
+def table(results):
+    """Results as a Markdown table."""
+    lines = ["| work | peer | minnet | peer's time | peer / minnet (quartiles) | target | limit |", "|---|---|---|---|---|---|---|"]
+    for r in results:
+        target = "" if r.target is None else f">= {r.target:g}x: {r.verdict}"
+        lines.append(f"| {r.work} | {r.peer} | {duration(r.ours)} | {duration(r.theirs)} | {r.ratio:.2f}x ({r.low:.2f}-{r.high:.2f}) "
+                     f"| {target} | {r.limit} |")
+    return "\n".join(lines)
+
+
+def duration(t):
+    """Seconds as a person reads them."""
+    return f"{t:.2f} s" if t >= 1 else f"{t * 1e3:.2f} ms" if t >= 1e-3 else f"{t * 1e6:.1f} us"
