@@ -13,6 +13,7 @@ _HOMES = {
     "minnet.engine.containers": ("Sequential", "Residual", "Concat"),
     "minnet.engine.conv": ("Conv2d",),
     "minnet.engine.dense": ("Dense",),
+    "minnet.engine.depthwise": ("DepthwiseConv2d",),
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.model": ("Model",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),

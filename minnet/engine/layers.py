@@ -3,9 +3,10 @@ from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 
 LAYERS = {layer.__name__: layer for layer in (
-    Dense, ReLU, LeakyReLU, Tanh, Sigmoid, Flatten, Dropout, BatchNorm, Conv2d, MaxPool2d, AvgPool2d, GlobalAvgPool2d,
-    Sequential, Residual, Concat)}
+    Dense, ReLU, LeakyReLU, Tanh, Sigmoid, Flatten, Dropout, BatchNorm, Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d,
+    GlobalAvgPool2d, Sequential, Residual, Concat)}
