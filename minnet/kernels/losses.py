@@ -8,6 +8,8 @@
 
 import math
 
+import numpy as np
+
 from minnet.kernels.jit import kernel
 
 
@@ -23,7 +25,7 @@ def squared_error(outputs, targets, scale, losses, doutputs):
         total = 0.0
         for j in range(columns):
             error = outputs[i, j] - targets[i, j]
-            total += float(error) * error
+            total += np.float64(error) * error
             doutputs[i, j] = factor * error
         losses[i] = total / columns
 
@@ -44,14 +46,14 @@ def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
         total = 0.0
         mean = 0.0
         for j in range(columns):
-            shifted = float(logits[i, j]) - highest
+            shifted = np.float64(logits[i, j]) - highest
             power = math.exp(shifted)
             dlogits[i, j] = power
             total += power
             if smoothing > 0:  # else 0 * -inf below
                 mean += shifted / columns
         right = labels[i]
-        chosen = float(logits[i, right]) - highest
+        chosen = np.float64(logits[i, right]) - highest
         losses[i] = math.log(total) - (1.0 - smoothing) * chosen - smoothing * mean
         for j in range(columns):
             dlogits[i, j] = scale * (dlogits[i, j] / total - floor)

@@ -6,6 +6,8 @@
 Images are passed as (n * h * w, c). Sums are taken in float64, a few channels side by side.
 """
 
+import numpy as np
+
 from minnet.kernels.jit import kernel
 
 LANES = 4  # channels that are summed side by side, each in variables of its own
@@ -53,7 +55,7 @@ def batch_norm_backward(dy, x, mean, inverse_std, gain, dx, dgain, dshift):
         product = 0.0
         for r in range(rows):
             total += dy[r, j]
-            product += dy[r, j] * (float(x[r, j]) - mean[j])
+            product += dy[r, j] * (np.float64(x[r, j]) - mean[j])
         dshift[j] = total
         dgain[j] = product * inverse_std[j]
     for r in range(rows):

@@ -13,10 +13,10 @@ multiplies w itself before the step (decoupled decay; 1.0 for none).
 
 import math
 
+import numpy as np
+
 from minnet.kernels.jit import kernel
-
-SCATTERED = "the rows of grads and moments must be contiguous: slice them, do not transpose or skip"
-
+from minnet.kernels.rows import contiguous
 
 @kernel
 def zero_masked(mask, values):
@@ -41,15 +41,14 @@ def soft_threshold(values, amount):
 @kernel
 def square_norm(grads, out):
     """out[0] = the sum of squares of the gradient, in float64. grads: (shards, n), rows contiguous; out: (1,)."""
-    if grads.strides[1] != grads.itemsize:
-        raise ValueError(SCATTERED)
     shards, size = grads.shape
+    first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
     total = 0.0
     for i in range(size):
-        g = grads[0, i]
-        for shard in range(1, shards):
+        g = first[i] + second[i] if shards > 1 else first[i]
+        for shard in range(2, shards):
             g += grads[shard, i]
-        total += float(g) * g
+        total += np.float64(g) * g
     out[0] = total
 
 
@@ -58,17 +57,16 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
     """g = scale * sum of grads + decay * w;  v = momentum * v + g;  w = shrink * w - lr * d.
 
     d = g + momentum * v with Nesterov's momentum, else v; decay and shrink for the first n_decay entries only.
-    grads: (shards, n); mask: (n,) bool; values, velocity: (n,), changed in place. Raises ValueError for grads with
-    scattered rows. Source: Sutskever et al. (2013), eq. 1-4, in the form of PyTorch.
+    grads: (shards, n); mask: (n,) bool; values, velocity: (n,), changed in place. Raises InvalidValue for rows
+    whose entries do not lie side by side. Source: Sutskever et al. (2013), eq. 1-4, in the form of PyTorch.
     """
-    if grads.strides[1] != grads.itemsize:
-        raise ValueError(SCATTERED)
     kind = values.dtype.type
     scale, lr, momentum, decay, shrink = kind(scale), kind(lr), kind(momentum), kind(decay), kind(shrink)
     shards, size = grads.shape
+    first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
     for i in range(size):
-        g = grads[0, i]
-        for shard in range(1, shards):
+        g = first[i] + second[i] if shards > 1 else first[i]
+        for shard in range(2, shards):
             g += grads[shard, i]
         g *= scale
         w = values[i]
@@ -87,27 +85,27 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
 
     g = scale * sum of grads + decay * w; the caller gives rate = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) at
     step t; decay and shrink for the first n_decay entries only. grads: (shards, n); mask: (n,) bool; values: (n,) and
-    moments: (2, n), m and v, changed in place. Raises ValueError for scattered rows. Sources: Kingma and Ba (2015),
+    moments: (2, n), m and v, changed in place. Raises InvalidValue for rows whose entries do not lie side by side. Sources: Kingma and Ba (2015),
     algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
     """
-    if grads.strides[1] != grads.itemsize or moments.strides[1] != moments.itemsize:
-        raise ValueError(SCATTERED)
     kind = values.dtype.type
+    new1, new2 = kind(1 - beta1), kind(1 - beta2)
     scale, rate, beta1, beta2 = kind(scale), kind(rate), kind(beta1), kind(beta2)
     eps, root, decay, shrink = kind(eps), kind(root), kind(decay), kind(shrink)
-    one = kind(1)
     shards, size = grads.shape
+    first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
+    momentum, square = contiguous(moments[0]), contiguous(moments[1])
     for i in range(size):
-        g = grads[0, i]
-        for shard in range(1, shards):
+        g = first[i] + second[i] if shards > 1 else first[i]
+        for shard in range(2, shards):
             g += grads[shard, i]
         g *= scale
         w = values[i]
         if i < n_decay:
             g += decay * w
             w *= shrink
-        m = beta1 * moments[0, i] + (one - beta1) * g
-        v = beta2 * moments[1, i] + (one - beta2) * g * g
+        m = beta1 * momentum[i] + new1 * g
+        v = beta2 * square[i] + new2 * g * g
         values[i] = w - rate * m / (math.sqrt(v) / root + eps) if mask[i] else 0
-        moments[0, i] = m if mask[i] else 0
-        moments[1, i] = v if mask[i] else 0
+        momentum[i] = m if mask[i] else 0
+        square[i] = v if mask[i] else 0

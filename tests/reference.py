@@ -1,0 +1,252 @@
+"""A plain twin of every kernel: the same name and signature, obvious NumPy, float64 inside. Slow, and meant to be read.
+
+The twins are the definition: where a kernel and its twin differ by more than rounding, one of the two is wrong.
+"""
+
+import numpy as np
+
+
+def wide(x):
+    """The same numbers in float64."""
+    return np.asarray(x, np.float64)
+
+
+# --- pointwise -------------------------------------------------------------------------------------------------------
+
+
+def relu(x, y):
+    y[:] = np.where(x <= 0, 0, x)
+
+
+def relu_backward(dy, y, dx):
+    dx[:] = np.where(y <= 0, 0, dy)
+
+
+def leaky_relu(x, slope, y):
+    y[:] = np.where(x <= 0, slope * wide(x), x)
+
+
+def leaky_relu_backward(dy, y, slope, dx):
+    dx[:] = np.where(y <= 0, slope * wide(dy), dy)
+
+
+def dropout(x, keep, scale, y):
+    y[:] = np.where(keep != 0, scale * wide(x), 0)
+
+
+def add_bias(b, y):
+    y[:] = wide(y) + b
+
+
+def add_bias_relu(b, y):
+    total = wide(y) + b
+    y[:] = np.where(total <= 0, 0, total)
+
+
+def column_sums(dy, out):
+    out[:] = wide(dy).sum(axis=0)
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+def squared_error(outputs, targets, scale, losses, doutputs):
+    error = wide(outputs) - wide(targets)
+    losses[:] = (error**2).mean(axis=1)
+    doutputs[:] = scale * 2 * error / outputs.shape[1]
+
+
+def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
+    n, k = logits.shape
+    z = wide(logits) - wide(logits).max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(z).sum(axis=1, keepdims=True))
+    targets = np.full((n, k), smoothing / k)
+    targets[np.arange(n), labels] += 1 - smoothing
+    losses[:] = np.where(targets > 0, -targets * (z - log_sum), 0).sum(axis=1)
+    dlogits[:] = scale * (np.exp(z - log_sum) - targets)
+
+
+# --- optimizer steps -------------------------------------------------------------------------------------------------
+
+
+def zero_masked(mask, values):
+    values[~mask] = 0
+
+
+def soft_threshold(values, amount):
+    amount = values.dtype.type(amount)
+    values[:] = np.where(np.abs(values) <= amount, 0, values - np.sign(values) * amount)
+
+
+def square_norm(grads, out):
+    out[0] = (wide(grads).sum(axis=0) ** 2).sum()
+
+
+def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay, values, velocity):
+    weights = np.arange(values.size) < n_decay
+    w = wide(values)
+    g = scale * wide(grads).sum(axis=0)
+    g = np.where(weights, g + decay * w, g)
+    v = momentum * wide(velocity) + g
+    d = g + momentum * v if nesterov else v
+    values[:] = np.where(mask, np.where(weights, shrink * w, w) - lr * d, 0)
+    velocity[:] = np.where(mask, v, 0)
+
+
+def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, n_decay, values, moments):
+    weights = np.arange(values.size) < n_decay
+    w = wide(values)
+    g = scale * wide(grads).sum(axis=0)
+    g = np.where(weights, g + decay * w, g)
+    m = beta1 * wide(moments[0]) + (1 - beta1) * g
+    v = beta2 * wide(moments[1]) + (1 - beta2) * g**2
+    values[:] = np.where(mask, np.where(weights, shrink * w, w) - rate * m / (np.sqrt(v) / root + eps), 0)
+    moments[:] = np.where(mask, [m, v], 0)
+
+
+# --- products --------------------------------------------------------------------------------------------------------
+
+
+def vector_matrix(x, w, y):
+    y[:] = wide(x[x != 0]) @ wide(w[x != 0])
+
+
+def compress_rows(x, most, index, value, count):
+    count[:] = (x != 0).sum(axis=1)
+    if count.sum() > most:
+        count[-1] = -1
+        return
+    for i, row in enumerate(x):
+        index[i, : count[i]] = np.flatnonzero(row)
+        value[i, : count[i]] = row[row != 0]
+
+
+def turn(index, value, count, t_index, t_value, t_count):
+    pairs = [(index[i, k], i, value[i, k]) for i in range(len(count)) for k in range(count[i])]
+    t_count[:] = 0
+    for j, i, number in sorted(pairs, key=lambda pair: pair[:2]):
+        t_index[j, t_count[j]] = i
+        t_value[j, t_count[j]] = number
+        t_count[j] += 1
+
+
+def gather_rows(index, value, count, w, y):
+    for i in range(len(y)):
+        y[i] = wide(value[i, : count[i]]) @ wide(w[index[i, : count[i]]])
+
+
+# --- batch normalisation ---------------------------------------------------------------------------------------------
+
+
+def batch_norm(x, mean, inverse_std, gain, shift, y):
+    y[:] = (wide(x) - mean) * inverse_std * gain + shift
+
+
+def channel_moments(x, mean, variance):
+    mean[:] = wide(x).mean(axis=0)
+    variance[:] = wide(x).var(axis=0)
+
+
+def batch_norm_backward(dy, x, mean, inverse_std, gain, dx, dgain, dshift):
+    h = (wide(x) - mean) * inverse_std
+    dgain[:] = (dy * h).sum(axis=0)
+    dshift[:] = wide(dy).sum(axis=0)
+    dx[:] = gain * wide(inverse_std) * (dy - wide(dy).mean(axis=0) - h * (dy * h).mean(axis=0))
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def taps(x, out_shape, size, stride, start):
+    """Every (position of the output, tap of the window, pixel of the image) that belong together."""
+    for oy, ox in np.ndindex(*out_shape):
+        for ky, kx in np.ndindex(*size):
+            iy, ix = oy * stride[0] - start[0] + ky, ox * stride[1] - start[1] + kx
+            if 0 <= iy < x.shape[1] and 0 <= ix < x.shape[2]:
+                yield oy, ox, ky, kx, iy, ix
+
+
+def im2col(x, stride_h, stride_w, top, left, cols):
+    cols[...] = 0
+    for oy, ox, ky, kx, iy, ix in taps(x, cols.shape[1:3], cols.shape[3:5], (stride_h, stride_w), (top, left)):
+        cols[:, oy, ox, ky, kx] = x[:, iy, ix]
+
+
+def col2im(cols, stride_h, stride_w, top, left, dx):
+    total = np.zeros(dx.shape)
+    for oy, ox, ky, kx, iy, ix in taps(dx, cols.shape[1:3], cols.shape[3:5], (stride_h, stride_w), (top, left)):
+        total[:, iy, ix] += cols[:, oy, ox, ky, kx]
+    dx[...] = total
+
+
+def average_pool(x, size_h, size_w, stride_h, stride_w, top, left, y):
+    total, pixels = np.zeros(y.shape), np.zeros(y.shape)
+    for oy, ox, _, _, iy, ix in taps(x, y.shape[1:3], (size_h, size_w), (stride_h, stride_w), (top, left)):
+        total[:, oy, ox] += x[:, iy, ix]
+        pixels[:, oy, ox] += 1
+    y[...] = np.where(pixels > 0, total / pixels, 0)
+
+
+def average_pool_backward(dy, size_h, size_w, stride_h, stride_w, top, left, dx):
+    place = (dy.shape[1:3], (size_h, size_w), (stride_h, stride_w), (top, left))
+    total, pixels = np.zeros(dx.shape), np.zeros(dy.shape)
+    for oy, ox, *_ in taps(dx, *place):
+        pixels[:, oy, ox] += 1
+    for oy, ox, _, _, iy, ix in taps(dx, *place):
+        total[:, iy, ix] += dy[:, oy, ox] / pixels[:, oy, ox]
+    dx[...] = total
+
+
+def max_pool(x, size_h, size_w, stride_h, stride_w, top, left, y, winner):
+    y[...], winner[...] = 0, -1
+    for oy, ox, ky, kx, iy, ix in taps(x, y.shape[1:3], (size_h, size_w), (stride_h, stride_w), (top, left)):
+        best, value = y[:, oy, ox], x[:, iy, ix]
+        better = (winner[:, oy, ox] < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
+        y[:, oy, ox] = np.where(better, value, best)
+        winner[:, oy, ox] = np.where(better, ky * size_w + kx, winner[:, oy, ox])
+
+
+def max_pool_backward(dy, winner, size_h, size_w, stride_h, stride_w, top, left, dx):
+    total = np.zeros(dx.shape)
+    place = (dy.shape[1:3], (size_h, size_w), (stride_h, stride_w), (top, left))
+    for oy, ox, ky, kx, iy, ix in taps(dx, *place):
+        total[:, iy, ix] += np.where(winner[:, oy, ox] == ky * size_w + kx, dy[:, oy, ox], 0)
+    dx[...] = total
+
+
+def depthwise_conv(x, w, stride_h, stride_w, top, left, y):
+    total = np.zeros(y.shape[:3] + w.shape[2:])
+    for oy, ox, ky, kx, iy, ix in taps(x, y.shape[1:3], w.shape[:2], (stride_h, stride_w), (top, left)):
+        total[:, oy, ox] += wide(x[:, iy, ix, :, None]) * w[ky, kx]
+    y[...] = total.reshape(y.shape)
+
+
+def depthwise_conv_backward_input(dy, w, stride_h, stride_w, top, left, dx):
+    total = np.zeros(dx.shape)
+    dy = wide(dy).reshape(dy.shape[:3] + w.shape[2:])
+    for oy, ox, ky, kx, iy, ix in taps(dx, dy.shape[1:3], w.shape[:2], (stride_h, stride_w), (top, left)):
+        total[:, iy, ix] += (dy[:, oy, ox] * w[ky, kx]).sum(axis=-1)
+    dx[...] = total
+
+
+def depthwise_conv_backward_weight(dy, x, stride_h, stride_w, top, left, dw):
+    total = np.zeros(dw.shape)
+    dy = wide(dy).reshape(dy.shape[:3] + dw.shape[2:])
+    for oy, ox, ky, kx, iy, ix in taps(x, dy.shape[1:3], dw.shape[:2], (stride_h, stride_w), (top, left)):
+        total[ky, kx] += (dy[:, oy, ox] * x[:, iy, ix, :, None]).sum(axis=0)
+    dw[...] = total
+
+
+# --- the selector ----------------------------------------------------------------------------------------------------
+
+
+def select_lowest(scores, state, k, out):
+    index = np.arange(scores.size)
+    rank = np.choose(state, [1, 2, 0])  # may go, stays, already gone
+    score = np.where(rank == 1, scores + 0.0, 0)  # -0.0 + 0.0 is 0.0
+    out[:] = False
+    out[np.lexsort((index, score, rank))[:k]] = True
+
+
+def select_lowest_bits(bits, state, k, counts, out):
+    select_lowest(bits.view(f"f{bits.itemsize}"), state, k, out)
