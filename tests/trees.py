@@ -1,0 +1,218 @@
+"""Random models for Hypothesis: trees of every layer that minnet has, with random values and masks of every kind.
+
+    @given(models())                    # a Model in float64, random values, no mask
+    @given(masked_models())             # the same with a mask
+    @given(models(trees(rows=True)))    # dense layers only
+
+What is drawn is small (images up to 6 x 6 x 3, a few units a layer), so that a failure shrinks to something readable.
+"""
+import numpy as np
+from hypothesis import strategies as st
+
+from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.model import Model
+from minnet.engine.normalise import BatchNorm, Dropout
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.errors import InvalidValue
+
+ACTIVATIONS = (ReLU, LeakyReLU, Tanh, Sigmoid)
+STATISTICS = ("mean", "variance")  # no mask may cut these
+MASKS = (  # what a mask may cut
+    "weights",  # single ones
+    "biases",   # single ones, and gains and shifts
+    "units",    # all that makes a unit: weights into it, bias, gain, shift
+    "columns",  # weights into a unit; its bias stays
+    "rows",     # weights out of a unit
+    "bare",     # all weights of a layer
+)
+few = st.integers(1, 4)
+
+
+def shape_after(layer, shape):
+    """What comes out of a layer that is in no model yet."""
+    return layer.build(shape)[0]
+
+
+# --- layers ----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def paddings(draw, kernel):
+    """Any padding that a window of `kernel` takes."""
+    sides = st.integers(0, kernel - 1)
+    return draw(st.one_of(st.sampled_from(["valid", "same"]), sides, st.tuples(*[st.tuples(sides, sides)] * 2)))
+
+
+@st.composite
+def windows(draw, shape, same=False):
+    """(kernel, stride, padding) that fit an image of `shape`; with `same` the image keeps its size."""
+    kernel = draw(st.integers(1, 3))
+    if same:
+        return kernel, 1, "same"
+    stride, padding = draw(st.integers(1, 3)), draw(paddings(kernel))
+    try:
+        shape_after(AvgPool2d(kernel, stride, padding), shape)
+    except InvalidValue:  # the window is larger than the image
+        padding = "same"
+    return kernel, stride, padding
+
+
+@st.composite
+def image_layers(draw, shape, same=False):
+    """One layer, or a few, on images of `shape`; with `same` height and width stay."""
+    kind = draw(st.sampled_from(["conv", "conv", "depthwise", "norm", "activation", "max", "average", "dropout"]))
+    if kind == "conv":
+        return Conv2d(draw(few), *draw(windows(shape, same)), use_bias=draw(st.booleans()))
+    if kind == "depthwise":
+        multiplier = draw(st.integers(1, 2))
+        return DepthwiseConv2d(*draw(windows(shape, same)), multiplier, use_bias=draw(st.booleans()))
+    if kind in ("max", "average"):
+        return (MaxPool2d if kind == "max" else AvgPool2d)(*draw(windows(shape, same)))
+    return draw(plain_layers())
+
+
+@st.composite
+def plain_layers(draw):
+    """A layer that leaves the shape as it is, on rows and images alike."""
+    if draw(st.booleans()):
+        return draw(st.sampled_from(ACTIVATIONS))()
+    return draw(st.sampled_from([BatchNorm, BatchNorm, Dropout]))()
+
+
+@st.composite
+def row_layers(draw):
+    """One layer on rows."""
+    if draw(st.booleans()):
+        return Dense(draw(few), use_bias=draw(st.booleans()))
+    return draw(plain_layers())
+
+
+# --- trees -----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def chains(draw, shape, same=False, longest=3):
+    """Some layers, one after the other, as a list."""
+    layers = []
+    for _ in range(draw(st.integers(0, longest))):
+        layers.append(draw(image_layers(shape, same) if len(shape) == 3 else row_layers()))
+        shape = shape_after(layers[-1], shape)
+    return layers
+
+
+def maker(units, shape, **arguments):
+    """The layer that makes `units` units of images (by a window) or of rows."""
+    return Conv2d(units, **{"kernel": 1, "padding": "same", **arguments}) if len(shape) == 3 else Dense(units)
+
+
+@st.composite
+def residuals(draw, shape):
+    """A branch and a shortcut that come out alike: the identity, or a projection that may make the image smaller."""
+    inner = draw(chains(shape, same=True, longest=2))
+    middle = shape_after(Sequential(*inner), shape)
+    if draw(st.booleans()):
+        last = maker(shape[-1], middle, kernel=draw(st.integers(1, 3)))
+        return Residual(Sequential(*inner, last, draw(plain_layers())))
+    units, stride = draw(few), {"stride": draw(st.integers(1, 2))} if len(shape) == 3 else {}
+    return Residual(Sequential(*inner, maker(units, middle, **stride), draw(plain_layers())),
+                    maker(units, shape, **stride))
+
+
+@st.composite
+def concats(draw, shape):
+    """Some branches side by side; one may be the identity."""
+    return Concat(*[Sequential(*draw(chains(shape, same=True, longest=2))) for _ in range(draw(st.integers(1, 3)))])
+
+
+@st.composite
+def blocks(draw, shape):
+    """A chain, a Residual or a Concat."""
+    kind = draw(st.sampled_from(["chain", "chain", "residual", "concat"]))
+    if kind == "chain":
+        return Sequential(*draw(chains(shape)))
+    return draw(residuals(shape) if kind == "residual" else concats(shape))
+
+
+@st.composite
+def trees(draw, rows=False):
+    """(tree, input shape): one to three blocks on images, a head that ends them, a few layers on rows, logits."""
+    side = st.integers(1, 6)
+    shape = start = (draw(few),) if rows else (draw(side), draw(side), draw(st.integers(1, 3)))
+    layers = []
+    for _ in range(draw(st.integers(1, 3))):
+        layers.append(draw(blocks(shape)))
+        shape = shape_after(layers[-1], shape)
+    if not rows:
+        layers.append(draw(st.sampled_from([Flatten, GlobalAvgPool2d]))())
+        shape = shape_after(layers[-1], shape)
+    layers.append(draw(blocks(shape)) if draw(st.booleans()) else draw(plain_layers()))
+    return Sequential(*layers, Dense(draw(few))), start
+
+
+# --- values and masks ------------------------------------------------------------------------------------------------
+
+
+def randomise(model, rng):
+    """Random numbers everywhere, statistics included, of a size that leaves outputs of about 1."""
+    for p in model.parameters.values():
+        numbers = rng.normal(size=p.value.shape)
+        if p.kind == "weight":
+            numbers /= np.sqrt(p.value[..., 0].size)
+        elif p.kind == "variance":
+            numbers = rng.uniform(0.5, 2.0, p.value.shape)
+        elif p.kind != "gain":
+            numbers *= 0.5
+        p.value[...] = numbers
+    return model
+
+
+@st.composite
+def models(draw, tree=None, dtype=np.float64):
+    """A Model with random values."""
+    tree, shape = draw(trees() if tree is None else tree)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return randomise(Model.blank(tree, shape, dtype), rng)
+
+
+def random_mask(model, kinds, density, rng):
+    """A mask of the whole length, True with probability `density` where `kinds` lets entries go."""
+    mask = np.ones(len(model.values), bool)
+    mask_units(model, mask, kinds, density, rng)
+    for p in model.parameters.values():
+        window, weight = p.of(mask), p.kind == "weight"
+        if ("weights" if weight else "biases") in kinds and p.kind not in STATISTICS:
+            window &= rng.random(window.shape) < density
+        if weight and "bare" in kinds and rng.random() >= density:
+            window[...] = False
+    return mask
+
+
+def mask_units(model, mask, kinds, density, rng):
+    """The part of `random_mask` that goes by units."""
+    coupling = model.couple()
+    chosen = rng.random(coupling.n_units) >= density
+    for use in coupling.uses:
+        window = np.moveaxis(use.parameter.of(mask), use.axis, 0)
+        if use.parameter.kind not in STATISTICS and ("rows" if use.reads else "units") in kinds:
+            window[chosen[coupling.roots(use.units)]] = False
+        if use.parameter.kind == "weight" and not use.reads and "columns" in kinds:
+            window[rng.random(len(window)) >= density] = False
+
+
+@st.composite
+def masked_models(draw, tree=None, kinds=MASKS, dtype=np.float64):
+    """A Model with random values and a mask, which may also cut nothing."""
+    model = draw(models(tree, dtype))
+    chosen = draw(st.sets(st.sampled_from(kinds)))
+    density = draw(st.sampled_from([0.1, 0.4, 0.7, 0.9]))
+    model.set_mask(random_mask(model, chosen, density, np.random.default_rng(draw(st.integers(0, 2**32 - 1)))))
+    return model
+
+
+def random_input(model, rows=5, rng=0):
+    """Rows or images of normal numbers for `model`, in its dtype."""
+    return np.random.default_rng(rng).normal(size=(rows, *model.input_shape)).astype(model.dtype)
