@@ -13,6 +13,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.data import check_X
+from minnet.engine.chain import chain_of
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.optimizers import SGD
 from minnet.engine.rates import RATES
@@ -22,6 +23,7 @@ from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, che
 from minnet.kernels.steps import square_norm, zero_masked
 
 SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
+CHAIN_MACS = 2**22    # the same where a thread's whole pass is one call
 WINDOW = 2**16        # entries of the vector that are worth a thread's step
 
 
@@ -49,20 +51,21 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
-        state = State(model, SGD() if optimizer is None else optimizer, rng, shards_of(model, batch_size))
+        state = State(model, SGD() if optimizer is None else optimizer, rng, shards_of(model, batch_size, loss))
     _check_state(state, model)
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
     return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), every)
 
 
-def shards_of(model, batch_size):
+def shards_of(model, batch_size, loss):
     """How many threads share a batch: a function of shapes and the number of threads, so that bits repeat."""
     layers = model.layers.values()
     if any(layer.shares_batch for layer in layers):
         return 1
     macs = sum(layer.positions * p.size for layer in layers for p in layer.parameters if p.kind == "weight")
-    return max(1, min(threads.n_threads(), batch_size, batch_size * macs // SHARD_MACS))
+    worth = SHARD_MACS if chain_of(model, loss) is None else CHAIN_MACS
+    return max(1, min(threads.n_threads(), batch_size, batch_size * macs // worth))
 
 
 def _check_state(state, model):
@@ -107,6 +110,7 @@ class _Run:
 
     def __post_init__(self):
         model, shards = self.state.model, self.state.threads
+        self.chain = chain_of(model, self.loss)
         self.n_batches = -(-len(self.X) // self.batch_size)
         self.grads = np.zeros((shards, len(model.values)), model.dtype)
         self.gradient = self.grads[:, : model.n_trainable]
@@ -179,6 +183,8 @@ class _Shard:
         if not len(rows):
             self.tape.grads[: model.n_trainable] = 0
             return 0.0
+        if run.chain is not None:
+            return run.chain.gradient(run.X, run.y, rows, n, tape)
         x = tape.buffer(self, "x", (len(rows), *run.X.shape[1:]))
         y = tape.buffer(self, "y", (len(rows), *run.y.shape[1:]), run.y.dtype)
         np.take(run.X, rows, axis=0, out=x, mode="clip")  # any other mode copies through a new array
