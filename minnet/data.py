@@ -128,6 +128,8 @@ def check_X(X, shape, dtype):
 
 def as_numbers(name, values):
     """`values` as an array of real numbers, or `InvalidType` with what they are."""
+    if values is None:
+        raise InvalidType(f"{name} is None; wanted real numbers")
     if hasattr(values, "toarray"):
         raise InvalidType(f"{name} is a sparse matrix; give {name}.toarray()")
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -207,7 +209,7 @@ def _find(data, target):
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
-        return _from_path(Path(data), target)
+        return _from_path(os.fspath(data), target)
     if target is not None:
         raise InvalidValue(f"target={shown(repr(target))} is for files; this is {shown(repr(data))}")
     name, made = (data.__name__, data()) if callable(data) else ("arrays", data)
@@ -223,22 +225,22 @@ def _find(data, target):
 def _from_path(path, target):
     """The samples in a file or folder, by its content."""
     if os.path.isdir(path):
-        return _idx_folder(path, path.name)
-    if not os.path.exists(path) and len(path.parts) == 1 and not path.suffix:
-        raise unknown("data set", str(path), [*DATASETS, "FILE.npz", "FILE.csv"])
+        return _idx_folder(Path(path), Path(path).name)
+    if not os.path.exists(path) and os.path.basename(path) == path and not Path(path).suffix:
+        raise unknown("data set", path, [*DATASETS, "FILE.npz", "FILE.csv"])
     kind = sniff(path)
     if kind not in READERS:
         raise file_problem(path, f"is {KINDS[kind]}, no data set", "give a .npz with X and y, or a .csv in UTF-8")
     options = () if target is None else (target,)
-    return Raw(path.stem, *READERS[kind](path, *options))
+    return Raw(Path(path).stem, *READERS[kind](path, *options))
 
 
 # --- from a Raw to a Dataset ------------------------------------------------------------------------------------------
 
 def _prepare(raw, rng, scaling, valid, test, dtype):
     """Check, split and scale."""
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise InvalidValue(f"dtype={dtype}; wanted float32 or float64")
+    if dtype not in (np.float32, np.float64, "float32", "float64"):
+        raise InvalidValue(f"dtype={shown(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
     X, (y, classes) = _as_samples(raw.X), _as_codes(raw.y)
     if len(X) != len(y):
