@@ -92,7 +92,7 @@ class KernelCache(NullCache):
 
     def save_overload(self, sig, cres):
         """Keep the compiled code, if there is a place for it."""
-        path = self.file(sig, cres.codegen if hasattr(cres, "codegen") else cres.library.codegen)
+        path = self.file(sig, cres.codegen)
         if path and not cres.library.has_dynamic_globals:
             write_checked(path, dumps(cres._reduce()))
 
