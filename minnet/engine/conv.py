@@ -24,6 +24,7 @@ class Conv2d(Layer):
     """
 
     prefix = "conv"
+    makes = "filters"
 
     def __init__(self, filters, kernel, stride=1, padding="valid", *, use_bias=True, initialiser="he", name=None):
         self.filters = filters
@@ -106,6 +107,10 @@ class Conv2d(Layer):
         else:
             shape = (len(dx), *self.window.output, *self.window.kernel, dx.shape[-1])
             col2im(cols.reshape(shape), *self.window.stride, self.window.top, self.window.left, dx)
+
+    def seen(self, tape):
+        """The windows of all images, padding included: (n*ho*wo, k*k*c)."""
+        return self.columns(tape[self], tape)
 
     def couple(self, space):
         """Axis -2 of W carries the input's channels; its filters and the bias the output's."""

@@ -17,6 +17,7 @@ class Dense(Layer):
     """
 
     prefix = "dense"
+    makes = "units"
 
     def __init__(self, units, *, use_bias=True, initialiser="he", name=None):
         self.units = units
@@ -78,6 +79,10 @@ class Dense(Layer):
                  tape.buffer(self, "t_count", shape[:1], np.dtype(np.int64)))
         turn(*nonzeros, *found)
         return found
+
+    def seen(self, tape):
+        """The input itself: (n, in)."""
+        return tape[self][0]
 
     def couple(self, space):
         """Rows of W carry the input's units; its columns and the bias the output's."""

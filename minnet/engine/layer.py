@@ -11,7 +11,7 @@ from minnet.errors import InvalidValue, Unsupported, unknown
 
 
 class Layer:
-    """Base of all layers. Optional beside `backward`: `tangent`, `curvature`, `square_gradient`.
+    """Base of all layers. Optional beside `backward`: `tangent`, `curvature`, `square_gradient`, `seen`.
 
     Set when a model is made: `name`, `input_shape` and `output_shape` (one image or row, without the batch),
     `upstream` (does anything below it learn), and one attribute per declared parameter (`self.weight`, ...).
@@ -20,6 +20,7 @@ class Layer:
     prefix = "layer"        # "dense" gives the names dense1, dense2, ...
     positions = 1           # how often a pass uses each weight on one image: multiply-adds per weight
     shares_batch = False    # True where an image's output depends on the others of its batch
+    makes = None            # the argument that says how many units it makes; None where it passes on those it gets
     upstream = False
 
     def build(self, shape):
@@ -37,6 +38,10 @@ class Layer:
     def couple(self, space):
         """Given the Space of the input, note the uses and return the Space of the output."""
         return space
+
+    def seen(self, tape):
+        """What met each row of the weight, laid flat (rows, o), in the pass on `tape`: (n * positions, rows)."""
+        raise Unsupported(f"{type(self).__name__} does not say what its weights see: write seen()")
 
     def commit(self, tape):
         """After a training step: take the batch's moments from the tape into the statistics."""
