@@ -209,7 +209,7 @@ def _find(data, target):
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
-        return _from_path(os.fspath(data), target)
+        return _from_path(os.fsdecode(data), target)
     if target is not None:
         raise InvalidValue(f"target={shown(repr(target))} is for files; this is {shown(repr(data))}")
     name, made = (data.__name__, data()) if callable(data) else ("arrays", data)

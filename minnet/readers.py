@@ -19,6 +19,7 @@ import zipfile
 import zlib
 from array import array
 from itertools import chain
+from tokenize import TokenError
 
 import numpy as np
 
@@ -31,8 +32,10 @@ MOST_EXPANSION = 100  # a larger one may be this many times its compressed size;
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IDX_MAGIC_BYTES = 4
 IDX_DIM_BYTES = 4
+MOST_DIMENSIONS = 32  # that an array may have, less than NumPy's own bound
 GZIP_MAGIC = b"\x1f\x8b"
 ENCRYPTED = 0x1  # a flag of a member of a zip archive
+NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 X_KINDS, Y_KINDS = "biuf", "biufSU"  # NumPy's letters for the kinds of dtypes that features and labels may have
 LONGEST_INTEGER = 18  # digits that surely fit in 64 bits
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile, struct.error, ValueError,
@@ -69,7 +72,8 @@ def read_idx(path):
 def _idx_header(path, stream):
     """(dtype, shape) as the first bytes of an IDX file state them."""
     magic = stream.read(IDX_MAGIC_BYTES)
-    if len(magic) < IDX_MAGIC_BYTES or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES or not magic[3]:
+    known = len(magic) == IDX_MAGIC_BYTES and magic[:2] == b"\0\0" and magic[2] in IDX_DTYPES
+    if not (known and 1 <= magic[3] <= MOST_DIMENSIONS):
         raise file_problem(path, f"is no IDX file: it begins with {magic!r}", "give one of MNIST's four files")
     data = stream.read(magic[3] * IDX_DIM_BYTES)
     shape = tuple(int(n) for n in np.frombuffer(data[: len(data) // IDX_DIM_BYTES * IDX_DIM_BYTES], ">u4"))
@@ -120,11 +124,12 @@ def _npz_member(path, archive, name, kinds):
 def _npy_header(member):
     """(shape, fortran_order, dtype) as the head of an .npy file states them; ValueError for what is none."""
     version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(member)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(member)
-    raise ValueError(f"version {version} of the .npy format is for structured arrays")
+    if version not in NPY_HEADERS:
+        raise ValueError(f"version {version} of the .npy format is for structured arrays")
+    try:
+        return NPY_HEADERS[version](member)
+    except (LookupError, TypeError, MemoryError, TokenError) as error:  # of Python's own parser, not of our reading
+        raise ValueError(f"its header makes no sense ({type(error).__name__})") from error
 
 
 def _reason(error):
