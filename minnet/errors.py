@@ -70,9 +70,9 @@ def unknown(kind, name, choices):
     """The `UnknownName` for a `name` that is none of `choices`: nearest names first, then all of them."""
     names = sorted(str(choice) for choice in choices)
     near = difflib.get_close_matches(str(name)[:LONGEST_SHOWN], names)
-    guess = f"; did you mean {' or '.join(shown(n) for n in near)}?" if near else ""
-    listed = ", ".join(shown(n) for n in names) or "(none)"
-    return UnknownName(f"unknown {kind} {shown(repr(name))}{guess}; choose from: {listed}")
+    guess = f" did you mean {' or '.join(map(shown, near))}?" if near else ""
+    listed = ", ".join(map(shown, names)) or "(none)"
+    return UnknownName(f"unknown {kind} {shown(repr(name))};{guess} choose from: {listed}")
 
 
 def need(module, extra, what="this"):
