@@ -27,6 +27,7 @@ LONGEST_CHARACTER = 4  # bytes, in UTF-8
 SAFETENSORS_HEAD = 8  # bytes of the header's length, before the header's "{"
 FROM_FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 TO_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+OTHER_HINT = "try again, or use another file or folder"
 HINTS = {
     errno.ENOENT: "check the name; the folder must exist",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
@@ -35,6 +36,7 @@ HINTS = {
     errno.EROFS: "give another folder",
     errno.ENOSPC: "free some space, or give another folder",
     errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its link leads to itself",
 }
 
 
@@ -192,7 +194,7 @@ def _problem(path, error):
     if isinstance(error, FileProblem):
         return error
     what = (error.strerror or str(error) or type(error).__name__).lower()
-    return file_problem(path, what, HINTS.get(error.errno))
+    return file_problem(path, what, HINTS.get(error.errno, OTHER_HINT))
 
 
 def _sniff_zip(file):
