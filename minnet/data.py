@@ -29,9 +29,11 @@ from minnet.errors import (
 from minnet.files import KINDS, sniff
 from minnet.readers import read_csv, read_idx, read_npz
 
-TEST, VALID = 0.2, 0.1  # shares of all samples: with fewer than 360 test digits a mean over seeds hides a point
+TEST = 0.2  # of all samples: with fewer than 360 test digits a mean over seeds hides a point
+VALID = 0.1  # of all samples
 OFFICIAL_VALID = 1 / 12  # of the 60,000 training images of MNIST: 5,000
 OFFICIAL_TEST = 10_000
+OFFICIAL_SIDE = 28  # pixels
 SEEDS = 2**32  # scikit-learn takes seeds below
 CHUNK = 1024  # samples that are scaled at once, in float64
 ROUNDING = 1e-12  # a deviation below this share of the mean is that of a constant
@@ -181,8 +183,8 @@ def _official(name, openml_name):
         where = f"MINNET_DATA={shown(root)} has no folder {name}" if root else "MINNET_DATA is not set"
         what = f"is not here: {where}, and fetch_openml says: {shown(' '.join(str(error).split()))}"
         todo = f"put the four IDX files into a folder {name} and set MINNET_DATA to the folder above it"
-        raise file_problem(name, what, todo) from error
-    X = bunch.data.reshape(-1, 28, 28).astype(np.uint8)
+        raise file_problem(name, what, todo=todo) from error
+    X = bunch.data.reshape(-1, OFFICIAL_SIDE, OFFICIAL_SIDE).astype(np.uint8)
     return Raw(name, X, bunch.target.astype(np.int64), BYTE, OFFICIAL_TEST)
 
 
@@ -192,15 +194,15 @@ def _idx_folder(folder, name):
     for file, ndim in zip(IDX_FILES, (3, 1, 3, 1), strict=True):
         found = [path for path in (folder / file, folder / f"{file}.gz") if path.exists()]
         if not found:
-            raise file_problem(folder, f"has no file {file} or {file}.gz", "put the four IDX files there")
+            raise file_problem(folder, f"has no file {file} or {file}.gz", todo="put the four IDX files there")
         arrays.append(read_idx(found[0]))
         if arrays[-1].ndim != ndim:
             what = f"holds an array of shape {arrays[-1].shape}; {'images' if ndim > 1 else 'labels'} were wanted"
-            raise file_problem(found[0], what, "were the files mixed up?")
+            raise file_problem(found[0], what, todo="were the files mixed up?")
     X, y, X_test, y_test = arrays
     if len(X) != len(y) or len(X_test) != len(y_test) or X.shape[1:] != X_test.shape[1:]:
         what = f"images {X.shape} and {X_test.shape} do not go with {len(y)} and {len(y_test)} labels"
-        raise file_problem(folder, what, "were the files mixed up?")
+        raise file_problem(folder, what, todo="were the files mixed up?")
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
@@ -230,7 +232,7 @@ def _from_path(path, target):
         raise unknown("data set", path, [*DATASETS, "FILE.npz", "FILE.csv"])
     kind = sniff(path)
     if kind not in READERS:
-        raise file_problem(path, f"is {KINDS[kind]}, no data set", "give a .npz with X and y, or a .csv in UTF-8")
+        raise file_problem(path, f"is {KINDS[kind]}, no data set", todo="give a .npz with X and y, or a .csv in UTF-8")
     options = () if target is None else (target,)
     return Raw(Path(path).stem, *READERS[kind](path, *options))
 

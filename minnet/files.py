@@ -21,6 +21,8 @@ from pathlib import Path
 from minnet.errors import FileProblem, InvalidType, file_problem, shown
 
 TEMPORARY = ".minnet-{}.tmp"
+TOKEN_BYTES = 8
+MODE = 0o666  # less the umask, as for any file
 STALE_SECONDS = 3600  # a temporary file that nobody wrote to for an hour is left over from a process that died
 HEAD_BYTES = 4096
 LONGEST_CHARACTER = 4  # bytes, in UTF-8
@@ -49,7 +51,7 @@ def write_whole(path, content):
     """
     data = content if isinstance(content, bytes | bytearray | memoryview) else _written_by(content)
     path = Path(os.path.realpath(_as_path(path)))
-    temporary = path.with_name(TEMPORARY.format(secrets.token_hex(8)))
+    temporary = path.with_name(TEMPORARY.format(secrets.token_hex(TOKEN_BYTES)))
     try:
         _refuse_special(path)
         _write_new(temporary, data)
@@ -71,14 +73,14 @@ def check_writable(folder):
     try:
         os.makedirs(folder, exist_ok=True)
         _remove_stale(folder)
-        probe = folder / TEMPORARY.format(secrets.token_hex(8))
+        probe = folder / TEMPORARY.format(secrets.token_hex(TOKEN_BYTES))
         try:
             _write_new(probe, b"minnet was here")
         finally:
             with suppress(OSError):
                 os.unlink(probe)
     except FileExistsError as error:
-        raise file_problem(folder, "is a file, not a folder", "give another folder") from error
+        raise file_problem(folder, "is a file, not a folder", todo="give another folder") from error
     except OSError as error:
         raise _problem(folder, error) from error
     return folder
@@ -104,7 +106,7 @@ def read_bounded(path, limit):
         size = os.fstat(file.fileno()).st_size
         data = file.read(limit + 1) if size <= limit else b""
         if max(size, len(data)) > limit:
-            raise file_problem(path, f"has {size:,} bytes; at most {limit:,} are read", "is it the right file?")
+            raise file_problem(path, f"has {size:,} bytes; at most {limit:,} are read", todo="is it the right file?")
     return data
 
 
@@ -130,7 +132,7 @@ def _as_path(path):
     except UnicodeEncodeError:
         name = b"\0"
     if b"\0" in name:
-        raise file_problem(path, "no file can have this name", "check the name")
+        raise file_problem(path, "no file can have this name", todo="check the name")
     return Path(os.fsdecode(name))
 
 
@@ -139,7 +141,7 @@ def _open_regular(path):
     descriptor = os.open(path, FROM_FILE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise file_problem(path, "is no regular file", "give a file, not a folder, pipe or device")
+        raise file_problem(path, "is no regular file", todo="give a file, not a folder, pipe or device")
     return descriptor
 
 
@@ -152,7 +154,7 @@ def _written_by(writer):
 
 def _write_new(path, data):
     """Write `data` to the new file `path` and wait until the disk has it."""
-    descriptor = os.open(path, TO_NEW_FILE, 0o666)  # less the umask, as for any file
+    descriptor = os.open(path, TO_NEW_FILE, MODE)
     try:
         view = memoryview(data).cast("B")
         while len(view):
@@ -165,7 +167,7 @@ def _write_new(path, data):
 def _refuse_special(path):
     """A folder, pipe or device must not be replaced by a file."""
     if path.exists() and not path.is_file():
-        raise file_problem(path, "is no regular file", "give the name of a file")
+        raise file_problem(path, "is no regular file", todo="give the name of a file")
 
 
 def _sync_folder(folder):
@@ -194,7 +196,7 @@ def _problem(path, error):
     if isinstance(error, FileProblem):
         return error
     what = (error.strerror or str(error) or type(error).__name__).lower()
-    return file_problem(path, what, HINTS.get(error.errno, OTHER_HINT))
+    return file_problem(path, what, todo=HINTS.get(error.errno, OTHER_HINT))
 
 
 def _sniff_zip(file):

@@ -59,13 +59,13 @@ def read_idx(path):
             if packed:
                 _check_expansion(path, "the array", size, stored)
             elif size > stored:
-                raise file_problem(path, f"claims {size:,} bytes of data and has {stored:,}", "fetch it again")
+                raise file_problem(path, f"claims {size:,} bytes of data and has {stored:,}", todo="fetch it again")
             data = stream.read(size + 1)
         except DAMAGED as error:
-            raise file_problem(path, f"is damaged: {_reason(error)}", "fetch it again") from error
+            raise file_problem(path, f"is damaged: {_reason(error)}", todo="fetch it again") from error
     if len(data) != size:
         have = f"only {len(data):,}" if len(data) < size else "more"
-        raise file_problem(path, f"its header announces {size:,} bytes of data, it has {have}", "fetch it again")
+        raise file_problem(path, f"its header announces {size:,} bytes of data, it has {have}", todo="fetch it again")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
@@ -74,11 +74,11 @@ def _idx_header(path, stream):
     magic = stream.read(IDX_MAGIC_BYTES)
     known = len(magic) == IDX_MAGIC_BYTES and magic[:2] == b"\0\0" and magic[2] in IDX_DTYPES
     if not (known and 1 <= magic[3] <= MOST_DIMENSIONS):
-        raise file_problem(path, f"is no IDX file: it begins with {magic!r}", "give one of MNIST's four files")
+        raise file_problem(path, f"is no IDX file: it begins with {magic!r}", todo="give one of MNIST's four files")
     data = stream.read(magic[3] * IDX_DIM_BYTES)
     shape = tuple(int(n) for n in np.frombuffer(data[: len(data) // IDX_DIM_BYTES * IDX_DIM_BYTES], ">u4"))
     if len(shape) != magic[3]:
-        raise file_problem(path, f"ends within its header of {magic[3]} dimensions", "fetch it again")
+        raise file_problem(path, f"ends within its header of {magic[3]} dimensions", todo="fetch it again")
     return np.dtype(IDX_DTYPES[magic[2]]), shape
 
 
@@ -94,7 +94,7 @@ def read_npz(path, target="y"):
             archive = zipfile.ZipFile(file)
             return (_npz_member(path, archive, "X", X_KINDS), _npz_member(path, archive, target, Y_KINDS))
         except DAMAGED as error:
-            raise file_problem(path, f"is damaged: {_reason(error)}", "save it again with np.savez") from error
+            raise file_problem(path, f"is damaged: {_reason(error)}", todo="save it again with np.savez") from error
 
 
 def _npz_member(path, archive, name, kinds):
@@ -103,20 +103,20 @@ def _npz_member(path, archive, name, kinds):
     if len(found) != 1:
         have = ", ".join(shown(n) for n in archive.namelist()[:10]) or "nothing"
         what = f"has {len(found)} members {shown(name)!r}; it holds {have}"
-        raise file_problem(path, what, f"save it with np.savez(file, X=..., {shown(name)}=...)")
+        raise file_problem(path, what, todo=f"save it with np.savez(file, X=..., {shown(name)}=...)")
     info = found[0]
     if info.flag_bits & ENCRYPTED:
-        raise file_problem(path, f"its member {shown(name)} is encrypted", "save it with np.savez")
+        raise file_problem(path, f"its member {shown(name)} is encrypted", todo="save it with np.savez")
     _check_expansion(path, f"its member {shown(name)}", info.file_size, info.compress_size)
     with archive.open(info) as member:
         shape, fortran, dtype = _npy_header(member)
         if dtype.kind not in kinds:
             problem = f"its member {shown(name)} has the dtype {shown(str(dtype))}"
-            raise file_problem(path, problem, "save X as numbers, y as whole numbers or text")
+            raise file_problem(path, problem, todo="save X as numbers, y as whole numbers or text")
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or size != info.file_size - member.tell():
             problem = f"its member {shown(name)} does not have the {size:,} bytes that its shape {shape} needs"
-            raise file_problem(path, problem, "save it again with np.savez")
+            raise file_problem(path, problem, todo="save it again with np.savez")
         data = member.read(size + 1)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
@@ -141,7 +141,7 @@ def _check_expansion(path, what, size, stored):
     """Refuse what unpacks to far more than is stored: such a file was made to fill the memory."""
     if size > max(SMALL_BYTES, MOST_EXPANSION * stored):
         problem = f"{what} claims {size:,} bytes, from {stored:,} stored"
-        raise file_problem(path, problem, "store it without compression if it is meant so")
+        raise file_problem(path, problem, todo="store it without compression if it is meant so")
 
 
 # --- .csv: numbers, and a class in the last column or the one named ---------------------------------------------------
@@ -157,7 +157,7 @@ def read_csv(path, target=None):
         try:
             return _table(path, text, target)
         except UnicodeDecodeError as error:
-            raise file_problem(path, f"is no text in UTF-8 ({error.reason})", "save it as UTF-8") from error
+            raise file_problem(path, f"is no text in UTF-8 ({error.reason})", todo="save it as UTF-8") from error
         finally:
             text.detach()
 
@@ -168,7 +168,7 @@ def _table(path, lines, target):
     first = _, head = next(rows, (0, []))
     if len(head) < 2:
         what = f"needs at least two columns, its first line has {len(head)}"
-        raise file_problem(path, what, "separate numbers and class by commas")
+        raise file_problem(path, what, todo="separate numbers and class by commas")
     place = _target_place(path, head, target)
     named = isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
     names = list(head) if named else None
@@ -177,7 +177,7 @@ def _table(path, lines, target):
         labels.append(_label(path, number, cells.pop(place)))
         values.extend(_features(path, number, cells, names, place))
     if not labels:
-        raise file_problem(path, "holds no rows", "a row is numbers and a class")
+        raise file_problem(path, "holds no rows", todo="a row is numbers and a class")
     return np.frombuffer(values).reshape(len(labels), -1), _as_labels(labels)
 
 
@@ -192,16 +192,16 @@ def _rows(path, lines):
             width = width or len(cells)
             if len(cells) != width:
                 problem = f"line {reader.line_num} has {len(cells)} columns, the first has {width}"
-                raise file_problem(path, problem, "mend that line")
+                raise file_problem(path, problem, todo="mend that line")
             yield reader.line_num, cells
     except csv.Error as error:
-        raise file_problem(path, f"line {reader.line_num}: {error}", "mend that line") from error
+        raise file_problem(path, f"line {reader.line_num}: {error}", todo="mend that line") from error
 
 
 def _without_nul(path, lines):
     for number, line in enumerate(lines, 1):
         if "\0" in line:
-            raise file_problem(path, f"line {number} holds a NUL character", "save it as plain text in UTF-8")
+            raise file_problem(path, f"line {number} holds a NUL character", todo="save it as plain text in UTF-8")
         yield line
 
 
@@ -214,7 +214,7 @@ def _target_place(path, names, target):
     if target not in names:
         raise unknown(f"column of {shown(str(path))}", target, names)
     if names.count(target) > 1:
-        raise file_problem(path, f"has {names.count(target)} columns {shown(repr(target))}", "rename one")
+        raise file_problem(path, f"has {names.count(target)} columns {shown(repr(target))}", todo="rename one")
     return names.index(target)
 
 
@@ -238,7 +238,7 @@ def _features(path, number, cells, names, place):
             column += column >= place  # the cell of the class is taken out already
             name = f" ({shown(names[column])})" if names else ""
             problem = f"line {number}, column {column + 1}{name}: {shown(repr(cell))} is no finite number"
-            raise file_problem(path, problem, "mend it, or turn text into numbers first")
+            raise file_problem(path, problem, todo="mend it, or turn text into numbers first")
     return map(float, cells)
 
 
@@ -246,7 +246,7 @@ def _label(path, number, cell):
     """The class of one row, as text."""
     cell = cell.strip()
     if not cell:
-        raise file_problem(path, f"line {number} has no class", "fill it in or take the line out")
+        raise file_problem(path, f"line {number} has no class", todo="fill it in or take the line out")
     return cell
 
 
