@@ -1,0 +1,216 @@
+"""What every other criterion estimates: how much the loss really changes when that one weight, or unit, is deleted.
+
+All in float64 and as differences of per-image losses, since half the changes are smaller than a float32 loss can show.
+Scores are signed: below 0 the loss falls when the weight goes.
+"""
+from functools import partial
+
+import numpy as np
+
+from minnet import threads
+from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.sample import draw_sample
+from minnet.engine.tape import Tape
+from minnet.errors import InvalidValue, Unsupported, check_count
+from minnet.kernels.deletion import move_rows
+from minnet.pruning.facts import Facts
+from minnet.pruning.resume import Kept
+from minnet.pruning.units import makers_of
+
+IMAGES = 125             # kept at a time: float64 activations of a convolutional net are large
+VARIANTS = 2**11         # rows of one pass behind a deletion: few enough to stay in the cache
+ELEMENTWISE = (ReLU, LeakyReLU, Tanh, Sigmoid)
+
+
+def oracle(model, data):
+    """mean over images of L(w without weight i) - L(w), for every i, exhaustive (the quantity that LeCun, Denker and
+    Solla, 1990, section 2, approximate).
+
+    Returns (n_weights,) float64, 0 for masked weights. Needs data. A deletion changes one pre-activation an image
+    (Dense) or one map (Conv2d), so only what follows is computed again: for a Dense layer one row of the next product
+    and no more where its input is 0; for Conv2d a pass from there for each weight. Raises Unsupported for other layers.
+    """
+    sample, values = draw_sample(model, data), model.values.astype(np.float64)
+    scores = np.zeros(len(values))
+    with threads.one_blas_thread():
+        for start in range(0, len(sample), IMAGES):
+            chunk = slice(start, start + IMAGES)
+            kept = Kept(model, sample.X[chunk].astype(np.float64), values)
+            judge = _Judge(model, kept, sample, sample.y[chunk], values)
+            for layer in model.layers.values():
+                if any(p.kind == "weight" for p in layer.parameters):
+                    _delete_each(judge, layer, layer.weight.of(scores))
+    return scores[: model.n_weights] / len(sample)
+
+
+def unit_oracle(model, data):
+    """mean over images of L(net without unit u) - L(net): a unit goes whole, with bias, gain and shift, so it gives f(0).
+
+    Returns (n_weights,) float64: each weight has the score of the unit it makes; units of the logits, which may not go,
+    have infinity. Needs data; one forward pass for each unit.
+    """
+    sample = draw_sample(model, data)
+    units = Units(model)
+    base, change = _losses(model, sample, model.values.astype(np.float64)), np.full(units.n, np.inf)
+
+    def delete(numbers):
+        for u in numbers:
+            change[u] = (_losses(model, sample, units.without([u])) - base).mean()
+
+    shards = threads.n_threads()
+    threads.run([partial(delete, range(i, units.n, shards)) for i in range(shards)])
+    return units.spread(change)
+
+
+def shapley(model, data, permutations=16):
+    """The Shapley value of each unit for the (negative) loss: its marginal contribution, averaged over random orders in
+    which the units go (Ancona, Oztireli and Gross, 2020, section 3; sampling by Castro et al., 2009).
+
+    Returns (n_weights,) float64 as `unit_oracle` does. Needs data; permutations * units forward passes.
+    `shapley_with_error` gives the standard error beside it.
+    """
+    return shapley_with_error(model, data, permutations)[0]
+
+
+def shapley_with_error(model, data, permutations=16):
+    """(scores, standard errors), both (n_weights,): the error is that of the mean over `permutations` orders."""
+    check_count("permutations", permutations, 2)
+    sample, units = draw_sample(model, data), Units(model)
+    orders = [sample.rng.permutation(units.n) for _ in range(permutations)]
+    gains = np.zeros((permutations, units.n))
+
+    def walk(numbers):
+        for k in numbers:
+            before = _losses(model, sample, model.values.astype(np.float64)).mean()
+            for i, u in enumerate(orders[k]):
+                now = _losses(model, sample, units.without(orders[k][: i + 1])).mean()
+                gains[k, u], before = now - before, now
+
+    shards = threads.n_threads()
+    threads.run([partial(walk, range(i, permutations, shards)) for i in range(shards)])
+    error = gains.std(axis=0, ddof=1) / np.sqrt(permutations)
+    return units.spread(gains.mean(axis=0)), units.spread(error)
+
+
+class Units:
+    """The units that may go, numbered; what a deletion does to the values; a unit's number written to its weights."""
+
+    def __init__(self, model):
+        coupling = model.couple()
+        free = np.flatnonzero(~coupling.fixed())
+        roots = [root for root in makers_of(model, coupling) if root in set(free.tolist())]
+        if not roots:
+            raise InvalidValue("this model has no unit that may go: it is one layer of logits")
+        self.model, self.n = model, len(roots)
+        number = np.full(coupling.n_units, -1)
+        number[sorted(roots)] = np.arange(self.n)
+        self.of = np.full(len(model.values), -1)  # the unit that each entry of the vector makes or dresses
+        for use in coupling.uses:
+            if use.axis == -1 and use.parameter.kind not in ("mean", "variance"):
+                use.parameter.of(self.of)[...] = number[coupling.roots(use.units)]
+
+    def without(self, units):
+        """The values, float64, when `units` are gone."""
+        return np.where(np.isin(self.of, units), 0.0, self.model.values.astype(np.float64))
+
+    def spread(self, scores):
+        """A unit's score at each of its weights; infinity where no unit may go."""
+        at = self.of[: self.model.n_weights]
+        return np.where(at >= 0, scores[at], np.inf)
+
+
+def _losses(model, sample, values):
+    """(n,) float64: the loss of every image of the sample at `values`."""
+    tape, found = Tape(model, values), []
+    for X, y in sample.batches():
+        logits, losses = model.forward(X.astype(np.float64), tape), np.empty(len(X))
+        sample.loss(logits, y, None, None, losses)
+        found.append(losses)
+    return np.concatenate(found)
+
+
+class _Judge:
+    """Some images with their kept pass, and the loss of changed ones."""
+
+    def __init__(self, model, kept, sample, y, values):
+        self.model, self.kept, self.loss, self.y, self.values = model, kept, sample.loss, y, values
+        self.base = self.losses(kept.logits, np.arange(len(y)))
+
+    def losses(self, logits, rows):
+        """(n,) losses of the images `rows`."""
+        losses = np.empty(len(rows))
+        self.loss(logits, self.y[rows], None, None, losses)
+        return losses
+
+    def change(self, layer, y, rows, tape):
+        """(n,) how much the loss of each image changes when `layer` gives `y`."""
+        return self.losses(self.kept.resume(layer, y, rows, tape), rows) - self.base[rows]
+
+
+def _delete_each(judge, layer, scores):
+    """Add to `scores` (shaped as the layer's weight) the change at each live weight, summed over the images."""
+    if layer.weight.index is not None:
+        raise Unsupported(f"{layer.name} was born sparse: the oracle walks dense layers, use taylor for this one")
+    kinds = {Dense: _delete_dense, Conv2d: _delete_conv}
+    if type(layer) not in kinds:
+        raise Unsupported(f"the oracle cannot delete weights of {layer.name} ({type(layer).__name__}): use unit_oracle")
+    delete, shards = kinds[type(layer)], threads.n_threads()
+    threads.run([partial(delete, judge, layer, range(i, layer.weight.shape[-1], shards), scores) for i in range(shards)])
+
+
+def _delete_dense(judge, layer, outputs, scores):
+    """All weights into each unit j of `outputs`: y_j moves by -x_i w_ij, where that is not 0."""
+    x, w, tape = judge.kept.inputs[layer], layer.weight.of(judge.values), Tape(judge.model, judge.values)
+    for j in outputs:
+        rows, i = np.nonzero((x != 0) & (w[:, j] != 0))
+        for part in range(0, len(rows), VARIANTS):
+            r, k = rows[part : part + VARIANTS], i[part : part + VARIANTS]
+            change = _move_one(judge, layer, j, -x[r, k] * w[k, j], r, tape)
+            scores[:, j] += np.bincount(k, change, minlength=len(scores))
+
+
+def _move_one(judge, layer, j, by, rows, tape):
+    """The change of the loss when output j of a Dense layer moves by `by` for the images `rows`."""
+    behind = judge.kept.after(layer)
+    between = [b for b in behind if isinstance(b, ELEMENTWISE)]
+    follower = behind[len(between)] if len(between) < len(behind) else None
+    y = judge.kept.outputs[layer]
+    if type(follower) is not Dense or list(behind[: len(between)]) != between:
+        moved = y[rows]
+        moved[:, j] += by
+        return judge.change(layer, moved, rows, tape)
+    h = (y[rows, j] + by)[:, None]
+    for activation in between:
+        h = activation.forward(h, tape)
+    delta = h[:, 0] - judge.kept.inputs[follower][rows, j]
+    alive = np.flatnonzero(delta)  # a ReLU that stays dead moves nothing
+    change = np.zeros(len(rows))
+    if not len(alive):
+        return change
+    rows = rows[alive]
+    z = tape.buffer(follower, "moved", (len(rows), follower.units))
+    move_rows(judge.kept.outputs[follower], rows, delta[alive], follower.weight.of(judge.values)[j], z)
+    change[alive] = judge.change(follower, z, rows, tape)
+    return change
+
+
+def _delete_conv(judge, layer, filters, scores):
+    """All weights of each filter: its map moves by -w times the pixels that the tap sees."""
+    x, w, tape = judge.kept.inputs[layer], layer.weight.of(judge.values), Tape(judge.model, judge.values)
+    y, rows = judge.kept.outputs[layer], np.arange(len(x))
+    at, ((ho, wo), (sh, sw)) = layer.window, (layer.window.output, layer.window.stride)
+    padded = np.pad(x, ((0, 0), (at.top, at.bottom), (at.left, at.right), (0, 0)))
+    for o in filters:
+        for u, v, c in zip(*np.nonzero(w[..., o]), strict=True):
+            seen = padded[:, u : u + (ho - 1) * sh + 1 : sh, v : v + (wo - 1) * sw + 1 : sw, c]
+            moved = y.copy()
+            moved[..., o] -= w[u, v, c, o] * seen
+            scores[u, v, c, o] += judge.change(layer, moved, rows, tape).sum()
+
+
+CRITERIA = {f.__name__: f for f in (oracle, unit_oracle, shapley)}
+FACTS = {"oracle": Facts(needs="data", signed=True, passes="about one forward pass behind each live weight"),
+         "unit_oracle": Facts(unit=True, needs="data", signed=True, passes="1 forward for each unit"),
+         "shapley": Facts(unit=True, needs="data", signed=True, passes="permutations * units forward")}
