@@ -248,5 +248,11 @@ def select_lowest(scores, state, k, out):
     out[np.lexsort((index, score, rank))[:k]] = True
 
 
-def select_lowest_bits(bits, state, k, counts, out):
-    select_lowest(bits.view(f"f{bits.itemsize}"), state, k, out)
+def mark_lowest(scores, state, kth, k, out):
+    select_lowest(scores, state, k, out)
+
+
+def kth_lowest(bits, state, k, counts, kth):
+    scores = bits.view(f"f{bits.itemsize}")[state == 0]
+    by_sign_then_score = np.lexsort((~np.signbit(scores), scores))  # -0.0 before 0.0
+    kth[0] = scores[by_sign_then_score][k - 1 : k].view(bits.dtype)[0]

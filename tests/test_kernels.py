@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minnet import kernels
-from minnet.kernels.select import DIGIT_BITS, select_lowest
+from minnet.kernels.select import MANY, select_lowest
 from minnet.kernels.steps import adam_step, sgd_step, soft_threshold, square_norm
 
 TINY = np.float32(1e-40)  # a denormal number in float32
@@ -258,9 +258,19 @@ def rankings(draw, dtype):
 
 
 @st.composite
-def ranked_bits(draw, dtype):
+def marked(draw, dtype):
     scores, state, k, out = draw(rankings(dtype))
-    return scores.view(f"u{scores.itemsize}"), state, k, np.empty(1 << DIGIT_BITS, np.int64), out
+    left = k - int((state == 2).sum())
+    kth = np.sort(scores[state == 0] + 0.0)[left - 1] if left > 0 else dtype(-np.inf)
+    return scores, state, kth, k, out
+
+
+@st.composite
+def ranked_bits(draw, dtype):
+    scores, state, _, _ = draw(rankings(dtype).filter(lambda ranking: (ranking[1] == 0).any()))
+    bits = scores.view(f"u{scores.itemsize}")
+    counts = np.empty(1 << draw(st.sampled_from([1, 5, 11])), np.int64)
+    return bits, state, draw(st.integers(1, int((state == 0).sum()))), counts, np.empty(1, bits.dtype)
 
 
 @dataclass(frozen=True)
@@ -308,7 +318,8 @@ CASES = {
     "depthwise_conv": Case(lambda dtype: depthwise(dtype, "y")),
     "depthwise_conv_backward_input": Case(lambda dtype: depthwise(dtype, "x")),
     "depthwise_conv_backward_weight": Case(lambda dtype: depthwise(dtype, "w")),
-    "select_lowest_bits": Case(ranked_bits, writes=2, exact=True, means=lambda *arguments: arguments[-1:]),
+    "mark_lowest": Case(marked, exact=True),
+    "kth_lowest": Case(ranked_bits, writes=2, exact=True, means=lambda *arguments: arguments[-1:]),
 }
 
 
@@ -472,7 +483,7 @@ def test_select_lowest_equals_its_twin(dtype, data):
 @pytest.mark.parametrize("scores", ["random", "equal", "few values", "tiny and huge"])
 def test_select_lowest_of_many(dtype, scores):
     rng = np.random.default_rng(0)
-    n = 10_000
+    n = MANY + 1
     values = {
         "random": rng.normal(size=n),
         "equal": np.zeros(n),
