@@ -1,0 +1,46 @@
+"""Shares become whole numbers: by largest remainder, within bounds, with an exact total.
+
+    apportion([2.5, 2.5, 4.0], 9, low=[0, 0, 0], high=[10, 10, 3])     # -> [3, 3, 3]
+"""
+import numpy as np
+
+DIGITS = 9  # remainders equal to so many digits are ties: what differs further on is rounding
+
+
+def apportion(shares, total, low, high):
+    """Whole numbers near `shares` (p,) that sum to `total`, with low <= them <= high; ties go to the first.
+
+    Shares that add up to `total` and keep the bounds are only rounded (Hamilton's method), so each number is within
+    one of its share. Where a bound cuts one, the others grow or shrink in proportion to their shares; what no share
+    takes is spread over the room that is left. `total` must lie between the sums of the bounds.
+    """
+    real = fill(np.asarray(shares, float), float(total), np.asarray(low, float), np.asarray(high, float))
+    whole = np.clip(np.floor(np.round(real, DIGITS)), low, high).astype(np.int64)
+    rest = np.round(real - whole, DIGITS)
+    rest[whole >= high] = -1  # a share cut by a bound has no remainder; this guards against rounding
+    first = np.argsort(-rest, kind="stable")[: total - whole.sum()]
+    whole[first] += 1
+    return whole
+
+
+def fill(shares, total, low, high):
+    """Real numbers in proportion to `shares`, that sum to `total`, cut by the bounds low and high."""
+    real, free = np.clip(0.0, low, high), np.ones(len(shares), bool)
+    while free.any():
+        left, weight = total - real[~free].sum(), shares[free].sum()
+        if weight <= 0:
+            return _spread(real, total, high)
+        real[free] = shares[free] * (left / weight)
+        under, over = free & (real < low), free & (real > high)
+        if not (under.any() or over.any()):
+            return real
+        cut = over if (real - high)[over].sum() >= (low - real)[under].sum() else under
+        real[cut] = np.clip(real[cut], low[cut], high[cut])
+        free &= ~cut
+    return real
+
+
+def _spread(real, total, high):
+    """What no share asks for goes where there is room, in proportion to it."""
+    room = high - real
+    return real + room * ((total - real.sum()) / room.sum()) if room.sum() else real

@@ -1,0 +1,109 @@
+"""Prune: choose what goes, and mask it.
+
+    result = prune(model, 0.9, criterion="taylor", structure="filter", data=data, rng=0)
+    result.removed, result.remaining, result.units, result.per_layer
+    result.undo()
+
+    plan = plan_prune(model, 0.9)      # the same, not yet done: plan.count weights are to go
+    result = plan.apply()
+
+One path for everything: a criterion gives scores, a structure reduces them to pieces, a distribution says how many go
+where, one selector takes exactly so many, and the structure expands them to a mask.
+"""
+import math
+
+import numpy as np
+
+from minnet.engine.sample import SAMPLES
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, shown
+from minnet.pruning import structures
+from minnet.pruning.budgets import Budget
+from minnet.pruning.choose import choose
+from minnet.pruning.criteria import CRITERIA, facts_of
+from minnet.pruning.distributions import DISTRIBUTIONS, explicit
+from minnet.pruning.pieces import REDUCTIONS, UNSIGNED
+from minnet.pruning.pool import Pool
+from minnet.pruning.result import Plan
+from minnet.pruning.scores import check_numbers, name_of, score
+
+PAIR = 2  # a range has two ends
+
+
+def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, criterion="magnitude",
+          structure="weight", distribution="global", layers=None, protect=None, value_range=None, data=None,
+          samples=SAMPLES, reduction=None, rng=None, min_density=None):
+    """Mask exactly round(sparsity n) of the n pieces in the scope: masked ones first, then the lowest scores, then the
+    lowest indices. Returns a `Result`; where so many are gone already nothing changes. What is masked becomes +0.0.
+
+    The scope is `layers` (names, patterns, kinds, "last:2"; all by default) less `protect`; n counts everything in it,
+    in the pieces of `structure`: weights, or whole units. `criterion` is a name or a function (model, data) -> scores,
+    higher = keep; `data` is given where it needs them, of which it sees `samples` rows (None: all). `distribution` says
+    how much of it each layer loses, `reduction` how the scores of a unit's weights become one, `min_density` what each
+    layer keeps at least. With `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
+
+    Exactly one budget is given: `sparsity` in [0, 1]; `count`, how many pieces are to be gone; `macs` or `bytes`, what
+    may remain (an int, or a float as a share of the unpruned model), pieces going until it holds; or `units`, how many
+    units of each named layer remain (structure "weight" then means "channel"). None is given where the structure sets
+    the count ("2:4") or the distribution does (a dict of layers and sparsities).
+
+    Raises InvalidValue or InvalidType, and changes nothing, for what cannot be: among others fewer pieces that may go
+    than are asked for (the largest count is named), and NaN scores.
+    """
+    return plan_prune(model, sparsity, count=count, macs=macs, bytes=bytes, units=units, criterion=criterion,
+                      structure=structure, distribution=distribution, layers=layers, protect=protect,
+                      value_range=value_range, data=data, samples=samples, reduction=reduction, rng=rng,
+                      min_density=min_density).apply()
+
+
+def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, criterion="magnitude",
+               structure="weight", distribution="global", layers=None, protect=None, value_range=None, data=None,
+               samples=SAMPLES, reduction=None, rng=None, min_density=None):
+    """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
+    budget = Budget(sparsity, count, macs, bytes, units)
+    pieces = structures.find(budget.structure(structure))(model, choose(model, layers, protect))
+    shares = distribution if isinstance(distribution, dict) else check_choice("distribution", distribution, DISTRIBUTIONS)
+    budget.check(pieces, distribution)
+    may_go = in_range(model, value_range)
+    floor = 0.0 if min_density is None else check_fraction("min_density", min_density)
+    scores = reduced(pieces, score(model, criterion, data, samples=samples, rng=rng), criterion, reduction)
+    pool = Pool(pieces, scores, pieces.state(model.mask, may_go), floor)
+    return Plan(model, pool, *allot(model, pool, budget, shares))
+
+
+def allot(model, pool, budget, shares):
+    """(heaps, counts, gone): who goes, by the budget, or by the structure or distribution that sets its own count."""
+    if pool.pieces.own_count:
+        return pool.pieces.cut(pool)
+    if isinstance(shares, dict):
+        return pool.exactly(explicit(shares, pool))
+    if budget.name == "units":
+        return pool.exactly(budget.losses(pool))
+    return pool.spread(budget.count_of(model, pool, shares), shares)
+
+
+def in_range(model, value_range):
+    """(n_weights,) bool: may the weight go by its size; None where all may. Raises where the pair is no range."""
+    if value_range is None:
+        return None
+    if not isinstance(value_range, tuple | list) or len(value_range) != PAIR:
+        raise InvalidType(f"value_range={shown(repr(value_range))}; wanted a pair (lowest, highest) of |w|")
+    low, high = (math.inf if value == math.inf else check_real("value_range", value, 0) for value in value_range)
+    if not low < high:
+        raise InvalidValue(f"value_range={shown(repr(value_range))}; wanted (lowest, highest) with lowest < highest")
+    size = np.abs(model.weights)
+    return (size >= low) & (size <= high)
+
+
+def reduced(pieces, scores, criterion, reduction):
+    """(n,) scores of pieces. Without `reduction` the criterion's facts say which. Raises InvalidValue where a reduction
+    would lose the sign of scores, NotFinite where the reduced ones are NaN."""
+    facts, name = facts_of(check_choice("criterion", criterion, CRITERIA)), name_of(criterion)
+    if reduction is not None:
+        check_choice("reduction", reduction, REDUCTIONS)
+    signed = facts.signed or bool(scores.min(initial=0) < 0)
+    if reduction in UNSIGNED and signed:
+        raise InvalidValue(f'reduction="{reduction}" of {name}, whose scores have a sign: a very low one would count as '
+                           'high; take "sum", "mean", "max" or "abs_sum"')
+    if reduction is None:
+        reduction = "sum" if signed and not facts.unit else facts.default_reduction
+    return check_numbers(pieces.reduce(scores, reduction), name)

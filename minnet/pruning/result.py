@@ -1,0 +1,186 @@
+"""What a pruning will do (`Plan`) and what it did (`Result`); both can say why a weight goes or stays.
+
+Nothing is kept on the model: a Result holds what it needs to explain and to undo.
+"""
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.errors import InvalidType, InvalidValue, shown, unknown
+from minnet.kernels.select import GONE, MAY_GO, STAYS
+
+Units = namedtuple("Units", "removed remaining total unit")
+Units.__doc__ = "Counts of the structure's own pieces in the scope; `removed` by this call, `unit` what one is called."
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """The weights of one layer: `total`, `removed` by this call, `remaining`, and `sparsity`, all that is gone."""
+
+    total: int
+    removed: int
+    remaining: int
+
+    @property
+    def sparsity(self):
+        """The fraction that is gone."""
+        return 1 - self.remaining / self.total
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a weight goes or stays.
+
+    `value` of the weight before, `score` of its piece, `rank` (1 is the first to go) among the `rivals` it was compared
+    with, of which `quota` go; `cut` is the score of the last that goes; `tie` is True where the index decided.
+    `outcome` is "removed", "kept", "gone before" or "not in the scope"; `reason` a sentence.
+    """
+
+    name: str
+    index: tuple
+    value: float
+    outcome: str
+    reason: str
+    score: float | None = None
+    rank: int | None = None
+    rivals: int | None = None
+    quota: int | None = None
+    cut: float | None = None
+    tie: bool = False
+
+    def __str__(self):
+        return f"{self.name}[{', '.join(map(str, self.index))}] = {self.value:g}: {self.outcome}, {self.reason}"
+
+
+class Plan:
+    """What goes, before it goes. `count` weights are masked by `apply()`; the rest is as in `Result`."""
+
+    def __init__(self, model, pool, heaps, counts, gone):
+        self.model = model
+        self.pool = pool
+        self.heaps, self.counts, self.gone = heaps, counts, gone
+        self.before = model.mask.copy()
+        self.mask = self.before & pool.pieces.expand(~gone)
+        self.values = model.values.copy()
+
+    @property
+    def count(self):
+        """How many weights go."""
+        n = self.model.n_weights
+        return int(np.count_nonzero(self.before[:n])) - int(np.count_nonzero(self.mask[:n]))
+
+    @property
+    def remaining(self):
+        """How many weights of the model are left."""
+        return int(np.count_nonzero(self.mask[: self.model.n_weights]))
+
+    @property
+    def sparsity(self):
+        """The fraction of the model's weights that is gone."""
+        return 1 - self.remaining / self.model.n_weights
+
+    @property
+    def units(self):
+        """Units(removed, remaining, total, unit): the structure's own pieces in the scope."""
+        gone, before = int(np.count_nonzero(self.gone)), int(self.pool.gone.sum())
+        total = len(self.pool)
+        return Units(gone - before, total - gone, total, self.pool.pieces.unit)
+
+    @property
+    def per_layer(self):
+        """{layer: LayerCount} of every layer with weights."""
+        counts = {}
+        for p in self.model.weight_parameters:
+            before, after = (int(np.count_nonzero(p.of(mask))) for mask in (self.before, self.mask))
+            counts[p.layer] = LayerCount(p.size, before - after, after)
+        return counts
+
+    @property
+    def collapsed(self):
+        """The layers that this leaves without a weight: no signal passes them but their biases."""
+        return tuple(name for name, layer in self.per_layer.items() if layer.removed and not layer.remaining)
+
+    def apply(self):
+        """Mask what goes; returns the Result. Raises InvalidValue where the mask has changed since the plan was made."""
+        if not np.array_equal(self.model.mask, self.before):
+            raise InvalidValue("the model's mask has changed since this plan was made: make another plan")
+        self.values[:] = self.model.values
+        if not np.array_equal(self.mask, self.before):
+            self.model.set_mask(self.mask)
+        return Result(self)
+
+    def explain(self, name, index):
+        """Why the weight at `index` of the parameter `name` goes or stays, as an Explanation."""
+        p = self.model.parameters.get(name) or getattr(self.model.layers.get(name), "weight", None)
+        if p is None or p.kind != "weight":
+            raise unknown("weight", name, [p.name for p in self.model.weight_parameters])
+        position, index = _position(p, index)
+        value, piece = float(self.values[position]), self.pool.pieces.piece_at(position)
+        if piece is None:
+            return Explanation(p.name, index, value, "not in the scope", "its layer was not chosen, or is protected")
+        return Explanation(p.name, index, value, *self._why(piece))
+
+    def _why(self, piece):
+        """(outcome, reason, score, rank, rivals, quota, cut, tie) of one piece."""
+        pool, heap = self.pool, self.heaps[piece]
+        score, state, unit = float(pool.scores[piece]), pool.state[piece], pool.pieces.unit
+        rivals = self.heaps == heap
+        quota, n = int(self.counts[heap]), int(np.count_nonzero(rivals))
+        if state == GONE:
+            return "gone before", f"this {unit} was masked already", score, None, n, quota
+        if state == STAYS:
+            return "kept", f"this {unit} holds weights outside value_range", score, None, n, quota
+        equal = rivals & (pool.scores == score) & (pool.state == MAY_GO)
+        lower = (rivals & (pool.scores < score) & (pool.state == MAY_GO)) | (rivals & (pool.state == GONE))
+        rank = int(np.count_nonzero(lower) + np.count_nonzero(equal[:piece])) + 1
+        going = rivals & self.gone & (pool.state == MAY_GO)
+        cut = float(pool.scores[going].max()) if going.any() else None
+        tie = bool(self.gone[equal].any() and not self.gone[equal].all())
+        place = f"its score {score:g} is number {rank} from below of {n}, of which {quota} go"
+        ending = "; equal scores go by index" if tie else ""
+        return "removed" if self.gone[piece] else "kept", place + ending, score, rank, n, quota, cut, tie
+
+    def __str__(self):
+        text = (f"{self.count} weights go and {self.remaining} of {self.model.n_weights} remain "
+                f"(sparsity {self.sparsity:.2%})")
+        units = self.units
+        text += f"; {units.removed} {units.unit}s, {units.remaining} of {units.total} remain" * (units.unit != "weight")
+        return text + f"; nothing remains in {', '.join(self.collapsed)}" * bool(self.collapsed)
+
+
+class Result:
+    """What a pruning did: `removed` weights by this call, `remaining` in the model, `sparsity` of the weights, `units`
+    (the structure's own pieces), `per_layer`, `collapsed`; `explain(name, index)` says why, `undo()` takes it back."""
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.removed, self.remaining, self.sparsity = plan.count, plan.remaining, plan.sparsity
+        self.units, self.per_layer, self.collapsed = plan.units, plan.per_layer, plan.collapsed
+
+    def explain(self, name, index):
+        """Why the weight at `index` of the parameter `name` went or stayed, as an Explanation."""
+        return self.plan.explain(name, index)
+
+    def undo(self):
+        """Put the values and the mask back as they were before this pruning, bit for bit."""
+        self.plan.model.mask[:] = self.plan.before
+        self.plan.model.values[:] = self.plan.values
+
+    def __str__(self):
+        return str(self.plan)
+
+
+def _position(p, index):
+    """The flat position of `index` (a tuple, or a flat number) of a parameter, and the index as a tuple."""
+    try:
+        index = np.unravel_index(int(index), p.shape) if np.ndim(index) == 0 else tuple(int(i) for i in index)
+        flat = int(np.ravel_multi_index(index, p.shape))
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"index {shown(repr(index))} of {p.name}: its shape is {p.shape}") from error
+    if p.index is None:
+        return p.slice.start + flat, tuple(int(i) for i in index)
+    where = int(np.searchsorted(p.index, flat))
+    if where == len(p.index) or p.index[where] != flat:
+        raise InvalidType(f"{p.name} was born sparse and has no weight at {index}")
+    return p.slice.start + where, tuple(int(i) for i in index)
