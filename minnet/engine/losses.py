@@ -6,7 +6,8 @@ float64 is given, so is the loss of each row.
 """
 import numpy as np
 
-from minnet.errors import InvalidValue
+from minnet.data import as_numbers
+from minnet.errors import InvalidValue, NotFinite
 from minnet.kernels import losses as kernels
 
 
@@ -37,8 +38,10 @@ def _room(outputs, doutputs, n, losses):
 
 def check_targets(y, model, loss):
     """`y` as the loss wants it: class numbers below the number of logits, or finite numbers of their shape."""
-    y = np.asarray(y)
+    y = as_numbers("y", y)
     k = model.output_shape[-1]
+    if y.ndim == 0:
+        raise InvalidValue(f"y={y} is one number; wanted one target a row")
     if y.dtype.kind in "iub" and y.ndim == 1 and loss is not mse:
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < k:
             raise InvalidValue(f"labels run from {y.min()} to {y.max()}, but the model has {k} outputs: "
@@ -48,13 +51,20 @@ def check_targets(y, model, loss):
         raise InvalidValue(f"cross_entropy wants class numbers (n,), got {y.dtype} of shape {y.shape}: use loss='mse' "
                            "for numbers")
     if y.size != len(y) * k:
-        raise InvalidValue(f"targets have the shape {y.shape}, but the model has {k} outputs a row")
-    return np.ascontiguousarray(y, model.dtype).reshape(len(y), k)
+        raise InvalidValue(f"y has the dtype {y.dtype} and the shape {y.shape}, but the model has {k} outputs a row: give "
+                           f"({len(y)}, {k}) numbers, or {len(y)} whole numbers for classes")
+    with np.errstate(over="ignore"):  # what overflows is found below
+        y = np.ascontiguousarray(y, model.dtype).reshape(len(y), k)
+    bad = np.flatnonzero(~np.isfinite(y).all(axis=1))
+    if len(bad):
+        raise NotFinite(f"y holds NaN or infinity in {len(bad)} rows, the first in row {bad[0]}: fill them in or take those "
+                        "rows out")
+    return y
 
 
 def default_loss(y):
     """cross_entropy for class numbers, mse for other numbers."""
-    y = np.asarray(y)
+    y = as_numbers("y", y)
     return cross_entropy if y.dtype.kind in "iub" and y.ndim == 1 else mse
 
 

@@ -8,7 +8,7 @@ Hutter, 2019, algorithms 1 and 2).
 import math
 from dataclasses import dataclass
 
-from minnet.errors import check_fraction, check_positive, check_real
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_positive, check_real, shown
 from minnet.kernels import steps
 
 
@@ -28,7 +28,7 @@ class SGD:
     def __post_init__(self):
         check_positive("lr", self.lr)
         check_real("weight_decay", self.weight_decay, 0)
-        check_fraction("momentum", self.momentum)
+        _check_memory("momentum", self.momentum)
 
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
@@ -54,8 +54,11 @@ class Adam:
     def __post_init__(self):
         check_positive("lr", self.lr)
         check_real("weight_decay", self.weight_decay, 0)
+        check_positive("eps", self.eps)
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise InvalidValue(f"betas={shown(repr(self.betas))}; wanted a pair, for example (0.9, 0.999)")
         for beta in self.betas:
-            check_fraction("betas", beta)
+            _check_memory("betas", beta)
 
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
@@ -86,6 +89,22 @@ def _decay(optimizer, lr):
 def _decaying(model, window):
     """How many leading entries of the window are weights."""
     return max(0, min(window.stop, model.n_weights) - window.start)
+
+
+def _check_memory(name, share):
+    """What is kept of the past: at 1 nothing would ever be forgotten."""
+    if check_fraction(name, share) == 1:
+        raise InvalidValue(f"{name}={share}; wanted a number of at least 0 and below 1")
+
+
+def as_optimizer(optimizer):
+    """The optimizer that was meant: itself, one by name or class with its defaults, SGD where it is None."""
+    if optimizer is None or isinstance(optimizer, str):
+        optimizer = check_choice("optimizer", "sgd" if optimizer is None else optimizer.lower(), OPTIMIZERS)
+    made = optimizer() if isinstance(optimizer, type) else optimizer
+    if not (hasattr(made, "step") and hasattr(made, "slots")):
+        raise InvalidType(f"optimizer={shown(repr(optimizer))}: give one such as SGD(lr=0.1), or a name in OPTIMIZERS")
+    return made
 
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet import threads
-from minnet.data import check_X
+from minnet.data import as_numbers, check_X
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
-from minnet.errors import InvalidValue, check_choice, check_count
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, shown
 
 SAMPLES = 1024
 
@@ -42,16 +42,32 @@ def draw_sample(model, data, *, samples=SAMPLES, loss=None, rng=None):
     if isinstance(data, Sample):
         return data
     rng = as_rng(rng)
-    X, y = data if isinstance(data, tuple) else (data.X_train, data.y_train)
-    n = len(X)
-    if samples is not None and check_count("samples", samples, 1) < n:
-        rows = np.sort(rng.choice(n, samples, replace=False))
-        X, y = np.asarray(X)[rows], np.asarray(y)[rows]
+    X, y = training_part(data)
+    if samples is not None and check_count("samples", samples, 1) < len(X) == len(y):
+        rows = np.sort(rng.choice(len(X), samples, replace=False))
+        X, y = X[rows], y[rows]
+    return Sample(*check_pair(X, y, model, loss), rng, model.rows_at_once())
+
+
+def training_part(data):
+    """(X, y) as arrays of numbers: the training part of a Dataset, or the pair (X, y) that was given."""
+    if isinstance(data, tuple) and len(data) == 2:
+        X, y = data
+    elif hasattr(data, "X_train") and hasattr(data, "y_train"):
+        X, y = data.X_train, data.y_train
+    else:
+        raise InvalidType(f"data={shown(repr(data))}: give a Dataset, as load_data makes it, or a pair (X, y)")
+    return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
+
+
+def check_pair(X, y, model, loss=None):
+    """(X, y, loss), checked and as `model` and the loss want them; the loss is the default one of y where it is None."""
+    X = check_X(X, model.input_shape, model.dtype)
     loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
-    X, y = check_X(X, model.input_shape, model.dtype), check_targets(y, model, loss)
+    y = check_targets(y, model, loss)
     if not 0 < len(X) == len(y):
-        raise InvalidValue(f"a sample of {len(X)} rows and {len(y)} labels: there must be as many, and at least one")
-    return Sample(X, y, loss, rng, model.rows_at_once())
+        raise InvalidValue(f"X has {len(X)} rows and y {len(y)}: there must be as many labels as rows, and at least one")
+    return X, y, loss
 
 
 def gradient(model, sample, values=None):

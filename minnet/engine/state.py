@@ -36,9 +36,13 @@ class State:
         self.loss_sum = 0.0
         self.streams = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
 
+    def order_rng(self):
+        """The generator that shuffles the rows of the epoch under way."""
+        return np.random.default_rng([self.seed, ORDER, self.epoch])
+
     def order(self, n):
         """The order of the n rows in the epoch under way."""
-        return np.random.default_rng([self.seed, ORDER, self.epoch]).permutation(n)
+        return self.order_rng().permutation(n)
 
     def apply_mask(self):
         """After the mask has changed: +0.0 wherever it is False, in the values and in every vector."""

@@ -12,11 +12,10 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
-from minnet.data import check_X
 from minnet.engine.chain import chain_of
-from minnet.engine.losses import LOSSES, check_targets, default_loss
-from minnet.engine.optimizers import SGD
+from minnet.engine.optimizers import as_optimizer
 from minnet.engine.rates import RATES
+from minnet.engine.sample import check_pair, training_part
 from minnet.engine.state import State, Step
 from minnet.engine.tape import Tape
 from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
@@ -31,31 +30,36 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
           penalty=None, clip_norm=None, every="epoch", state=None):
     """Train `model` on `data` (a Dataset, or a pair X, y); yields a Step once an epoch, or each batch.
 
-    `optimizer` is SGD(lr=0.1) unless given; `loss` cross_entropy for class numbers, mse for others, a name in LOSSES or
+    `optimizer` is SGD(lr=0.1) unless given, a name in OPTIMIZERS or one that was made; `loss` cross_entropy for class numbers, mse for others, a name in LOSSES or
     a function of that form; `lr_schedule` a name in RATES or a function of progress in [0, 1], counted over `epochs`;
     `penalty` one Penalty or a sequence of them; `clip_norm` bounds the gradient's Euclidean norm (Pascanu et al., 2013,
     algorithm 1). `state` goes on with a run that was begun: its model, optimizer and place count, `rng` does not.
     Weights that the mask cuts stay exactly +0.0. Raises Diverged when the loss is NaN or infinite; the model then holds
-    the values of the start of that epoch.
+    the values of the start of that epoch, or of the last one that began with finite values.
     """
-    X, y = data if isinstance(data, tuple) else (data.X_train, data.y_train)
-    X = check_X(X, model.input_shape, model.dtype)
-    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
-    y = check_targets(y, model, loss)
-    if not 0 < len(X) == len(y):
-        raise InvalidValue(f"X has {len(X)} rows and y {len(y)}: training wants as many labels as rows, and at least one")
+    X, y, loss = check_pair(*training_part(data), model, loss)
     if every not in ("epoch", "batch"):
         raise InvalidValue(f'every={shown(repr(every))}: steps are yielded every "epoch" or every "batch"')
     if clip_norm is not None:
         check_positive("clip_norm", clip_norm)
-    penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
+    penalties = _check_penalties(penalty)
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
-        state = State(model, SGD() if optimizer is None else optimizer, rng, shards_of(model, batch_size, loss))
+        state = State(model, as_optimizer(optimizer), rng, shards_of(model, batch_size, loss))
     _check_state(state, model)
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
     return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), every)
+
+
+def _check_penalties(penalty):
+    """One penalty, several or none, as a tuple."""
+    penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
+    for given in penalties:
+        if not (hasattr(given, "add_gradient") and hasattr(given, "prox")) or isinstance(given, type):
+            raise InvalidType(f"penalty={shown(repr(given))}: give an object with value, add_gradient and prox, as those "
+                              "that the functions in minnet.penalties make")
+    return penalties
 
 
 def shards_of(model, batch_size, loss):
@@ -115,15 +119,20 @@ class _Run:
         self.grads = np.zeros((shards, len(model.values)), model.dtype)
         self.gradient = self.grads[:, : model.n_trainable]
         self.norm = np.zeros(1)
+        self.rows = np.arange(len(self.X))
+        self.order, self.before = self.rows.copy(), model.values.copy()
         self.shards = [_Shard(self, row, stream) for row, stream in zip(self.grads, self.state.streams, strict=True)]
         parts = max(1, min(shards, model.n_trainable // WINDOW))
         edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
         self.windows = [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
 
     def begin_epoch(self):
-        """Draw the order of the rows; keep the values, in case this epoch diverges."""
-        self.order = self.state.order(len(self.X))
-        self.before = self.state.model.values.copy()
+        """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""
+        np.copyto(self.order, self.rows)
+        self.state.order_rng().shuffle(self.order)
+        values = self.state.model.values
+        if np.isfinite(values.min()) and np.isfinite(values.max()):  # else the last step of the epoch before diverged
+            np.copyto(self.before, values)
 
     def step(self):
         """One batch: gradients of all shards, penalties, clipping, optimizer, prox, statistics."""
@@ -143,6 +152,8 @@ class _Run:
         threads.run([partial(move, window) for window in self.windows])
         for penalty in self.penalties:
             penalty.prox(model, self.lr)
+        if self.penalties:
+            zero_masked(model.mask, model.values)
         for layer in model.layers.values():
             layer.commit(self.shards[0].tape)
         state.batch += 1
