@@ -4,6 +4,7 @@ All in float64 and as differences of per-image losses, since half the changes ar
 Scores are signed: below 0 the loss falls when the weight goes.
 """
 from functools import partial
+from itertools import takewhile
 
 import numpy as np
 
@@ -174,10 +175,10 @@ def _delete_dense(judge, layer, outputs, scores):
 def _move_one(judge, layer, j, by, rows, tape):
     """The change of the loss when output j of a Dense layer moves by `by` for the images `rows`."""
     behind = judge.kept.after(layer)
-    between = [b for b in behind if isinstance(b, ELEMENTWISE)]
+    between = list(takewhile(lambda b: isinstance(b, ELEMENTWISE), behind))
     follower = behind[len(between)] if len(between) < len(behind) else None
     y = judge.kept.outputs[layer]
-    if type(follower) is not Dense or list(behind[: len(between)]) != between:
+    if type(follower) is not Dense:
         moved = y[rows]
         moved[:, j] += by
         return judge.change(layer, moved, rows, tape)
