@@ -43,6 +43,10 @@ def add_bias_relu(b, y):
     y[:] = np.where(total <= 0, 0, total)
 
 
+def add_scaled(factor, x, y):
+    y[:] = wide(y) + y.dtype.type(factor) * wide(x)
+
+
 def column_sums(dy, out):
     out[:] = wide(dy).sum(axis=0)
 

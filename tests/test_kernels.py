@@ -97,6 +97,12 @@ def masks(draw, dtype):
 
 
 @st.composite
+def additions(draw, dtype):
+    size = draw(few)
+    return draw(fraction), floats(draw, dtype, size), floats(draw, dtype, size)
+
+
+@st.composite
 def thresholds(draw, dtype):
     return floats(draw, dtype, draw(few)), draw(fraction)
 
@@ -294,6 +300,7 @@ CASES = {
     "dropout": Case(dropouts),
     "add_bias": Case(biases),
     "add_bias_relu": Case(biases),
+    "add_scaled": Case(additions),
     "column_sums": Case(sums),
     "squared_error": Case(regressions, writes=2),
     "softmax_cross_entropy": Case(classifications, writes=2),

@@ -9,7 +9,7 @@ as an input, and is computed faster where it is not.
 
 from minnet.kernels.jit import kernel
 
-LANES = 8  # columns that are summed side by side, each in a variable of its own
+LANES = 4  # columns that are summed side by side, each in a variable of its own
 
 
 @kernel
@@ -23,7 +23,8 @@ def relu(x, y):
 def relu_backward(dy, y, dx):
     """dx = dy where y > 0, else 0; where y is NaN, dy passes. All (n,); y is the output of `relu`."""
     for i in range(dy.size):
-        dx[i] = 0 if y[i] <= 0 else dy[i]
+        passed = dy[i]
+        dx[i] = 0 if y[i] <= 0 else passed
 
 
 @kernel
@@ -39,7 +40,8 @@ def leaky_relu_backward(dy, y, slope, dx):
     """dx = dy where y > 0, else slope * dy. dy, y, dx: (n,); y is the output of `leaky_relu`."""
     slope = dy.dtype.type(slope)
     for i in range(dy.size):
-        dx[i] = slope * dy[i] if y[i] <= 0 else dy[i]
+        passed = dy[i]
+        dx[i] = slope * passed if y[i] <= 0 else passed
 
 
 @kernel
@@ -70,27 +72,24 @@ def add_bias_relu(b, y):
 
 
 @kernel
+def add_scaled(factor, x, y):
+    """y += factor * x. x, y: (n,), y changed in place."""
+    factor = y.dtype.type(factor)
+    for i in range(y.size):
+        y[i] += factor * x[i]
+
+
+@kernel
 def column_sums(dy, out):
     """out[j] = the sum of dy[:, j], added up in float64. dy: (rows, c); out: (c,)."""
     rows, columns = dy.shape
-    if columns < LANES:
-        for j in range(columns):
-            total = 0.0
-            for r in range(rows):
-                total += dy[r, j]
-            out[j] = total
-    else:
-        for start in range(0, columns, LANES):
-            j = min(start, columns - LANES)  # the last group overlaps the one before, and finds the same sums
-            a = b = c = d = e = f = g = h = 0.0
-            for r in range(rows):
-                a += dy[r, j]
-                b += dy[r, j + 1]
-                c += dy[r, j + 2]
-                d += dy[r, j + 3]
-                e += dy[r, j + 4]
-                f += dy[r, j + 5]
-                g += dy[r, j + 6]
-                h += dy[r, j + 7]
-            out[j], out[j + 1], out[j + 2], out[j + 3] = a, b, c, d
-            out[j + 4], out[j + 5], out[j + 6], out[j + 7] = e, f, g, h
+    for start in range(0, columns, LANES):
+        j = max(min(start, columns - LANES), 0)  # the last group overlaps the one before, and finds the same sums
+        j1, j2, j3 = min(j + 1, columns - 1), min(j + 2, columns - 1), min(j + 3, columns - 1)
+        a = b = c = d = 0.0
+        for r in range(rows):
+            a += dy[r, j]
+            b += dy[r, j1]
+            c += dy[r, j2]
+            d += dy[r, j3]
+        out[j], out[j1], out[j2], out[j3] = a, b, c, d
