@@ -25,7 +25,7 @@ _HOMES = {
     "minnet.engine.tape": ("Tape",),
     "minnet.engine.training": ("train",),
     "minnet.formats.storage": ("save", "load"),
-    "minnet.pruning.compact": ("compact",),
+    "minnet.pruning.compact": ("compact", "compact_report", "expand"),
     "minnet.pruning.prune": ("prune",),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
 }

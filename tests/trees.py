@@ -205,9 +205,9 @@ def mask_units(model, mask, kinds, density, rng):
 
 @st.composite
 def masked_models(draw, tree=None, kinds=MASKS, dtype=np.float64):
-    """A Model with random values and a mask, which may also cut nothing."""
+    """A Model with random values and a random mask."""
     model = draw(models(tree, dtype))
-    chosen = draw(st.sets(st.sampled_from(kinds)))
+    chosen = draw(st.sets(st.sampled_from(kinds), min_size=1))
     density = draw(st.sampled_from([0.1, 0.4, 0.7, 0.9]))
     model.set_mask(random_mask(model, chosen, density, np.random.default_rng(draw(st.integers(0, 2**32 - 1)))))
     return model

@@ -1,0 +1,116 @@
+"""BatchNorm in use is a scale and a shift per unit, so it folds into a linear layer beside it.
+
+    y = scale * x + offset,   scale = gain / sqrt(variance + epsilon),   offset = shift - scale * mean
+
+    small, refused = fold_norms(model)      # refused: {name of a BatchNorm: why it stays}
+
+Into the layer before: W[.., o] *= scale[o], b[o] = scale[o] * b[o] + offset[o]. Into the layer after:
+b[o] += sum W[.., c, o] * offset[c], then W[.., c, o] *= scale[c]; where that layer pads its image the padding is 0 and
+not `offset`, so then only if every offset is 0 (Jacob et al., 2018, section 3.2, fold the first way).
+"""
+import numpy as np
+
+from minnet.engine.containers import Sequential
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import layer_from_config
+from minnet.engine.layers import LAYERS
+from minnet.engine.model import Model
+from minnet.engine.normalise import BatchNorm
+from minnet.pruning.compaction.cut import edited
+
+
+def fold_norms(model):
+    """(a Model with the same outputs in use and fewer BatchNorms, {name of one that is left: why}).
+
+    Masks are carried: what a masked gain cuts is masked in the weights. The model given is not changed.
+    """
+    refused = {}
+    while found := _next(model, refused):
+        model = _fold(model, *found)
+    return model, refused
+
+
+def _next(model, refused):
+    """(the layer that takes it, the BatchNorm, whether that layer stands after it) for the first one that can go."""
+    for chain in _chains(model.tree):
+        for i, norm in enumerate(chain):
+            if not isinstance(norm, BatchNorm) or norm.name in refused:
+                continue
+            before, after = chain[i - 1] if i else None, chain[i + 1] if i + 1 < len(chain) else None
+            if _is_linear(before):
+                return before, norm, False
+            reason = _why_not(norm, after)
+            if reason is None:
+                return after, norm, True
+            refused[norm.name] = reason
+    return None
+
+
+def _chains(layer):
+    """Lists of layers that follow each other directly; what is inside a Residual or Concat is a chain of its own."""
+    chain = list(_chain(layer))
+    yield chain
+    for link in chain:
+        for child in link.children():
+            yield from _chains(child)
+
+
+def _chain(layer):
+    """The layers of a Sequential in order, those of Sequentials in it included."""
+    if not isinstance(layer, Sequential):
+        yield layer
+        return
+    for child in layer.layers:
+        yield from _chain(child)
+
+
+def _is_linear(layer):
+    return any(p.kind == "weight" for p in layer.parameters) if layer is not None else False
+
+
+def _why_not(norm, after):
+    """Why `norm` cannot be folded into the layer after it; None if it can."""
+    if not _is_linear(after):
+        return "no layer with weights stands directly before or after it"
+    window = getattr(after, "window", None)
+    if window is not None and window.padded and _scale_and_offset(norm)[1].any():
+        return f"{after.name}, directly after it, pads with zeros, where its shift would be missing"
+    return None
+
+
+def _scale_and_offset(norm):
+    """float64, (c,) each."""
+    scale = norm.gain.value / np.sqrt(norm.variance.value.astype(np.float64) + norm.epsilon)
+    return scale, norm.shift.value - scale * norm.mean.value
+
+
+def _fold(model, linear, norm, after):
+    """The model without `norm`, which `linear` has taken in."""
+    config = edited(model.tree.config(), {linear.name: {"use_bias": True}}, {norm.name})
+    small = Model.blank(layer_from_config(config, LAYERS), model.input_shape, model.dtype)
+    mask = np.ones(len(small.values), bool)
+    for name, p in small.parameters.items():
+        if name in model.parameters:
+            p.value[...] = model.parameters[name].value
+            p.of(mask)[...] = model.parameters[name].mask
+    new = small.layers[linear.name]
+    weight, bias, live = new.weight.value.astype(np.float64), new.bias.value.astype(np.float64), new.weight.of(mask)
+    scale, offset = _scale_and_offset(norm)
+    trainable = norm.gain.mask | norm.shift.mask
+    if after:
+        scale, offset, gain = (_by_input(linear, vector) for vector in (scale, offset, norm.gain.mask))
+        bias += (weight * offset).sum(axis=tuple(range(weight.ndim - 1)))
+        trainable = new.bias.of(mask)
+    else:
+        bias, gain = scale * bias + offset, norm.gain.mask
+    new.weight.value[...] = weight * scale
+    new.bias.value[...] = bias
+    live &= gain
+    new.bias.of(mask)[...] = trainable | (bias != 0)
+    small.set_mask(mask)
+    return small
+
+
+def _by_input(linear, vector):
+    """A vector over the inputs of `linear`, shaped so that it multiplies its weight."""
+    return np.repeat(vector, linear.multiplier) if isinstance(linear, DepthwiseConv2d) else vector[:, None]

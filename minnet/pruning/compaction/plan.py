@@ -1,0 +1,121 @@
+"""Which units the mask makes superfluous, and what must be added to whose bias when they go.
+
+    plan = Plan(model)
+    plan.fate[plan.roots]       # per unit of the model's Coupling: STAYS, UNREAD, SILENT or FOLDED
+    plan.live                   # the mask, less the weights that read what goes
+    plan.added("dense2.weight")  # the constants that went, as that layer's bias takes them
+
+A unit can go when no weight that matters reads anything of it that varies. What is read of it then is a constant: it
+is found by a forward pass, and goes into the reader's bias. A constant other than 0 must be the same at every position
+of the window; at a border with padding it is not, and the unit stays.
+"""
+import numpy as np
+
+from minnet.engine.tape import Tape
+from minnet.errors import Unsupported
+from minnet.pruning.paths import Skeleton
+
+STAYS, UNREAD, SILENT, FOLDED = range(4)  # a unit's fate: it goes as nobody reads it, as it is 0, or into a bias
+
+
+def rows_with(entries):
+    """(inputs,) bool: which rows (axis -2) of a weight's window have an entry that is True."""
+    return entries.any(axis=(*range(entries.ndim - 2), -1))
+
+
+class Plan:
+    """What can go from `model`, found by letting units go until no more can. Nothing of the model is changed.
+
+    `fate` is by root number; `roots` maps the Coupling's unit numbers to roots; `last` (bool, by root) marks units that
+    go but leave their place, all masked, since an axis keeps at least one; `border` names, by root, the reader whose
+    padding makes a constant stay. Raises Unsupported for a layer that was born sparse.
+    """
+
+    def __init__(self, model):
+        for p in model.parameters.values():
+            if p.index is not None:
+                raise Unsupported(f"{p.name} was born sparse and has no rows and columns to cut: compaction takes "
+                                  "models of dense layers with a mask")
+        self.model = model
+        self.coupling = model.couple()
+        self.roots = self.coupling.roots(np.arange(self.coupling.n_units))
+        self.readers = [use for use in self.coupling.uses if use.reads]
+        self.constants = _constants(model, self.readers)
+        self.fate = np.full(self.coupling.n_units, STAYS)
+        self.live = model.mask.copy()
+        self.folds = np.zeros_like(self.live)
+        skeleton, more = Skeleton(model), True
+        while more:
+            self.carries, needed = skeleton.paths(self.live)
+            more = self._let_go(needed)
+        self._tell_fates()
+        self.last = self._last_of_their_axis()
+
+    def _let_go(self, needed):
+        """Let go every unit of which no weight that is needed reads anything but known constants; True if any went."""
+        varies, self.border = np.zeros(len(self.fate), bool), {}
+        for use in self.readers:
+            p, units = use.parameter, self.roots[use.units]
+            varies[units[rows_with(p.of(self.carries))]] = True
+            unknown = rows_with(p.of(needed) & np.isnan(self.constants[p.name]))
+            self.border.update((unit, p.layer) for unit in units[unknown].tolist())
+        self.border = {unit: reader for unit, reader in self.border.items() if not varies[unit]}
+        going = (self.fate == STAYS) & ~varies & ~self.coupling.fixed() & (self.roots == np.arange(len(self.roots)))
+        going[list(self.border)] = False
+        self.fate[going] = UNREAD
+        for use in self.readers:
+            self._cut(use, going[self.roots[use.units]], needed)
+        return going.any()
+
+    def _cut(self, use, going, needed):
+        """Take the rows of one weight that read units that go out of `live`; what is needed of them will be folded."""
+        p = use.parameter
+        p.of(self.folds)[...] |= p.of(needed) & going[:, None]
+        p.of(self.live)[...] &= ~going[:, None]
+
+    def _tell_fates(self):
+        """Fold only into outputs that stay; a unit so folded was silent (0 wherever it is read) or another constant."""
+        makes = {use.parameter: self.roots[use.units] for use in self.coupling.uses if not use.reads}
+        stays = {p: self.fate[units] == STAYS for p, units in makes.items()}
+        for use in self.readers:
+            p, units = use.parameter, self.roots[use.units]
+            folds = p.of(self.folds)
+            folds &= stays[p]
+            for fate, entries in ((SILENT, folds), (FOLDED, folds & (self.constants[p.name] != 0))):
+                told = units[rows_with(entries)]
+                self.fate[told] = np.maximum(self.fate[told], fate)
+
+    def _last_of_their_axis(self):
+        """By root: the first unit of every axis of which all units go."""
+        last = np.zeros(len(self.fate), bool)
+        for use in self.coupling.uses:
+            units = self.roots[use.units]
+            if not (last[units] | (self.fate[units] == STAYS)).any():
+                last[units[0]] = True
+        return last
+
+    def keeps(self, use):
+        """(length of the axis,) bool: which positions of a use are there in the compacted model."""
+        units = self.roots[use.units]
+        return (self.fate[units] == STAYS) | self.last[units]
+
+    def added(self, weight):
+        """What the bias of the layer of `weight` (a reader's) gains, (o,) float64: the sum of constant * weight."""
+        constants = np.where(weight.of(self.folds), self.constants[weight.name], 0)
+        return (constants * weight.value).sum(axis=tuple(range(constants.ndim - 1)))
+
+
+def _constants(model, readers):
+    """{name of a reader's weight: (..., in, 1) what each tap reads if it reads the same everywhere, else NaN}.
+
+    What does not depend on the input is the same for the input 0; entries that do depend on it mean nothing here.
+    """
+    tape, found = Tape(model), {}
+    with np.errstate(all="ignore"):
+        model.forward(np.zeros((1, *model.input_shape), model.dtype), tape)
+    for use in readers:
+        p = use.parameter
+        seen = model.layers[p.layer].seen(tape)  # (positions, taps * in)
+        same = (seen == seen[0]).all(axis=0)
+        found[p.name] = np.where(same, seen[0].astype(np.float64), np.nan).reshape(*p.shape[:-1], 1)
+    return found

@@ -1,0 +1,92 @@
+"""What compaction does, in a table: print(compact_report(model)); its rows are there for programs too."""
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.pruning.compaction.plan import FOLDED, SILENT, STAYS, UNREAD, rows_with
+
+HEAD = ("layer", "units", "left", "unread", "silent", "folded", "stays although no live path needs it")
+NUMBERS = len(HEAD) - 1  # columns that are numbers: all but the last, and the name
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer that makes units: how many it had and has left; of those that went, how many nobody read, how many were
+    0 and how many were another constant, now in the next bias; `stays` counts by reason units that could not go."""
+
+    name: str
+    before: int
+    after: int
+    unread: int
+    silent: int
+    folded: int
+    stays: dict
+
+
+class Report:
+    """`rows`, one per layer that makes units (and the input, if some of it is unread); `folded`, how many units went
+    into a bias, joined ones counted once; `parameters` and `macs`, before and after; `refused`, {BatchNorm: why}.
+    """
+
+    def __init__(self, plan, small, refused):
+        model = plan.model
+        self.rows = [row for row in _rows(plan) if row is not None]
+        self.folded = int((plan.fate == FOLDED).sum())
+        self.parameters = model.n_trainable, small.n_trainable
+        self.macs = model.macs, small.macs
+        self.refused = refused
+
+    def __getitem__(self, name):
+        return {row.name: row for row in self.rows}[name]
+
+    def __str__(self):
+        cells = [HEAD]
+        for row in self.rows:
+            numbers = (row.before, row.after, row.unread, row.silent, row.folded)
+            why = "; ".join(f"{count}: {reason}" for reason, count in row.stays.items())
+            cells.append((row.name, *[f"{n:,}" for n in numbers], why))
+        widths = [max(len(line[i]) for line in cells) for i in range(NUMBERS)]
+        lines = ["  ".join([line[0].ljust(widths[0]), *[c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=False)],
+                            line[-1]]).rstrip() for line in cells]
+        lines.append("parameters {:,} -> {:,}, MACs {:,} -> {:,}".format(*self.parameters, *self.macs))
+        return "\n".join(lines + [f"{name} stays: {reason}" for name, reason in self.refused.items()])
+
+
+def _rows(plan):
+    """The input's row, then one for each layer that makes units."""
+    yield _input_row(plan)
+    layers = plan.model.layers
+    for use in plan.coupling.uses:
+        name = use.parameter.layer
+        if use.parameter.kind == "weight" and not use.reads and layers[name].makes is not None:
+            fates = Counter(plan.fate[plan.roots[use.units]].tolist())
+            yield Row(name, len(use.units), int(plan.keeps(use).sum()), fates[UNREAD], fates[SILENT], fates[FOLDED],
+                      dict(Counter(_reasons(plan, use))))
+
+
+def _input_row(plan):
+    """Units of the input that nobody reads."""
+    units = plan.roots[: plan.model.input_shape[-1]]  # the first Space that a Coupling gives out is the input's
+    read = np.zeros(len(plan.fate), bool)
+    for use in plan.readers:
+        read[plan.roots[use.units][rows_with(use.parameter.of(plan.carries))]] = True
+    unread = int((~read[units]).sum())
+    return Row("input", len(units), len(units), 0, 0, 0, {"is an input": unread}) if unread else None
+
+
+def _reasons(plan, use):
+    """Why each unit of a layer stays that has no live path through it here."""
+    fixed, units = plan.coupling.fixed(), plan.roots[use.units].tolist()
+    carries = use.parameter.of(plan.carries).reshape(-1, len(units)).any(axis=0)
+    for unit, alive in zip(units, carries, strict=True):
+        if plan.last[unit]:
+            yield "an axis keeps at least one unit"
+        elif plan.fate[unit] != STAYS or alive:
+            continue
+        elif fixed[unit]:
+            yield "is a logit or joined with the input"
+        elif unit in plan.border:
+            yield f"its constant meets the padding of {plan.border[unit]}"
+        else:
+            yield "joined with a live unit"

@@ -1,0 +1,50 @@
+"""What the tests of compaction share: small nets with random numbers, and ways to mask parts of them."""
+import numpy as np
+from trees import random_input
+
+import minnet as mn
+
+
+def close(a, b, share):
+    """Equal to `share` of the largest number in b."""
+    return np.max(np.abs(a - b), initial=0) <= share * max(np.max(np.abs(b), initial=0), np.finfo(float).tiny)
+
+
+def silence(model, **units):
+    """Mask units whole: silence(model, conv1=[0, 2], batchnorm1=[0, 2]) masks weights, biases, gains and shifts."""
+    mask = model.mask.copy()
+    for name, gone in units.items():
+        for p in model.layers[name].parameters:
+            if p.kind not in ("mean", "variance"):
+                p.of(mask)[..., gone] = False
+    model.set_mask(mask)
+    return model
+
+
+def mask_weights(model, name, where):
+    """Mask part of one parameter: mask_weights(model, "dense1.weight", np.s_[:, 3])."""
+    mask = model.mask.copy()
+    model.parameters[name].of(mask)[where] = False
+    model.set_mask(mask)
+    return model
+
+
+def build(*layers, shape=(5, 6, 2), dtype=np.float64):
+    """A model with random numbers in all parameters."""
+    model = mn.Model(mn.Sequential(*layers), shape, dtype=dtype, rng=0)
+    rng = np.random.default_rng(1)
+    for p in model.parameters.values():
+        p.value[...] = rng.uniform(0.2, 1.0, p.value.shape)
+        if p.kind != "variance":
+            p.value[...] *= rng.choice([-1, 1], p.value.shape)
+    return model
+
+
+def widths(model):
+    """{layer: how many units it makes}."""
+    return {name: getattr(layer, layer.makes) for name, layer in model.layers.items() if layer.makes}
+
+
+def same_outputs(model, small):
+    x = random_input(model)
+    return close(small(x), model(x), 1e-10)
