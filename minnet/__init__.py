@@ -28,6 +28,7 @@ _HOMES = {
     "minnet.pruning.compact": ("compact", "compact_report", "expand"),
     "minnet.pruning.prune": ("prune",),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
+    "minnet.study.agreement": ("compare_criteria",),
 }
 _MODULES = {
     "models": "minnet.models", "losses": "minnet.engine.losses", "optimizers": "minnet.engine.optimizers",
