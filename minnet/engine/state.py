@@ -54,13 +54,15 @@ class State:
 @dataclass(frozen=True)
 class Step:
     """What `train` yields: `epoch` finished epochs, `batch` done in the one under way, `loss` the mean over that
-    epoch so far (data loss, without penalties), `lr` of the last step, and the State."""
+    epoch so far (data loss, without penalties), `lr` of the last step, the State, and `progress`, the share in [0, 1]
+    of all that this call of `train` is to do in the end."""
 
     epoch: int
     batch: int
     loss: float
     lr: float
     state: State
+    progress: float
 
     @property
     def model(self):

@@ -178,7 +178,8 @@ class _Run:
         """The Step that is yielded."""
         state = self.state
         loss = state.loss_sum / state.batch if loss is None else loss
-        return Step(state.epoch, state.batch, loss, self.lr, state)
+        progress = (state.epoch + state.batch / self.n_batches) / self.epochs
+        return Step(state.epoch, state.batch, loss, self.lr, state, progress)
 
 
 class _Shard:
