@@ -1,0 +1,31 @@
+"""The goal of a recipe: where it prunes to, and how far it is after a share of the way."""
+from minnet.engine.rng import as_rng
+from minnet.errors import check_fraction
+from minnet.pruning import schedules
+
+
+class Goal:
+    """Prunes `model` step by step to exactly round(sparsity n) pieces.
+
+    What is gone before the recipe begins counts as done: after a share f of the way, round(f K) of the K pieces that
+    are still to go are gone. With sparsity None, pruning is whatever `prune` does without a budget, all at once.
+    """
+
+    def __init__(self, model, data, sparsity, schedule, prune, rng):
+        self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
+        self.before = self.total = 0
+        self.share = schedules.find("one_shot" if sparsity is None else schedule, sparsity)
+        self.open = sparsity is None
+        if not self.open:
+            units = prune(model, count=0, data=data, rng=self.rng).units  # nothing goes
+            self.before = units.total - units.remaining
+            self.total = max(round(check_fraction("sparsity", sparsity) * units.total), self.before)
+
+    def count(self, t):
+        """How many pieces are to be gone at progress t in [0, 1]."""
+        return self.before + round((self.total - self.before) * self.share(t))
+
+    def reach(self, t):
+        """Prune to where progress t in [0, 1] wants it; returns the Result."""
+        count = None if self.open else self.count(t)
+        return self.prune(self.model, count=count, data=self.data, rng=self.rng)
