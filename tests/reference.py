@@ -22,6 +22,10 @@ def relu_backward(dy, y, dx):
     dx[:] = np.where(y <= 0, 0, dy)
 
 
+def dead_below(y, dx):
+    dx[:] = np.where(y > 0, dx, 0)
+
+
 def leaky_relu(x, slope, y):
     y[:] = np.where(x <= 0, slope * wide(x), x)
 
@@ -137,6 +141,72 @@ def turn(index, value, count, t_index, t_value, t_count):
 def gather_rows(index, value, count, w, y):
     for i in range(len(y)):
         y[i] = wide(value[i, : count[i]]) @ wide(w[index[i, : count[i]]])
+
+
+def take_rows(X, rows, out):
+    out[:] = X[rows]
+
+
+def move_rows(base, rows, delta, direction, out):
+    out[:] = wide(base[rows]) + wide(delta)[:, None] * direction
+
+
+# --- a chain of dense layers -----------------------------------------------------------------------------------------
+
+
+def layers(widths, starts, vector):
+    """(weight, bias or None) of each layer, as views of the vector."""
+    for ins, outs, (weight, bias) in zip(widths[:-1], widths[1:], starts, strict=True):
+        w = vector[weight : weight + ins * outs].reshape(ins, outs)
+        yield w, vector[bias : bias + outs] if bias >= 0 else None
+
+
+def stack(widths, vector):
+    """The (n, width) of each width, one behind the other in a vector, as views."""
+    n = vector.size // widths.sum()
+    return [part.reshape(n, -1) for part in np.split(vector, np.cumsum(n * widths)[:-1])]
+
+
+def full(index, value, count, columns):
+    """The matrix of which those are the nonzeros of each row."""
+    x = np.zeros((len(count), columns))
+    for i in range(len(count)):
+        x[i, index[i, : count[i]]] = value[i, : count[i]]
+    return x
+
+
+def chain_forward(widths, starts, values, sparse, index, value, count, work):
+    x, *outputs = stack(widths, work)
+    if sparse:
+        x = full(index, value, count, widths[0])
+    for y, (w, b) in zip(outputs, layers(widths, starts, values), strict=True):
+        y[:] = wide(x) @ w + (0 if b is None else b)
+        if y is not outputs[-1]:
+            y[:] = np.maximum(y, 0)
+        x = y
+
+
+def chain_backward(widths, starts, values, sparse, index, value, count, work, deltas, grads):
+    xs, dys = stack(widths, work)[:-1], stack(widths[1:], deltas)
+    if sparse:
+        xs[0] = full(index, value, count, len(xs[0])).T
+    parameters, gradients = list(layers(widths, starts, values)), list(layers(widths, starts, grads))
+    for layer in reversed(range(len(xs))):
+        x, dy, (dw, db) = xs[layer], dys[layer], gradients[layer]
+        dw[:] = wide(x).T @ dy
+        if db is not None:
+            db[:] = wide(dy).sum(axis=0)
+        if layer > 0:
+            dys[layer - 1][:] = np.where(x > 0, wide(dy) @ parameters[layer][0].T, 0)
+
+
+def chain_gradient(X, y, rows, widths, starts, values, scale, most, work, places, losses, grads):
+    n = len(rows)
+    work, deltas = np.zeros(n * widths.sum()), np.zeros(n * widths[1:].sum())
+    stack(widths, work)[0][:] = X[rows]
+    chain_forward(widths, starts, values, False, None, None, None, work)
+    softmax_cross_entropy(stack(widths, work)[-1], y[rows], 0.0, scale, losses, stack(widths[1:], deltas)[-1])
+    chain_backward(widths, starts, values, False, None, None, None, work, deltas, grads)
 
 
 # --- batch normalisation ---------------------------------------------------------------------------------------------

@@ -29,16 +29,24 @@ def channel_moments(x, mean, variance):
     The second walk subtracts the mean before it squares: right also where the mean is 1e6 times the deviation.
     """
     rows, channels = x.shape
-    for j in range(channels):
-        total = 0.0
+    for start in range(0, channels, LANES):
+        j = max(min(start, channels - LANES), 0)  # the last group overlaps the one before, and finds the same numbers
+        j1, j2, j3 = min(j + 1, channels - 1), min(j + 2, channels - 1), min(j + 3, channels - 1)
+        a = b = c = d = 0.0
         for r in range(rows):
-            total += x[r, j]
-        centre = total / rows
-        total = 0.0
+            a += x[r, j]
+            b += x[r, j1]
+            c += x[r, j2]
+            d += x[r, j3]
+        mean[j], mean[j1], mean[j2], mean[j3] = a / rows, b / rows, c / rows, d / rows
+        mean_a, mean_b, mean_c, mean_d = a / rows, b / rows, c / rows, d / rows
+        a = b = c = d = 0.0
         for r in range(rows):
-            total += (x[r, j] - centre) ** 2
-        mean[j] = centre
-        variance[j] = total / rows
+            a += (x[r, j] - mean_a) ** 2
+            b += (x[r, j1] - mean_b) ** 2
+            c += (x[r, j2] - mean_c) ** 2
+            d += (x[r, j3] - mean_d) ** 2
+        variance[j], variance[j1], variance[j2], variance[j3] = a / rows, b / rows, c / rows, d / rows
 
 
 @kernel
@@ -50,15 +58,25 @@ def batch_norm_backward(dy, x, mean, inverse_std, gain, dx, dgain, dshift):
     dy, x, dx: (rows, c); the others: (c,). Source: Ioffe and Szegedy (2015), sec. 3.
     """
     rows, channels = x.shape
-    for j in range(channels):
-        total = 0.0
-        product = 0.0
+    for start in range(0, channels, LANES):
+        j = max(min(start, channels - LANES), 0)
+        j1, j2, j3 = min(j + 1, channels - 1), min(j + 2, channels - 1), min(j + 3, channels - 1)
+        a = b = c = d = 0.0
+        ah = bh = ch = dh = 0.0
         for r in range(rows):
-            total += dy[r, j]
-            product += dy[r, j] * (np.float64(x[r, j]) - mean[j])
-        dshift[j] = total
-        dgain[j] = product * inverse_std[j]
+            a += dy[r, j]
+            b += dy[r, j1]
+            c += dy[r, j2]
+            d += dy[r, j3]
+            ah += dy[r, j] * (np.float64(x[r, j]) - mean[j])
+            bh += dy[r, j1] * (np.float64(x[r, j1]) - mean[j1])
+            ch += dy[r, j2] * (np.float64(x[r, j2]) - mean[j2])
+            dh += dy[r, j3] * (np.float64(x[r, j3]) - mean[j3])
+        dshift[j], dshift[j1], dshift[j2], dshift[j3] = a, b, c, d
+        dgain[j], dgain[j1] = ah * inverse_std[j], bh * inverse_std[j1]
+        dgain[j2], dgain[j3] = ch * inverse_std[j2], dh * inverse_std[j3]
+    share = x.dtype.type(1.0 / rows)
     for r in range(rows):
         for j in range(channels):
             h = (x[r, j] - mean[j]) * inverse_std[j]
-            dx[r, j] = gain[j] * inverse_std[j] * (dy[r, j] - dshift[j] / rows - h * (dgain[j] / rows))
+            dx[r, j] = gain[j] * inverse_std[j] * (dy[r, j] - share * dshift[j] - h * (share * dgain[j]))

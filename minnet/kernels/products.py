@@ -5,6 +5,8 @@
 
 from minnet.kernels.jit import kernel
 
+TOGETHER = 4  # rows of w
+
 
 @kernel
 def vector_matrix(x, w, y):
@@ -15,8 +17,20 @@ def vector_matrix(x, w, y):
     rows, columns = w.shape
     for j in range(columns):
         y[j] = 0
+    a = b = c = d = 0  # the last inputs found that are not zero: four rows of w are added in one walk over y
+    found = 0
     for i in range(rows):
-        factor = x[i]
-        if factor != 0:
+        if x[i] != 0:
+            a, b, c, d = b, c, d, i
+            found += 1
+        if found == TOGETHER:
+            found = 0
+            xa, xb, xc, xd = x[a], x[b], x[c], x[d]
             for j in range(columns):
-                y[j] += factor * w[i, j]
+                y[j] += (xa * w[a, j] + xb * w[b, j]) + (xc * w[c, j] + xd * w[d, j])
+    for _ in range(found):
+        xd = x[d]
+        for j in range(columns):
+            y[j] += xd * w[d, j]
+        d = c
+        c = b

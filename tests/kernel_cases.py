@@ -1,0 +1,393 @@
+"""How the arguments of every kernel are drawn: one row a kernel in CASES, at the foot of the file.
+
+Shapes are ragged and sometimes empty, numbers hold NaN, infinities and denormals wherever a kernel takes them, and
+slices of wider arrays stand for whole ones where a kernel takes those.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import reference
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from minnet.kernels.chain import chain_room
+
+TINY = float(np.float32(1e-40))  # a denormal number in float32
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1.0, -1.0]
+
+few = st.integers(0, 40)
+some = st.integers(1, 20)
+fraction = st.sampled_from([0.0, 0.1, 0.5, 0.9])
+plain = st.floats(-2, 2, width=32)
+odd = plain | st.sampled_from(SPECIAL)
+
+
+def floats(draw, dtype, *shape, elements=odd):
+    """An array of that shape: all numbers between -2 and 2, and NaN, infinities and denormals where they are legal."""
+    return draw(arrays(dtype, tuple(map(int, shape)), elements=elements, fill=elements))
+
+
+def flags(draw, size):
+    return draw(arrays(bool, size))
+
+
+@st.composite
+def elementwise(draw, dtype, inputs, scalars=0):
+    """Flat arrays of one size with scalars before the last."""
+    size = draw(few)
+    given_arrays = [floats(draw, dtype, size) for _ in range(inputs)]
+    return *given_arrays, *[draw(fraction) for _ in range(scalars)], np.empty(size, dtype)
+
+
+@st.composite
+def pairs(draw, dtype):
+    size = draw(few)
+    return floats(draw, dtype, size), floats(draw, dtype, size)
+
+
+@st.composite
+def dropouts(draw, dtype):
+    x, y = draw(elementwise(dtype, 1))
+    keep = flags(draw, x.size)
+    return x, keep if draw(st.booleans()) else keep.view(np.uint8), draw(fraction), y
+
+
+@st.composite
+def biases(draw, dtype):
+    rows, columns = draw(few), draw(some)
+    return floats(draw, dtype, columns), floats(draw, dtype, rows, columns)
+
+
+@st.composite
+def sums(draw, dtype):
+    rows, columns = draw(few), draw(some)
+    return floats(draw, dtype, rows, columns), np.empty(columns, dtype)
+
+
+@st.composite
+def regressions(draw, dtype):
+    shape = draw(few), draw(some)
+    outputs, targets = floats(draw, dtype, *shape), floats(draw, dtype, *shape)
+    return outputs, targets, draw(fraction), np.empty(shape[0]), np.empty(shape, dtype)
+
+
+@st.composite
+def classifications(draw, dtype):
+    rows, classes = draw(few), draw(some)
+    logits = floats(draw, dtype, rows, classes, elements=odd | st.sampled_from([-1e4, 1e4]))
+    labels = draw(arrays(np.int64, rows, elements=st.integers(0, classes - 1)))
+    return logits, labels, draw(fraction), 1.0, np.empty(rows), np.empty((rows, classes), dtype)
+
+
+@st.composite
+def masks(draw, dtype):
+    size = draw(few)
+    return flags(draw, size), floats(draw, dtype, size)
+
+
+@st.composite
+def additions(draw, dtype):
+    size = draw(few)
+    return draw(fraction), floats(draw, dtype, size), floats(draw, dtype, size)
+
+
+@st.composite
+def thresholds(draw, dtype):
+    return floats(draw, dtype, draw(few)), draw(fraction)
+
+
+def cut(draw, whole):
+    """The whole of a 2-D array or, by chance, the same numbers as a slice of the columns of a wider one."""
+    if draw(st.booleans()):
+        return whole
+    return np.concatenate([whole, whole], axis=1)[:, : whole.shape[1]]
+
+
+@st.composite
+def gradients(draw, dtype):
+    shards, size = draw(st.integers(1, 3)), draw(few)
+    return cut(draw, floats(draw, dtype, shards, size)), np.empty(1)
+
+
+@st.composite
+def sgd_steps(draw, dtype):
+    grads, _ = draw(gradients(dtype))
+    size = grads.shape[1]
+    scalars = [draw(fraction), draw(fraction), draw(fraction), draw(st.booleans()), draw(fraction), draw(fraction)]
+    vectors = floats(draw, dtype, size), floats(draw, dtype, size)
+    return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), *vectors
+
+
+@st.composite
+def adam_steps(draw, dtype):
+    grads, _ = draw(gradients(dtype))
+    size = grads.shape[1]
+    scalars = [draw(fraction), draw(fraction), draw(fraction), draw(fraction), 1e-2, 0.5, draw(fraction), draw(fraction)]
+    moments = floats(draw, dtype, 2, size)
+    moments[1] = np.abs(moments[1])
+    return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), floats(draw, dtype, size), cut(draw, moments)
+
+
+@st.composite
+def products(draw, dtype):
+    rows, columns = draw(few), draw(few)
+    return floats(draw, dtype, rows), floats(draw, dtype, rows, columns, elements=plain), np.empty(columns, dtype)
+
+
+def row_lists(dtype, rows, columns):
+    """Room for the nonzeros of (rows, columns): index, value, count. What stands behind the count is never read."""
+    return np.zeros((rows, columns), np.int32), np.zeros((rows, columns), dtype), np.zeros(rows, np.int64)
+
+
+@st.composite
+def dark_rows(draw, dtype):
+    x = floats(draw, dtype, draw(some), draw(some), elements=st.just(0.0) | odd)
+    return x, draw(st.integers(0, x.size)), *row_lists(dtype, *x.shape)
+
+
+@st.composite
+def nonzeros(draw, dtype):
+    x = floats(draw, dtype, draw(few), draw(some), elements=st.just(0.0) | plain)
+    found = row_lists(dtype, *x.shape)
+    reference.compress_rows(x, x.size, *found)
+    return found
+
+
+@st.composite
+def turns(draw, dtype):
+    found = draw(nonzeros(dtype))
+    return *found, *row_lists(dtype, *found[0].shape[::-1])
+
+
+@st.composite
+def gathered(draw, dtype):
+    found = draw(nonzeros(dtype))
+    rows, inputs = found[0].shape
+    outputs = draw(some)
+    return *found, floats(draw, dtype, inputs, outputs, elements=plain), np.empty((rows, outputs), dtype)
+
+
+def what_is_listed(*arguments):
+    """Of a list of nonzeros, the last three arguments, what stands before the count; nothing where it was given up."""
+    index, value, count = arguments[-3:]
+    if count.size and count[-1] < 0:
+        return [count[-1:]]
+    listed = np.arange(index.shape[1]) < count[:, None]
+    return [count, index[listed], value[listed]]
+
+
+@st.composite
+def row_choices(draw, dtype):
+    X = floats(draw, dtype, draw(some), draw(few))
+    rows = draw(arrays(np.int64, few, elements=st.integers(0, len(X) - 1)))
+    return X, rows, np.empty((rows.size, X.shape[1]), dtype)
+
+
+@st.composite
+def moved_rows(draw, dtype):
+    base = floats(draw, dtype, draw(some), draw(few))
+    rows = draw(arrays(np.int64, few, elements=st.integers(0, len(base) - 1)))
+    return base, rows, floats(draw, dtype, rows.size), floats(draw, dtype, base.shape[1]), np.empty((rows.size, base.shape[1]), dtype)
+
+
+@st.composite
+def chains(draw, dtype):
+    """A chain of dense layers: (widths, starts, values), with a gap in the vector before each layer."""
+    widths = np.array(draw(st.lists(st.integers(1, 7), min_size=2, max_size=4)))
+    starts, end = [], 0
+    for ins, outs in zip(widths[:-1], widths[1:], strict=True):
+        weight = end + draw(st.integers(0, 2))
+        bias = weight + ins * outs if draw(st.booleans()) else -1
+        starts.append([weight, bias])
+        end = weight + ins * outs + (outs if bias >= 0 else 0)
+    return widths, np.array(starts), floats(draw, dtype, end, elements=plain)
+
+
+@st.composite
+def chain_inputs(draw, dtype, width):
+    """Rows of that width, as they are and as lists of their nonzeros by row and by column."""
+    x = floats(draw, dtype, draw(st.integers(1, 5)), width, elements=st.just(0.0) | plain)
+    by_row, by_column = row_lists(dtype, *x.shape), row_lists(dtype, *x.shape[::-1])
+    reference.compress_rows(x, x.size, *by_row)
+    reference.turn(*by_row, *by_column)
+    return x, by_row, by_column
+
+
+@st.composite
+def chain_forwards(draw, dtype):
+    widths, starts, values = draw(chains(dtype))
+    x, by_row, _ = draw(chain_inputs(dtype, widths[0]))
+    work = np.concatenate([x.ravel(), np.zeros(len(x) * widths[1:].sum(), dtype)])
+    return widths, starts, values, draw(st.booleans()), *by_row, work
+
+
+@st.composite
+def chain_backwards(draw, dtype):
+    widths, starts, values = draw(chains(dtype))
+    x, _, by_column = draw(chain_inputs(dtype, widths[0]))
+    activations = floats(draw, dtype, len(x) * widths[1:].sum(), elements=plain)
+    deltas = floats(draw, dtype, activations.size, elements=plain)
+    work = np.concatenate([x.ravel(), activations])
+    return widths, starts, values, draw(st.booleans()), *by_column, work, deltas, np.zeros_like(values)
+
+
+@st.composite
+def chain_gradients(draw, dtype):
+    widths, starts, values = draw(chains(dtype))
+    X, *_ = draw(chain_inputs(dtype, widths[0]))
+    y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(widths[-1]) - 1)))
+    rows = draw(arrays(np.int64, st.integers(1, 6), elements=st.integers(0, len(X) - 1)))
+    work, places = chain_room(rows.size, widths.tolist())
+    scratch = np.zeros(work, dtype), np.zeros(places, np.int32)
+    most = draw(st.integers(0, rows.size * int(widths[0])))
+    return X, y, rows, widths, starts, values, dtype(0.5), most, *scratch, np.empty(rows.size), np.zeros_like(values)
+
+
+@st.composite
+def channels(draw, dtype, rows):
+    x = floats(draw, dtype, draw(rows), draw(some), elements=plain)
+    return x, np.empty(x.shape[1], dtype), np.empty(x.shape[1], dtype)
+
+
+@st.composite
+def normalisations(draw, dtype):
+    x = floats(draw, dtype, draw(few), draw(some))
+    return x, *[floats(draw, dtype, x.shape[1], elements=plain) for _ in range(4)], np.empty_like(x)
+
+
+@st.composite
+def normalisation_gradients(draw, dtype):
+    x, dgain, dshift = draw(channels(dtype, some))
+    per_channel = [floats(draw, dtype, x.shape[1], elements=plain) for _ in range(3)]
+    return floats(draw, dtype, *x.shape, elements=plain), x, *per_channel, np.empty_like(x), dgain, dshift
+
+
+@st.composite
+def windows(draw):
+    """Shapes of image and output, then size, stride and padding of the window: any that are positive are legal."""
+    n, c = draw(st.integers(0, 2)), draw(st.sampled_from([1, 2, 3, 9, 20]))
+    image = n, draw(st.integers(1, 7)), draw(st.integers(1, 7)), c
+    output = n, draw(st.integers(0, 4)), draw(st.integers(0, 4)), c
+    return image, output, [draw(st.integers(1, 4)) for _ in "hw"], [draw(st.integers(1, 3)) for _ in "hwhw"]
+
+
+@st.composite
+def columns_of(draw, dtype, back):
+    image, output, size, place = draw(windows())
+    cols = (*output[:3], *size, image[3])
+    source, target = (cols, image) if back else (image, cols)
+    return floats(draw, dtype, *source, elements=plain if back else odd), *place, np.empty(target, dtype)
+
+
+@st.composite
+def pools(draw, dtype, back=False, elements=plain):
+    image, output, size, place = draw(windows())
+    source, target = (output, image) if back else (image, output)
+    return floats(draw, dtype, *source, elements=elements), *size, *place, np.empty(target, dtype)
+
+
+@st.composite
+def max_pools(draw, dtype):
+    *arguments, y = draw(pools(dtype, elements=odd))
+    return *arguments, y, np.empty(y.shape, np.int32)
+
+
+@st.composite
+def max_pool_gradients(draw, dtype):
+    dy, *arguments = draw(pools(dtype, back=True))
+    winner = draw(arrays(np.int32, dy.shape, elements=st.integers(-1, arguments[0] * arguments[1] - 1)))
+    return dy, winner, *arguments
+
+
+@st.composite
+def depthwise(draw, dtype, role):
+    """Role is which of the three arrays x, w and y is computed from the others."""
+    image, output, size, place = draw(windows())
+    multiplier = draw(st.integers(1, 3))
+    x = floats(draw, dtype, *image, elements=plain)
+    w = floats(draw, dtype, *size, image[3], multiplier, elements=plain)
+    y = floats(draw, dtype, *output[:3], image[3] * multiplier, elements=plain)
+    return {"y": (x, w, *place, y), "x": (y, w, *place, x), "w": (y, x, *place, w)}[role]
+
+
+@st.composite
+def rankings(draw, dtype):
+    """Scores with many ties, who may go, how many go, and room for the answer."""
+    score = st.sampled_from([-np.inf, -1.0, -0.0, 0.0, TINY, 1.0, np.inf]) | st.floats(width=32, allow_nan=False)
+    scores = floats(draw, dtype, draw(few), elements=score)
+    state = draw(arrays(np.uint8, scores.size, elements=st.integers(0, 2)))
+    return scores, state, draw(st.integers(0, int((state != 1).sum()))), np.empty(scores.size, bool)
+
+
+@st.composite
+def marked(draw, dtype):
+    scores, state, k, out = draw(rankings(dtype))
+    left = k - int((state == 2).sum())
+    kth = np.sort(scores[state == 0] + 0.0)[left - 1] if left > 0 else dtype(-np.inf)
+    return scores, state, kth, k, out
+
+
+@st.composite
+def ranked_bits(draw, dtype):
+    scores, state, _, _ = draw(rankings(dtype).filter(lambda ranking: (ranking[1] == 0).any()))
+    bits = scores.view(f"u{scores.itemsize}")
+    counts = np.empty(1 << draw(st.sampled_from([1, 5, 11])), np.int64)
+    return bits, state, draw(st.integers(1, int((state == 0).sum()))), counts, np.empty(1, bits.dtype)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How the arguments of a kernel are drawn, how many of the last it writes, and whether its bits are the twin's.
+
+    `means` takes the arguments and returns those parts of what was written that mean something, if not all do.
+    """
+
+    draw: callable
+    writes: int = 1
+    exact: bool = False
+    means: callable = None
+
+
+CASES = {
+    "relu": Case(lambda dtype: elementwise(dtype, 1), exact=True),
+    "relu_backward": Case(lambda dtype: elementwise(dtype, 2), exact=True),
+    "leaky_relu": Case(lambda dtype: elementwise(dtype, 1, scalars=1)),
+    "leaky_relu_backward": Case(lambda dtype: elementwise(dtype, 2, scalars=1)),
+    "dropout": Case(dropouts),
+    "add_bias": Case(biases),
+    "add_bias_relu": Case(biases),
+    "add_scaled": Case(additions),
+    "column_sums": Case(sums),
+    "squared_error": Case(regressions, writes=2),
+    "softmax_cross_entropy": Case(classifications, writes=2),
+    "zero_masked": Case(masks, exact=True),
+    "soft_threshold": Case(thresholds, writes=2, exact=True),
+    "square_norm": Case(gradients),
+    "sgd_step": Case(sgd_steps, writes=2),
+    "adam_step": Case(adam_steps, writes=2),
+    "vector_matrix": Case(products),
+    "compress_rows": Case(dark_rows, writes=3, exact=True, means=what_is_listed),
+    "turn": Case(turns, writes=3, exact=True, means=what_is_listed),
+    "gather_rows": Case(gathered),
+    "take_rows": Case(row_choices, exact=True),
+    "move_rows": Case(moved_rows),
+    "dead_below": Case(pairs, exact=True),
+    "chain_forward": Case(chain_forwards),
+    "chain_backward": Case(chain_backwards, writes=2),
+    "chain_gradient": Case(chain_gradients, writes=4, means=lambda *arguments: arguments[-2:]),
+    "batch_norm": Case(normalisations),
+    "channel_moments": Case(lambda dtype: channels(dtype, some), writes=2),
+    "batch_norm_backward": Case(normalisation_gradients, writes=3),
+    "im2col": Case(lambda dtype: columns_of(dtype, back=False), exact=True),
+    "col2im": Case(lambda dtype: columns_of(dtype, back=True)),
+    "average_pool": Case(pools),
+    "average_pool_backward": Case(lambda dtype: pools(dtype, back=True)),
+    "max_pool": Case(max_pools, writes=2, exact=True),
+    "max_pool_backward": Case(max_pool_gradients),
+    "depthwise_conv": Case(lambda dtype: depthwise(dtype, "y")),
+    "depthwise_conv_backward_input": Case(lambda dtype: depthwise(dtype, "x")),
+    "depthwise_conv_backward_weight": Case(lambda dtype: depthwise(dtype, "w")),
+    "mark_lowest": Case(marked, exact=True),
+    "kth_lowest": Case(ranked_bits, writes=2, exact=True, means=lambda *arguments: arguments[-1:]),
+}
