@@ -11,8 +11,7 @@ import contextvars
 import os
 import sys
 import threading
-from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from minnet.errors import InvalidValue, shown
@@ -35,19 +34,22 @@ def n_threads():
     return number
 
 
-@contextmanager
-def one_blas_thread():
+class one_blas_thread:
     """While inside, every BLAS uses one thread, here and in the threads of the pool; afterwards as many as before.
 
     May be nested, and entered by several threads at once: the numbers are noted by the first to enter and put back by
     the last to leave, in whatever order they leave.
     """
-    entry = object()
-    try:
-        _BLAS.enter(entry)
-        yield
-    finally:
-        _BLAS.leave(entry)
+
+    def __enter__(self):
+        try:
+            _BLAS.enter(self)
+        except BaseException:  # Ctrl-C while entering
+            _BLAS.leave(self)
+            raise
+
+    def __exit__(self, *error):
+        _BLAS.leave(self)
 
 
 def run(tasks):
@@ -75,12 +77,12 @@ def run(tasks):
 class _Call:
     """One call of `run`: what is left to do, who joined, and what came out.
 
-    Threads share it without a lock, through single operations on lists and deques, each of which is atomic.
+    Threads share it without a lock, through single operations on lists, each of which is atomic.
     """
 
     def __init__(self, tasks):
         self.tasks = tasks
-        self.left = deque(range(1, len(tasks)))
+        self.left = list(range(len(tasks) - 1, 0, -1))  # popped from the end
         self.results = [None] * len(tasks)
         self.errors = {}
         self.joined, self.finished = [], []  # one entry for each helper
@@ -99,7 +101,7 @@ class _Call:
         """Take tasks until none is left."""
         while self.left:
             try:
-                index = self.left.popleft()
+                index = self.left.pop()
             except IndexError:  # somebody else took the last one
                 return
             self.execute(index)

@@ -77,10 +77,11 @@ class Conv2d(Layer):
         return dx
 
     def blocks(self, n, tape):
-        """Slices of the batch whose columns fit the block."""
+        """Slices of the batch whose columns fit the block, one after the other."""
         per_image = self.positions * math.prod(self.weight.shape[:-1]) * tape.dtype.itemsize
         size = max(1, COLUMN_BYTES // per_image)
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        for start in range(0, n, size):
+            yield slice(start, min(start + size, n))
 
     @property
     def pointwise(self):

@@ -111,6 +111,7 @@ class _Run:
     penalties: tuple
     clip_norm: float | None
     lr: float = field(init=False, default=0.0)
+    scale: float = field(init=False, default=1.0)
 
     def __post_init__(self):
         model, shards = self.state.model, self.state.threads
@@ -121,10 +122,11 @@ class _Run:
         self.norm = np.zeros(1)
         self.rows = np.arange(len(self.X))
         self.order, self.before = self.rows.copy(), model.values.copy()
-        self.shards = [_Shard(self, row, stream) for row, stream in zip(self.grads, self.state.streams, strict=True)]
+        self.shards = [_Shard(self, i, row, stream)
+                       for i, (row, stream) in enumerate(zip(self.grads, self.state.streams, strict=True))]
         parts = max(1, min(shards, model.n_trainable // WINDOW))
         edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
-        self.windows = [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+        self.moves = [partial(self.move, slice(start, stop)) for start, stop in zip(edges, edges[1:], strict=False)]
 
     def begin_epoch(self):
         """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""
@@ -137,19 +139,15 @@ class _Run:
     def step(self):
         """One batch: gradients of all shards, penalties, clipping, optimizer, prox, statistics."""
         state, model = self.state, self.state.model
-        rows = self.order[state.batch * self.batch_size :][: self.batch_size]
-        edges = [len(rows) * i // len(self.shards) for i in range(len(self.shards) + 1)]
-        loss = sum(threads.run([partial(shard, rows[a:b], len(rows))
-                                for shard, a, b in zip(self.shards, edges, edges[1:], strict=False)]))
+        loss = sum(threads.run(self.shards))
         state.t += 1
         self.lr = state.optimizer.lr * self.rate((state.t - 1) / (self.epochs * self.n_batches))
         if not np.isfinite(loss):
             self.give_up(loss)
         for penalty in self.penalties:
             penalty.add_gradient(model, self.grads[0])
-        move = partial(state.optimizer.step, model, grads=self.gradient, vectors=state.vectors, lr=self.lr,
-                       scale=self.scale(), t=state.t)
-        threads.run([partial(move, window) for window in self.windows])
+        self.scale = self.clip()
+        threads.run(self.moves)
         for penalty in self.penalties:
             penalty.prox(model, self.lr)
         if self.penalties:
@@ -159,7 +157,12 @@ class _Run:
         state.batch += 1
         state.loss_sum += float(loss)
 
-    def scale(self):
+    def move(self, window):
+        """One thread's part of the optimizer's step."""
+        state = self.state
+        state.optimizer.step(state.model, window, self.gradient, state.vectors, self.lr, self.scale, state.t)
+
+    def clip(self):
         """What the gradient is multiplied by so that its norm is at most clip_norm."""
         if self.clip_norm is None:
             return 1.0
@@ -185,13 +188,22 @@ class _Run:
 class _Shard:
     """One thread's part of every batch: a tape, a row of the gradient, room for its rows of X."""
 
-    def __init__(self, run, grads, stream):
+    def __init__(self, run, number, grads, stream):
         self.run = run
+        self.number = number
         self.tape = Tape(run.state.model, training=True, rng=stream, grads=grads)
 
-    def __call__(self, rows, n):
-        """Gradient of the rows' part of the mean over the n rows of the batch; returns that part of the loss."""
+    def rows(self):
+        """(row numbers of this thread's part of the batch under way, how many rows the whole batch has)."""
+        run, parts = self.run, len(self.run.shards)
+        start = run.state.batch * run.batch_size
+        n = min(run.batch_size, len(run.order) - start)
+        return run.order[start + n * self.number // parts : start + n * (self.number + 1) // parts], n
+
+    def __call__(self):
+        """Gradient of these rows' part of the mean over the batch; returns that part of the loss."""
         run, tape, model = self.run, self.tape, self.run.state.model
+        rows, n = self.rows()
         if not len(rows):
             self.tape.grads[: model.n_trainable] = 0
             return 0.0
