@@ -41,7 +41,7 @@ class Row:
     cannot: dict = field(default_factory=dict)
 
     def draw(self, seed=0):
-        """(model, x): the input's numbers are evenly spaced in random order, so that no maximum and no sign is close."""
+        """(model, x): the input's numbers are evenly spaced, in random order, so that no maximum is a close call."""
         rng = np.random.default_rng(seed)
         model = randomise(Model(Sequential(self.layer), self.shape, rng=seed, dtype=np.float64), rng)
         return model, spaced((self.batch, *self.shape), rng, self.zeros)

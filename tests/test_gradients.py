@@ -96,7 +96,7 @@ def test_a_pass_is_pure(name, mode):
 @settings(max_examples=40)
 @given(models(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_random_networks(model, training, seed):
-    """A random direction in all parameters and the input at once. Where two step sizes disagree there is a kink near."""
+    """A random direction in all parameters and the input at once; where two step sizes disagree a kink is near."""
     rng, x = np.random.default_rng(seed), random_input(model, rng=seed)
     r = rng.normal(size=(len(x), *model.output_shape))
     statistics = model.values[model.n_trainable :]

@@ -1,0 +1,43 @@
+"""Small nets, data and optimizers on which the tests of training agree, and what it is to have the same bits."""
+import numpy as np
+
+import minnet as mn
+
+N_CLASSES = 3
+NETS = {  # the first two are trained by one compiled call a batch, the others layer by layer
+    "chain": ((7,), mn.Sequential(mn.Dense(6), mn.ReLU(), mn.Dense(N_CLASSES))),
+    "flat chain": ((2, 3, 1), mn.Sequential(mn.Flatten(), mn.Sequential(mn.Dense(5, use_bias=False), mn.ReLU()),
+                                            mn.Dense(4), mn.ReLU(), mn.Dense(N_CLASSES))),
+    "noisy": ((7,), mn.Sequential(mn.Dense(6), mn.BatchNorm(), mn.Tanh(), mn.Dropout(0.3), mn.Dense(N_CLASSES))),
+    "images": ((6, 5, 2), mn.Sequential(mn.Conv2d(4, 3, padding="same"), mn.ReLU(), mn.MaxPool2d(2), mn.Dropout(0.2),
+                                        mn.Flatten(), mn.Dense(N_CLASSES))),
+}
+OPTIMIZERS = {
+    "sgd": mn.SGD(0.1, weight_decay=0.01),
+    "momentum": mn.SGD(0.05, momentum=0.9, weight_decay=0.1, decoupled=True),
+    "nesterov": mn.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adam": mn.Adam(0.01, weight_decay=0.1),
+    "adamw": mn.AdamW(0.01),
+}
+
+
+def problem(net, n=14, dtype=np.float32, seed=0):
+    """(model, (X, y)) with numbers that depend on the seed."""
+    shape, tree = NETS[net]
+    rng = np.random.default_rng([seed, 1])
+    model = mn.Model(tree, shape, rng=seed, dtype=dtype)
+    return model, (rng.normal(size=(n, *shape)).astype(dtype), rng.integers(N_CLASSES, size=n))
+
+
+def finish(steps):
+    """Run a training to its end; returns the steps."""
+    return list(steps)
+
+
+def bits(*arrays):
+    """The bytes of arrays: -0.0 differs from 0.0."""
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
+def is_plus_zero(array):
+    return not any(bits(array))

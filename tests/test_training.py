@@ -1,0 +1,305 @@
+"""What training promises: masks, bits, seeds, continuation, errors, and no memory taken once it runs."""
+import hashlib
+import os
+import subprocess
+import sys
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nets import N_CLASSES, NETS, OPTIMIZERS, bits, finish, is_plus_zero, problem
+from trees import random_mask, randomise
+
+import minnet as mn
+from minnet import threads
+from minnet.engine.losses import cross_entropy
+from minnet.engine.metrics import mean_loss
+from minnet.kernels.steps import soft_threshold
+
+
+class Pull:
+    """A penalty that pulls all entries, masked ones too, towards numbers that are not 0."""
+
+    def value(self, model):
+        return float(np.sum((model.values[: model.n_trainable] - 1) ** 2)) / 2
+
+    def add_gradient(self, model, grads):
+        grads[: model.n_trainable] += model.values[: model.n_trainable] - 1
+
+    def prox(self, model, lr):
+        model.values[: model.n_trainable] += lr * 1e-3
+
+
+class Lasso:
+    """0.05 * the sum of |w|: all in its prox."""
+
+    def value(self, model):
+        return 0.05 * float(np.abs(model.weights).sum())
+
+    def add_gradient(self, model, grads):
+        pass
+
+    def prox(self, model, lr):
+        soft_threshold(model.weights, 0.05 * lr)
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(sorted(NETS)), st.sampled_from(sorted(OPTIMIZERS)), st.sampled_from([None, 0.1]),
+       st.lists(st.sampled_from([Pull, Lasso]), max_size=2), st.integers(0, 2**32 - 1))
+def test_what_is_masked_is_plus_zero(net, optimizer, clip_norm, penalties, seed):
+    """Values, momentum and second moments, bit for bit, after every step, also when the mask grows on the way."""
+    model, data = problem(net, seed=seed)
+    rng = np.random.default_rng(seed)
+    model.set_mask(random_mask(model, ("weights", "units"), 0.6, rng))
+    live = model.mask.copy()
+    training = mn.train(model, data, optimizer=OPTIMIZERS[optimizer], epochs=2, batch_size=4, rng=seed, every="batch",
+                        penalty=[make() for make in penalties], clip_norm=clip_norm)
+    for number, step in enumerate(training):
+        assert is_plus_zero(model.values[~model.mask])
+        assert is_plus_zero(step.state.vectors[:, ~model.mask[: model.n_trainable]])
+        assert np.array_equal(model.mask, live)
+        if number == 3:
+            model.set_mask(model.mask & random_mask(model, ("weights",), 0.6, rng))
+            live = model.mask.copy()
+            step.state.apply_mask()
+            assert is_plus_zero(step.state.vectors[:, ~model.mask[: model.n_trainable]])
+    assert model.values[model.mask].any()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_revived_weight_starts_at_rest(optimizer):
+    """Momentum from before it was cut does not come back with it."""
+    model, data = problem("chain")
+    training = mn.train(model, data, optimizer=OPTIMIZERS[optimizer], epochs=9, batch_size=14, rng=0)
+    state = next(training).state
+    cut = model.mask.copy()
+    cut[: model.n_weights : 2] = False
+    model.set_mask(cut)
+    next(training)
+    model.set_mask(np.ones_like(cut))
+    assert is_plus_zero(model.values[~cut]) and is_plus_zero(state.vectors[:, ~cut[: model.n_trainable]])
+    next(training)
+    assert model.values[~cut].any()
+
+
+@pytest.mark.parametrize("net", ["chain", "flat chain", "images"])
+def test_masked_training_is_training_the_smaller_net(net):
+    """A net whose cut weights are 0 and stay there: the others move as the gradient by central differences says."""
+    _, (X, y) = problem(net, dtype=np.float64)
+    tree = mn.Sequential(*[layer for layer in NETS[net][1].layers if not isinstance(layer, mn.Dropout)])
+    model = randomise(mn.Model(tree, NETS[net][0], dtype=np.float64), np.random.default_rng(0))
+    model.set_mask(random_mask(model, ("weights",), 0.5, np.random.default_rng(0)))
+    before, moved = model.values.copy(), np.zeros_like(model.values)
+    for k in np.flatnonzero(model.mask[: model.n_trainable]):
+        losses = []
+        for sign in (1, -1):
+            values = before.copy()
+            values[k] += sign * 1e-6
+            losses.append(cross_entropy(model(X, values), y))
+        moved[k] = -0.1 * (losses[0] - losses[1]) / 2e-6
+    finish(mn.train(model, (X, y), optimizer=mn.SGD(0.1), epochs=1, batch_size=len(X), rng=0))
+    np.testing.assert_allclose(model.values - before, moved, atol=1e-8)
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", ["chain", "flat chain"])
+def test_the_compiled_chain_takes_the_steps_of_the_layers(net):
+    """The same loss under another name is walked layer by layer."""
+    found = []
+    for loss in (cross_entropy, partial(cross_entropy)):
+        model, (X, y) = problem(net, dtype=np.float64)
+        X[np.random.default_rng(0).random(X.shape) < 0.8] = 0
+        steps = finish(mn.train(model, (X, y), loss=loss, epochs=3, batch_size=4, rng=0, every="batch"))
+        found.append((model.values, [step.loss for step in steps]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_steps_are_those_of_the_equation():
+    """Plain SGD with a ragged last batch, by hand: the order of rows is the State's, the loss of an epoch its mean."""
+    model, (X, y) = problem("chain", n=10, dtype=np.float64)
+    twin, tape = model.clone(), None
+    steps = finish(mn.train(model, (X, y), optimizer=mn.SGD(0.2), epochs=2, batch_size=4, rng=5, every="batch"))
+    assert [(step.epoch, step.batch) for step in steps] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+    tape, state = mn.Tape(twin), mn.State(twin, mn.SGD(0.2), 5)
+    for state.epoch in range(2):
+        losses, order = [], state.order(len(X))
+        assert sorted(order) == list(range(len(X)))
+        for rows in (order[:4], order[4:8], order[8:]):
+            dlogits = np.empty((len(rows), N_CLASSES))
+            losses.append(cross_entropy(twin.forward(X[rows], tape), y[rows], dlogits))
+            twin.backward(dlogits, tape)
+            twin.values[: twin.n_trainable] -= 0.2 * tape.grads[: twin.n_trainable]
+        assert steps[3 * state.epoch + 2].loss == pytest.approx(np.mean(losses), rel=1e-12)
+        assert steps[3 * state.epoch + 1].loss == pytest.approx(np.mean(losses[:2]), rel=1e-12)
+    np.testing.assert_allclose(model.values, twin.values, rtol=1e-12, atol=1e-14)
+
+
+def test_running_statistics_move_once_a_step():
+    """new = 0.9 old + 0.1 batch, with the unbiased variance of the batch that the layer saw."""
+    model, (X, y) = problem("noisy", dtype=np.float64)
+    mean, variance = (model.parameters[f"batchnorm1.{kind}"].value for kind in ("mean", "variance"))
+    seen = X @ model.parameters["dense1.weight"].value + model.parameters["dense1.bias"].value
+    finish(mn.train(model, (X, y), epochs=1, batch_size=len(X), rng=0))
+    np.testing.assert_allclose(mean, 0.1 * seen.mean(axis=0), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * seen.var(axis=0, ddof=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_every_batch_is_every_epoch(net):
+    found = set()
+    for every in ("batch", "epoch"):
+        model, data = problem(net)
+        steps = finish(mn.train(model, data, epochs=3, batch_size=4, rng=1, every=every))
+        found.add((bits(model.values), steps[-1].loss, steps[-1].epoch))
+        assert len(steps) == (12 if every == "batch" else 3)
+    assert len(found) == 1
+
+
+def test_no_epochs_change_nothing():
+    model, data = problem("noisy")
+    before = bits(model.values)
+    assert finish(mn.train(model, data, epochs=0)) == []
+    assert bits(model.values) == before
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_goes_on_where_it_stopped(net, optimizer):
+    """One run; one stopped after an epoch; one stopped within an epoch: all end in the same bits."""
+    begin = partial(mn.train, optimizer=OPTIMIZERS[optimizer], batch_size=4, rng=3, every="batch")
+    found = set()
+    for stop in (None, 4, 6):
+        model, data = problem(net)
+        state = None
+        if stop is not None:
+            steps = begin(model, data, epochs=4 if stop % 4 else 1)
+            state = [next(steps).state for _ in range(stop)][-1]
+            steps.close()
+        state = finish(begin(model, data, epochs=4, state=state))[-1].state
+        found.add(bits(model.values, state.vectors))
+        assert (state.epoch, state.batch, state.t) == (4, 0, 16)
+    assert len(found) == 1
+
+
+def test_interleaved_and_abandoned_runs():
+    """Two generators on two models take turns, a third is dropped half-way: nobody notices."""
+    alone = []
+    for net in ("chain", "noisy"):
+        model, data = problem(net)
+        finish(mn.train(model, data, epochs=3, batch_size=4, rng=0))
+        alone.append(bits(model.values))
+    (first, data), (second, other_data), (third, third_data) = problem("chain"), problem("noisy"), problem("images")
+    abandoned = [mn.train(third, third_data, batch_size=4, rng=0, every="batch")]
+    next(abandoned[0])
+    runs = [mn.train(first, data, epochs=3, batch_size=4, rng=0, every="batch"),
+            mn.train(second, other_data, epochs=3, batch_size=4, rng=0, every="batch")]
+    for _ in zip(*runs, strict=True):
+        abandoned.clear()
+    assert [bits(first.values), bits(second.values)] == alone
+
+
+def test_two_runs_on_one_model_leave_it_whole():
+    """Not a thing to do, but the mask holds and the numbers are finite."""
+    model, data = problem("noisy")
+    model.set_mask(random_mask(model, ("weights",), 0.5, np.random.default_rng(0)))
+    runs = [mn.train(model, data, optimizer=OPTIMIZERS[name], epochs=3, batch_size=4, rng=0)
+            for name in ("nesterov", "adam")]
+    for _ in zip(*runs, strict=True):
+        assert is_plus_zero(model.values[~model.mask]) and np.isfinite(model.values).all()
+
+
+def test_an_error_thrown_into_the_loop_leaves_blas_as_it_was():
+    model, data = problem("images")
+    training = mn.train(model, data, batch_size=4, rng=0)
+    next(training)
+    with pytest.raises(KeyError):
+        training.throw(KeyError("the caller's"))
+    assert not threads._BLAS.holders
+    assert np.isfinite(model.values).all()
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def digest(net, seed, n=14, **arguments):
+    model, data = problem(net, n)
+    finish(mn.train(model, data, rng=seed, **{"epochs": 2, "batch_size": 5, **arguments}))
+    return hashlib.sha256(bits(model.values)).hexdigest()
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+@pytest.mark.parametrize("net", NETS)
+def test_same_seed_same_bits(net, number, monkeypatch):
+    """Also where two threads share each batch; another seed gives other bits."""
+    monkeypatch.setenv("MINNET_NUM_THREADS", number)
+    for name in ("SHARD_MACS", "CHAIN_MACS"):
+        monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
+    before = np.random.get_state()  # noqa: NPY002 - the global state that nobody may touch
+    assert digest(net, 7) == digest(net, 7) == digest(net, np.int64(7)) != digest(net, 8)
+    generators = [np.random.default_rng(7) for _ in range(2)]
+    assert digest(net, generators[0]) == digest(net, generators[1]) != digest(net, generators[0])
+    after = np.random.get_state()  # noqa: NPY002
+    assert before[0] == after[0] and bits(before[1]) == bits(after[1]) and before[2:] == after[2:]
+
+
+def test_two_threads_share_a_batch(monkeypatch):
+    """The shards' gradients add up to the batch's, ragged batches smaller than the threads included."""
+    found = []
+    for number in ("1", "3"):
+        monkeypatch.setenv("MINNET_NUM_THREADS", number)
+        for name in ("SHARD_MACS", "CHAIN_MACS"):
+            monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
+        for net in ("chain", "flat chain"):
+            model, data = problem(net, n=10, dtype=np.float64)
+            state = finish(mn.train(model, data, optimizer=mn.Adam(0.01), epochs=2, batch_size=4, rng=0))[-1].state
+            assert state.threads == int(number)
+            found.append(model.values)
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found[1], found[3], rtol=1e-9, atol=1e-9)
+
+
+def test_bits_do_not_depend_on_the_process():
+    code = "from test_training import NETS, digest; print([digest(net, 7, epochs=1) for net in NETS])"
+    outputs, path = set(), os.pathsep.join(sys.path)
+    for hash_seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "MINNET_NUM_THREADS": "2", "PYTHONPATH": path}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+
+
+def test_no_seed_is_recorded():
+    """rng=None draws a seed; with it the run can be repeated."""
+    model, data = problem("noisy")
+    state = finish(mn.train(model, data, epochs=1))[-1].state
+    again, _ = problem("noisy")
+    finish(mn.train(again, data, epochs=1, rng=state.seed))
+    assert bits(model.values) == bits(again.values)
+
+
+# --- early stopping ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_early_stopping(patience):
+    """It stops `patience` epochs after the best validation loss, and the model has the values of that epoch."""
+    model, (X, y) = problem("chain", n=30)
+    data = SimpleNamespace(X_train=X[:20], y_train=y[:20], X_valid=X[20:], y_valid=y[20:])
+    losses, values = [], []
+    training = mn.train(model, data, optimizer=mn.SGD(0.5), epochs=200, batch_size=4, rng=0, every="batch")
+    for step in mn.early_stopping(training, model, data, patience=patience):
+        if not step.batch:
+            losses.append(mean_loss(model, data.X_valid, data.y_valid))
+            values.append(bits(model.values))
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + patience < 200
+    assert bits(model.values) == values[best]
