@@ -58,7 +58,7 @@ class Sequential(Layer):
     def couple(self, space):
         """The Space goes from layer to layer."""
         for layer in self.layers:
-            space = layer.couple(space)
+            space = space.through(layer)
         return space
 
 
@@ -123,7 +123,7 @@ class Residual(Branches):
 
     def couple(self, space):
         """Unit i of both sides is one unit."""
-        return join(self.branch.couple(space), space if self.shortcut is None else self.shortcut.couple(space))
+        return join(space.through(self.branch), space if self.shortcut is None else space.through(self.shortcut))
 
 
 class Concat(Branches):
@@ -169,4 +169,4 @@ class Concat(Branches):
 
     def couple(self, space):
         """The units of the first branch, then those of the second, ..."""
-        return concat(*[branch.couple(space) for branch in self.branches])
+        return concat(*[space.through(branch) for branch in self.branches])

@@ -29,10 +29,14 @@ class Use:
 
 
 class Coupling:
-    """All units of a model: which are one (joined by a Residual), which are fixed (input and logits), who uses them."""
+    """All units of a model: which are one (joined by a Residual), which are fixed (input and logits), who uses them.
+
+    `outputs[layer]` (c,) is the unit that each position of the last axis of that layer's output carries.
+    """
 
     def __init__(self):
         self.uses = []
+        self.outputs = {}
         self._parent = np.zeros(0, np.int64)
         self._fixed = []
 
@@ -87,6 +91,12 @@ class Space:
         """The Space of a layer that makes `size` units of its own."""
         return self.coupling.new(size)
 
+    def through(self, layer):
+        """The Space of what `layer` makes of this one; the coupling notes its units."""
+        space = layer.couple(self)
+        self.coupling.outputs[layer] = space.units
+        return space
+
     def use(self, parameter, axis):
         """Note that `axis` of `parameter` (None is allowed: no bias) carries these units. Returns the Space."""
         if parameter is not None:
@@ -123,5 +133,5 @@ def couple(model):
     coupling = Coupling()
     space = coupling.new(model.input_shape[-1])
     coupling.fix(space)
-    coupling.fix(model.tree.couple(space))
+    coupling.fix(space.through(model.tree))
     return coupling
