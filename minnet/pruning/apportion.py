@@ -30,7 +30,7 @@ def fill(shares, total, low, high):
         left, weight = total - real[~free].sum(), shares[free].sum()
         if weight <= 0:
             return _spread(real, total, high)
-        real[free] = shares[free] * (left / weight)
+        real[free] = left * (shares[free] / weight)
         under, over = free & (real < low), free & (real > high)
         if not (under.any() or over.any()):
             return real
