@@ -2,6 +2,11 @@
 import numpy as np
 
 from minnet.engine.rng import as_rng
+from minnet.engine.sample import Sample
+from minnet.engine.sample import gradient as gradient_of
+from minnet.errors import InvalidValue
+from minnet.pruning.criteria.per_unit import judge_columns, mean_by_root, spread
+from minnet.pruning.facts import Facts
 
 
 def random(model, data):
@@ -23,8 +28,9 @@ def magnitude(model, data=None):
 
 def lamp(model, data=None):
     """w^2 / (sum of the squares of the weights of the layer that are not smaller), layer-adaptive magnitude (Lee et
-    al., 2021, eq. 3). A global cut of it spares layers that hold little; within a layer it orders as `magnitude` does,
-    and one weight of each layer scores 1. Equal weights are taken by index, and the sum runs over what comes later.
+    al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning"). A global cut of it spares layers that hold
+    little; within a layer it orders as `magnitude` does, and the largest weight of each layer scores 1. Equal weights
+    are taken by index, and the sum runs over what comes later.
 
     Returns (n_weights,) float64. `data` is not looked at; no passes.
     """
@@ -39,5 +45,100 @@ def lamp(model, data=None):
     return scores
 
 
-CRITERIA = {f.__name__: f for f in (random, magnitude, lamp)}
-FACTS = {}
+def bn_scale(model, data=None):
+    """|gain| of the BatchNorm that a unit passes, the scale that network slimming trains towards 0 with an L1 penalty
+    (Liu et al., 2017, "Learning efficient convolutional networks through network slimming", section 3).
+
+    Returns (n_weights,) float64, a unit's score at each weight into it: the mean of its gains where it passes several
+    (the two sides of a Residual); infinity where it passes none, so that such units go last. `data` is not looked at;
+    no passes. Raises InvalidValue for a model without BatchNorm.
+    """
+    coupling = model.couple()
+    dressed = [(use.units, np.abs(use.parameter.value)) for use in coupling.uses if use.parameter.kind == "gain"]
+    if not dressed:
+        raise InvalidValue("bn_scale ranks units by the gain of their BatchNorm, and this model has none: take magnitude "
+                           "or fpgm")
+    units, gains = (np.concatenate(arrays) for arrays in zip(*dressed, strict=True))
+    return spread(model, coupling, mean_by_root(coupling, units, gains))
+
+
+def fpgm(model, data=None):
+    """sum over the units j of the layer of ||w_i - w_j||: the unit nearest to all others, and so to their geometric
+    median, is best replaced by them (He et al., 2019, "Filter pruning via geometric median").
+
+    w_i is the column of weights into unit i, a filter. Returns (n_weights,) float64, a unit's score at each weight into
+    it. Sums grow with the width and the weights of a layer: compare within layers, `distribution="layerwise"`. `data`
+    is not looked at; no passes.
+    """
+    return judge_columns(model, _distances)
+
+
+def _distances(columns):
+    """(u,) the sum of the Euclidean distances from each column of (K, u) to all others."""
+    columns = columns - columns.mean(axis=1, keepdims=True)  # distances stay, and squares lose fewer digits
+    product = np.dot(columns.T, columns)  # (u, u)
+    square = np.diag(product)
+    return np.sqrt(np.maximum(square[:, None] + square - 2 * product, 0)).sum(axis=0)
+
+
+def redundancy(model, data=None):
+    """1 - the largest cosine between w_i and w_j over the units j of the layer that are longer than i: a unit goes when
+    a stronger one points the same way (cosines of filters as in Ayinde, Inanc and Zurada, 2019, "Redundant feature
+    pruning for accelerated inference in deep neural networks"; that the stronger of a pair stays is ours).
+
+    w_i is the column of weights into unit i. Of equal lengths the one of lower index counts as shorter. Returns
+    (n_weights,) float64 in [0, 2], a unit's score at each weight into it: 0 for a copy or a column of zeros, 2 for the
+    opposite of a longer one and for the longest. `data` is not looked at; no passes.
+    """
+    return judge_columns(model, _not_alike)
+
+
+def _not_alike(columns):
+    """(u,) 1 - the largest cosine to a longer column of (K, u)."""
+    largest = np.abs(columns).max(axis=0)
+    columns = columns / np.where(largest > 0, largest, 1)  # else the squares of weights of 1e-200 would be 0
+    length = np.sqrt(np.square(columns).sum(axis=0))
+    columns = columns / np.where(length > 0, length, 1)
+    order = np.argsort(length * largest, kind="stable")
+    cosine = np.dot(columns.T, columns)[np.ix_(order, order)]
+    cosine[np.tri(len(order), dtype=bool)] = -1  # row i keeps its cosines to what comes later: the longer ones
+    scores = np.empty(len(order))
+    scores[order] = np.clip(1 - cosine.max(axis=1), 0, None)
+    return np.where(length > 0, scores, 0)
+
+
+def synflow(model, data=None):
+    """|w| dR/d|w|, R the sum of the outputs for an input of ones when every weight is |w|: how much flows through w on
+    all paths from the input to the outputs (Tanaka et al., 2020, "Pruning neural networks without any data by
+    iteratively conserving synaptic flow", eq. 2 and algorithm 1; one round of it).
+
+    As in the authors' code biases, gains and shifts are |v| too, variances and activations stay; running means are
+    taken as 0 (which they are at initialisation, where the method belongs), since subtracting them would cut paths.
+    Where all activations are ReLU or LeakyReLU, what flows into a unit flows out of it, and R through every layer if
+    there are no biases.
+
+    Returns (n_weights,) float64, computed in float64: scores of a deep net span more than float32 holds. `data` is not
+    looked at; 1 forward and 1 backward pass of one input. `recipes.synflow` takes it in many rounds, as the paper does.
+    """
+    values = np.abs(model.values).astype(np.float64)
+    for p in model.parameters.values():
+        if p.kind == "mean":
+            p.of(values)[...] = 0
+    ones = Sample(np.ones((1, *model.input_shape)), np.zeros(1), _sum_of_outputs, None, 1)
+    return (values * gradient_of(model, ones, values))[: model.n_weights]
+
+
+def _sum_of_outputs(outputs, targets, doutputs=None, n=None, losses=None):
+    """R as a loss: its gradient with respect to each output is 1."""
+    if doutputs is not None:
+        doutputs[...] = 1
+    return outputs.sum()
+
+
+CRITERIA = {f.__name__: f for f in (random, magnitude, lamp, bn_scale, fpgm, redundancy, synflow)}
+FACTS = {
+    "bn_scale": Facts(unit=True, cannot="judge units that pass no BatchNorm"),
+    "fpgm": Facts(unit=True),
+    "redundancy": Facts(unit=True),
+    "synflow": Facts(passes="1 forward, 1 backward of one input"),
+}

@@ -1,0 +1,51 @@
+"""What criteria that judge units share: a unit's weights as a column, and a unit's score at each weight into it.
+
+    judge_columns(model, judge)        # judge(columns (K, u)) -> (u,), layer by layer
+    spread(model, coupling, by_root)   # by_root (n_units,): the score of each unit of the Coupling
+"""
+import numpy as np
+
+from minnet.pruning.pieces import positions_in
+
+
+def judge_columns(model, judge):
+    """(n_weights,) float64: what `judge` says of each unit of each layer, at the unit's weights.
+
+    `judge` is given the incoming weights (K, u), float64, of the u units that are not masked whole, as columns, and
+    returns (u,). Units that are masked whole have 0: they are as good as gone, and no other is compared with them.
+    """
+    scores = np.zeros(model.n_weights)
+    for p in model.weight_parameters:
+        live = columns_of(p, p.mask).any(axis=0)
+        found = np.zeros(p.shape[-1])
+        if live.any():
+            found[live] = judge(columns_of(p, p.value)[:, live].astype(np.float64))
+        scores[p.slice] = found[positions_in(p) % p.shape[-1]]
+    return scores
+
+
+def columns_of(p, window):
+    """A window of the parameter (its value, its mask) as the matrix (K, out); 0 where it was born without a weight."""
+    matrix = np.zeros(p.size, window.dtype)
+    matrix[positions_in(p)] = window.reshape(-1)
+    return matrix.reshape(-1, p.shape[-1])
+
+
+def spread(model, coupling, by_root):
+    """(n_weights,) float64: the score of the unit that each weight goes into."""
+    scores = np.empty(model.n_weights)
+    for use in coupling.uses:
+        p = use.parameter
+        if p.kind == "weight" and not use.reads:
+            scores[p.slice] = by_root[coupling.roots(use.units)][positions_in(p) % p.shape[-1]]
+    return scores
+
+
+def mean_by_root(coupling, units, numbers):
+    """(n_units,) float64: the mean of the `numbers` (m,) of each of the `units` (m,); infinity for units not among them,
+    and for those that may not go."""
+    roots = coupling.roots(units)
+    times = np.bincount(roots, minlength=coupling.n_units)
+    total = np.bincount(roots, numbers, minlength=coupling.n_units)
+    free = (times > 0) & ~coupling.fixed()
+    return np.where(free, total / np.maximum(times, 1), np.inf)
