@@ -37,7 +37,7 @@ _MODULES = {
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 - the names are the keys of the tables above
+__all__ = [*_HOME, *_MODULES]
 __version__ = "0.1.0"
 
 

@@ -4,10 +4,10 @@
 """
 import numpy as np
 
+from minnet.engine.activations import ReLU
 from minnet.engine.containers import Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
-from minnet.engine.activations import ReLU
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
@@ -30,7 +30,8 @@ def small_conv(shape, n_classes, *, rng=None, dtype=np.float32):
     """Two 3 x 3 convolutions of 16 and 32 filters, a pool after each, and 64 units: a small net for 8 x 8 digits."""
     image(shape, "small_conv", 4)
     tree = Sequential(Conv2d(16, 3, padding="same"), ReLU(), MaxPool2d(2),
-                      Conv2d(32, 3, padding="same"), ReLU(), MaxPool2d(2), Flatten(), Dense(64), ReLU(), Dense(n_classes))
+                      Conv2d(32, 3, padding="same"), ReLU(), MaxPool2d(2),
+                      Flatten(), Dense(64), ReLU(), Dense(n_classes))
     return Model(tree, shape, rng=rng, dtype=dtype)
 
 
@@ -66,11 +67,11 @@ def _residual(filters, stride, project=True):
 def image(shape, name, smallest):
     """Refuse what is no image, or one that is too small for the model `name`."""
     if np.ndim(shape) == 0 or len(shape) != 3:
-        raise InvalidValue(f"{name} takes images (height, width, channels), got the shape {shape}: use mlp or lenet_300_100 "
-                           "for rows")
+        raise InvalidValue(f"{name} takes images (height, width, channels), got the shape {shape}: use mlp or "
+                           "lenet_300_100 for rows")
     if min(shape[:2]) < smallest:
-        raise InvalidValue(f"{name} takes images of at least {smallest} x {smallest}, got {shape[0]} x {shape[1]}: use small_conv "
-                           "or an mlp, or enlarge the images")
+        raise InvalidValue(f"{name} takes images of at least {smallest} x {smallest}, got {shape[0]} x {shape[1]}: use "
+                           "small_conv or an mlp, or enlarge the images")
 
 
 MODELS = {f.__name__: f for f in (mlp, lenet_300_100, small_conv, lenet_5, resnet_8)}

@@ -22,7 +22,7 @@ class Chain:
                                 for layer in dense])
 
     def gradient(self, X, y, rows, n, tape):
-        """Write the gradient of the rows' part of the mean over n rows to `tape.grads`; returns that part of the loss."""
+        """Write the gradient of these rows' part of the mean over n rows to `tape.grads`; returns their loss."""
         work, places = chain_room(len(rows), self.widths.tolist())
         losses = tape.buffer(self, "losses", (len(rows),), np.dtype(np.float64))
         chain_gradient(X.reshape(len(X), -1), y, rows, self.widths, self.starts, tape.values, tape.dtype.type(1 / n),

@@ -106,8 +106,8 @@ class Residual(Branches):
         if self.shortcut is None:
             outputs.append(shape)
         if outputs[0] != outputs[1]:
-            raise InvalidValue(f"{self.name} adds the shapes {outputs[0]} and {outputs[1]}: give it a shortcut that makes "
-                               "them equal, for example Conv2d(filters, 1, stride)")
+            raise InvalidValue(f"{self.name} adds the shapes {outputs[0]} and {outputs[1]}: give it a shortcut that "
+                               "makes them equal, for example Conv2d(filters, 1, stride)")
         return outputs[0], wanted
 
     def forward(self, x, tape):

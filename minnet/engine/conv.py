@@ -18,7 +18,8 @@ COLUMN_BYTES = 512 * 1024  # the im2col block: a part of a core's second-level c
 
 
 class Conv2d(Layer):
-    """Cross-correlation, as every framework calls convolution: y[n, i, j, o] = b[o] + sum x[n, i*s+u, j*s+v, c] W[u, v, c, o].
+    """Cross-correlation, which every framework calls convolution:
+    y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i*s+u, j*s+v, c] W[u, v, c, o].
 
     `kernel` and `stride` are whole numbers or pairs; `padding` is explained in padding.py.
     """

@@ -51,14 +51,14 @@ def check_targets(y, model, loss):
         raise InvalidValue(f"cross_entropy wants class numbers (n,), got {y.dtype} of shape {y.shape}: use loss='mse' "
                            "for numbers")
     if y.size != len(y) * k:
-        raise InvalidValue(f"y has the dtype {y.dtype} and the shape {y.shape}, but the model has {k} outputs a row: give "
-                           f"({len(y)}, {k}) numbers, or {len(y)} whole numbers for classes")
+        raise InvalidValue(f"y has the dtype {y.dtype} and the shape {y.shape}, but the model has {k} outputs a row: "
+                           f"give ({len(y)}, {k}) numbers, or {len(y)} whole numbers for classes")
     with np.errstate(over="ignore"):  # what overflows is found below
         y = np.ascontiguousarray(y, model.dtype).reshape(len(y), k)
     bad = np.flatnonzero(~np.isfinite(y).all(axis=1))
     if len(bad):
-        raise NotFinite(f"y holds NaN or infinity in {len(bad)} rows, the first in row {bad[0]}: fill them in or take those "
-                        "rows out")
+        raise NotFinite(f"y holds NaN or infinity in {len(bad)} rows, the first in row {bad[0]}: fill them in or take "
+                        "those rows out")
     return y
 
 

@@ -60,7 +60,8 @@ class Model:
         for item, window in placed:
             shape = item.shape if item.index is None else (item.size,)
             value, mask = self.values[window].reshape(shape), self.mask[window].reshape(shape)
-            parameter = Parameter(f"{item.layer.name}.{item.kind}", item.kind, window, item.shape, item.index, value, mask)
+            name = f"{item.layer.name}.{item.kind}"
+            parameter = Parameter(name, item.kind, window, item.shape, item.index, value, mask)
             setattr(item.layer, item.kind, parameter)
             yield parameter
 
@@ -108,7 +109,7 @@ class Model:
                    for layer in self.layers.values() for p in layer.parameters if p.kind == "weight")
 
     def set_mask(self, mask):
-        """Take `mask` (bool, length of the whole vector, True = live); what it cuts becomes +0.0, what it frees is 0."""
+        """Take `mask`, bool of the whole length, True = live: what it cuts becomes +0.0, what it frees is 0."""
         mask = np.asarray(mask)
         if mask.shape != self.mask.shape or mask.dtype != bool:
             raise InvalidValue(f"a mask is bool and has the length {len(self.mask)} of the whole vector, got "
@@ -119,7 +120,7 @@ class Model:
         zero_masked(self.mask, self.values)
 
     def forward(self, x, tape):
-        """Logits of the batch `x` (n, *input_shape), contiguous and of the tape's dtype; lives in the tape's buffers."""
+        """Logits of the batch `x` (n, *input_shape), contiguous and of the tape's dtype; they live in its buffers."""
         return self.tree.forward(x, tape)
 
     def backward(self, dlogits, tape):

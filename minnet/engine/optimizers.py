@@ -1,9 +1,9 @@
 """Optimizers: a few numbers each; the vectors they need live in the State, in the model's index space.
 
-`step` moves one window of the flat vector by a fused kernel that reads the gradient (the sum of the rows of `grads`, one
-row per thread) once, and leaves +0.0 where the mask is False, in the values and in every vector. Only weights decay.
-Weight decay is coupled (added to the gradient) or, with decoupled=True, a shrinking beside the step (Loshchilov and
-Hutter, 2019, algorithms 1 and 2).
+`step` moves one window of the flat vector by a fused kernel that reads the gradient (the sum of the rows of `grads`,
+one row per thread) once, and leaves +0.0 where the mask is False, in the values and in every vector. Only weights
+decay. Weight decay is coupled (added to the gradient) or, with decoupled=True, a shrinking beside the step (Loshchilov
+and Hutter, 2019, algorithms 1 and 2).
 """
 import math
 from dataclasses import dataclass
@@ -34,8 +34,9 @@ class SGD:
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
         number = model.dtype.type
         coupled, shrink = _decay(self, lr)
-        steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(self.momentum), self.nesterov,
-                       number(coupled), number(shrink), _decaying(model, window), model.values[window], vectors[0, window])
+        steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(self.momentum),
+                       self.nesterov, number(coupled), number(shrink), _decaying(model, window), model.values[window],
+                       vectors[0, window])
 
 
 @dataclass(frozen=True)

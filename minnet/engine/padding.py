@@ -40,7 +40,8 @@ def window(layer, shape, kernel, stride, padding):
         raise InvalidValue(f"{layer} takes images (height, width, channels), but is given the shape {shape}: "
                            "leave Flatten() away or reshape the data")
     kernel, stride = pair(f"kernel of {layer}", kernel), pair(f"stride of {layer}", stride)
-    sides = [_side(layer, *numbers) for numbers in zip(shape, kernel, stride, _padding_pairs(layer, padding), strict=False)]
+    paddings = _padding_pairs(layer, padding)
+    sides = [_side(layer, *numbers) for numbers in zip(shape[:2], kernel, stride, paddings, strict=True)]
     (top, bottom, ho), (left, right, wo) = sides
     return Window(kernel, stride, top, bottom, left, right, (ho, wo))
 
@@ -55,7 +56,8 @@ def _padding_pairs(layer, padding):
         padding = ((padding, padding), (padding, padding))
     try:
         (top, bottom), (left, right) = padding
-        return [tuple(check_count(f"padding of {layer}", v, 0) for v in side) for side in ((top, bottom), (left, right))]
+        sides = (top, bottom), (left, right)
+        return [tuple(check_count(f"padding of {layer}", v, 0) for v in side) for side in sides]
     except (TypeError, ValueError):
         raise InvalidValue(f'padding of {layer} must be "valid", "same", a whole number or ((top, bottom), '
                            f"(left, right)), got {padding!r}") from None
@@ -68,10 +70,10 @@ def _side(layer, size, kernel, stride, padding):
         total = max((output - 1) * stride + kernel - size, 0)
         return total // 2, total - total // 2, output
     before, after = padding
-    if max(before, after) >= kernel and kernel > 1 or (kernel == 1 and before + after > 0):
-        raise InvalidValue(f"padding {padding} of {layer} must be smaller than its window of {kernel}, or it sees nothing "
-                           "but padding: take less padding or a larger window")
+    if max(before, after) >= kernel:
+        raise InvalidValue(f"padding {padding} of {layer} must be smaller than its window of {kernel}, or it sees "
+                           "nothing but padding: take less padding or a larger window")
     if size + before + after < kernel:
-        raise InvalidValue(f"{layer} has a window of {kernel}, but its image is {size} wide with {before + after} of padding: "
-                           f"the smallest it takes is {max(kernel - before - after, 1)}")
+        raise InvalidValue(f"{layer} has a window of {kernel}, but its image is {size} wide with {before + after} of "
+                           f"padding: the smallest it takes is {max(kernel - before - after, 1)}")
     return before, after, (size + before + after - kernel) // stride + 1

@@ -61,12 +61,12 @@ def training_part(data):
 
 
 def check_pair(X, y, model, loss=None):
-    """(X, y, loss), checked and as `model` and the loss want them; the loss is the default one of y where it is None."""
+    """(X, y, loss), checked and as `model` and the loss want them; where the loss is None it is y's default."""
     X = check_X(X, model.input_shape, model.dtype)
     loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
     y = check_targets(y, model, loss)
     if not 0 < len(X) == len(y):
-        raise InvalidValue(f"X has {len(X)} rows and y {len(y)}: there must be as many labels as rows, and at least one")
+        raise InvalidValue(f"X has {len(X)} rows and y {len(y)}: there must be as many, and at least one")
     return X, y, loss
 
 

@@ -118,7 +118,7 @@ class Space:
 def join(a, b):
     """Residual: unit i of both is one unit."""
     if len(a) != len(b):
-        raise InvalidValue(f"a Residual adds {len(a)} units to {len(b)}: give its shortcut a layer that makes them equal")
+        raise InvalidValue(f"a Residual adds {len(a)} units to {len(b)}: give it a shortcut that makes them equal")
     a.coupling.unite(a.units, b.units)
     return a
 

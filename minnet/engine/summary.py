@@ -44,7 +44,8 @@ class Summary:
             shape = " x ".join(str(n) for n in row.shape)
             cells.append((row.name, shape, f"{row.weights:,}", f"{row.remaining:,}", sparsity, f"{row.macs:,}"))
         widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
-        lines = ["  ".join(text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True)))
+        sides = [str.ljust if i < 2 else str.rjust for i in range(len(HEAD))]
+        lines = ["  ".join(side(text, width) for side, text, width in zip(sides, line, widths, strict=True))
                  for line in cells]
         rule = "-" * len(lines[0])
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -8,6 +8,7 @@ A batch is shared between threads: each has a tape and a row of the gradient; th
 """
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,10 +31,11 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
           penalty=None, clip_norm=None, every="epoch", state=None):
     """Train `model` on `data` (a Dataset, or a pair X, y); yields a Step once an epoch, or each batch.
 
-    `optimizer` is SGD(lr=0.1) unless given, a name in OPTIMIZERS or one that was made; `loss` cross_entropy for class numbers, mse for others, a name in LOSSES or
-    a function of that form; `lr_schedule` a name in RATES or a function of progress in [0, 1], counted over `epochs`;
-    `penalty` one Penalty or a sequence of them; `clip_norm` bounds the gradient's Euclidean norm (Pascanu et al., 2013,
-    algorithm 1). `state` goes on with a run that was begun: its model, optimizer and place count, `rng` does not.
+    `optimizer` is SGD(lr=0.1) unless given, a name in OPTIMIZERS or an optimizer; `loss` cross_entropy for class
+    numbers, mse for others, a name in LOSSES or a function of that form; `lr_schedule` a name in RATES or a function
+    of progress in [0, 1], counted over `epochs`; `penalty` one Penalty or a sequence of them; `clip_norm` bounds the
+    gradient's Euclidean norm (Pascanu et al., 2013, algorithm 1). `state` goes on with a run that was begun: its
+    model, optimizer and place count, `rng` does not.
     Weights that the mask cuts stay exactly +0.0. Raises Diverged when the loss is NaN or infinite; the model then holds
     the values of the start of that epoch, or of the last one that began with finite values.
     """
@@ -57,8 +59,8 @@ def _check_penalties(penalty):
     penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
     for given in penalties:
         if not (hasattr(given, "add_gradient") and hasattr(given, "prox")) or isinstance(given, type):
-            raise InvalidType(f"penalty={shown(repr(given))}: give an object with value, add_gradient and prox, as those "
-                              "that the functions in minnet.penalties make")
+            raise InvalidType(f"penalty={shown(repr(given))}: give an object with value, add_gradient and prox, as "
+                              "those that the functions in minnet.penalties make")
     return penalties
 
 
@@ -126,7 +128,7 @@ class _Run:
                        for i, (row, stream) in enumerate(zip(self.grads, self.state.streams, strict=True))]
         parts = max(1, min(shards, model.n_trainable // WINDOW))
         edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
-        self.moves = [partial(self.move, slice(start, stop)) for start, stop in zip(edges, edges[1:], strict=False)]
+        self.moves = [partial(self.move, slice(start, stop)) for start, stop in pairwise(edges)]
 
     def begin_epoch(self):
         """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""
@@ -174,8 +176,9 @@ class _Run:
         state, model = self.state, self.state.model
         model.values[:] = self.before
         zero_masked(model.mask, model.values)
-        raise Diverged(f"the loss became {loss} in epoch {state.epoch + 1}, batch {state.batch + 1} (step {state.t}, learning rate "
-                       f"{self.lr:g}): take a smaller learning rate or clip_norm; the model keeps the values of the epoch's start")
+        raise Diverged(f"the loss became {loss} in epoch {state.epoch + 1}, batch {state.batch + 1} (step {state.t}, "
+                       f"learning rate {self.lr:g}): take a smaller learning rate or clip_norm; the model keeps the "
+                       "values of the epoch's start")
 
     def report(self, loss=None):
         """The Step that is yielded."""
