@@ -13,7 +13,7 @@ which the last that matches a layer holds, and no match is 0.
 """
 import numpy as np
 
-from minnet.errors import check_fraction, check_real, shown
+from minnet.errors import check_fraction, check_real
 from minnet.kernels.pointwise import add_scaled
 from minnet.kernels.steps import soft_threshold
 from minnet.pruning.choose import matching, weighted
@@ -27,6 +27,8 @@ class Penalty:
     """
 
     def __init__(self, strength):
+        for given in strength.values() if isinstance(strength, dict) else [strength]:
+            check_real("strength", given, 0)
         self.strength = strength
 
     def value(self, model):
@@ -119,10 +121,9 @@ def square_sum(w):
 def strengths(model, strength):
     """The strength of each layer with weights, in the order of `model.weight_parameters`."""
     if not isinstance(strength, dict):
-        return [check_real("strength", strength, 0)] * len(model.weight_parameters)
+        return [strength] * len(model.weight_parameters)
     found = {}
     for pattern, value in strength.items():
-        value = check_real(f"strength[{shown(repr(pattern))}]", value, 0)
         found.update(dict.fromkeys(matching(model, weighted(model), pattern, "strength"), value))
     return [found.get(p.layer, 0.0) for p in model.weight_parameters]
 

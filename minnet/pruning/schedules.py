@@ -35,7 +35,7 @@ def geometric(t, sparsity):
     if density <= 0:
         raise InvalidValue("the schedule geometric takes the same fraction each round and never reaches sparsity 1: "
                            "take cubic, or a sparsity below 1")
-    return t if density == 1 else (1 - density**t) / sparsity
+    return t if density == 1 else (1 - density**t) / (1 - density)
 
 
 def cubic(t):
@@ -57,20 +57,24 @@ def find(schedule, sparsity):
     """The function of progress that `schedule` means for a pruning that ends at `sparsity`: a name in SCHEDULES, a
     function, or a list of the sparsities after each round, which must not fall and end at `sparsity`.
 
-    What it returns is clipped: 0 before the start, its end after it.
+    What it returns is clipped: its start before t = 0, 1 from t = 1 on. Raises InvalidValue where it ends elsewhere.
     """
     if isinstance(schedule, list | tuple):
         return partial(stairs, steps=_checked(schedule, sparsity))
     function = check_choice("schedule", schedule, SCHEDULES)
     if _depends_on_sparsity(function):
         function = partial(function, sparsity=sparsity)
+    end = check_real("schedule(1)", function(1.0))
+    if abs(end - 1) > SAFE:
+        raise InvalidValue(f"the schedule ends at {end:g} of the way; a schedule is 1 at progress 1")
     return partial(clipped, function=function)
 
 
 def clipped(t, function):
-    """function(t) with t clipped to [0, 1]. Raises where it gives no share."""
-    t = min(max(t, 0.0), 1.0)
-    share = check_real(f"schedule({t:g})", function(t), -SAFE, 1 + SAFE)
+    """function(t) with t clipped to [0, 1], and 1 at its end. Raises where it gives no share."""
+    if t >= 1:
+        return 1.0
+    share = check_real(f"schedule({t:g})", function(max(t, 0.0)), -SAFE, 1 + SAFE)
     return min(max(share, 0.0), 1.0)
 
 
@@ -84,15 +88,13 @@ def stairs(t, steps):
 def rounds(k, number, schedule="arithmetic", sparsity=1.0):
     """How many of k are to be gone after each of `number` rounds: round(k f(i / number)), the last exactly k.
 
-    Raises InvalidValue where the schedule falls, or ends elsewhere than at 1.
+    Raises InvalidValue where the schedule falls.
     """
     number = check_count("rounds", number, 1)
-    if isinstance(schedule, list | tuple) and len(schedule) != number:
+    if isinstance(schedule, list | tuple) and schedule and len(schedule) != number:
         raise InvalidValue(f"the schedule has {len(schedule)} sparsities for {number} rounds: give one a round")
     share = find(schedule, sparsity)
     ends = [round(k * share(i / number)) for i in range(1, number + 1)]
-    if ends[-1] != k:
-        raise InvalidValue(f"the schedule ends at {ends[-1]} of {k}; a schedule is 1 at progress 1")
     for before, after in itertools.pairwise(ends):
         if after < before:
             raise InvalidValue(f"the schedule falls from {before} to {after}: what is pruned does not come back")
