@@ -26,7 +26,7 @@ _HOMES = {
     "minnet.engine.training": ("train",),
     "minnet.formats.storage": ("save", "load"),
     "minnet.pruning.compact": ("compact", "compact_report", "expand"),
-    "minnet.pruning.prune": ("prune",),
+    "minnet.pruning.prune": ("prune", "plan_prune"),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.study.agreement": ("compare_criteria",),
 }
