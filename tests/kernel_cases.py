@@ -5,6 +5,7 @@ slices of wider arrays stand for whole ones where a kernel takes those.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import reference
@@ -123,7 +124,7 @@ def sgd_steps(draw, dtype):
 def adam_steps(draw, dtype):
     grads, _ = draw(gradients(dtype))
     size = grads.shape[1]
-    scalars = [draw(fraction), draw(fraction), draw(fraction), draw(fraction), 1e-2, 0.5, draw(fraction), draw(fraction)]
+    scalars = [*[draw(fraction) for _ in range(4)], 1e-2, 0.5, draw(fraction), draw(fraction)]
     moments = floats(draw, dtype, 2, size)
     moments[1] = np.abs(moments[1])
     return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), floats(draw, dtype, size), cut(draw, moments)
@@ -188,7 +189,8 @@ def row_choices(draw, dtype):
 def moved_rows(draw, dtype):
     base = floats(draw, dtype, draw(some), draw(few))
     rows = draw(arrays(np.int64, few, elements=st.integers(0, len(base) - 1)))
-    return base, rows, floats(draw, dtype, rows.size), floats(draw, dtype, base.shape[1]), np.empty((rows.size, base.shape[1]), dtype)
+    shape = rows.size, base.shape[1]
+    return base, rows, floats(draw, dtype, shape[0]), floats(draw, dtype, shape[1]), np.empty(shape, dtype)
 
 
 @st.composite
@@ -196,7 +198,7 @@ def chains(draw, dtype):
     """A chain of dense layers: (widths, starts, values), with a gap in the vector before each layer."""
     widths = np.array(draw(st.lists(st.integers(1, 7), min_size=2, max_size=4)))
     starts, end = [], 0
-    for ins, outs in zip(widths[:-1], widths[1:], strict=True):
+    for ins, outs in pairwise(widths):
         weight = end + draw(st.integers(0, 2))
         bias = weight + ins * outs if draw(st.booleans()) else -1
         starts.append([weight, bias])

@@ -88,7 +88,8 @@ def test_kernel_equals_its_twin(name, dtype, data):
 @pytest.mark.parametrize("setting, of", [("NUMBA_DISABLE_JIT", "float"), ("NUMBA_BOUNDSCHECK", "float32")])
 def test_kernels_equal_their_twins_also_with(setting, of):
     environment = dict(os.environ, MINNET_KERNEL_EXAMPLES="8", **{setting: "1"})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"equals_its_twin and {of}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command += ["-k", f"equals_its_twin and {of}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert f"{len(KERNELS) * sum(of in dtype.__name__ for dtype in FLOATS)} passed" in done.stdout

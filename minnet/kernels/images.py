@@ -21,24 +21,22 @@ def im2col(x, stride_h, stride_w, top, left, cols):
     """
     images, height, width, channels = x.shape
     _, rows, columns, size_h, size_w, _ = cols.shape
-    for i in range(images):
-        for oy in range(rows):
-            top_y = oy * stride_h - top
-            for ox in range(columns):
-                left_x = ox * stride_w - left
-                whole = top_y >= 0 and left_x >= 0 and top_y + size_h <= height and left_x + size_w <= width
-                for ky in range(size_h):
-                    iy = top_y + ky
-                    for kx in range(size_w):
-                        ix = left_x + kx
-                        if not (whole or (0 <= iy < height and 0 <= ix < width)):
-                            for ch in range(channels):
-                                cols[i, oy, ox, ky, kx, ch] = 0
-                        elif channels == 1:  # a loop over one channel takes four times as long
-                            cols[i, oy, ox, ky, kx, 0] = x[i, iy, ix, 0]
-                        else:
-                            for ch in range(channels):
-                                cols[i, oy, ox, ky, kx, ch] = x[i, iy, ix, ch]
+    for i, oy, ox in np.ndindex(images, rows, columns):
+        start_y, start_x = oy * stride_h - top, ox * stride_w - left
+        inside = start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width
+        if channels == 1 and inside:  # the general way takes four times as long
+            for ky in range(size_h):
+                for kx in range(size_w):
+                    cols[i, oy, ox, ky, kx, 0] = x[i, start_y + ky, start_x + kx, 0]
+            continue
+        for ky, kx in np.ndindex(size_h, size_w):
+            iy, ix = start_y + ky, start_x + kx
+            if inside or (0 <= iy < height and 0 <= ix < width):
+                for ch in range(channels):
+                    cols[i, oy, ox, ky, kx, ch] = x[i, iy, ix, ch]
+            else:
+                for ch in range(channels):
+                    cols[i, oy, ox, ky, kx, ch] = 0
 
 
 @kernel
@@ -50,16 +48,15 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
     images, height, width, channels = dx.shape
     _, rows, columns, size_h, size_w, _ = cols.shape
     dx[...] = 0
-    for i in range(images):
-        for oy in range(rows):
-            for ox in range(columns):
-                for ky in range(size_h):
-                    iy = oy * stride_h - top + ky
-                    for kx in range(size_w):
-                        ix = ox * stride_w - left + kx
-                        if 0 <= iy < height and 0 <= ix < width:
-                            for ch in range(channels):
-                                dx[i, iy, ix, ch] += cols[i, oy, ox, ky, kx, ch]
+    for i, oy, ox in np.ndindex(images, rows, columns):
+        start_y, start_x = oy * stride_h - top, ox * stride_w - left
+        for ky in range(size_h):
+            for kx in range(size_w):
+                iy, ix = start_y + ky, start_x + kx
+                if not (0 <= iy < height and 0 <= ix < width):
+                    continue
+                for ch in range(channels):
+                    dx[i, iy, ix, ch] += cols[i, oy, ox, ky, kx, ch]
 
 
 @kernel
@@ -70,20 +67,18 @@ def average_pool(x, size_h, size_w, stride_h, stride_w, top, left, y):
     """
     images, height, width, channels = x.shape
     _, rows, columns, _ = y.shape
-    for i in range(images):
-        for oy in range(rows):
-            first_y, last_y = max(oy * stride_h - top, 0), min(oy * stride_h - top + size_h, height)
-            for ox in range(columns):
-                first_x, last_x = max(ox * stride_w - left, 0), min(ox * stride_w - left + size_w, width)
+    for i, oy, ox in np.ndindex(images, rows, columns):
+        first_y, last_y = max(oy * stride_h - top, 0), min(oy * stride_h - top + size_h, height)
+        first_x, last_x = max(ox * stride_w - left, 0), min(ox * stride_w - left + size_w, width)
+        for ch in range(channels):
+            y[i, oy, ox, ch] = 0
+        for iy in range(first_y, last_y):
+            for ix in range(first_x, last_x):
                 for ch in range(channels):
-                    y[i, oy, ox, ch] = 0
-                for iy in range(first_y, last_y):
-                    for ix in range(first_x, last_x):
-                        for ch in range(channels):
-                            y[i, oy, ox, ch] += x[i, iy, ix, ch]
-                pixels = max((last_y - first_y) * (last_x - first_x), 1)
-                for ch in range(channels):
-                    y[i, oy, ox, ch] /= pixels
+                    y[i, oy, ox, ch] += x[i, iy, ix, ch]
+        pixels = x.dtype.type(max((last_y - first_y) * (last_x - first_x), 1))
+        for ch in range(channels):
+            y[i, oy, ox, ch] /= pixels
 
 
 @kernel
@@ -92,16 +87,14 @@ def average_pool_backward(dy, size_h, size_w, stride_h, stride_w, top, left, dx)
     images, height, width, channels = dx.shape
     _, rows, columns, _ = dy.shape
     dx[...] = 0
-    for i in range(images):
-        for oy in range(rows):
-            first_y, last_y = max(oy * stride_h - top, 0), min(oy * stride_h - top + size_h, height)
-            for ox in range(columns):
-                first_x, last_x = max(ox * stride_w - left, 0), min(ox * stride_w - left + size_w, width)
-                pixels = (last_y - first_y) * (last_x - first_x)
-                for iy in range(first_y, last_y):
-                    for ix in range(first_x, last_x):
-                        for ch in range(channels):
-                            dx[i, iy, ix, ch] += dy[i, oy, ox, ch] / pixels
+    for i, oy, ox in np.ndindex(images, rows, columns):
+        first_y, last_y = max(oy * stride_h - top, 0), min(oy * stride_h - top + size_h, height)
+        first_x, last_x = max(ox * stride_w - left, 0), min(ox * stride_w - left + size_w, width)
+        pixels = dy.dtype.type((last_y - first_y) * (last_x - first_x))
+        for iy in range(first_y, last_y):
+            for ix in range(first_x, last_x):
+                for ch in range(channels):
+                    dx[i, iy, ix, ch] += dy[i, oy, ox, ch] / pixels
 
 
 @kernel
@@ -113,22 +106,19 @@ def max_pool(x, size_h, size_w, stride_h, stride_w, top, left, y, winner):
     """
     images, height, width, channels = x.shape
     _, rows, columns, _ = y.shape
-    for i in range(images):
-        for oy in range(rows):
-            start_y = oy * stride_h - top
-            for ox in range(columns):
-                start_x = ox * stride_w - left
+    for i, oy, ox in np.ndindex(images, rows, columns):
+        start_y, start_x = oy * stride_h - top, ox * stride_w - left
+        for ch in range(channels):
+            y[i, oy, ox, ch] = 0
+            winner[i, oy, ox, ch] = -1
+        for iy in range(max(start_y, 0), min(start_y + size_h, height)):
+            for ix in range(max(start_x, 0), min(start_x + size_w, width)):
+                place = np.int32((iy - start_y) * size_w + ix - start_x)
                 for ch in range(channels):
-                    y[i, oy, ox, ch] = 0
-                    winner[i, oy, ox, ch] = -1
-                for iy in range(max(start_y, 0), min(start_y + size_h, height)):
-                    for ix in range(max(start_x, 0), min(start_x + size_w, width)):
-                        place = np.int32((iy - start_y) * size_w + ix - start_x)
-                        for ch in range(channels):
-                            value, best, before = x[i, iy, ix, ch], y[i, oy, ox, ch], winner[i, oy, ox, ch]
-                            wins = (before < 0) | ((best == best) & (not value <= best))  # best == best: not NaN
-                            y[i, oy, ox, ch] = value if wins else best
-                            winner[i, oy, ox, ch] = place if wins else before
+                    value, best, before = x[i, iy, ix, ch], y[i, oy, ox, ch], winner[i, oy, ox, ch]
+                    wins = (before < 0) | ((best == best) & (not value <= best))  # best == best: it is not NaN
+                    y[i, oy, ox, ch] = value if wins else best
+                    winner[i, oy, ox, ch] = place if wins else before
 
 
 @kernel
@@ -137,17 +127,14 @@ def max_pool_backward(dy, winner, size_h, size_w, stride_h, stride_w, top, left,
     images, height, width, channels = dx.shape
     _, rows, columns, _ = dy.shape
     dx[...] = 0
-    for i in range(images):
-        for oy in range(rows):
-            start_y = oy * stride_h - top
-            for ox in range(columns):
-                start_x = ox * stride_w - left
-                for iy in range(max(start_y, 0), min(start_y + size_h, height)):
-                    for ix in range(max(start_x, 0), min(start_x + size_w, width)):
-                        place = (iy - start_y) * size_w + ix - start_x
-                        for ch in range(channels):
-                            gradient = dy[i, oy, ox, ch]
-                            dx[i, iy, ix, ch] += gradient if winner[i, oy, ox, ch] == place else 0
+    for i, oy, ox in np.ndindex(images, rows, columns):
+        start_y, start_x = oy * stride_h - top, ox * stride_w - left
+        for iy in range(max(start_y, 0), min(start_y + size_h, height)):
+            for ix in range(max(start_x, 0), min(start_x + size_w, width)):
+                place = (iy - start_y) * size_w + ix - start_x
+                for ch in range(channels):
+                    gradient = dy[i, oy, ox, ch]
+                    dx[i, iy, ix, ch] += gradient if winner[i, oy, ox, ch] == place else 0
 
 
 @kernel
@@ -158,26 +145,20 @@ def depthwise_conv(x, w, stride_h, stride_w, top, left, y):
     """
     images, height, width, channels = x.shape
     size_h, size_w, _, multiplier = w.shape
+    _, rows, columns, _ = y.shape
+    y[...] = 0
     taps = w.reshape(size_h, size_w, channels * multiplier)
-    _, rows, columns, outputs = y.shape
-    for i in range(images):
-        for oy in range(rows):
-            for ox in range(columns):
-                for j in range(outputs):
-                    y[i, oy, ox, j] = 0
-                for ky in range(size_h):
-                    iy = oy * stride_h - top + ky
-                    for kx in range(size_w):
-                        ix = ox * stride_w - left + kx
-                        if not (0 <= iy < height and 0 <= ix < width):
-                            continue
-                        if multiplier == 1:
-                            for ch in range(channels):
-                                y[i, oy, ox, ch] += x[i, iy, ix, ch] * taps[ky, kx, ch]
-                        else:
-                            for ch in range(channels):
-                                for m in range(multiplier):
-                                    y[i, oy, ox, ch * multiplier + m] += x[i, iy, ix, ch] * w[ky, kx, ch, m]
+    for i, oy, ox, m in np.ndindex(images, rows, columns, multiplier):
+        for ky, kx in np.ndindex(size_h, size_w):
+            iy, ix = oy * stride_h - top + ky, ox * stride_w - left + kx
+            if not (0 <= iy < height and 0 <= ix < width):
+                continue
+            if multiplier == 1:  # the same, said so that the compiler sees neighbours in memory
+                for ch in range(channels):
+                    y[i, oy, ox, ch] += x[i, iy, ix, ch] * taps[ky, kx, ch]
+            else:
+                for ch in range(channels):
+                    y[i, oy, ox, ch * multiplier + m] += x[i, iy, ix, ch] * w[ky, kx, ch, m]
 
 
 @kernel
@@ -185,25 +166,20 @@ def depthwise_conv_backward_input(dy, w, stride_h, stride_w, top, left, dx):
     """The gradient of `depthwise_conv` for x. dy: (n, oh, ow, c * m); w: (kh, kw, c, m); dx: (n, h, w, c)."""
     images, height, width, channels = dx.shape
     size_h, size_w, _, multiplier = w.shape
-    taps = w.reshape(size_h, size_w, channels * multiplier)
     _, rows, columns, _ = dy.shape
     dx[...] = 0
-    for i in range(images):
-        for oy in range(rows):
-            for ox in range(columns):
-                for ky in range(size_h):
-                    iy = oy * stride_h - top + ky
-                    for kx in range(size_w):
-                        ix = ox * stride_w - left + kx
-                        if not (0 <= iy < height and 0 <= ix < width):
-                            continue
-                        if multiplier == 1:
-                            for ch in range(channels):
-                                dx[i, iy, ix, ch] += dy[i, oy, ox, ch] * taps[ky, kx, ch]
-                        else:
-                            for ch in range(channels):
-                                for m in range(multiplier):
-                                    dx[i, iy, ix, ch] += dy[i, oy, ox, ch * multiplier + m] * w[ky, kx, ch, m]
+    taps = w.reshape(size_h, size_w, channels * multiplier)
+    for i, oy, ox, m in np.ndindex(images, rows, columns, multiplier):
+        for ky, kx in np.ndindex(size_h, size_w):
+            iy, ix = oy * stride_h - top + ky, ox * stride_w - left + kx
+            if not (0 <= iy < height and 0 <= ix < width):
+                continue
+            if multiplier == 1:  # the same, said so that the compiler sees neighbours in memory
+                for ch in range(channels):
+                    dx[i, iy, ix, ch] += dy[i, oy, ox, ch] * taps[ky, kx, ch]
+            else:
+                for ch in range(channels):
+                    dx[i, iy, ix, ch] += dy[i, oy, ox, ch * multiplier + m] * w[ky, kx, ch, m]
 
 
 @kernel
@@ -211,22 +187,17 @@ def depthwise_conv_backward_weight(dy, x, stride_h, stride_w, top, left, dw):
     """The gradient of `depthwise_conv` for w. dy: (n, oh, ow, c * m); x: (n, h, w, c); dw: (kh, kw, c, m)."""
     images, height, width, channels = x.shape
     size_h, size_w, _, multiplier = dw.shape
-    taps = dw.reshape(size_h, size_w, channels * multiplier)
     _, rows, columns, _ = dy.shape
     dw[...] = 0
-    for i in range(images):
-        for oy in range(rows):
-            for ox in range(columns):
-                for ky in range(size_h):
-                    iy = oy * stride_h - top + ky
-                    for kx in range(size_w):
-                        ix = ox * stride_w - left + kx
-                        if not (0 <= iy < height and 0 <= ix < width):
-                            continue
-                        if multiplier == 1:
-                            for ch in range(channels):
-                                taps[ky, kx, ch] += dy[i, oy, ox, ch] * x[i, iy, ix, ch]
-                        else:
-                            for ch in range(channels):
-                                for m in range(multiplier):
-                                    dw[ky, kx, ch, m] += dy[i, oy, ox, ch * multiplier + m] * x[i, iy, ix, ch]
+    taps = dw.reshape(size_h, size_w, channels * multiplier)
+    for i, oy, ox, m in np.ndindex(images, rows, columns, multiplier):
+        for ky, kx in np.ndindex(size_h, size_w):
+            iy, ix = oy * stride_h - top + ky, ox * stride_w - left + kx
+            if not (0 <= iy < height and 0 <= ix < width):
+                continue
+            if multiplier == 1:  # the same, said so that the compiler sees neighbours in memory
+                for ch in range(channels):
+                    taps[ky, kx, ch] += dy[i, oy, ox, ch] * x[i, iy, ix, ch]
+            else:
+                for ch in range(channels):
+                    dw[ky, kx, ch, m] += dy[i, oy, ox, ch * multiplier + m] * x[i, iy, ix, ch]

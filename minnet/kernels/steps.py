@@ -18,6 +18,7 @@ import numpy as np
 from minnet.kernels.jit import kernel
 from minnet.kernels.rows import contiguous
 
+
 @kernel
 def zero_masked(mask, values):
     """values = +0.0 where the mask is False. mask: (n,) bool; values: (n,), changed in place."""
@@ -85,8 +86,8 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
 
     g = scale * sum of grads + decay * w; the caller gives rate = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) at
     step t; decay and shrink for the first n_decay entries only. grads: (shards, n); mask: (n,) bool; values: (n,) and
-    moments: (2, n), m and v, changed in place. Raises InvalidValue for rows whose entries do not lie side by side. Sources: Kingma and Ba (2015),
-    algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
+    moments: (2, n), m and v, changed in place. Raises InvalidValue for rows whose entries do not lie side by side.
+    Sources: Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
     """
     kind = values.dtype.type
     new1, new2 = kind(1 - beta1), kind(1 - beta2)
