@@ -11,10 +11,10 @@ No file here may have the name of a criterion: `criteria.snip` is the function.
 """
 from functools import partial
 
-from minnet.pruning.criteria import data_free, first_order, initial, truth
+from minnet.pruning.criteria import activations, data_free, first_order, initial, inputs, next_layer, truth
 from minnet.pruning.facts import Facts
 
-FILES = (data_free, initial, first_order, truth)
+FILES = (data_free, initial, first_order, activations, inputs, next_layer, truth)
 CRITERIA = {name: function for file in FILES for name, function in file.CRITERIA.items()}
 FACTS = {name: file.FACTS.get(name, Facts()) for file in FILES for name in file.CRITERIA}
 

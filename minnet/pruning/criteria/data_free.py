@@ -54,12 +54,12 @@ def bn_scale(model, data=None):
     no passes. Raises InvalidValue for a model without BatchNorm.
     """
     coupling = model.couple()
-    dressed = [(use.units, np.abs(use.parameter.value)) for use in coupling.uses if use.parameter.kind == "gain"]
-    if not dressed:
-        raise InvalidValue("bn_scale ranks units by the gain of their BatchNorm, and this model has none: take magnitude "
-                           "or fpgm")
-    units, gains = (np.concatenate(arrays) for arrays in zip(*dressed, strict=True))
-    return spread(model, coupling, mean_by_root(coupling, units, gains))
+    gains = [use for use in coupling.uses if use.parameter.kind == "gain"]
+    if not gains:
+        raise InvalidValue("bn_scale ranks units by the gain of their BatchNorm, and this model has none: take "
+                           "magnitude or fpgm")
+    by_root = mean_by_root(coupling, [use.units for use in gains], [np.abs(use.parameter.value) for use in gains])
+    return spread(model, coupling, by_root)
 
 
 def fpgm(model, data=None):

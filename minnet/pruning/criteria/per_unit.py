@@ -42,10 +42,12 @@ def spread(model, coupling, by_root):
 
 
 def mean_by_root(coupling, units, numbers):
-    """(n_units,) float64: the mean of the `numbers` (m,) of each of the `units` (m,); infinity for units not among them,
-    and for those that may not go."""
-    roots = coupling.roots(units)
-    times = np.bincount(roots, minlength=coupling.n_units)
-    total = np.bincount(roots, numbers, minlength=coupling.n_units)
+    """(n_units,) float64: the mean of the numbers that each unit was given, infinity for units that were given none or
+    may not go. `units` and `numbers` are lists of arrays (m,) in step."""
+    times, total = np.zeros((2, coupling.n_units))
+    for given, found in zip(units, numbers, strict=True):
+        roots = coupling.roots(given)
+        times += np.bincount(roots, minlength=coupling.n_units)
+        total += np.bincount(roots, found, minlength=coupling.n_units)
     free = (times > 0) & ~coupling.fixed()
     return np.where(free, total / np.maximum(times, 1), np.inf)

@@ -1,0 +1,133 @@
+"""Criteria from what the next layer makes of a unit: which of them can go so that its outputs stay as they are.
+
+What unit u adds to output o of a layer that reads it, in window r of the sample, is z_u(r, o) = x_u(r) W_u(o), summed
+over the taps of the kernel or the pixels of u; the layer's outputs, less the bias, are y = sum of z_u. All that both
+criteria need is the matrix of products M_uv = sum over r and o of z_u z_v, the sum over all layers that read both.
+
+Units that the same layers make are chosen among each other. Both take one forward pass over the sample, in use, and
+return (n_weights,) float64 in [0, 1], a unit's score at each weight into it; infinity for the model's outputs. Memory:
+K^2 numbers for a layer with a matrix (K, out).
+"""
+import warnings
+
+import numpy as np
+
+from minnet import threads
+from minnet.engine.sample import draw_sample
+from minnet.engine.tape import Tape
+from minnet.pruning.criteria.per_unit import spread
+from minnet.pruning.facts import Facts
+from minnet.pruning.units import makers_of
+
+IMAGES = 64  # of a pass: the windows of a convolution take k * k times the room of its input
+ROWS = 1024  # of K that are multiplied at once
+STEPS = 10   # bends of the path of penalties for each unit: units come in, and a few go out again
+
+
+def thinet(model, data):
+    """The round in which a unit goes / the number of units, when in each round that unit goes which leaves the least
+    sum over r and o of (sum of z_u over all u that went)^2 (Luo, Wu and Lin, 2017, "ThiNet", algorithm 1).
+
+    Exact over all outputs, where the paper draws some. Returns and needs: see above. A global cut takes the same share
+    of each layer.
+    """
+    return _choose(model, data, _greedy)
+
+
+def lasso(model, data):
+    """The largest penalty, as a share of that at which all units are gone, under which unit u is still in use: has
+    beta_u > 0 or < 0 in min over beta of 1/2 sum over r and o of (y - sum of beta_u z_u)^2 + penalty |beta|_1, each z_u
+    divided by ||W_u|| (He, Zhang and Sun, 2017, "Channel pruning for accelerating very deep neural networks",
+    section 3.1).
+
+    Exact, by least angle regression on M; 0 for a unit that adds nothing but what others add. Returns and needs: see
+    above.
+    """
+    return _choose(model, data, _last_penalty)
+
+
+def _choose(model, data, rank):
+    """(n_weights,) scores; `rank`(M (u, u), norms (u,)) -> (u,) for the units of each set of makers."""
+    sample, coupling = draw_sample(model, data), model.couple()
+    readers = [use for use in coupling.uses if use.reads]
+    seen = _products_seen(model, sample, readers)
+    scores = np.full(coupling.n_units, np.inf)
+    for roots in _sets(model, coupling):
+        place = np.full(coupling.n_units, len(roots))  # the last place is for all others
+        place[roots] = np.arange(len(roots))
+        M, squares = np.zeros((len(roots), len(roots))), np.zeros(len(roots))
+        for use in readers:
+            at = place[coupling.roots(use.units)]
+            if (at < len(roots)).any():
+                _add_products(M, squares, use.parameter, np.resize(at, len(seen[use])), seen[use])
+        scores[roots] = rank(M, np.sqrt(squares))
+    return spread(model, coupling, scores)
+
+
+def _sets(model, coupling):
+    """Lists of units, by root number, that the same layers make; those that may not go are left out."""
+    fixed, found = coupling.fixed(), {}
+    for root, makers in makers_of(model, coupling).items():
+        if not fixed[root]:
+            found.setdefault(frozenset(makers), []).append(root)
+    return found.values()
+
+
+def _products_seen(model, sample, readers):
+    """{use: (K, K) float64, the sum over windows of x x', x what meets the rows of the weight's matrix}."""
+    tape, total = Tape(model), {use: 0 for use in readers}
+    with threads.one_blas_thread():
+        for start in range(0, len(sample), IMAGES):
+            model.forward(sample.X[start : start + IMAGES], tape)
+            for use in readers:
+                x = model.layers[use.parameter.layer].seen(tape).astype(np.float64)  # (n * positions, K)
+                total[use] = total[use] + np.dot(x.T, x)
+    return total
+
+
+def _add_products(M, squares, p, at, seen):
+    """Add what one reader makes of the units to M, and its squared weights to `squares`.
+
+    `at` (K,) is the place in M of the unit that each row of the matrix reads; rows of no unit have the last place.
+    """
+    W = p.value.reshape(len(at), -1).astype(np.float64)  # (K, o)
+    rows = np.flatnonzero(at < len(M))
+    at, W = at[rows], W[rows]
+    squares += np.bincount(at, np.square(W).sum(axis=1), minlength=len(M))
+    of_unit = np.eye(len(M))[at]  # (K, u)
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        products = seen[np.ix_(rows[part], rows)] * np.dot(W[part], W.T)
+        M += of_unit[part].T @ (products @ of_unit)
+
+
+def _greedy(M, norms):
+    """(u,) the round in which each unit goes / u. The cost of what went and c is cost + 2 sum of M_c over it + M_cc."""
+    rank, added = np.zeros(len(M)), np.diag(M).copy()
+    for k in range(1, len(M) + 1):
+        unit = np.argmin(added)
+        rank[unit] = k / len(M)
+        added += 2 * M[unit]
+        added[unit] = np.inf
+    return rank
+
+
+def _last_penalty(M, norms):
+    """(u,) the largest penalty with beta_u not 0 / the largest with any. M of the z_u / ||W_u|| is M_uv / (n_u n_v)."""
+    from sklearn.linear_model import lars_path_gram
+
+    scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+    gram, last = scale[:, None] * M * scale, np.zeros(len(M))
+    if not gram.any():
+        return last
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that units which add the same are left out
+        penalties, _, beta = lars_path_gram(scale * M.sum(axis=1), gram, n_samples=1, method="lasso",
+                                            max_iter=STEPS * len(M))
+    for k in range(len(penalties) - 1, 0, -1):  # what is in use first at bend k came in at the bend before
+        last[beta[:, k] != 0] = penalties[k - 1]
+    return last / penalties[0]
+
+
+CRITERIA = {f.__name__: f for f in (thinet, lasso)}
+FACTS = {name: Facts(unit=True, needs="data", passes="1 forward") for name in CRITERIA}
