@@ -40,11 +40,11 @@ class Model:
 
     def __init__(self, tree, input_shape, *, rng=None, dtype=np.float32):
         self.input_shape = tuple(check_count("input_shape", n, 1) for n in np.atleast_1d(input_shape).tolist())
+        if dtype not in (np.float32, np.float64, "float32", "float64"):
+            raise InvalidType(f"dtype={shown(repr(dtype))}: a model computes in float32 or float64")
         self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise InvalidType(f"dtype={self.dtype}: a model computes in float32 or float64")
         self.tree = layer_from_config(tree.config(), LAYERS)
-        _name(self.tree)
+        name_layers(self.tree)
         self.output_shape, declared = build_child(self.tree, self.input_shape)
         placed, self.n_weights, self.n_trainable, length = lay_out(declared)
         self.values = np.zeros(length, self.dtype)
@@ -181,7 +181,7 @@ class Model:
         return f"Model({self.tree!r}, {self.input_shape}, dtype=np.{self.dtype.name})"
 
 
-def _name(tree):
+def name_layers(tree):
     """Give every layer of a tree a name: its own, or its kind and the next free number."""
     taken = [layer.name for layer in _all(tree) if layer.name is not None]
     for name in taken:

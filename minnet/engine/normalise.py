@@ -50,9 +50,9 @@ class BatchNorm(Layer):
         return y
 
     def backward(self, dy, tape):
-        """dgain = sum dy x^, dshift = sum dy, dx = gain inverse (dy - mean(dy) - x^ mean(dy x^)), x^ = (x - mean) inverse.
+        """dgain = sum dy x^, dshift = sum dy, dx = gain inverse (dy - mean(dy) - x^ mean(dy x^)).
 
-        In use the statistics are constants: dx = gain inverse dy.
+        x^ = (x - mean) inverse. In use the statistics are constants: dx = gain inverse dy.
         """
         rows, mean, inverse = tape[self]
         gain, dx = self.gain.of(tape.values), tape.buffer(self, "dx", dy.shape)
