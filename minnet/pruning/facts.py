@@ -12,6 +12,7 @@ class Facts:
     """`unit`: it judges units, writes a unit's score to each incoming weight, and is reduced by `mean`.
     `needs`: "weights", or "data", or "initial" (what an earlier state of the weights was).
     `signed`: scores below 0 have a meaning, so the reductions l1, l2 and linf are refused.
+    `stochastic`: it draws from data.rng, so that another rng gives other scores.
     `reduction`: how scores become a unit's score unless the caller says; "" leaves it to these facts.
     `passes`: what it costs, in passes over the sample. `cannot`: what it cannot do, and why; "" if nothing.
     """
@@ -19,6 +20,7 @@ class Facts:
     unit: bool = False
     needs: str = "weights"
     signed: bool = False
+    stochastic: bool = False
     reduction: str = ""
     passes: str = "none"
     cannot: str = ""

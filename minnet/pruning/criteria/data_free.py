@@ -137,6 +137,7 @@ def _sum_of_outputs(outputs, targets, doutputs=None, n=None, losses=None):
 
 CRITERIA = {f.__name__: f for f in (random, magnitude, lamp, bn_scale, fpgm, redundancy, synflow)}
 FACTS = {
+    "random": Facts(stochastic=True),
     "bn_scale": Facts(unit=True, cannot="judge units that pass no BatchNorm"),
     "fpgm": Facts(unit=True),
     "redundancy": Facts(unit=True),

@@ -214,4 +214,4 @@ def _delete_conv(judge, layer, filters, scores):
 CRITERIA = {f.__name__: f for f in (oracle, unit_oracle, shapley)}
 FACTS = {"oracle": Facts(needs="data", signed=True, passes="about one forward pass behind each live weight"),
          "unit_oracle": Facts(unit=True, needs="data", signed=True, passes="1 forward for each unit"),
-         "shapley": Facts(unit=True, needs="data", signed=True, passes="permutations * units forward")}
+         "shapley": Facts(unit=True, needs="data", signed=True, stochastic=True, passes="permutations * units forward")}

@@ -1,0 +1,222 @@
+"""Laws that hold for every criterion in the table, on every small net; then what the first ones are by definition.
+
+A criterion joins by its row in CRITERIA. Where it cannot judge a net it says so by a MinnetError, and the case is
+skipped; each has to judge one net at least.
+"""
+import inspect
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tables import NETS, make, sample_for
+
+from minnet import criteria
+from minnet.engine.sample import Sample
+from minnet.errors import InvalidValue, MinnetError
+from minnet.pruning.criteria import CRITERIA, FACTS, facts_of
+from minnet.pruning.scores import NoData, score
+
+NAMES = list(CRITERIA)
+STEADY = [name for name in NAMES if not FACTS[name].stochastic]
+FROM_DATA = [name for name in STEADY if FACTS[name].needs == "data"]
+
+
+def bound(name, model):
+    """The criterion, with initial weights where it needs them: a function of the final ones, so they move together."""
+    if "initial" not in inspect.signature(CRITERIA[name]).parameters:
+        return CRITERIA[name]
+    return partial(CRITERIA[name], initial=np.sin(7 * model.values))
+
+
+def ask(name, net, model=None, sample=None):
+    """Scores of `name` on a net, or a skipped test where it cannot judge such nets."""
+    model = make(net) if model is None else model
+    try:
+        return bound(name, model)(model, sample_for(model) if sample is None else sample)
+    except MinnetError as error:
+        pytest.skip(f"{name} on {net}: {error}")
+
+
+def able(name):
+    """The nets that a criterion can judge."""
+    found = []
+    for net in NETS:
+        model = make(net)
+        try:
+            bound(name, model)(model, sample_for(model))
+        except MinnetError:
+            continue
+        found.append(net)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_criterion_judges_some_net_and_says_what_it_is(name):
+    assert able(name), f"{name} judges none of {', '.join(NETS)}"
+    text = inspect.getdoc(CRITERIA[name])
+    assert text and text[-1] in ".)", name
+    assert list(inspect.signature(CRITERIA[name]).parameters)[:2] == ["model", "data"]
+    assert getattr(criteria, name) is CRITERIA[name]
+    assert facts_of(CRITERIA[name]) == facts_of(partial(CRITERIA[name])) == FACTS[name]
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
+    model = make(net)
+    sample = sample_for(model)
+    before = model.values.tobytes(), model.mask.tobytes(), sample.X.tobytes(), sample.y.tobytes()
+    scores = ask(name, net, model, sample)
+    assert scores.shape == (model.n_weights,) and scores.dtype in (np.float32, np.float64)
+    assert not np.isnan(scores).any()
+    assert FACTS[name].signed or scores.min() >= 0
+    assert (model.values.tobytes(), model.mask.tobytes(), sample.X.tobytes(), sample.y.tobytes()) == before
+    assert not np.shares_memory(scores, model.values)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_bits(name, net):
+    first, second = ask(name, net), ask(name, net)
+    assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name].unit])
+@pytest.mark.parametrize("net", NETS)
+def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
+    model = make(net)
+    scores = ask(name, net, model)
+    for p in model.weight_parameters:
+        columns = p.of(scores).reshape(-1, p.shape[-1])
+        assert np.array_equal(columns, np.broadcast_to(columns[0], columns.shape))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name].needs == "data"])
+def test_who_needs_data_says_so(name):
+    model = make("dense")
+    with pytest.raises(InvalidValue, match=f"{name} needs data"):
+        score(model, name)
+    with pytest.raises(InvalidValue, match="no data were given"):
+        CRITERIA[name](model, NoData())
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", FROM_DATA)
+def test_the_order_of_the_data_does_not_matter(name, net):
+    model = make(net)
+    sample, order = sample_for(model), np.random.default_rng(0).permutation(len(sample_for(model)))
+    moved = Sample(sample.X[order], sample.y[order], sample.loss, np.random.default_rng(1), sample.rows)
+    first = ask(name, net, model, sample)
+    np.testing.assert_allclose(ask(name, net, model, moved), first, rtol=1e-7, atol=1e-9 * size_of(first))
+
+
+def size_of(scores):
+    """The largest score that is not infinite, as a scale for rounding."""
+    return np.abs(scores[np.isfinite(scores)]).max(initial=0)
+
+
+def permuted(model, layer, order):
+    """A clone whose units made by `layer` stand in another order (unit order[i] at place i), in everything that carries
+    them; and the map `source` of flat positions, so that clone.values = model.values[source]."""
+    coupling = model.couple()
+    made = next(coupling.roots(use.units) for use in coupling.uses
+                if use.axis == -1 and use.parameter is model.layers[layer].weight)
+    to = dict(zip(made.tolist(), made[order].tolist(), strict=True))
+    source = np.arange(len(model.values))
+    for use in coupling.uses:
+        roots = coupling.roots(use.units).tolist()
+        places = {}
+        for place, root in enumerate(roots):
+            places.setdefault(root, []).append(place)
+        seen = dict.fromkeys(places, 0)
+        index = []
+        for root in roots:  # the t-th place of a unit takes the t-th place of the unit that comes there
+            index.append(places[to.get(root, root)][seen[root]])
+            seen[root] += 1
+        window = use.parameter.of(source)
+        window[...] = np.take(window, index, axis=use.axis)
+    clone = model.clone()
+    clone.values[:] = model.values[source]
+    return clone, source
+
+
+@pytest.mark.parametrize(("net", "layer"), [("dense", "dense1"), ("dense", "dense2"), ("normed", "dense1"),
+                                            ("conv", "conv1"), ("conv", "conv2"), ("conv", "dense1"),
+                                            ("residual", "conv1"), ("residual", "conv2"), ("concat", "dense2")])
+@pytest.mark.parametrize("name", STEADY)
+def test_permuting_hidden_units_permutes_scores(name, net, layer):
+    model = make(net)
+    clone, source = permuted(model, layer, np.random.default_rng(2).permutation(model.layers[layer].output_shape[-1]))
+    sample = sample_for(model)
+    np.testing.assert_allclose(clone(sample.X), model(sample.X), rtol=1e-9, atol=1e-9)
+    first, second = ask(name, net, model), ask(name, net, clone)
+    np.testing.assert_allclose(second, first[source[: model.n_weights]], rtol=1e-6, atol=1e-9 * size_of(first))
+
+
+# --- the first ones, by definition -----------------------------------------------------------------------------------
+
+
+def numerical_gradient(model, sample, step=1e-6):
+    """dL/dw by central differences of the mean loss."""
+    found = np.zeros(model.n_weights)
+    for i in range(model.n_weights):
+        losses = []
+        for sign in (1, -1):
+            values = model.values.copy()
+            values[i] += sign * step
+            losses.append(sample.loss(model(sample.X, values), sample.y))
+        found[i] = (losses[0] - losses[1]) / (2 * step)
+    return found
+
+
+@pytest.mark.parametrize("net", ["dense", "normed", "concat"])
+def test_gradient_taylor_and_snip_are_what_finite_differences_say(net):
+    model = make(net)
+    sample = sample_for(model)
+    slope = numerical_gradient(model, sample)
+    alone = [Sample(sample.X[i : i + 1], sample.y[i : i + 1], sample.loss, sample.rng, 1) for i in range(len(sample))]
+    squares = np.mean([(numerical_gradient(model, one) * model.weights) ** 2 for one in alone], axis=0)
+    change = slope * model.weights
+    wanted = {
+        criteria.gradient: np.abs(slope), criteria.taylor: np.abs(change),
+        partial(criteria.taylor, variant="signed"): change, partial(criteria.taylor, variant="squared"): squares,
+        criteria.snip: np.abs(change) / np.abs(change).sum(),
+    }
+    for criterion, expected in wanted.items():
+        np.testing.assert_allclose(criterion(model, sample), expected, rtol=1e-5, atol=1e-8)
+
+
+def test_magnitude_is_the_size_and_random_a_permutation():
+    model = make("conv")
+    assert np.array_equal(criteria.magnitude(model), np.abs(model.weights))
+    assert sorted(criteria.random(model, NoData(3))) == list(range(model.n_weights))
+    assert not np.array_equal(criteria.random(model, NoData(3)), criteria.random(model, NoData(4)))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
+def test_taylor_does_not_see_a_scale_that_moves_between_relu_layers(seed, scale):
+    model = make("dense", seed)
+    sample, scaled = sample_for(model), make("dense", seed)
+    scaled.layers["dense1"].weight.value[...] *= scale
+    scaled.layers["dense1"].bias.value[...] *= scale
+    scaled.layers["dense2"].weight.value[...] /= scale
+    np.testing.assert_allclose(criteria.taylor(scaled, sample), criteria.taylor(model, sample), rtol=1e-8, atol=1e-12)
+
+
+def test_lamp_survives_tiny_and_all_zero_layers():
+    """Squares of 1e-25 underflow in float32 and 0 / 0 is NaN, where the formula is taken as it stands."""
+    model = make("dense", dtype=np.float32)
+    first, second, third = model.weight_parameters
+    first.value[...] *= np.float32(1e-25)
+    second.value[...] = 0
+    scores, wanted = criteria.lamp(model), criteria.lamp(make("dense", dtype=np.float32))
+    np.testing.assert_allclose(scores[first.slice], wanted[first.slice], rtol=1e-5)
+    assert not scores[second.slice].any() and np.count_nonzero(scores[third.slice] == 1) == 1
+
+
+@pytest.mark.parametrize("variant", ["abs", None, 3])
+def test_an_unknown_variant_is_refused(variant):
+    with pytest.raises(InvalidValue, match="variant"):
+        criteria.taylor(make("dense"), sample_for(make("dense")), variant=variant)
