@@ -1,0 +1,103 @@
+"""The names of minnet for editors and type checkers; written by `python -m tests.test_imports`."""
+from minnet.data import Dataset as Dataset
+from minnet.data import load_data as load_data
+from minnet.errors import MinnetError as MinnetError
+from minnet.engine.activations import ReLU as ReLU
+from minnet.engine.activations import LeakyReLU as LeakyReLU
+from minnet.engine.activations import Tanh as Tanh
+from minnet.engine.activations import Sigmoid as Sigmoid
+from minnet.engine.containers import Sequential as Sequential
+from minnet.engine.containers import Residual as Residual
+from minnet.engine.containers import Concat as Concat
+from minnet.engine.conv import Conv2d as Conv2d
+from minnet.engine.dense import Dense as Dense
+from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
+from minnet.engine.metrics import evaluate as evaluate
+from minnet.engine.model import Model as Model
+from minnet.engine.normalise import BatchNorm as BatchNorm
+from minnet.engine.normalise import Dropout as Dropout
+from minnet.engine.optimizers import SGD as SGD
+from minnet.engine.optimizers import Adam as Adam
+from minnet.engine.optimizers import AdamW as AdamW
+from minnet.engine.pooling import Flatten as Flatten
+from minnet.engine.pooling import MaxPool2d as MaxPool2d
+from minnet.engine.pooling import AvgPool2d as AvgPool2d
+from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
+from minnet.engine.sample import Sample as Sample
+from minnet.engine.state import State as State
+from minnet.engine.stopping import early_stopping as early_stopping
+from minnet.engine.tape import Tape as Tape
+from minnet.engine.training import train as train
+from minnet.formats.storage import save as save
+from minnet.formats.storage import load as load
+from minnet.pruning.compact import compact as compact
+from minnet.pruning.compact import compact_report as compact_report
+from minnet.pruning.compact import expand as expand
+from minnet.pruning.prune import prune as prune
+from minnet.pruning.prune import plan_prune as plan_prune
+from minnet.runtime.predictor import Predictor as Predictor
+from minnet.runtime.predictor import freeze as freeze
+from minnet.study.agreement import compare_criteria as compare_criteria
+from minnet import models as models
+from minnet.engine import losses as losses
+from minnet.engine import optimizers as optimizers
+from minnet.engine import rates as rates
+from minnet.pruning import criteria as criteria
+from minnet.pruning import structures as structures
+from minnet.pruning import distributions as distributions
+from minnet.pruning import schedules as schedules
+from minnet.pruning import penalties as penalties
+from minnet.pruning import recipes as recipes
+
+__version__: str
+__all__ = [
+    "Dataset",
+    "load_data",
+    "MinnetError",
+    "ReLU",
+    "LeakyReLU",
+    "Tanh",
+    "Sigmoid",
+    "Sequential",
+    "Residual",
+    "Concat",
+    "Conv2d",
+    "Dense",
+    "DepthwiseConv2d",
+    "evaluate",
+    "Model",
+    "BatchNorm",
+    "Dropout",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Flatten",
+    "MaxPool2d",
+    "AvgPool2d",
+    "GlobalAvgPool2d",
+    "Sample",
+    "State",
+    "early_stopping",
+    "Tape",
+    "train",
+    "save",
+    "load",
+    "compact",
+    "compact_report",
+    "expand",
+    "prune",
+    "plan_prune",
+    "Predictor",
+    "freeze",
+    "compare_criteria",
+    "models",
+    "losses",
+    "optimizers",
+    "rates",
+    "criteria",
+    "structures",
+    "distributions",
+    "schedules",
+    "penalties",
+    "recipes",
+]
