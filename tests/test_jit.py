@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minnet.kernels.jit import DIGEST_BYTES, read_checked
+from minnet.kernels.jit import DIGEST_BYTES, read_checked, write_checked
 
 ROOT = Path(__file__).parent.parent
 INNER = """
@@ -87,11 +87,16 @@ def put_a_folder(path):
     path.mkdir()
 
 
+def name_what_is_gone(path):
+    write_checked(path, b"cminnet.kernels.jit\nno_such_name\n.")  # a pickle of that name
+
+
 DAMAGES = {
     "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
     "emptied": lambda path: os.truncate(path, 0),
     "garbage": lambda path: path.write_bytes(b"garbage" * 1000),
     "one bit": flip_a_bit,
+    "names what is gone": name_what_is_gone,
     "a folder": put_a_folder,
 }
 

@@ -50,6 +50,9 @@ SETTINGS = (
     "USING_SVML",
 )
 
+# What unpickling raises where a class that the code names is no longer there, or is another.
+OUTDATED = (AttributeError, ImportError, TypeError, ValueError, pickle.UnpicklingError)
+
 DIGEST_BYTES = hashlib.sha256().digest_size
 NAME_CHARACTERS = 16  # of a hash, in the name of a file or folder
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -88,7 +91,12 @@ class KernelCache(NullCache):
         target_context.refresh()
         path = self.file(sig, target_context.codegen())
         payload = read_checked(path) if path else None
-        return None if payload is None else CompileResult._rebuild(target_context, *pickle.loads(payload))
+        if payload is None:
+            return None
+        try:
+            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except OUTDATED:
+            return None  # compiled again, and written over by `save_overload`
 
     def save_overload(self, sig, cres):
         """Keep the compiled code, if there is a place for it."""
