@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """One line of a table: what was done, both medians in seconds, the ratio peer / ours, its quartiles, target, limit."""
+    """One line of a table: the work, both medians in seconds, the ratio peer / ours with its quartiles, target, limit."""
 
     work: str
     peer: str
@@ -62,11 +62,12 @@ def compare(work, peer, ours, theirs, target=None, limit="", note=""):
 
 def table(results):
     """Results as a Markdown table."""
-    lines = ["| work | peer | minnet | peer's time | peer / minnet (quartiles) | target | limit |", "|---|---|---|---|---|---|---|"]
+    lines = ["| work | peer | minnet | peer's time | peer / minnet (quartiles) | target | limit |", "|---" * 7 + "|"]
     for r in results:
         target = "" if r.target is None else f">= {r.target:g}x: {r.verdict}"
-        lines.append(f"| {r.work} | {r.peer} | {duration(r.ours)} | {duration(r.theirs)} | {r.ratio:.2f}x ({r.low:.2f}-{r.high:.2f}) "
-                     f"| {target} | {r.limit} |")
+        ratio = f"{r.ratio:.2f}x ({r.low:.2f}-{r.high:.2f})"
+        cells = (r.work, r.peer, duration(r.ours), duration(r.theirs), ratio, target, r.limit)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

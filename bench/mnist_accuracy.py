@@ -1,14 +1,15 @@
 """Test accuracy on MNIST of the two LeNets, over seeds, with the recipe named here: `python -m bench mnist_accuracy`.
 
-SGD with Nesterov momentum 0.9, coupled weight decay 5e-4, cosine learning rate, 55,000 training rows (5,000 are kept for
-validation and not used). The test part is looked at once, after the last epoch.
+SGD with Nesterov momentum 0.9, coupled weight decay 5e-4, cosine learning rate, 55,000 training rows (5,000 are kept
+for validation and not used). The test part is looked at once, after the last epoch.
 """
 import json
 import statistics
 import sys
 
 TARGETS = {"lenet_300_100": 0.983, "lenet_5": 0.991}
-RECIPES = {"lenet_300_100": {"lr": 0.1, "epochs": 20, "batch_size": 100}, "lenet_5": {"lr": 0.05, "epochs": 10, "batch_size": 100}}
+RECIPES = {"lenet_300_100": {"lr": 0.1, "epochs": 20, "batch_size": 100},
+           "lenet_5": {"lr": 0.05, "epochs": 10, "batch_size": 100}}
 
 
 def accuracy(name, seed, data="mnist", epochs=None):
@@ -18,8 +19,8 @@ def accuracy(name, seed, data="mnist", epochs=None):
     recipe, data = RECIPES[name], mn.load_data(data, rng=0)
     model = mn.models.MODELS[name](data.shape, data.n_classes, rng=seed)
     optimizer = mn.SGD(recipe["lr"], momentum=0.9, nesterov=True, weight_decay=5e-4)
-    for _ in mn.train(model, data, optimizer=optimizer, epochs=epochs or recipe["epochs"], batch_size=recipe["batch_size"],
-                      lr_schedule="cosine", rng=seed):
+    for _ in mn.train(model, data, optimizer=optimizer, epochs=epochs or recipe["epochs"],
+                      batch_size=recipe["batch_size"], lr_schedule="cosine", rng=seed):
         pass
     return mn.evaluate(model, data.X_test, data.y_test).accuracy
 

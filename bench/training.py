@@ -86,12 +86,14 @@ CASES = (  # net, batch, optimizers, target, multiply-adds of one image: forward
 )
 
 
-def measure(rounds=5, cases=CASES, rows=EPOCH_ROWS):
+QUICK_ROWS = 6000
+
+
+def measure(quick=False, cases=CASES):
     """Results for every case at one and at two threads."""
-    results = []
+    results, rounds, rows = [], 3 if quick else 5, QUICK_ROWS if quick else EPOCH_ROWS
     X, y = mnist_rows()
     X, y = X[:rows], y[:rows]
-    before = os.environ.get("MINNET_NUM_THREADS")
     for threads in (1, 2):
         os.environ["MINNET_NUM_THREADS"] = str(threads)
         for name, batch, pair, target, macs in cases:
@@ -101,12 +103,5 @@ def measure(rounds=5, cases=CASES, rows=EPOCH_ROWS):
             results.append(compare(f"{name} epoch, batch {batch}, {pair.__name__[:-5]}, {threads} thread(s)", "PyTorch",
                                    times["minnet"], times["torch"], target, f"{2 * macs * rows / 1e9:.0f} GFLOP"))
     os.environ.pop("MINNET_NUM_THREADS")
-    if before is not None:
-        os.environ["MINNET_NUM_THREADS"] = before
     return results
 
-
-if __name__ == "__main__":
-    from bench.measure import table
-
-    print(table(measure()))

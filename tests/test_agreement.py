@@ -26,7 +26,8 @@ def test_the_oracle_agrees_with_itself_and_its_opposite_does_not(trained):
         criterion.__name__ = name
         return criterion
 
-    found = compare_criteria(model, data, [signed("same", 1), signed("opposite", -1)], samples=50, sparsities=(0.2, 1.0))
+    asked = [signed("same", 1), signed("opposite", -1)]
+    found = compare_criteria(model, data, asked, samples=50, sparsities=(0.2, 1.0))
     same, opposite = found.guesses
     assert (same.criterion, opposite.criterion) == ("same", "opposite")
     np.testing.assert_allclose([same.spearman, opposite.spearman], [1, -1], atol=1e-12)

@@ -8,15 +8,16 @@ from minnet.errors import InvalidValue, Unsupported
 from minnet.pruning.criteria.truth import oracle, shapley_with_error, unit_oracle
 
 TREES = {
-    "rank one, two activations between": mn.Sequential(mn.Dense(5), mn.ReLU(), mn.Tanh(), mn.Dense(4), mn.ReLU(), mn.Dense(3)),
+    "rank one, two activations between": mn.Sequential(mn.Dense(5), mn.ReLU(), mn.Tanh(), mn.Dense(4), mn.ReLU(),
+                                                       mn.Dense(3)),
     "batchnorm between": mn.Sequential(mn.Dense(5), mn.BatchNorm(), mn.ReLU(), mn.Dense(3)),
     "no bias": mn.Sequential(mn.Dense(4, use_bias=False), mn.Sigmoid(), mn.Dense(3, use_bias=False)),
     "residual": mn.Sequential(mn.Dense(4), mn.Residual(mn.Sequential(mn.Dense(4), mn.ReLU())), mn.Dense(3)),
     "projection": mn.Sequential(mn.Residual(mn.Dense(4), mn.Sequential(mn.Dense(4), mn.Tanh())), mn.Dense(3)),
     "concat": mn.Sequential(mn.Concat(mn.Dense(2), mn.Sequential(mn.Dense(3), mn.ReLU())), mn.Dense(3)),
 }
-IMAGES = mn.Sequential(mn.Conv2d(2, (3, 2), 2, "same"), mn.ReLU(), mn.MaxPool2d(2, 1), mn.Conv2d(3, 2, padding=1), mn.Flatten(),
-                       mn.Dense(3))
+IMAGES = mn.Sequential(mn.Conv2d(2, (3, 2), 2, "same"), mn.ReLU(), mn.MaxPool2d(2, 1), mn.Conv2d(3, 2, padding=1),
+                       mn.Flatten(), mn.Dense(3))
 
 
 def problem(tree, shape, seed=0):
@@ -78,8 +79,8 @@ def test_shapley_values_add_up_to_the_loss_of_everything():
     model, sample = problem(TREES["rank one, two activations between"], (6,))
     scores, errors = shapley_with_error(model, sample, permutations=6)
     units = np.concatenate([model.layers[name].weight.of(scores)[0] for name in ("dense1", "dense2")])
-    nothing = np.concatenate([np.arange(model.n_weights)[model.layers[name].weight.slice] for name in ("dense1", "dense2")]
-                             + [np.arange(len(model.values))[model.layers[name].bias.slice] for name in ("dense1", "dense2")])
+    places, hidden = np.arange(len(model.values)), [model.layers[name] for name in ("dense1", "dense2")]
+    nothing = np.concatenate([places[p.slice] for layer in hidden for p in (layer.weight, layer.bias)])
     np.testing.assert_allclose(units.sum(), brute_force(model, sample, [nothing])[0], rtol=1e-12)
     of_units = np.concatenate([model.layers[name].weight.of(errors)[0] for name in ("dense1", "dense2")])
     assert (of_units >= 0).all() and of_units.max() > 0

@@ -1,11 +1,11 @@
 """A chain of dense layers with ReLU between, a whole pass in one call: forward, cross-entropy and backward.
 
 A small network spends much of a step between its layers, in the interpreter, which only one thread can enter at a time.
-Here a thread takes its rows, and comes back with their part of the gradient. The arithmetic is that of the layers: dense
-products by BLAS; where most of the input is 0, gathered rows (see gathered.py).
+Here a thread takes its rows, and comes back with their part of the gradient. The arithmetic is that of the layers:
+dense products by BLAS; where most of the input is 0, gathered rows (see gathered.py).
 
-Arrays: `widths` (L + 1,) the sizes between the layers; `starts` (L, 2) where the weight and the bias of each layer begin
-in `values` and `grads`, -1 for no bias; `work` and `places` are scratch, as large as `chain_room` says.
+Arrays: `widths` (L + 1,) the sizes between the layers; `starts` (L, 2) where the weight and the bias of each layer
+begin in `values` and `grads`, -1 for no bias; `work` and `places` are scratch, as large as `chain_room` says.
 """
 import numpy as np
 
@@ -38,7 +38,7 @@ def dead_below(y, dx):
 
 @kernel
 def chain_forward(widths, starts, values, sparse, index, value, count, work):
-    """Activations of all layers, one behind the other in `work` after the n * m inputs; the last ones are the logits."""
+    """Activations of all layers, one behind the other in `work` after the n * m inputs; the last are the logits."""
     n = count.size
     here = 0
     for layer in range(starts.shape[0]):

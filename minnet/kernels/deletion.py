@@ -4,7 +4,10 @@ from minnet.kernels.jit import kernel
 
 @kernel
 def move_rows(base, rows, delta, direction, out):
-    """out[v] = base[rows[v]] + delta[v] * direction. base: (n, o); rows: (m,) in [0, n); direction: (o,); out: (m, o)."""
+    """out[v] = base[rows[v]] + delta[v] * direction.
+
+    base: (n, o); rows: (m,) in [0, n); delta: (m,); direction: (o,); out: (m, o).
+    """
     for v in range(rows.size):
         r = rows[v]
         for j in range(direction.size):

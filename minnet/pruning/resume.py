@@ -52,7 +52,8 @@ class Kept:
         if isinstance(layer, Residual):
             other = next((child for child in layer.children() if child is not inside), None)
             return y + (self.inputs[layer] if other is None else self.outputs[other])[rows]
-        return np.concatenate([y if branch is inside else self.outputs[branch][rows] for branch in layer.branches], axis=-1)
+        sides = [y if branch is inside else self.outputs[branch][rows] for branch in layer.branches]
+        return np.concatenate(sides, axis=-1)
 
     def after(self, leaf):
         """The layers that follow `leaf` directly in its Sequential, in order; none in another container."""

@@ -46,8 +46,7 @@ class Agreement:
         lines = [head, *[[g.criterion, f"{g.spearman:.3f}", f"{g.kendall:.3f}", *[f"{o:.2f}" for o in g.overlap],
                           f"{g.seconds:.3f}"] for g in self.guesses if not g.reason]]
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = ["  ".join(text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True)))
-                 for line in lines]
+        table = ["  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) for name, *numbers in lines]
         left_out = [f"{g.criterion} left out: {g.reason}" for g in self.guesses if g.reason]
         return "\n".join([*table, f"the oracle itself took {self.oracle_seconds:.1f} s", *left_out])
 
@@ -55,13 +54,14 @@ class Agreement:
 def compare_criteria(model, data, criteria=None, *, sparsities=SPARSITIES, samples=1000, rng=0):
     """Agreement of `criteria` (names or functions; all that judge single weights by default) with the oracle.
 
-    Spearman's and Kendall's coefficient between scores and true loss changes (their size for unsigned criteria) over the
-    live weights, and at each sparsity
+    Spearman's and Kendall's coefficient between scores and true loss changes (their size for unsigned criteria) over
+    the live weights, and at each sparsity
     the share of the weights that the oracle would remove which the criterion removes as well: at sparsity s random
     removal has s. `data` and `samples` as in `prune`; every criterion sees the same sample.
     """
     sparsities = tuple(check_fraction("sparsities", s) for s in sparsities)
-    asked = [name for name in CRITERIA if name != oracle.__name__ and not facts_of(name_or(name)).unit] if criteria is None else criteria
+    asked = [name for name, function in CRITERIA.items() if function is not oracle and not facts_of(function).unit]
+    asked = asked if criteria is None else criteria
     sample, live = draw_sample(model, data, samples=samples, rng=rng), model.mask[: model.n_weights]
     start = time.perf_counter()
     truth = oracle(model, sample)[live]
@@ -92,7 +92,8 @@ def _guess(model, sample, criterion, live, truth, sparsities):
     overlap = tuple(_overlap(_lowest(scores, s), _lowest(truth, s)) for s in sparsities)
     if np.ptp(scores) == 0 or np.ptp(truth) == 0:
         return Guess(name, reason="its scores, or the true changes, are all equal: there is no order to compare")
-    return Guess(name, float(spearmanr(scores, truth).statistic), float(kendalltau(scores, truth).statistic), overlap, seconds)
+    rank, pairs = spearmanr(scores, truth).statistic, kendalltau(scores, truth).statistic
+    return Guess(name, float(rank), float(pairs), overlap, seconds)
 
 
 def _overlap(gone, wanted):

@@ -47,7 +47,7 @@ def oracle(model, data):
 
 
 def unit_oracle(model, data):
-    """mean over images of L(net without unit u) - L(net): a unit goes whole, with bias, gain and shift, so it gives f(0).
+    """mean over images of L(net without unit u) - L(net); a unit goes whole, bias, gain and shift too, so it gives f(0).
 
     Returns (n_weights,) float64: each weight has the score of the unit it makes; units of the logits, which may not go,
     have infinity. Needs data; one forward pass for each unit.
@@ -158,7 +158,8 @@ def _delete_each(judge, layer, scores):
     if type(layer) not in kinds:
         raise Unsupported(f"the oracle cannot delete weights of {layer.name} ({type(layer).__name__}): use unit_oracle")
     delete, shards = kinds[type(layer)], threads.n_threads()
-    threads.run([partial(delete, judge, layer, range(i, layer.weight.shape[-1], shards), scores) for i in range(shards)])
+    outputs = layer.weight.shape[-1]
+    threads.run([partial(delete, judge, layer, range(i, outputs, shards), scores) for i in range(shards)])
 
 
 def _delete_dense(judge, layer, outputs, scores):
