@@ -59,6 +59,7 @@ def lottery_ticket(model, data, sparsity, *, epochs=30, rounds=5, rewind=0, sche
 
 def shared(epochs, rounds):
     """`epochs` over `rounds` as evenly as whole numbers go, the larger ones last."""
+    check_count("epochs", epochs)
     edges = [epochs * i // rounds for i in range(rounds + 1)]
     return [after - before for before, after in itertools.pairwise(edges)]
 
@@ -72,7 +73,7 @@ def _rounds(goal, epochs, train, rng):
 def _gradual(goal, steps, begin, end):
     for step in steps:
         if step.progress >= begin:
-            goal.reach(min(1.0, (step.progress - begin) / (end - begin)))
+            goal.reach((step.progress - begin) / (end - begin))
             step.state.apply_mask()
         yield step
     goal.reach(1.0)  # also where there was nothing to train
