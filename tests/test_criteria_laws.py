@@ -1,0 +1,293 @@
+"""Laws that hold for every criterion of minnet's table, on every net of the tests' table.
+
+A new criterion is held to them by being there; what it cannot do is a field of its row in ROWS, with the reason. What a
+criterion computes is tested in test_criteria.py, and against PyTorch in test_criteria_torch.py.
+"""
+import warnings
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tables import NETS, make, sample_for
+
+from minnet.engine.activations import ReLU
+from minnet.engine.containers import Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.pooling import Flatten, MaxPool2d
+from minnet.errors import InvalidValue
+from minnet.pruning.criteria import CRITERIA, FACTS
+from minnet.pruning.scores import score
+
+MANY = 30  # rows, so that no unit is silent for all of them: equal scores go by index, which a permutation changes
+NO_NORM = dict.fromkeys(("dense", "conv", "depthwise", "concat"), "there is no BatchNorm")
+DRAWS = "it draws from the sample's rng, which knows of no units"
+
+
+@dataclass(frozen=True)
+class Row:
+    """`cannot`: {a law's or a net's name: why it is left out}; `scale_free`: a ReLU layer may be scaled up and the next
+    one down; `rtol`: how exactly two ways to the same scores agree; `arguments` for a call that is not too long."""
+
+    cannot: dict = field(default_factory=dict)
+    scale_free: bool = False
+    rtol: float = 1e-9
+    arguments: dict = field(default_factory=dict)
+
+
+ROWS = {
+    "random": Row({"permuted": DRAWS}),
+    "bn_scale": Row(NO_NORM),
+    "synflow": Row(scale_free=True),
+    "taylor": Row(scale_free=True),
+    "snip": Row(scale_free=True),
+    "fisher": Row(scale_free=True),
+    "apoz": Row(scale_free=True),
+    "hrank": Row(scale_free=True),
+    "oracle": Row({"depthwise": "it deletes weights of Dense and Conv2d only"}),
+    "shapley": Row({"permuted": DRAWS}, arguments={"permutations": 2}),
+}
+RELU_NETS = {  # nothing but ReLU, so that scale passes through
+    "relu rows": lambda: (Sequential(Dense(5), ReLU(), Dense(4), ReLU(), Dense(3)), (6,)),
+    "relu images": lambda: (Sequential(Conv2d(4, 3, padding="same"), ReLU(), MaxPool2d(2), Conv2d(3, 2), ReLU(),
+                                       Flatten(), Dense(5), ReLU(), Dense(3)), (5, 6, 2)),
+}
+
+
+def row_of(name):
+    return ROWS.get(name, Row())
+
+
+def pairs(law):
+    """All (criterion, net) that the law is for."""
+    return [(name, net) for name in CRITERIA for net in NETS if not {law, net} & set(row_of(name).cannot)]
+
+
+def ask(name, model, sample, initial=None):
+    """The scores; `initial` are the values that the model began with, for those that want them."""
+    more = {"initial": began(model) if initial is None else initial} if FACTS[name].needs == "initial" else {}
+    return CRITERIA[name](model, sample, **row_of(name).arguments, **more)
+
+
+def began(model):
+    """Some earlier values of the model."""
+    return np.random.default_rng(8).normal(size=len(model.values)).astype(model.dtype)
+
+
+def again(sample, seed=2, **changes):
+    """The sample with an rng that begins anew, so that two calls draw the same."""
+    return replace(sample, rng=np.random.default_rng(seed), **changes)
+
+
+def same(name, ours, theirs):
+    """Two ways to the same scores."""
+    scale = np.abs(theirs[np.isfinite(theirs)]).max(initial=0)
+    np.testing.assert_allclose(ours, theirs, rtol=row_of(name).rtol, atol=row_of(name).rtol * scale)
+
+
+def bits(model, sample):
+    return b"".join(array.tobytes() for array in (model.values, model.mask, sample.X, sample.y))
+
+
+def test_rows_are_of_criteria():
+    assert set(ROWS) <= set(CRITERIA)
+
+
+@pytest.mark.parametrize("name, net", pairs("numbers"))
+def test_one_number_a_weight_and_the_model_as_it_was(name, net):
+    model, sample = make(net), sample_for(make(net))
+    model.set_mask(some_mask(model))
+    before = bits(model, sample)
+    scores = ask(name, model, sample)
+    assert scores.shape == (model.n_weights,) and scores.dtype == np.float64
+    assert not np.isnan(scores).any()
+    assert scores.min() < 0 if FACTS[name].signed else scores.min() >= 0
+    assert not np.shares_memory(scores, model.values)
+    assert bits(model, sample) == before
+
+
+def some_mask(model):
+    """A third of the weights of every layer, and all that makes the first unit of the first layer."""
+    mask = np.ones(len(model.values), bool)
+    mask[: model.n_weights : 3] = False
+    first = model.weight_parameters[0]
+    for use in model.couple().uses:
+        if use.axis == -1 and use.parameter.layer == first.layer:
+            use.parameter.of(mask)[..., 0] = False
+    return mask
+
+
+class Broken(Exception):
+    """What a layer raises in the next test, and nobody else."""
+
+
+@pytest.mark.parametrize("name, net", [(name, net) for name, net in pairs("broken") if net in ("normed", "residual")])
+def test_a_pass_that_breaks_leaves_the_model_as_it_was(name, net, monkeypatch):
+    """The last forward pass that the criterion makes raises in the last layer; facts say whether it makes any."""
+    model, sample = make(net), sample_for(make(net))
+    last, calls = model.tree.layers[-1], SimpleNamespace(made=0, allowed=np.inf)
+    forward = last.forward
+
+    def counted(x, tape):
+        calls.made += 1
+        if calls.made >= calls.allowed:
+            raise Broken
+        return forward(x, tape)
+
+    monkeypatch.setattr(last, "forward", counted)
+    ask(name, model, again(sample))
+    assert (calls.made > 0) == (FACTS[name].passes != "none")
+    if calls.made:
+        before, calls.allowed, calls.made = bits(model, sample), calls.made, 0
+        with pytest.raises(Broken):
+            ask(name, model, again(sample))
+        assert bits(model, sample) == before
+
+
+# --- symmetries ------------------------------------------------------------------------------------------------------
+
+
+def permuted(model, rng):
+    """(positions,): a vector v[positions] holds the same net with the units of every layer in another order."""
+    coupling = model.couple()
+    to = np.arange(coupling.n_units)
+    families = {}
+    for use in coupling.uses:
+        if not use.reads and use.parameter.kind == "weight":
+            for root in np.unique(coupling.roots(use.units)):
+                families.setdefault(root, set()).add(use.parameter.name)
+    for family in {frozenset(makers) for makers in families.values()}:
+        units = [u for u, makers in families.items() if makers == family and not coupling.fixed()[u]]
+        to[units] = rng.permutation(units)
+    positions = np.arange(len(model.values))
+    for use in coupling.uses:
+        window = use.parameter.of(positions)
+        window[...] = np.take(window, order_of(coupling.roots(use.units), to), use.axis)
+    return positions
+
+
+def order_of(roots, to):
+    """(axis,): where position i finds what it carries now: the same copy (pixel, multiple) of unit to[i]."""
+    copy = np.array([np.count_nonzero(roots[:i] == root) for i, root in enumerate(roots)])
+    at = {(root, number): i for i, (root, number) in enumerate(zip(roots, copy, strict=True))}
+    return np.array([at[to[root], number] for root, number in zip(roots, copy, strict=True)])
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_permuted_net_is_the_same_function(net):
+    model, other = make(net), make(net)
+    positions = permuted(model, np.random.default_rng(3))
+    other.values[:] = model.values[positions]
+    assert (positions != np.arange(len(positions))).any()
+    np.testing.assert_allclose(other(sample_for(model).X), model(sample_for(model).X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name, net", pairs("permuted"))
+def test_permuting_hidden_units_permutes_scores(name, net):
+    model, other = make(net), make(net)
+    positions = permuted(model, np.random.default_rng(3))
+    other.values[:] = model.values[positions]
+    initial = began(model)
+    sample = sample_for(model, rows=MANY)
+    scores = ask(name, model, again(sample), initial)
+    moved = ask(name, other, again(sample), initial[positions])
+    same(name, moved, scores[positions[: model.n_weights]])
+
+
+@pytest.mark.parametrize("net", ["relu rows", "relu images"])
+@pytest.mark.parametrize("name", [name for name in CRITERIA if row_of(name).scale_free])
+def test_scaling_a_layer_up_and_the_next_down_changes_no_score(name, net, monkeypatch):
+    monkeypatch.setitem(NETS, net, RELU_NETS[net])
+    model, other = make(net), make(net)
+    factors = np.random.default_rng(4).uniform(0.2, 5.0, model.couple().n_units)
+    coupling = other.couple()
+    factors[coupling.fixed()] = 1.0
+    for use in coupling.uses:
+        window = np.moveaxis(use.parameter.value, use.axis, -1)
+        window *= factors[use.units] ** (-1 if use.reads else 1)
+    sample = sample_for(model)
+    np.testing.assert_allclose(other(sample.X), model(sample.X), rtol=1e-9)
+    same(name, ask(name, other, sample), ask(name, model, sample))
+
+
+@pytest.mark.parametrize("name, net", [pair for pair in pairs("order") if FACTS[pair[0]].needs == "data"])
+def test_the_order_of_the_images_does_not_matter(name, net):
+    model = make(net)
+    sample = sample_for(model, rows=9)
+    order = np.random.default_rng(5).permutation(len(sample))
+    other = again(sample, X=np.ascontiguousarray(sample.X[order]), y=sample.y[order])
+    same(name, ask(name, model, other), ask(name, model, again(sample)))
+
+
+@pytest.mark.parametrize("name, net", [pair for pair in pairs("batches") if FACTS[pair[0]].needs == "data"])
+def test_batches_do_not_matter(name, net):
+    model = make(net)
+    sample = sample_for(model, rows=9)
+    same(name, ask(name, model, again(sample, rows=2)), ask(name, model, again(sample, rows=9)))
+
+
+@pytest.mark.parametrize("name, net", [pair for pair in pairs("units") if FACTS[pair[0]].unit])
+def test_a_unit_has_one_score(name, net):
+    """Every weight into a unit has the same score, in all layers that make it."""
+    model = make(net)
+    scores = ask(name, model, sample_for(model))
+    for p in model.weight_parameters:
+        columns = p.of(scores).reshape(-1, p.shape[-1])
+        assert (columns == columns[0]).all()
+
+
+# --- nets in which nothing happens -----------------------------------------------------------------------------------
+
+
+def zeros(model):
+    model.values[: model.n_trainable] = 0
+
+
+def masked(model):
+    mask = np.ones(len(model.values), bool)
+    mask[: model.n_trainable] = False
+    model.set_mask(mask)
+
+
+def dead(model):
+    """Every bias and shift so low that no unit ever fires; a net without either is zero."""
+    found = [p for p in model.parameters.values() if p.kind in ("bias", "shift")]
+    for p in found:
+        p.value[...] = -1e6
+    if not found:
+        zeros(model)
+
+
+def one_unit(model):
+    """Only the first unit of every layer is left."""
+    mask = np.ones(len(model.values), bool)
+    for p in model.weight_parameters[:-1]:
+        p.of(mask)[..., 1:] = False
+    model.set_mask(mask)
+
+
+@pytest.mark.parametrize("end", [zeros, masked, dead, one_unit])
+@pytest.mark.parametrize("name, net", pairs("nothing"))
+def test_where_nothing_happens_there_is_no_nan_and_no_warning(name, net, end):
+    model = make(net)
+    end(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = ask(name, model, sample_for(model), initial=model.values.copy())
+    assert not np.isnan(scores).any()
+
+
+# --- what facts say --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_facts_say_what_is_needed(name):
+    """Without data those that need none give what they give with them; the others say what is missing."""
+    net = next(net for net in NETS if net not in row_of(name).cannot)
+    model = make(net)
+    if FACTS[name].needs == "weights":
+        np.testing.assert_array_equal(score(model, name, rng=3), score(model, name, sample_for(model), rng=3))
+    else:
+        with pytest.raises(InvalidValue, match=name):
+            score(model, name)
