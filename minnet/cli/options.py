@@ -1,0 +1,92 @@
+"""Options that several commands share, and how they become minnet's own arguments.
+
+Defaults stand in one place, `study.settings`, and are told from there; an option that is not given is None here.
+"""
+import os
+from pathlib import Path
+
+from minnet.cli import parser as kinds
+from minnet.errors import InvalidValue
+from minnet.study.settings import LARGE_BATCH, MANY_ROWS, SGD_LR, SMALL_BATCH, SPARSITY, Settings
+
+OUT = "minnet-out"
+DATA_HELP = "digits (embedded), mnist, fashion-mnist, a .npz with X and y, or a .csv"
+DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
+
+
+def data_options(parser):
+    """--target, for data that comes as a file."""
+    add = parser.options.add_argument
+    add("--target", metavar="COLUMN", help="the column (member of a .npz) of the classes (the last; y)")
+
+
+def training_options(parser):
+    """How a net is made and trained."""
+    add = parser.options.add_argument
+    add("--model", metavar="NAME", help=f"({DEFAULT['model']})")
+    add("--epochs", type=kinds.whole(1), metavar="N", help=f"dense, and again in pruning ({DEFAULT['epochs']})")
+    add("--optimizer", metavar="NAME", help=f"({DEFAULT['optimizer']})")
+    add("--lr", type=kinds.positive, metavar="RATE", help=f"learning rate (sgd {SGD_LR:g}, others 0.001)")
+    add("--batch-size", type=kinds.whole(1), metavar="N",
+        help=f"({SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} rows on)")
+    add("--weight-decay", type=kinds.real, metavar="X", help=f"({DEFAULT['weight_decay']:g})")
+    add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
+        metavar="NAME:STRENGTH", help="added to the loss, as l1:0.0001; may be repeated")
+
+
+def pruning_options(parser):
+    """What goes, where and when."""
+    add = parser.options.add_argument
+    add("--sparsity", type=kinds.fraction, metavar="S", help=f"the fraction to remove ({SPARSITY:g})")
+    add("--count", type=kinds.whole(0), metavar="N", help="how many weights (or units) to remove, instead")
+    for name, words in PRUNING.items():
+        add(f"--{name}", metavar="NAME", help=f"{words} ({DEFAULT[name]})")
+    add("--rule", metavar="FILE:FUNCTION", help="your own criterion: (model, data) -> scores; it is run")
+    add("--layers", type=kinds.patterns, action="extend", metavar="NAMES", help="only these, as 'conv*,dense1'")
+    add("--protect", type=kinds.patterns, action="extend", metavar="NAMES", help="never these")
+    add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"), help="only where LO <= |w| <= HI")
+    add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
+        help="exit 1 if the score loses more, as accuracy:0.01")
+
+
+def out_option(parser):
+    """Where files go."""
+    add = parser.options.add_argument
+    add("--out", metavar="DIR", default=OUT, help=f"the folder for what is written ({OUT})")
+
+
+def settings_from(args, **known):
+    """The Settings of the options that were given; `known` settings win."""
+    given = {name: getattr(args, name) for name in DEFAULT if getattr(args, name, None) is not None}
+    if given.get("guard"):
+        given["guard"] = dict(given["guard"])
+    if getattr(args, "rule", None):
+        if "criterion" in given:
+            raise InvalidValue(f"--criterion {given['criterion']} and --rule {args.rule}: give one of them")
+        from minnet.cli.rule import load_rule
+
+        given["criterion"] = load_rule(args.rule)
+    return Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} | known)
+
+
+def checked_out(args):
+    """The folder of --out, made and found writable."""
+    from minnet.files import check_writable
+
+    return Path(check_writable(args.out))
+
+
+def is_model(what):
+    """Whether `what` is a file that holds a model, by its content."""
+    from minnet.files import sniff
+
+    return os.path.isfile(what) and sniff(what) == "safetensors"
+
+
+PRUNING = {
+    "criterion": "which weights matter",
+    "structure": "what goes: weight, neuron, filter, 2:4, ...",
+    "distribution": "how much from each layer",
+    "schedule": "how fast the sparsity grows",
+    "recipe": "when pruning and training take turns",
+}

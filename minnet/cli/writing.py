@@ -1,0 +1,36 @@
+"""What commands write: the files of a finished job, and the net of one that was stopped."""
+from contextlib import contextmanager
+
+from minnet.cli.signals import Stopped
+from minnet.errors import Diverged, shown
+from minnet.formats.storage import save
+from minnet.report.page import page
+from minnet.study.folder import PAGE, RESULT, as_json, place_for_unfinished, write_files
+
+
+def write_outcome(job, result, out):
+    """Write the nets of a measured job, its result and the page to `out`; returns the names of the files."""
+    files = job.files | {PAGE: page(result), RESULT: as_json(result)}
+    write_files(out, files)
+    return list(files)
+
+
+@contextmanager
+def keeping(job, out):
+    """Inside, a job that is stopped or diverges leaves its net in `out`, and the line for the user says where."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.kept = _keep(job, job.kept, out)
+        raise
+    except Diverged as error:
+        raise Diverged(f"{error}; {_keep(job, job.kept or job.model, out)}") from error
+
+
+def _keep(job, model, out):
+    """Save the net; returns where it is, in words."""
+    if model is None:
+        return "no epoch was finished, nothing is kept"
+    place = place_for_unfinished(out)
+    save(model, place, made=job.made)
+    return f"the net as it was after the last good epoch is in {shown(str(place))}"

@@ -1,0 +1,111 @@
+"""The main job: train a dense net, prune it by a recipe, give the dense net the same epochs, shrink, freeze, measure.
+
+    job = Job(Settings(data="digits", sparsity=0.95))      # everything is checked here, before an epoch is trained
+    for news in job.run():
+        print(news.stage, news.epoch, news.loss, news.sparsity)
+    result = job.measure()                                  # what result.json holds
+    job.small                                               # the pruned and compacted Model
+
+Both nets begin as one: the dense net after its first epochs. From there one is pruned while it trains on, the other
+trains on in the same way, so that pruning is all they differ in.
+"""
+import re
+from functools import partial
+
+import numpy as np
+
+from minnet.errors import InvalidValue, check_choice
+from minnet.pruning.compact import compact
+from minnet.pruning.prune import in_range, plan_prune, prune
+from minnet.pruning.recipes import RECIPES
+from minnet.study.folder import DENSE_MODEL, MODEL, digest
+from minnet.study.guard import check_limits
+from minnet.study.measure import compare_nets, saved
+from minnet.study.result import result_of
+from minnet.study.settings import SPARSITY
+from minnet.study.training import PRUNING, REHEARSAL, Training
+
+PARTS = 4  # of an epoch: a gradual recipe prunes a little after each
+OWN_COUNT = re.compile(r"[0-9]+:[0-9]+")  # structures that say themselves how many go
+SPARSE, AGAIN = "pruning", "dense, the same epochs"
+
+
+class Job(Training):
+    """One main job by `settings`; making it reads the data, builds the model, and plans the pruning once.
+
+    So what is wrong with the arguments, the criterion or the data is told before training, and so is what will go:
+    `plan` is a line that says it. Raises what `load_data`, the models and `prune` do; `run` raises Diverged.
+    """
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.guard = check_limits(settings.guard)
+        self.recipe = check_choice("recipe", settings.recipe, RECIPES)
+        self.pruning = {name: getattr(settings, name) for name in ("criterion", "structure", "distribution", "layers",
+                                                                   "protect", "value_range")} | {"data": self.data}
+        self.sparsity = settings.sparsity if settings.sparsity is not None or settings.count is not None or \
+            OWN_COUNT.fullmatch(settings.structure) else SPARSITY
+        self.rehearsal = self.rehearse()
+        if settings.count is not None:
+            self.sparsity = settings.count / self.rehearsal.units.total
+        self.epochs = settings.epochs * (2 if self.given else 3)
+        self.dense = self.small = None
+        self.files = {}
+
+    @property
+    def plan(self):
+        """The line that says how much will go."""
+        units = self.rehearsal.units
+        gone = units.total - units.remaining
+        what = f"{gone:,} of {units.total:,} {units.unit}s"
+        return f"{what} will go ({gone / units.total:.1%}), by {self.settings.recipe} pruning"
+
+    @property
+    def reached(self):
+        """The share of the pieces in the scope that is gone now."""
+        pieces = self.rehearsal.pool.pieces
+        return int(np.count_nonzero(pieces.gone(self.model.mask))) / pieces.n
+
+    def rehearse(self):
+        """The Plan of all that will go, made on the model as it is now, to find what is wrong before training. How many
+        weights lie in a range of values shows after it: here the range is only checked."""
+        s = self.settings
+        if s.sparsity is not None and s.count is not None:
+            raise InvalidValue(f"sparsity={s.sparsity} and count={s.count}: give one of them")
+        if s.value_range is not None:
+            in_range(self.model, s.value_range)
+        return plan_prune(self.model, self.sparsity, count=s.count, **self.pruning | {"value_range": None},
+                          rng=self.seed(REHEARSAL))
+
+    def run(self):
+        """Train and prune; a generator of News, once an epoch."""
+        if not self.given:
+            yield from super().run()
+        self.dense = self.model.clone()
+        stride = -(-len(self.data.X_train) // (self.arguments["batch_size"] * PARTS))
+        steps = self.recipe(self.model, self.data, self.sparsity, epochs=self.settings.epochs,
+                            schedule=self.settings.schedule, prune=partial(prune, **self.pruning),
+                            train=partial(in_parts, train=self.train, stride=stride), rng=self.seed(PRUNING))
+        yield from self.stage(SPARSE, self.model, steps)
+        steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
+        yield from self.stage(AGAIN, self.dense, steps, keep=False)
+
+    def measure(self):
+        """Compact the pruned net, freeze both, measure them in turns; returns what result.json holds.
+
+        `files` then has the bytes of both saved nets.
+        """
+        self.small = compact(self.model)
+        nets = {"before": self.dense, "after": self.small}
+        figures = compare_nets(nets, self.data)
+        for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
+            self.files[name] = saved(nets[net], self.made)
+            figures[net]["bytes_on_disk"] = len(self.files[name])
+        return result_of(self, figures) | {"sha256": {name: digest(data) for name, data in self.files.items()}}
+
+
+def in_parts(model, data, *, epochs, rng, train, stride):
+    """`train`, with a step after every `stride` batches and after each epoch: when a recipe has its turn."""
+    for step in train(model, data, epochs=epochs, rng=rng, every="batch"):
+        if step.batch % stride == 0:
+            yield step

@@ -1,0 +1,70 @@
+"""Nets side by side: how good, how large, how fast, measured on the nets as they would be used.
+
+    figures = compare_nets({"before": dense, "after": small}, data)
+    figures["after"]["latency_us"]
+
+All times of one comparison are taken in turns, since a machine's speed drifts: one call of each net, round by round.
+"""
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minnet.engine.metrics import evaluate
+from minnet.formats.storage import save
+from minnet.runtime.predictor import freeze
+
+BATCH = 1024           # rows of a call whose throughput is measured
+MOST_ROUNDS = 2000
+FEWEST_ROUNDS = 11
+SECONDS = 0.6          # for one of the two measurements, all nets together
+MICRO = 1e6
+
+
+def compare_nets(nets, data):
+    """{name: figures} for `nets`, {name: Model}, on the test part: accuracy, recall_macro, f1_macro and loss of the
+    frozen net; parameters (those that live), macs; and the speeds."""
+    times = speeds(nets, data.X_test)
+    return {name: {**evaluate(freeze(net), data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
+                   **times[name]} for name, net in nets.items()}
+
+
+def speeds(nets, X):
+    """{name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}, each frozen with the plan that is best for
+    one sample and with the one that is best for BATCH of them; medians, on rows of X."""
+    latency = _median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, _rows(X, 1))
+    span = _median_times({name: freeze(net, batch_size=BATCH) for name, net in nets.items()}, _rows(X, BATCH))
+    return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": BATCH / span[name]} for name in nets}
+
+
+def saved(model, made=None):
+    """The bytes of the file that `save` writes for `model`; `made` is how it came to be."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save(model, path, made=made)
+        return path.read_bytes()
+
+
+def _rows(X, n):
+    """Batches of n rows, contiguous: those of X, from the start again where it has fewer."""
+    whole = np.resize(X, (max(n, len(X) // n * n), *X.shape[1:]))
+    return [np.ascontiguousarray(whole[start : start + n]) for start in range(0, len(whole), n)]
+
+
+def _median_times(predictors, batches):
+    """{name: median seconds of one call}; the predictors take turns on the same batches."""
+    for predictor in predictors.values():
+        predictor(batches[0])  # warm: buffers are made, kernels compiled
+    times = {name: [] for name in predictors}
+    end = time.perf_counter() + SECONDS
+    for turn in range(MOST_ROUNDS):
+        if turn >= FEWEST_ROUNDS and time.perf_counter() > end:
+            break
+        rows = batches[turn % len(batches)]
+        for name, predictor in predictors.items():
+            start = time.perf_counter()
+            predictor(rows)
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}

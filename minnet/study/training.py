@@ -1,0 +1,138 @@
+"""The first half of every job: data, a model, and its training, as the settings say.
+
+    training = Training(Settings(data="digits", epochs=10))
+    for news in training.run():
+        print(news.epoch, news.loss)
+    training.model, training.scores()
+"""
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from minnet.data import load_data
+from minnet.engine.metrics import evaluate
+from minnet.engine.model import Model
+from minnet.engine.optimizers import OPTIMIZERS, SGD
+from minnet.engine.training import train
+from minnet.errors import check_choice
+from minnet.files import sniff
+from minnet.formats.storage import load
+from minnet.models import MODELS
+from minnet.pruning.penalties import PENALTIES
+from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_LR, SMALL_BATCH
+
+LR_SCHEDULE = "cosine"
+CLIP_NORM = 1.0  # lets one learning rate serve dense and convolutional nets
+WEIGHTS, TRAINING, PRUNING, REHEARSAL = range(4)  # what a stream of random numbers is for
+DENSE = "dense"
+
+
+@dataclass(frozen=True)
+class News:
+    """One finished epoch: `epoch` of `epochs` in all stages together, the loss, the sparsity of the net's weights."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    loss: float
+    sparsity: float
+
+
+class Training:
+    """Data and a model by `settings`. `given` is True where the model was trained before, and is not to be again.
+
+    `history` has a dict for each finished epoch; `kept` is the net after the last one, for who is stopped on the way.
+    Errors: those of `load_data`, `load` and the models.
+    """
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.data = load_data(settings.data, rng=settings.seed, target=settings.target)
+        self.model, self.given = model_of(settings, self.data, self.seed(WEIGHTS))
+        self.start = self.scores() if self.given else None
+        self.arguments = training_arguments(settings, len(self.data.X_train))
+        self.train = partial(train, **self.arguments)
+        self.epochs = settings.epochs
+        self.history, self._kept = [], None
+
+    def run(self):
+        """Train the model; a generator of News, once an epoch. Raises Diverged."""
+        return self.stage(DENSE, self.model, self.train(self.model, self.data, rng=self.seed(TRAINING),
+                                                        epochs=self.settings.epochs))
+
+    def stage(self, name, model, steps, keep=True):
+        """Pass the steps of a stage on as News, and note where it stands."""
+        for step in steps:
+            if step.batch:
+                continue
+            if keep:
+                self._kept = (model, model.values.copy(), model.mask.copy())
+            self.history.append({"stage": name, "loss": step.loss, "sparsity": model.sparsity})
+            yield News(name, len(self.history), self.epochs, step.loss, model.sparsity)
+
+    @property
+    def kept(self):
+        """The net as it was after the last finished epoch, or None before the first."""
+        if self._kept is None:
+            return None
+        model, values, mask = self._kept
+        copy = model.clone()
+        copy.values[:] = values
+        copy.mask[:] = mask
+        return copy
+
+    def scores(self):
+        """How good the model is as it is now, on the test part."""
+        return dict(evaluate(self.model, self.data.X_test, self.data.y_test))
+
+    @property
+    def made(self):
+        """What a file of the model says of how it came to be: what `predict` needs, and what it was made with."""
+        data, settings = self.data, self.settings.record()
+        settings.pop("guard")
+        return {"data": data.name, "classes": data.classes.tolist(), "scaling": data.scaling,
+                "shift": data.shift.tolist(), "scale": data.scale.tolist(), "settings": settings}
+
+    def seed(self, use):
+        """A Generator for one use; the same seed gives the same one."""
+        return np.random.default_rng([self.settings.seed, use])
+
+
+def model_of(settings, data, rng):
+    """(the model that the settings mean, whether it is trained already): a Model, the file of one, or a name."""
+    model = settings.model
+    if isinstance(model, Model):
+        return model, True
+    if isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == "safetensors":
+        return load_model(model), True
+    return check_choice("model", model, MODELS)(data.shape, data.n_classes, rng=rng), False
+
+
+def load_model(path):
+    """The Model in the file `path`, or that of the training run in it."""
+    found = load(path)
+    return found if isinstance(found, Model) else found.model
+
+
+def training_arguments(settings, rows):
+    """The arguments of `train` that hold in every stage."""
+    penalties = tuple(check_choice("penalty", name, PENALTIES)(strength) for name, strength in settings.penalty)
+    return {"optimizer": optimizer_of(settings), "batch_size": settings.batch_size or batch_for(rows),
+            "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM}
+
+
+def optimizer_of(settings):
+    """The optimizer that the settings name; SGD with Nesterov's momentum."""
+    make = check_choice("optimizer", settings.optimizer, OPTIMIZERS)
+    if make is SGD:
+        return SGD(SGD_LR if settings.lr is None else settings.lr, momentum=MOMENTUM, nesterov=True,
+                   weight_decay=settings.weight_decay)
+    optimizer = make(weight_decay=settings.weight_decay)
+    return optimizer if settings.lr is None else replace(optimizer, lr=settings.lr)
+
+
+def batch_for(rows):
+    """How many rows of a batch: many small steps where there are few rows."""
+    return SMALL_BATCH if rows < MANY_ROWS else LARGE_BATCH
