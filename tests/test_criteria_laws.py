@@ -1,7 +1,7 @@
 """Laws that hold for every criterion of minnet's table, on every net of the tests' table.
 
 A new criterion is held to them by being there; what it cannot do is a field of its row in ROWS, with the reason. What a
-criterion computes is tested in test_criteria.py, and against PyTorch in test_criteria_torch.py.
+criterion computes is tested in test_criteria_formulas.py, and against PyTorch in test_criteria_torch.py.
 """
 import warnings
 from dataclasses import dataclass, field, replace
