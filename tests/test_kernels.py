@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from kernel_cases import CASES, adam_steps, few, floats, fraction, plain, rankings, sgd_steps
 
 from minnet import kernels
+from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.normalise import channel_moments
 from minnet.kernels.pointwise import column_sums
 from minnet.kernels.select import MANY, select_lowest
@@ -221,3 +222,22 @@ def test_column_sums_of_many_rows_keep_their_digits():
     out = np.empty(9, np.float32)
     column_sums(x, out)
     np.testing.assert_allclose(out, x.sum(axis=0, dtype=np.float64), rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "logits, label, smoothing, loss",
+    [
+        ([1e4, -1e4, 0], 0, 0.0, 0.0),
+        ([1e4, -1e4, 0], 1, 0.0, 2e4),
+        ([0, -np.inf, 0], 0, 0.0, np.log(2)),
+        ([0, -np.inf, 0], 1, 0.0, np.inf),
+        ([3, 3, 3], 2, 0.1, np.log(3)),
+        ([0, np.nan, 0], 0, 0.0, np.nan),
+    ],
+)
+def test_cross_entropy_of_extreme_logits(dtype, logits, label, smoothing, loss):
+    losses, gradient = np.empty(1), np.empty((1, 3), dtype)
+    softmax_cross_entropy(np.array([logits], dtype), np.array([label]), smoothing, 1.0, losses, gradient)
+    np.testing.assert_allclose(losses, [loss], rtol=1e-12)
+    np.testing.assert_allclose(gradient.sum(), np.nan if np.isnan(loss) else 0, atol=1e-6)
