@@ -1,0 +1,1 @@
+"""Files: models and runs as safetensors (storage), later other people's formats."""

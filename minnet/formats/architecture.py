@@ -1,0 +1,134 @@
+"""What a description of an architecture asks for, found out before any memory is taken.
+
+    plan = plan_of(config)         # config: JSON, as `model.config()` makes it, perhaps by a stranger
+    plan.places                    # [(name, Declared, slice of the flat vector)]
+    Model.blank(plan.tree, plan.input_shape, plan.dtype)
+"""
+import inspect
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.engine.containers import build_child
+from minnet.engine.layer import Layer, layer_from_config
+from minnet.engine.layers import LAYERS
+from minnet.engine.vector import lay_out
+from minnet.errors import InvalidValue, shown, unknown
+
+MOST_LAYERS = 10_000
+LARGEST_NUMBER = 2**31 - 1   # that an argument of a layer may be: kernels count in 64 bits
+MOST_OUTPUTS = 2**28         # numbers that one layer gives for one row or image
+MOST_AXES = 8
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A model before it is made: its tree with all shapes known, and the place of each parameter in the vector."""
+
+    tree: Layer
+    input_shape: tuple
+    dtype: np.dtype
+    places: tuple
+    n_trainable: int
+    length: int
+
+
+def memory(length, dtype):
+    """Bytes that the values and the mask of a model take whose flat vector has this length."""
+    return length * (dtype.itemsize + 1)
+
+
+def plan_of(config):
+    """The Plan of `config`, {"tree": ..., "input_shape": ..., "dtype": ...}; allocates nothing of the model's size.
+
+    Raises InvalidValue (or another MinnetError, of the layer concerned) for whatever `model.config()` does not make.
+    """
+    if not isinstance(config, dict) or set(config) != {"tree", "input_shape", "dtype"}:
+        raise InvalidValue("the architecture is no table with tree, input_shape and dtype")
+    shape, dtype = config["input_shape"], config["dtype"]
+    if not (isinstance(shape, list) and 1 <= len(shape) <= MOST_AXES and all(_is_size(n) for n in shape)):
+        raise InvalidValue(f"input_shape={shown(repr(shape))}; wanted whole numbers from 1 to {LARGEST_NUMBER}")
+    if dtype not in DTYPES:
+        raise InvalidValue(f"dtype={shown(repr(dtype))}; wanted one of {', '.join(DTYPES)}")
+    _check_layers(config["tree"])
+    tree = layer_from_config(config["tree"], LAYERS)
+    _, declared = build_child(tree, tuple(shape))
+    for layer in tree.leaves():
+        outputs = math.prod(layer.output_shape)
+        if outputs > MOST_OUTPUTS:
+            raise InvalidValue(f"{layer.name} gives {outputs:,} numbers for one row or image; at most {MOST_OUTPUTS:,} "
+                               "are taken")
+    placed, _, n_trainable, length = lay_out(declared)
+    places = tuple((f"{item.layer.name}.{item.kind}", item, window) for item, window in placed)
+    return Plan(tree, tuple(shape), np.dtype(dtype), places, n_trainable, length)
+
+
+def check_like(what, default, value):
+    """Refuse a `value` from JSON that is not of the kind of `default`: a switch, a number, or a few of these."""
+    if isinstance(default, bool):
+        fits = isinstance(value, int) and value in (0, 1)
+    elif isinstance(default, float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    elif isinstance(default, tuple):
+        fits = isinstance(value, list) and len(value) == len(default)
+        for one, other in zip(default, value if fits else (), strict=False):
+            check_like(what, one, other)
+    else:
+        fits = True
+    if not fits:
+        raise InvalidValue(f"{what}={shown(repr(value))}; wanted something like {default!r}")
+
+
+def _check_layers(tree):
+    """Walk the JSON of all layers, before a single one is made."""
+    waiting, names = [tree], set()
+    while waiting:
+        config = waiting.pop()
+        if not isinstance(config, dict) or not isinstance(config.get("type"), str):
+            raise InvalidValue(f"a layer is described by a table with its type, got {shown(repr(config))}")
+        if config["type"] not in LAYERS:
+            raise unknown("layer", config["type"], LAYERS)
+        name = config.get("name")
+        if not isinstance(name, str) or name in names:
+            raise InvalidValue(f"a layer is called {shown(repr(name))}: each has a name of its own")
+        names.add(name)
+        if len(names) > MOST_LAYERS:
+            raise InvalidValue(f"it has more than {MOST_LAYERS:,} layers")
+        waiting += _check_arguments(config)
+
+
+def _check_arguments(config):
+    """Refuse arguments that the layer does not take, lacks, or cannot mean; returns the layers among them."""
+    kind, inner = config["type"], []
+    wanted = inspect.signature(LAYERS[kind]).parameters
+    given = {name: value for name, value in config.items() if name != "type"}
+    needed = {name for name, about in wanted.items()
+              if about.default is about.empty and about.kind is not about.VAR_POSITIONAL}
+    if not needed <= set(given) <= set(wanted):
+        raise InvalidValue(f"{kind} is given {shown(repr(sorted(given)))}; it takes {', '.join(wanted)}")
+    for name, value in given.items():
+        what = f"{name} of {shown(config['name'])}"
+        if wanted[name].kind is inspect.Parameter.VAR_POSITIONAL:
+            if not isinstance(value, list):
+                raise InvalidValue(f"{what} is {shown(repr(value))}; wanted a list of layers")
+            inner += value
+        elif isinstance(value, dict):
+            inner.append(value)
+        else:
+            check_like(what, wanted[name].default, value)
+            _check_numbers(what, value)
+    return inner
+
+
+def _check_numbers(what, value):
+    """Refuse huge numbers in an argument, also in lists."""
+    for item in value if isinstance(value, list) else ():
+        _check_numbers(what, item)
+    if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
+        raise InvalidValue(f"{what} is {shown(repr(value))}; at most {LARGEST_NUMBER} is taken")
+
+
+def _is_size(n):
+    return type(n) is int and 1 <= n <= LARGEST_NUMBER

@@ -1,0 +1,73 @@
+"""What a model file says of its model: the JSON under our key, written and read.
+
+    text = description(model, state, made)       # sorted keys, no times, dates or paths: same model, same text
+    facts = read_description(text)               # a dict; its version is checked before anything else
+
+`format_version`, `minnet` (the version that wrote it), `kind` ("model" or "state"), `architecture` (`model.config()`),
+`made` (whatever the caller wants to note), and for a run `state` (runs.py).
+"""
+import json
+
+import numpy as np
+
+from minnet import __version__
+from minnet.engine.initialisers import INITIALISERS
+from minnet.errors import InvalidType, InvalidValue, shown
+from minnet.formats.runs import run_facts
+from minnet.formats.tensors import parse_json
+
+FORMAT_VERSION = 1
+KEYS = {"format_version", "minnet", "kind", "architecture", "made"}
+KINDS = {"model": KEYS, "state": KEYS | {"state"}}
+
+
+def description(model, state, made):
+    """The JSON of `model`, and of the run `state` unless it is None. Raises InvalidType for what JSON cannot hold."""
+    if made is not None and not isinstance(made, dict):
+        raise InvalidType(f"made={shown(repr(made))}; wanted a dict of what the model was made with")
+    facts = {"format_version": FORMAT_VERSION, "minnet": __version__, "kind": "model" if state is None else "state",
+             "architecture": _named_initialisers(model.config()), "made": made or {}}
+    if state is not None:
+        facts["state"] = run_facts(state)
+    try:
+        return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidType(f"a model file holds only what JSON can: {shown(str(error))}") from error
+
+
+def read_description(text):
+    """The facts in `text`: all keys there and no others; the architecture and the state are yet to be checked."""
+    facts = parse_json("its description", text)
+    if not isinstance(facts, dict):
+        raise InvalidValue(f"its description is {shown(repr(facts))}, no table")
+    version, kind = facts.get("format_version"), facts.get("kind")
+    if type(version) is not int or version != FORMAT_VERSION:
+        writer = shown(repr(facts.get("minnet")))
+        raise InvalidValue(f"its format_version is {shown(repr(version))}, written by minnet {writer}; this is minnet "
+                           f"{__version__}, which reads {FORMAT_VERSION}")
+    if not isinstance(kind, str) or set(facts) != KINDS.get(kind):
+        raise InvalidValue(f"its description is of the kind {shown(repr(kind))} with the keys "
+                           f"{shown(repr(sorted(facts)))}")
+    if not isinstance(facts["made"], dict) or not isinstance(facts["minnet"], str):
+        raise InvalidValue("its description does not say in a table what the model was made with, and by which version")
+    return facts
+
+
+def _plain(value):
+    """NumPy's numbers as Python's."""
+    if isinstance(value, np.number | np.bool_):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {shown(repr(value))} is no table, list, text or number")
+
+
+def _named_initialisers(config):
+    """A config in which no initialiser is a function: one of ours goes by its name, another is left to the default."""
+    if isinstance(config, list):
+        return [_named_initialisers(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    plain = {name: _named_initialisers(value) for name, value in config.items()}
+    if callable(plain.get("initialiser")):
+        used = plain.pop("initialiser")
+        plain |= {"initialiser": name for name in INITIALISERS if INITIALISERS[name] is used}  # noqa: B035 - one at most
+    return plain

@@ -1,0 +1,136 @@
+"""Which tensors a model is in a file: chosen when it is saved, demanded when it is loaded.
+
+    forms = forms_of(model, mask)                      # {"dense1.weight": "columns", ...}, by counts alone
+    specs = specs_of(model, forms, mask)               # {"dense1.weight.columns": (dtype, shape), ...}
+    arrays = arrays_of(model, forms)                   # the same tensors, with their numbers
+
+    forms = match(tensors, plan, slots)                # a file's header against the architecture it claims
+    fill(model, forms, arrays)
+"""
+import numpy as np
+
+from minnet.errors import InvalidValue, NotFinite, shown
+from minnet.formats import masks
+from minnet.formats.architecture import memory
+from minnet.formats.tensors import CODES, n_bytes
+
+VECTORS = "state.vectors"    # no parameter has this name: none is of the kind "vectors"
+INDEX = ".index"             # of a parameter that is born sparse: the places of its entries
+STATISTICS = ("mean", "variance")
+SMALL_BYTES = 64 * 2**20     # a model that takes no more memory than this may come from a file of any size
+MOST_EXPANSION = 100         # a larger one may take this many times the file's; with masks as bits it is at most 72
+
+
+def code(dtype):
+    """A model's dtype as the header names it."""
+    return CODES[np.dtype(dtype).newbyteorder("<")]
+
+
+# --- saving ----------------------------------------------------------------------------------------------------------
+
+
+def forms_of(model, mask):
+    """{name: form} of all parameters under `mask`: the smaller one, unless a reader would have to suspect the file."""
+    forms = {name: masks.form_of(p.value.shape, int(np.count_nonzero(p.of(mask))))
+             for name, p in model.parameters.items()}
+    stored = sum(n_bytes(*spec) for spec in specs_of(model, forms, mask).values())
+    if memory(len(model.values), model.dtype) <= most_memory(stored):
+        return forms
+    return {name: "bits" if form == "columns" else form for name, form in forms.items()}
+
+
+def specs_of(model, forms, mask):
+    """{name of a tensor: (dtype, shape)} of all parameters."""
+    specs, dtype = {}, code(model.dtype)
+    for name, p in model.parameters.items():
+        live = int(np.count_nonzero(p.of(mask)))
+        specs |= {name + ending: spec for ending, spec in masks.specs(forms[name], p.value.shape, live, dtype).items()}
+        if p.index is not None:
+            specs[name + INDEX] = (masks.index_dtype(p.index), p.index.shape)
+    return specs
+
+
+def arrays_of(model, forms):
+    """{name of a tensor: array} of all parameters."""
+    arrays = {}
+    for name, p in model.parameters.items():
+        arrays[name] = p.value if forms[name] == "dense" else p.value[p.mask]
+        arrays |= {name + ending: array for ending, array in masks.pack(forms[name], p.mask).items()}
+        if p.index is not None:
+            arrays[name + INDEX] = masks.pack_index(p.index)
+    return arrays
+
+
+def most_memory(n_file):
+    """Bytes that a model may take in memory which comes from a file of `n_file` bytes."""
+    return max(SMALL_BYTES, MOST_EXPANSION * n_file)
+
+
+def check_numbers(name, values):
+    """Refuse NaN, infinity, and negative variances, naming the parameter."""
+    broken = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if broken:
+        raise NotFinite(f"{shown(name)} holds {broken:,} numbers that are NaN or infinite: such a model is neither "
+                        "saved nor loaded")
+    if name.endswith(".variance") and (values < 0).any():
+        raise InvalidValue(f"{shown(name)} holds negative numbers, as no variance does")
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def match(tensors, plan, slots):
+    """{name: form} of all parameters, once `tensors` are exactly those that the Plan asks for.
+
+    `slots` is how many vectors an optimizer keeps, 0 for a model alone. Raises InvalidValue naming the first that is
+    missing, too many or not as it should be.
+    """
+    forms, wanted, dtype = {}, {}, code(plan.dtype)
+    for name, item, _ in plan.places:
+        shape = item.shape if item.index is None else (item.size,)
+        forms[name] = form = _form_found(tensors, name)
+        if form != "dense" and item.kind in STATISTICS:
+            raise InvalidValue(f"{shown(name)} has a mask: statistics have none")
+        live = next(iter(tensors[name].shape), 0) if name in tensors else 0
+        wanted |= {name + ending: spec for ending, spec in masks.specs(form, shape, live, dtype).items()}
+        if item.index is not None:
+            found = tensors.get(name + INDEX)
+            wanted[name + INDEX] = (found.dtype if found and found.dtype in masks.INDEX_DTYPES else "U64", shape)
+    if slots:
+        wanted[VECTORS] = (dtype, (slots, plan.n_trainable))
+    for name in sorted({*wanted, *tensors}):
+        _match_one(name, wanted.get(name), tensors.get(name))
+    return forms
+
+
+def fill(model, forms, arrays):
+    """Give a blank model its values and its mask; what the mask cuts stays +0.0. Checks every number."""
+    for name, p in model.parameters.items():
+        check_numbers(name, arrays[name])
+        stored = {ending: arrays[name + ending] for ending in masks.ENDINGS if name + ending in arrays}
+        try:
+            mask = masks.unpack(forms[name], p.value.shape, arrays[name].size, stored)
+            if p.index is not None:
+                p.index[...] = masks.unpack_index(arrays[name + INDEX], p.size)
+        except InvalidValue as error:
+            raise InvalidValue(f"{shown(name)} {error}") from error
+        model.mask[p.slice] = mask
+        model.values[p.slice][mask] = arrays[name].reshape(-1)
+
+
+def _form_found(tensors, name):
+    """The form of a parameter in a file, by which tensors stand beside it."""
+    if f"{name}.mask" in tensors:
+        return "bits"
+    return "columns" if f"{name}.columns" in tensors else "dense"
+
+
+def _match_one(name, wanted, found):
+    """Refuse a tensor that is missing, not asked for, or of another dtype or shape."""
+    if found is None:
+        raise InvalidValue(f"tensor {shown(name)} is missing: {wanted[0]} of shape {wanted[1]}")
+    if wanted is None:
+        raise InvalidValue(f"tensor {shown(name)} belongs to no parameter of the architecture")
+    if (found.dtype, found.shape) != wanted:
+        raise InvalidValue(f"tensor {shown(name)} is {found.dtype} of shape {found.shape}, the architecture wants "
+                           f"{wanted[0]} of shape {wanted[1]}")
