@@ -7,7 +7,7 @@ that; `build` says what comes out and which parameters it needs; `forward` and `
 import inspect
 
 from minnet.engine.vector import Declared
-from minnet.errors import InvalidValue, Unsupported, unknown
+from minnet.errors import InvalidType, InvalidValue, Unsupported, shown, unknown
 
 
 class Layer:
@@ -120,7 +120,11 @@ def layer_from_config(config, table):
             positional += [_revive(item, table) for item in value]
         else:
             named[name] = _revive(value, table)
-    return made(*positional, **named)
+    layer = made(*positional, **named)
+    for child in layer.children():
+        if not isinstance(child, Layer):
+            raise InvalidType(f"{config['type']} holds {shown(repr(child))}, which is no layer: give it layers, singly")
+    return layer
 
 
 def _revive(value, table):

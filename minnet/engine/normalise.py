@@ -5,7 +5,7 @@ import numpy as np
 
 from minnet.engine.initialisers import ones, zeros
 from minnet.engine.layer import Layer
-from minnet.errors import InvalidValue
+from minnet.errors import InvalidValue, check_fraction, check_real
 from minnet.kernels import normalise, pointwise
 
 
@@ -27,6 +27,8 @@ class BatchNorm(Layer):
 
     def build(self, shape):
         """Any shape; asks for gain and shift (zone 2), mean and variance (zone 3), each (c,)."""
+        check_fraction(f"momentum of {self.name}", self.momentum)
+        check_real(f"epsilon of {self.name}", self.epsilon, 0)
         c = shape[-1:]
         return shape, [self.declare("gain", c, ones), self.declare("shift", c, zeros),
                        self.declare("mean", c, zeros), self.declare("variance", c, ones)]
