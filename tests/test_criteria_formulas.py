@@ -1,6 +1,7 @@
 """Each criterion is what its docstring says, by loops over weights, units and images, and by what is known of it.
 
-Laws that hold for all criteria are in test_criteria_laws.py; PyTorch's word is in test_criteria_torch.py.
+Laws that hold for all criteria are in test_criteria.py and test_criteria_laws.py; PyTorch's word is in
+test_criteria_torch.py.
 """
 from functools import partial
 
