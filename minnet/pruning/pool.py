@@ -77,8 +77,8 @@ class Pool:
         counts = np.maximum(counts, self.gone)
         for part, count, most in zip(self.parts, counts, self.most, strict=True):
             if count > most:
-                raise Infeasible(f"{count} of the {part.size} {self.pieces.unit}s of {part.name} are to go, but at most "
-                                 f"{most} may: ask for fewer")
+                raise Infeasible(f"{count} of the {part.size} {self.pieces.unit}s of {part.name} are to go, but at "
+                                 f"most {most} may: ask for fewer")
         return self.take(self.layers, counts)
 
     def take(self, heaps, counts):

@@ -61,24 +61,25 @@ def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units
     """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
     budget = Budget(sparsity, count, macs, bytes, units)
     pieces = structures.find(budget.structure(structure))(model, choose(model, layers, protect))
-    shares = distribution if isinstance(distribution, dict) else check_choice("distribution", distribution, DISTRIBUTIONS)
+    by_layer = isinstance(distribution, dict)
+    spread = distribution if by_layer else check_choice("distribution", distribution, DISTRIBUTIONS)
     budget.check(pieces, distribution)
     may_go = in_range(model, value_range)
     floor = 0.0 if min_density is None else check_fraction("min_density", min_density)
     scores = reduced(pieces, score(model, criterion, data, samples=samples, rng=rng), criterion, reduction)
     pool = Pool(pieces, scores, pieces.state(model.mask, may_go), floor)
-    return Plan(model, pool, *allot(model, pool, budget, shares))
+    return Plan(model, pool, *allot(model, pool, budget, spread))
 
 
-def allot(model, pool, budget, shares):
+def allot(model, pool, budget, distribution):
     """(heaps, counts, gone): who goes, by the budget, or by the structure or distribution that sets its own count."""
     if pool.pieces.own_count:
         return pool.pieces.cut(pool)
-    if isinstance(shares, dict):
-        return pool.exactly(explicit(shares, pool))
+    if isinstance(distribution, dict):
+        return pool.exactly(explicit(distribution, pool))
     if budget.name == "units":
         return pool.exactly(budget.losses(pool))
-    return pool.spread(budget.count_of(model, pool, shares), shares)
+    return pool.spread(budget.count_of(model, pool, distribution), distribution)
 
 
 def in_range(model, value_range):
@@ -102,8 +103,8 @@ def reduced(pieces, scores, criterion, reduction):
         check_choice("reduction", reduction, REDUCTIONS)
     signed = facts.signed or bool(scores.min(initial=0) < 0)
     if reduction in UNSIGNED and signed:
-        raise InvalidValue(f'reduction="{reduction}" of {name}, whose scores have a sign: a very low one would count as '
-                           'high; take "sum", "mean", "max" or "abs_sum"')
+        raise InvalidValue(f'reduction="{reduction}" of {name}, whose scores have a sign: a very low one would '
+                           'count as high; take "sum", "mean", "max" or "abs_sum"')
     if reduction is None:
         reduction = "sum" if signed and not facts.unit else facts.default_reduction
     return check_numbers(pieces.reduce(scores, reduction), name)

@@ -102,7 +102,7 @@ class Plan:
         return tuple(name for name, layer in self.per_layer.items() if layer.removed and not layer.remaining)
 
     def apply(self):
-        """Mask what goes; returns the Result. Raises InvalidValue where the mask has changed since the plan was made."""
+        """Mask what goes; returns the Result. Raises InvalidValue where the mask has changed since it was made."""
         if not np.array_equal(self.model.mask, self.before):
             raise InvalidValue("the model's mask has changed since this plan was made: make another plan")
         self.values[:] = self.model.values

@@ -65,6 +65,7 @@ def _lowest(scores, state, k):
 
 def _sorted(scores, state, k, heaps):
     """Many small heaps: one stable sort by heap, state, score, index; a piece goes if its place is below the count."""
+    scores = np.where(state == GONE, 0, scores)  # those gone are all alike
     order = np.lexsort((scores, PLACE[state], heaps))
     sizes = np.bincount(heaps, minlength=len(k))
     first = np.cumsum(sizes) - sizes  # where each heap begins in the order

@@ -130,7 +130,7 @@ class Patterned(Weights):
         self.entries, self.patterns = entries, patterns
 
     def cut(self, pool):
-        """(heaps, counts, gone (n,) bool): the heaps are the layers, since patterns are not weights in order of score."""
+        """(heaps, counts, gone (n,) bool); the heaps are the layers, in which a pattern need not follow the scores."""
         if (pool.state == STAYS).any():
             raise InvalidValue('structure="pattern" beside a value_range: a pattern takes whole kernels; leave it out')
         gone = np.concatenate(list(self._layers(pool.scores, pool.state)))
