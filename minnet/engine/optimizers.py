@@ -67,7 +67,7 @@ class Adam:
         beta1, beta2 = self.betas
         coupled, shrink = _decay(self, lr)
         rate, root = lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
-        steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), number(beta1), number(beta2),
+        steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), beta1, beta2,
                         number(self.eps), number(root), number(coupled), number(shrink), _decaying(model, window),
                         model.values[window], vectors[:, window])
 
