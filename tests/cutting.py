@@ -1,6 +1,6 @@
 """What the tests of compaction share: small nets with random numbers, and ways to mask parts of them."""
 import numpy as np
-from trees import random_input
+from trees import ACTIVATIONS, random_input
 
 import minnet as mn
 
@@ -48,3 +48,12 @@ def widths(model):
 def same_outputs(model, small):
     x = random_input(model)
     return close(small(x), model(x), 1e-10)
+
+
+def with_tanh(config):
+    """The same tree, every activation a Tanh."""
+    if isinstance(config, dict):
+        if config["type"] in [layer.__name__ for layer in ACTIVATIONS]:
+            return {"type": "Tanh", "name": config["name"]}
+        return {key: with_tanh(value) for key, value in config.items()}
+    return [with_tanh(item) for item in config] if isinstance(config, list) else config

@@ -1,9 +1,9 @@
 """Compaction against brute force: the smaller net computes the same, and nothing is left that could go."""
 import numpy as np
 import pytest
-from cutting import build, close, mask_weights, same_outputs, silence, widths
+from cutting import build, close, mask_weights, same_outputs, silence, widths, with_tanh
 from hypothesis import given, settings
-from trees import ACTIVATIONS, masked_models, models, random_input, trees
+from trees import masked_models, models, random_input, trees
 
 import minnet as mn
 from minnet.engine.layer import layer_from_config
@@ -56,7 +56,9 @@ def test_without_a_mask_nothing_changes(model):
 @settings(max_examples=60)
 @given(masked_models())
 def test_gradients_of_survivors_stay(model):
-    small = compact(model)
+    """Where a constant was folded, a bias that had made it may stay (of an input's BatchNorm, say) and has lost its say:
+    then only weights on live paths count."""
+    small, folded = compact(model), compact_report(model).folded
     x, dy = random_input(model), np.random.default_rng(1).normal(size=(5, *model.output_shape))
     grads = []
     for net in (model, small):
@@ -65,6 +67,9 @@ def test_gradients_of_survivors_stay(model):
         net.backward(dy, tape)
         grads.append(tape.grads[: net.n_trainable])
     live = expand(small, model, small.mask[: small.n_trainable])
+    if folded:
+        live[: model.n_weights] &= Plan(model).carries[: model.n_weights]
+        live[model.n_weights :] = False
     assert close(expand(small, model, grads[1]) * live, grads[0] * live, 1e-10)
 
 
@@ -112,15 +117,6 @@ def test_rows_alone():
 
 
 # --- nothing is left that could go -----------------------------------------------------------------------------------
-
-
-def with_tanh(config):
-    """The same tree, every activation a Tanh."""
-    if isinstance(config, dict):
-        if config["type"] in [layer.__name__ for layer in ACTIVATIONS]:
-            return {"type": "Tanh", "name": config["name"]}
-        return {key: with_tanh(value) for key, value in config.items()}
-    return [with_tanh(item) for item in config] if isinstance(config, list) else config
 
 
 def redrawn(small, rng):
@@ -281,12 +277,32 @@ def test_depthwise_outputs_go_with_their_channel():
     assert same_outputs(model, small)
 
 
+def test_a_max_pool_takes_in_all_of_its_window():
+    """conv2 meets the constant of conv1 at the second pixel of a window; at the first it meets padding."""
+    second = mn.Conv2d(2, (2, 1), padding=((1, 0), (0, 0)))
+    model = build(mn.Conv2d(2, 1), mn.Tanh(), second, mn.Tanh(), mn.MaxPool2d((2, 1)), mn.Flatten(), mn.Dense(2),
+                  shape=(2, 1, 1))
+    mask_weights(mask_weights(model, "conv1.weight", np.s_[..., 0]), "conv2.weight", np.s_[1, 0, 0])
+    assert widths(compact(model)) == widths(model) and same_outputs(model, compact(model))
+
+
+def test_a_constant_goes_no_further_than_into_a_unit_that_goes():
+    """dense2 is as constant as dense1: it needs no bias to take up what dense1 was."""
+    model = build(mn.Dense(3), mn.Sigmoid(), mn.Dense(3, use_bias=False), mn.Tanh(), mn.Dense(2), shape=(4,))
+    mask_weights(model, "dense1.weight", ...)
+    small, report = compact(model), compact_report(model)
+    assert "dense2.bias" not in small.parameters and same_outputs(model, small)
+    assert (report["dense1"].unread, report["dense1"].folded, report["dense2"].folded) == (3, 0, 3)
+
+
 def test_an_axis_keeps_one_unit_all_masked():
     model = build(mn.Dense(3), mn.Tanh(), mn.Dense(4), mn.Tanh(), mn.Dense(2), shape=(4,))
     mask_weights(model, "dense2.weight", ...)
     small, report = compact(model), compact_report(model)
     assert widths(small) == {"dense1": 1, "dense2": 1, "dense3": 2} and same_outputs(model, small)
     assert not small.mask[: small.n_weights].any() and small.parameters["dense3.bias"].mask.all()
+    firsts = expand(small, model, np.ones(small.n_weights))
+    assert np.flatnonzero(firsts).tolist() == [0, 3, 6, 9, 12, 24, 25]
     assert report["dense1"].stays == report["dense2"].stays == {"an axis keeps at least one unit": 1}
 
 
@@ -304,6 +320,14 @@ def test_a_weight_that_sees_only_padding_reads_nothing():
     model = build(mn.Conv2d(3, 1), mn.Conv2d(2, 3, padding="same"), mn.Flatten(), mn.Dense(2), shape=(1, 1, 2))
     mask_weights(model, "conv2.weight", np.s_[1, 1, 0])
     assert widths(compact(model))["conv1"] == 2 and same_outputs(model, compact(model))
+
+
+def test_a_deep_net_has_more_paths_than_numbers_count():
+    """40 ** 60 paths are more than a float32 holds."""
+    hidden = [layer for _ in range(60) for layer in (mn.Dense(40), mn.ReLU())]
+    model = build(*hidden, mn.Dense(2), shape=(3,), dtype=np.float32)
+    mask_weights(silence(model, dense30=[7]), "dense51.weight", np.s_[3:5])
+    assert widths(compact(model)) == widths(model) | {"dense30": 39, "dense50": 38}
 
 
 def test_the_report_prints():

@@ -15,6 +15,7 @@ from minnet.engine.layer import Layer, layer_from_config
 from minnet.engine.layers import LAYERS
 from minnet.engine.pooling import AvgPool2d
 from minnet.engine.tape import Tape
+from minnet.threads import one_blas_thread
 
 
 class Mark(Layer):
@@ -61,7 +62,7 @@ class Skeleton:
         """Where paths through `forward` to a live weight go on through `backward` to the logits."""
         tape = Tape(self.model, self._values(forward))
         x = np.ones((1, *self.model.input_shape), tape.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             y = self.tree.forward(x, tape)
             tape.values[...] = self._values(backward)
             self.tree.backward(np.ones_like(y), tape)

@@ -65,7 +65,7 @@ def _chain(layer):
 
 
 def _is_linear(layer):
-    return any(p.kind == "weight" for p in layer.parameters) if layer is not None else False
+    return layer is not None and any(p.kind == "weight" for p in layer.parameters)
 
 
 def _why_not(norm, after):

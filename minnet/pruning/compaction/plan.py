@@ -14,6 +14,7 @@ import numpy as np
 from minnet.engine.tape import Tape
 from minnet.errors import Unsupported
 from minnet.pruning.paths import Skeleton
+from minnet.threads import one_blas_thread
 
 STAYS, UNREAD, SILENT, FOLDED = range(4)  # a unit's fate: it goes as nobody reads it, as it is 0, or into a bias
 
@@ -111,7 +112,7 @@ def _constants(model, readers):
     What does not depend on the input is the same for the input 0; entries that do depend on it mean nothing here.
     """
     tape, found = Tape(model), {}
-    with np.errstate(all="ignore"):
+    with one_blas_thread(), np.errstate(all="ignore"):
         model.forward(np.zeros((1, *model.input_shape), model.dtype), tape)
     for use in readers:
         p = use.parameter
