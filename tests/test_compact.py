@@ -56,8 +56,9 @@ def test_without_a_mask_nothing_changes(model):
 @settings(max_examples=60)
 @given(masked_models())
 def test_gradients_of_survivors_stay(model):
-    """Where a constant was folded, a bias that had made it may stay (of an input's BatchNorm, say) and has lost its say:
-    then only weights on live paths count."""
+    """Where a constant was folded, a bias that had made it may stay (an input's BatchNorm has one) and matter
+    no longer: then only weights on live paths count.
+    """
     small, folded = compact(model), compact_report(model).folded
     x, dy = random_input(model), np.random.default_rng(1).normal(size=(5, *model.output_shape))
     grads = []

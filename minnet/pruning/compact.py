@@ -32,8 +32,8 @@ def compact(model, state=None, *, fold_batchnorm=False):
     With `state` (a State of `model`) it returns (Model, State): the optimizer's vectors are cut alike. Training goes on
     as it would have where every unit that went was unread, or 0 with nothing in it left to learn, as a unit pruned
     whole is. A constant that was folded keeps the outputs, not what training would have made of it: the report counts
-    them. With `fold_batchnorm` each BatchNorm that can be is folded into the layer before it, or after; then no state is
-    taken. Raises InvalidValue for a State of another model, Unsupported for layers that were born sparse.
+    them. With `fold_batchnorm` each BatchNorm that can be is folded into the layer before it, or after; then no state
+    is taken. Raises InvalidValue for a State of another model, Unsupported for layers that were born sparse.
     """
     _check(model, state, fold_batchnorm)
     small, source = cut(Plan(model))
