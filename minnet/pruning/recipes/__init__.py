@@ -11,9 +11,9 @@ name in SCHEDULES, a function of progress or a list. `prune` and `train` are tho
 bound by `functools.partial`; the recipe adds the count, the data, the epochs and the rng. Arguments are checked, and
 the pruning is tried out once, when the recipe is called: before any training.
 """
-from minnet.pruning.recipes import masking
+from minnet.pruning.recipes import iterated, masking
 
-FILES = (masking,)
+FILES = (masking, iterated)
 RECIPES = {name: function for file in FILES for name, function in file.RECIPES.items()}
 
 
