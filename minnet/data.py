@@ -11,6 +11,7 @@ alone. To add a data set, write a function that returns a `Raw` and name it in t
 
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,7 +179,9 @@ def _official(name, openml_name):
     from sklearn.datasets import fetch_openml
 
     try:
-        bunch = fetch_openml(openml_name, version=1, as_frame=False, parser="liac-arff", n_retries=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a network that is asked again
+            bunch = fetch_openml(openml_name, version=1, as_frame=False, parser="liac-arff", n_retries=1, delay=0.1)
     except (OSError, ValueError, HTTPException) as error:
         where = f"MINNET_DATA={shown(root)} has no folder {name}" if root else "MINNET_DATA is not set"
         what = f"is not here: {where}, and fetch_openml says: {shown(' '.join(str(error).split()))}"
