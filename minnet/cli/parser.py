@@ -5,6 +5,7 @@ Values that need no table are checked here, before NumPy is loaded.
 import argparse
 import difflib
 import inspect
+import shlex
 import textwrap
 
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, check_real, shown
@@ -56,6 +57,7 @@ class Parser(argparse.ArgumentParser):
         found, rest = self.parse_known_args(args, namespace)
         for word in rest:
             raise Usage(self.unrecognised(word))
+        found.command = shlex.join([*self.prog.split(), *args])
         return found
 
     def unrecognised(self, word):

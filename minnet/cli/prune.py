@@ -66,7 +66,7 @@ def run(args, talk):
     talk.say(job.plan)
     with keeping(job, out):
         _follow(job, talk)
-        result = job.measure()
+        result = job.measure() | {"command": args.command}
     files = write_outcome(job, result, out)
     talk.result(text(result, talk), result)
     talk.say(f"wrote {', '.join(files)} to {shown(str(out))}")

@@ -20,7 +20,7 @@ STAGES = {"pruning": "pruned", "dense, the same epochs": "dense"}
 def page(result):
     """The page for a `result` of the main job, as text."""
     first, second = names_of(result)
-    title = f"{result['data']}, {result['model']}: {result['sparsity']['reached_weights']:.1%} of the weights pruned"
+    title = f"{result['data']}, {result['model']}: {result['words'].partition(':')[0]}"
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title), words=escape(result["words"]), first=first, second=second,
@@ -75,8 +75,8 @@ def _series(result, key):
 
 def _how(result):
     """All that the result was made with."""
-    names = ("data", "model", "seed", "criterion", "structure", "recipe")
-    return {name: result[name] for name in names} | result["settings"]
+    names = ("command", "data", "model", "seed", "criterion", "structure", "recipe")
+    return {name: result.get(name) for name in names} | result["settings"]
 
 
 def _definitions(table):

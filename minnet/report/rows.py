@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 PERCENT = 100
 KILO = 1000
-SAME = 1.005  # a ratio below this is shown as "="
+SAME = 1.05  # a ratio below this is shown as "="
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def score(label, before, after):
     if before is None or after is None:
         return Row(label, number(before), number(after), "")
     points = PERCENT * (after - before)
-    return Row(label, f"{before:.2%}", f"{after:.2%}", f"{points:+.2f} points", _sign(points))
+    change = f"{points:+.2f} points" if points else "="
+    return Row(label, f"{before:.2%}", f"{after:.2%}", change, _sign(points))
 
 
 def loss(label, before, after):

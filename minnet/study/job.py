@@ -44,7 +44,7 @@ class Job(Training):
         self.pruning = {name: getattr(settings, name) for name in ("criterion", "structure", "distribution", "layers",
                                                                    "protect", "value_range")} | {"data": self.data}
         self.sparsity = settings.sparsity if settings.sparsity is not None or settings.count is not None or \
-            OWN_COUNT.fullmatch(settings.structure) else SPARSITY
+            OWN_COUNT.fullmatch(str(settings.structure)) else SPARSITY
         self.rehearsal = self.rehearse()
         if settings.count is not None:
             self.sparsity = settings.count / self.rehearsal.units.total

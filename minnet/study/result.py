@@ -21,13 +21,15 @@ def result_of(job, figures):
     main = {name: settings.pop(name) for name in ("model", "seed", "criterion", "structure", "recipe")}
     settings |= {"optimizer": repr(job.arguments["optimizer"]), "batch_size": job.arguments["batch_size"],
                  "lr_schedule": job.arguments["lr_schedule"], "sparse_before": job.dense.sparsity > 0}
-    of_units = job.rehearsal.units.unit != "weight"
+    unit = job.rehearsal.units.unit
+    of_units = unit != "weight"
+    gone = f"{job.reached:.1%} of the {unit}s"
     reached = {"reached_weights": job.model.sparsity,
                "reached_units": job.reached if of_units else units_gone(job.dense, job.small)}
     return plain({
         "minnet": __version__, "data": job.data.name, **main, "threads": threads.n_threads(),
         "sparsity": {"asked": job.sparsity, "of": "units" if of_units else "weights", **reached},
-        "words": in_words(figures["before"], figures["after"], job.model.sparsity), **figures,
+        "words": in_words(gone, figures["before"], figures["after"]), **figures,
         "layers": layers_of(job.model), "start": job.start, "settings": settings,
         "samples": {part: len(getattr(job.data, f"y_{part}")) for part in ("train", "valid", "test")},
         "machine": machine(), "history": job.history})
@@ -76,13 +78,13 @@ def plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def in_words(before, after, sparsity):
-    """What was won and what it cost, in one line."""
+def in_words(gone, before, after):
+    """What was won and what it cost, in one line that begins with what is `gone`."""
     gain = PERCENT * (after["accuracy"] - before["accuracy"])
     cost = f"{abs(gain):.2f} points {'won' if gain > 0 else 'lost'}" if gain else "unchanged"
     file, work, time = (times(before, after, *words) for words in (
         ("bytes_on_disk", "smaller", "larger"), ("macs", "fewer", "more"), ("latency_us", "faster", "slower")))
-    return (f"{sparsity:.1%} of the weights are gone: a file {file}, {work} multiply-adds, one sample {time}; accuracy "
+    return (f"{gone} are gone: a file {file}, {work} multiply-adds, one sample {time}; accuracy "
             f"{before['accuracy']:.2%} -> {after['accuracy']:.2%} ({cost})")
 
 

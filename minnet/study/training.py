@@ -89,9 +89,9 @@ class Training:
 
     @property
     def made(self):
-        """What a file of the model says of how it came to be: what `predict` needs, and what it was made with."""
+        """What a file of the model says of how it came to be, and of the scaling that `predict` needs; no paths."""
         data, settings = self.data, self.settings.record()
-        settings.pop("guard")
+        settings = {name: value for name, value in settings.items() if name not in ("data", "model", "guard")}
         return {"data": data.name, "classes": data.classes.tolist(), "scaling": data.scaling,
                 "shift": data.shift.tolist(), "scale": data.scale.tolist(), "settings": settings}
 
