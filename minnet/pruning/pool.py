@@ -27,7 +27,7 @@ class Pool:
         self.layers = pieces.part_of                                 # (n,) the heaps that are the parts
         self.sizes = np.array([part.size for part in self.parts])    # (parts,)
         self.gone = self.gone_in(self.layers, len(self.parts))       # (parts,)
-        self.most = self.bounds(self.layers, len(self.parts))        # (parts,) how many may be gone of each
+        self.most = Cells(self, self.layers).most                    # (parts,) how many may be gone of each
 
     def __len__(self):
         return self.pieces.n
@@ -35,22 +35,6 @@ class Pool:
     def gone_in(self, heaps, count):
         """(count,) how many pieces of each heap are gone already."""
         return np.bincount(heaps[self.state == GONE], minlength=count)
-
-    def cells(self, heaps):
-        """Where heaps and parts meet: (n,) the cell of each piece, (cells,) how many of it may be gone."""
-        found, cell = np.unique(heaps * len(self.parts) + self.layers, return_inverse=True)
-        size = np.bincount(cell)
-        keeps = np.array([part.keeps for part in self.parts])[found % len(self.parts)]
-        keeps = np.maximum(keeps, np.ceil(np.round(self.floor * size, DIGITS)).astype(np.int64))
-        stays = np.bincount(cell[self.state == STAYS], minlength=len(size))
-        return cell, np.maximum(size - np.maximum(stays, keeps), self.gone_in(cell, len(size)))
-
-    def bounds(self, heaps, count):
-        """(count,) how many of each heap may be gone."""
-        cell, most = self.cells(heaps)
-        heap_of_cell = np.zeros(len(most), np.int64)
-        heap_of_cell[cell] = heaps
-        return np.bincount(heap_of_cell, most, minlength=count).astype(np.int64)
 
     def spread(self, k, distribution):
         """Exactly k gone, by the shares of a distribution, rounded, within what each heap can lose; as `take`.
@@ -62,40 +46,71 @@ class Pool:
         self.check(k, self.most.sum())
         heaps, shares = distribution(self, k)
         heaps, shares = np.asarray(heaps), np.asarray(shares, float)
-        high = self.bounds(heaps, len(shares))
+        cells = Cells(self, heaps)
+        high = cells.most_of_heaps(len(shares))
         self.check(k, high.sum())
-        return self.take(heaps, apportion(shares, k, self.gone_in(heaps, len(shares)), high))
+        return self.take(heaps, apportion(shares, k, self.gone_in(heaps, len(shares)), high), cells)
 
     def check(self, k, most):
         """Raise Infeasible where k are to be gone and fewer may."""
         if k > most:
             raise Infeasible(f"{k} of {len(self)} {self.pieces.unit}s are to go, but at most {most} may: value_range, "
-                               "min_density and that an axis keeps a unit hold back the others; ask for fewer")
+                             "min_density and that an axis keeps a unit hold back the others; ask for fewer")
 
     def exactly(self, counts):
-        """So many of each part are gone, or as many as are gone already; as `take`. Raises where fewer may go."""
+        """So many of each part are gone, or what is gone already; as `take`. Raises Infeasible where fewer may go."""
         counts = np.maximum(counts, self.gone)
         for part, count, most in zip(self.parts, counts, self.most, strict=True):
             if count > most:
                 raise Infeasible(f"{count} of the {part.size} {self.pieces.unit}s of {part.name} are to go, but at "
                                  f"most {most} may: ask for fewer")
-        return self.take(self.layers, counts)
+        return self.take(self.layers, counts, Cells(self, self.layers))
 
-    def take(self, heaps, counts):
+    def take(self, heaps, counts, cells):
         """So many of each heap go, fewer from parts that may not lose so many, whose heap then gives others.
 
         Returns (heaps, counts, gone (n,) bool): the heaps as they were in the end.
         """
-        cell, most = self.cells(heaps)
-        heaps, counts = heaps.copy(), list(counts)
         while True:
             gone = select(self.scores, self.state, counts, heaps)
-            lost = np.bincount(cell[gone], minlength=len(most))
-            over = np.flatnonzero(lost > most)
+            over = cells.over(gone)
             if not len(over):
                 return heaps, counts, gone
+            heaps, counts = heaps.copy(), list(counts)
             for number in over:  # from now on a heap of its own, with what it can give
-                members = cell == number
-                counts[heaps[members][0]] -= most[number]
+                members = cells.of == number
+                counts[heaps[members][0]] -= cells.most[number]
                 heaps[members] = len(counts)
-                counts.append(most[number])
+                counts.append(cells.most[number])
+
+
+class Cells:
+    """Where the heaps of a pool meet its parts: `of` (n,) the cell of each piece, `most` (cells,) how many may be gone.
+
+    A cell that is no whole part holds to the floor by itself: then the part does, too.
+    """
+
+    def __init__(self, pool, heaps):
+        self.parts = len(pool.parts)
+        codes = heaps * self.parts + pool.layers
+        sizes = np.bincount(codes)
+        self.found = np.flatnonzero(sizes)  # the code of each cell: heap * parts + part
+        number = np.zeros(len(sizes), np.int64)
+        number[self.found] = np.arange(len(self.found))
+        self.of = number[codes]
+        size = sizes[self.found]
+        keeps = np.array([part.keeps for part in pool.parts])[self.found % self.parts]
+        keeps = np.maximum(keeps, np.ceil(np.round(pool.floor * size, DIGITS)).astype(np.int64))
+        stays = np.bincount(self.of[pool.state == STAYS], minlength=len(size))
+        self.bound = bool(keeps.any())
+        self.most = np.maximum(size - np.maximum(stays, keeps), pool.gone_in(self.of, len(size)))
+
+    def most_of_heaps(self, count):
+        """(count,) how many of each heap may be gone."""
+        return np.bincount(self.found // self.parts, self.most, minlength=count).astype(np.int64)
+
+    def over(self, gone):
+        """The cells that lose more than they may; what stays is not taken anyway."""
+        if not self.bound:
+            return ()
+        return np.flatnonzero(np.bincount(self.of[gone], minlength=len(self.most)) > self.most)

@@ -11,7 +11,7 @@ import numpy as np
 from minnet.errors import InvalidValue
 from minnet.kernels.select import GONE, MAY_GO, STAYS, select_lowest
 
-SORTED_BELOW = 4096  # heaps smaller than this on average are sorted all at once
+SORTED_BELOW = 64  # heaps smaller than this on average are sorted all at once
 PLACE = np.argsort([GONE, MAY_GO, STAYS])  # PLACE[state]: who goes first
 
 
@@ -36,18 +36,19 @@ def select(scores, state, k, heaps=None):
         _checked(count, most)
     if len(scores) < SORTED_BELOW * len(k):
         return _sorted(scores, state, k, heaps)
-    gone = np.zeros(len(scores), bool)
-    for heap, count in enumerate(k):
-        members = _members(heaps, heap)
-        gone[members] = _lowest(scores[members], state[members], count)
+    gone = np.empty(len(scores), bool)
+    in_order = np.all(heaps[1:] >= heaps[:-1])
+    order = slice(None) if in_order else np.argsort(heaps, kind="stable")
+    gone[order] = _heap_by_heap(scores[order], state[order], k, np.cumsum(np.bincount(heaps, minlength=len(k))))
     return gone
 
 
-def _members(heaps, heap):
-    """Where the heap lies: a slice if it lies in one run."""
-    where = np.flatnonzero(heaps == heap)
-    in_a_run = len(where) and where[-1] - where[0] + 1 == len(where)
-    return slice(where[0], where[-1] + 1) if in_a_run else where
+def _heap_by_heap(scores, state, k, stops):
+    """Heaps that lie one after the other, each up to its place in `stops`."""
+    gone = np.empty(len(scores), bool)
+    for count, start, stop in zip(k, [0, *stops], stops, strict=False):
+        gone[start:stop] = _lowest(scores[start:stop], state[start:stop], count)
+    return gone
 
 
 def _checked(k, most):
