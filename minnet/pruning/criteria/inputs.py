@@ -11,8 +11,7 @@ from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import check_real
 from minnet.pruning.facts import Facts
-
-IMAGES = 64  # of a pass: the windows of a convolution take k * k times the room of its input
+from minnet.pruning.resume import Kept
 
 
 def wanda(model, data):
@@ -48,26 +47,22 @@ def _by_group(layer, weight):
 
 
 def _squares_seen(model, sample):
-    """(n_weights,) float64: the sum over images and windows of x^2, of the x that each weight multiplies."""
-    total, tape = np.zeros(len(model.values)), Tape(model)
+    """(n_weights,) float64: the sum over images and windows of x^2, of the x that each weight multiplies.
+
+    The sum over images is one image of squares, and the gradient of the sum of a layer's outputs is, for each weight,
+    the sum over windows of what it multiplies.
+    """
+    squares, tape = {}, Tape(model, np.zeros(len(model.values)))
     weighted = [model.layers[p.layer] for p in model.weight_parameters]
     with threads.one_blas_thread():
-        for start in range(0, len(sample), IMAGES):
-            model.forward(sample.X[start : start + IMAGES], tape)
+        for X, _ in sample.batches():
+            kept = Kept(model, X, model.values)
             for layer in weighted:
-                layer.weight.of(total)[...] += _squares_of(layer, tape)
-    return total[: model.n_weights]
-
-
-def _squares_of(layer, tape):
-    """The same for the pass on `tape`; broadcasts to the weight."""
-    if isinstance(layer, DepthwiseConv2d):  # outputs see different channels: take the gradient of their sum at x^2
-        aside = Tape(tape.model, tape.values.astype(np.float64))
-        y = layer.forward(np.square(tape[layer].astype(np.float64)), aside)
-        layer.backward(np.ones_like(y), aside)
-        return layer.weight.of(aside.grads)
-    seen = layer.seen(tape)  # (n * positions, K)
-    return np.einsum("nk,nk->k", seen, seen, dtype=np.float64).reshape(*layer.weight.shape[:-1], 1)
+                x = kept.inputs[layer]
+                squares[layer] = squares.get(layer, 0) + np.einsum("n...,n...->...", x, x, dtype=np.float64)[None]
+        for layer in weighted:
+            layer.backward(np.ones_like(layer.forward(squares[layer], tape)), tape)
+    return tape.grads[: model.n_weights]
 
 
 CRITERIA = {f.__name__: f for f in (wanda, ria)}
