@@ -20,6 +20,7 @@ _HOMES = {
     "minnet.engine.optimizers": ("SGD", "Adam", "AdamW"),
     "minnet.engine.pooling": ("Flatten", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"),
     "minnet.engine.sample": ("Sample",),
+    "minnet.engine.split": ("split", "join", "cached"),
     "minnet.engine.state": ("State",),
     "minnet.engine.stopping": ("early_stopping",),
     "minnet.engine.tape": ("Tape",),

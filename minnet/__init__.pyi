@@ -24,6 +24,9 @@ from minnet.engine.pooling import MaxPool2d as MaxPool2d
 from minnet.engine.pooling import AvgPool2d as AvgPool2d
 from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from minnet.engine.sample import Sample as Sample
+from minnet.engine.split import cached as cached
+from minnet.engine.split import join as join
+from minnet.engine.split import split as split
 from minnet.engine.state import State as State
 from minnet.engine.stopping import early_stopping as early_stopping
 from minnet.engine.tape import Tape as Tape
@@ -76,6 +79,9 @@ __all__ = [
     "AvgPool2d",
     "GlobalAvgPool2d",
     "Sample",
+    "split",
+    "join",
+    "cached",
     "State",
     "early_stopping",
     "Tape",

@@ -8,10 +8,13 @@ from minnet.engine.activations import ReLU
 from minnet.engine.containers import Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidValue
+
+VGG_WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (filters, convolutions) of each block
 
 
 def mlp(shape, n_classes, hidden=(100,), *, rng=None, dtype=np.float32):
@@ -64,6 +67,73 @@ def _residual(filters, stride, project=True):
     return Residual(branch, shortcut)
 
 
+def conv_2(shape, n_classes, *, rng=None, dtype=np.float32):
+    """Two 3 x 3 convolutions of 64 filters, a pool, 256-256 units (Frankle and Carbin, 2019, figure 2)."""
+    return _vgg_like("conv_2", (64,), shape, n_classes, rng, dtype)
+
+
+def conv_4(shape, n_classes, *, rng=None, dtype=np.float32):
+    """Two pairs of 3 x 3 convolutions, of 64 and 128 filters, a pool after each, 256-256 units (the same figure)."""
+    return _vgg_like("conv_4", (64, 128), shape, n_classes, rng, dtype)
+
+
+def conv_6(shape, n_classes, *, rng=None, dtype=np.float32):
+    """Three pairs of 3 x 3 convolutions, of 64, 128 and 256 filters, a pool after each, 256-256 units (the same)."""
+    return _vgg_like("conv_6", (64, 128, 256), shape, n_classes, rng, dtype)
+
+
+def _vgg_like(name, widths, shape, n_classes, rng, dtype):
+    """A pair of convolutions and a pool for each width, then two dense layers of 256."""
+    image(shape, name, 2 ** len(widths))
+    pairs = [layer for width in widths
+             for layer in (*_convolution(width), *_convolution(width), MaxPool2d(2))]
+    head = (Flatten(), Dense(256), ReLU(), Dense(256), ReLU(), Dense(n_classes))
+    return Model(Sequential(*pairs, *head), shape, rng=rng, dtype=dtype)
+
+
+def _convolution(filters, name=None):
+    return Conv2d(filters, 3, padding="same", name=name), ReLU()
+
+
+def separable_conv(shape, n_classes, *, rng=None, dtype=np.float32):
+    """A convolution, then three blocks of a depthwise 3 x 3 and a pointwise 1 x 1 convolution with BatchNorm, and a
+    mean over the image: a small MobileNet (Howard et al., 2017, table 1)."""
+    image(shape, "separable_conv", 4)
+    blocks = [layer for filters, stride in ((32, 1), (64, 2), (64, 1))
+              for layer in (DepthwiseConv2d(3, stride, "same", use_bias=False), BatchNorm(), ReLU(),
+                            Conv2d(filters, 1, use_bias=False), BatchNorm(), ReLU())]
+    stem = (Conv2d(16, 3, padding="same", use_bias=False), BatchNorm(), ReLU())
+    return Model(Sequential(*stem, *blocks, GlobalAvgPool2d(), Dense(n_classes)), shape, rng=rng, dtype=dtype)
+
+
+def vgg16(shape=(224, 224, 3), n_classes=None, *, weights=None, include_top=False, head=None, widths=VGG_WIDTHS,
+          rng=None, dtype=np.float32):
+    """VGG16 (Simonyan and Zisserman, 2015, table 1, column D), its layers named as Keras names them.
+
+    Without a top (`include_top=False`) the convolutional base alone, 14,714,688 parameters, whose outputs are the last
+    pool's images; with `n_classes` a classifier of one Dense layer, "predictions", stands on it, after one of `head`
+    units with ReLU where that is given. With the top, the two layers of 4,096 units and `n_classes` (1,000) logits.
+    `weights` is the path of Keras's weights file (.h5); a classifier that it lacks keeps its random start. Images are
+    BGR less the mean (103.939, 116.779, 123.68) on a 0-255 scale. `widths` makes a smaller net of that shape.
+    """
+    image(shape, "vgg16", 2 ** len(widths))
+    blocks = [layer for b, (filters, count) in enumerate(widths, 1)
+              for layer in (*[part for c in range(1, count + 1) for part in _convolution(filters, f"block{b}_conv{c}")],
+                            MaxPool2d(2, name=f"block{b}_pool"))]
+    if include_top:
+        top = (Flatten(), Dense(4096, name="fc1"), ReLU(), Dense(4096, name="fc2"), ReLU())
+    else:
+        top = () if n_classes is None else (Flatten(), *(() if head is None else (Dense(head, name="head"), ReLU())))
+    if include_top or n_classes is not None:
+        top = (*top, Dense(n_classes or 1000, name="predictions"))
+    model = Model(Sequential(*blocks, *top), shape, rng=rng, dtype=dtype)
+    if weights is not None:
+        from minnet.formats.keras import load_keras
+
+        load_keras(model, weights, missing=("head", "predictions") if not include_top else ())
+    return model
+
+
 def image(shape, name, smallest):
     """Refuse what is no image, or one that is too small for the model `name`."""
     if np.ndim(shape) == 0 or len(shape) != 3:
@@ -74,4 +144,5 @@ def image(shape, name, smallest):
                            "small_conv or an mlp, or enlarge the images")
 
 
-MODELS = {f.__name__: f for f in (mlp, lenet_300_100, small_conv, lenet_5, resnet_8)}
+MODELS = {f.__name__: f for f in (mlp, lenet_300_100, small_conv, lenet_5, conv_2, conv_4, conv_6, resnet_8,
+                                  separable_conv, vgg16)}

@@ -15,6 +15,11 @@ from minnet.errors import InvalidType, InvalidValue, UnknownName
 from minnet.models import MODELS
 
 MNIST, DIGITS = (28, 28, 1), (8, 8, 1)
+VGG_BLOCKS = [[(1, 64), (64, 64)], [(64, 128), (128, 128)], [(128, 256), (256, 256), (256, 256)],
+              [(256, 512), (512, 512), (512, 512)], [(512, 512)] * 3]  # (in, out) of each 3 x 3 convolution
+VGG_PAIRS = sum(i * o for block in VGG_BLOCKS for i, o in block)
+VGG_PAIRS_AND_PIXELS = sum((32 // 2**b) ** 2 * i * o for b, block in enumerate(VGG_BLOCKS) for i, o in block)
+SHAPES = {"vgg16": (32, 32, 1)}  # of the models that MNIST is too small for
 SIZES = {  # on MNIST, 10 classes: weights, multiply-adds, smallest image (from the papers, or by hand)
     "mlp": (784 * 100 + 100 * 10, 79_400, None),
     "lenet_300_100": (266_200, 266_200, None),
@@ -22,6 +27,16 @@ SIZES = {  # on MNIST, 10 classes: weights, multiply-adds, smallest image (from 
     "lenet_5": (430_500, 576 * 500 + 64 * 25_000 + 400_000 + 5_000, 16),
     "resnet_8": (144 + 2 * 2304 + (4608 + 9216 + 512) + (18_432 + 36_864 + 2048) + 640,
                  784 * (144 + 4608) + 196 * (4608 + 9216 + 512) + 49 * (18_432 + 36_864 + 2048) + 640, 4),
+    "conv_2": (576 + 36_864 + 196 * 64 * 256 + 256 * 256 + 2560,
+               784 * (576 + 36_864) + 196 * 64 * 256 + 256 * 256 + 2560, 2),
+    "conv_4": (576 + 36_864 + 73_728 + 147_456 + 49 * 128 * 256 + 256 * 256 + 2560,
+               784 * (576 + 36_864) + 196 * (73_728 + 147_456) + 49 * 128 * 256 + 256 * 256 + 2560, 4),
+    "conv_6": (576 + 36_864 + 73_728 + 147_456 + 294_912 + 589_824 + 9 * 256 * 256 + 256 * 256 + 2560,
+               784 * (576 + 36_864) + 196 * (73_728 + 147_456) + 49 * (294_912 + 589_824) + 9 * 256 * 256
+               + 256 * 256 + 2560, 8),
+    "separable_conv": (144 + 144 + 16 * 32 + 288 + 32 * 64 + 576 + 64 * 64 + 640,
+                       784 * (144 + 144 + 16 * 32) + 196 * (288 + 32 * 64 + 576 + 64 * 64) + 640, 4),
+    "vgg16": (9 * VGG_PAIRS + 5120, 9 * VGG_PAIRS_AND_PIXELS + 5120, 32),
 }
 
 
@@ -29,10 +44,11 @@ SIZES = {  # on MNIST, 10 classes: weights, multiply-adds, smallest image (from 
 def test_standard_models(name):
     """Weights and multiply-adds as published; they run on MNIST and, where it is large enough, on digits."""
     weights, macs, smallest = SIZES[name]
-    model = MODELS[name](MNIST, 10, rng=0)
+    shape = SHAPES.get(name, MNIST)
+    model = MODELS[name](shape, 10, rng=0)
     assert (model.n_weights, model.macs, model.output_shape) == (weights, macs, (10,))
-    assert model(np.zeros((2, *MNIST), np.float32)).shape == (2, 10)
-    wide = MODELS[name](MNIST, 10, rng=0, dtype=np.float64)
+    assert model(np.zeros((2, *shape), np.float32)).shape == (2, 10)
+    wide = MODELS[name](shape, 10, rng=0, dtype=np.float64)
     assert wide.dtype == np.float64
     np.testing.assert_allclose(wide.values, model.values, rtol=1e-6, atol=1e-30)
     if smallest is None:
