@@ -55,7 +55,7 @@ def plan_of(config):
     _check_layers(config["tree"])
     tree = layer_from_config(config["tree"], LAYERS)
     _, declared = build_child(tree, tuple(shape))
-    for layer in tree.leaves():
+    for layer in _with_inner(tree):
         outputs = math.prod(layer.output_shape)
         if outputs > MOST_OUTPUTS:
             raise InvalidValue(f"{layer.name} gives {outputs:,} numbers for one row or image; at most {MOST_OUTPUTS:,} "
@@ -79,6 +79,13 @@ def check_like(what, default, value):
         fits = True
     if not fits:
         raise InvalidValue(f"{what}={shown(repr(value))}; wanted something like {default!r}")
+
+
+def _with_inner(layer):
+    """A layer and everything inside it."""
+    yield layer
+    for child in layer.children():
+        yield from _with_inner(child)
 
 
 def _check_layers(tree):
