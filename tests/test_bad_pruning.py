@@ -5,8 +5,8 @@ import pytest
 from tables import make, sample_for
 
 from minnet.errors import InvalidValue, MinnetError
+from minnet.pruning.named import structure_of
 from minnet.pruning.prune import prune
-from minnet.pruning.structures import find
 
 
 def rule(scores):
@@ -41,7 +41,7 @@ def test_an_own_criterion_sees_a_sample_of_the_training_part():
     with pytest.raises(InvalidValue, match="scores have a sign"):
         prune(model, 0.5, criterion=own, data=(sample.X, sample.y), structure="neuron", reduction="l1")
     before = make("dense")
-    pieces = find("neuron")(before, ["dense1", "dense2"])
+    pieces = structure_of("neuron")(before, ["dense1", "dense2"])
     sums = pieces.reduce(-before.weights, "sum")
     prune(before, count=1, criterion=lambda model, data: -model.weights, structure="neuron")  # signed: by sum
     assert pieces.gone(before.mask)[np.argmin(sums)]

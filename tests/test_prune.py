@@ -14,8 +14,8 @@ from minnet.errors import InvalidValue, MinnetError
 from minnet.pruning.budgets import Costs
 from minnet.pruning.choose import choose, weighted
 from minnet.pruning.compact import compact
+from minnet.pruning.named import structure_of
 from minnet.pruning.prune import plan_prune, prune
-from minnet.pruning.structures import find
 
 by_seed = st.integers(0, 2**32 - 1)
 sparsities = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.29, 0.5, 0.9, 1.0]))
@@ -71,7 +71,7 @@ def test_global_pruning_of_weights_is_the_plain_procedure(model, sparsity, seed)
        by_seed)
 def test_exactly_so_many_pieces_go_of_any_tree(model, structure, sparsity, then, seed):
     try:
-        pieces = find(structure)(model, choose(model))
+        pieces = structure_of(structure)(model, choose(model))
     except InvalidValue as error:
         assert (structure == "channel" and "outputs" in str(error)) or "made by" in str(error)
         return
@@ -96,7 +96,7 @@ def test_exactly_so_many_pieces_go_of_any_tree(model, structure, sparsity, then,
 def test_the_lowest_pieces_go_ties_by_index(pair, sparsity, seed):
     structure, net = pair
     model = make(net)
-    pieces, scores = find(structure)(model, choose(model)), scores_for(model, seed)
+    pieces, scores = structure_of(structure)(model, choose(model)), scores_for(model, seed)
     reduced = pieces.reduce(scores, "max")
     assume(all(round(sparsity * pieces.n) <= part.size - part.keeps for part in pieces.parts))  # no bound can bind
     prune(model, sparsity, structure=structure, criterion=rule(scores), reduction="max")
@@ -108,7 +108,8 @@ def test_the_lowest_pieces_go_ties_by_index(pair, sparsity, seed):
 def test_an_axis_keeps_its_best_unit(structure, net):
     """Everything that may go is gone, and in every part the unit with the highest score is left."""
     model = make(net)
-    pieces, scores = find(structure)(model, choose(model)), np.random.default_rng(0).permutation(model.n_weights)
+    pieces = structure_of(structure)(model, choose(model))
+    scores = np.random.default_rng(0).permutation(model.n_weights)
     most = sum(part.size - 1 for part in pieces.parts)
     prune(model, count=most, structure=structure, criterion=rule(scores), reduction="sum")
     reduced = pieces.reduce(scores, "sum")
@@ -348,7 +349,7 @@ def test_a_budget_is_met_and_over_again_if_the_last_piece_came_back(budget, pair
     model, scores = make(net), np.random.default_rng(seed).permutation(make(net).n_weights)
     cost = getattr(Costs(model), budget)
     whole = cost(np.ones(len(model.values), bool))
-    one_less, pieces = make(net), find(structure)(model, choose(model))
+    one_less, pieces = make(net), structure_of(structure)(model, choose(model))
     try:
         result = prune(model, **{budget: share}, structure=structure, criterion=rule(scores), reduction="sum")
     except InvalidValue as error:

@@ -14,7 +14,8 @@ from minnet.pruning.choose import weighted
 from minnet.pruning.prune import prune
 from minnet.pruning.recipes import RECIPES, gradual, iterative, lottery_ticket, one_shot
 from minnet.pruning.recipes.masking import shared
-from minnet.pruning.schedules import SCHEDULES, rounds
+from minnet.pruning.rounds import rounds
+from minnet.pruning.schedules import SCHEDULES
 from minnet.pruning.structures import STRUCTURES
 
 NAMES = sorted(RECIPES)

@@ -12,7 +12,7 @@ from minnet.engine.training import train
 from minnet.pruning import criteria
 from minnet.pruning.prune import prune
 from minnet.pruning.recipes import force, synflow
-from minnet.pruning.schedules import rounds
+from minnet.pruning.rounds import rounds
 
 SPARSITY, ROUNDS = 0.8, 4
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from minnet.errors import MinnetError
 from minnet.pruning import schedules
-from minnet.pruning.schedules import SCHEDULES, find, rounds
+from minnet.pruning.rounds import rounds, share_of
+from minnet.pruning.schedules import SCHEDULES
 
 NAMES = sorted(SCHEDULES)
 progress = st.floats(-0.5, 1.5)
@@ -18,7 +19,7 @@ targets = st.floats(0.01, 0.99)
 
 @given(st.sampled_from(NAMES), targets, st.lists(progress, min_size=2, max_size=20))
 def test_schedules_rise_from_0_to_1_and_are_clipped(name, sparsity, times):
-    share = find(name, sparsity)
+    share = share_of(name, sparsity)
     values = [share(t) for t in sorted(times)]
     assert all(0 <= value <= 1 for value in values) and values == sorted(values)
     assert share(1.0) == share(1.5) == 1
@@ -32,7 +33,7 @@ def test_the_formulas(t, sparsity):
               "cosine": (1 - math.cos(math.pi * t)) / 2, "exponential": np.expm1(-4 * t) / np.expm1(-4)}
     assert set(wanted) == set(SCHEDULES)
     for name, value in wanted.items():
-        assert find(name, sparsity)(t) == pytest.approx(value, abs=1e-12)
+        assert share_of(name, sparsity)(t) == pytest.approx(value, abs=1e-12)
 
 
 def test_cubic_is_that_of_zhu_and_gupta():
@@ -56,7 +57,7 @@ def test_arithmetic_rounds_are_equal_to_within_one(k, number):
 
 @given(st.integers(1, 30), targets)
 def test_geometric_rounds_take_the_same_fraction_of_what_is_left(number, sparsity):
-    share = find("geometric", sparsity)
+    share = share_of("geometric", sparsity)
     left = [1 - sparsity * share(i / number) for i in range(number + 1)]
     for before, after in itertools.pairwise(left):
         assert after / before == pytest.approx((1 - sparsity) ** (1 / number))
@@ -70,7 +71,7 @@ def test_a_list_says_the_sparsity_after_each_round(n, steps):
     assert ends[-1] == k
     for end, step in zip(ends, steps, strict=True):
         assert abs(end - step * n) <= 1.5  # two roundings
-    share = find(steps, steps[-1])
+    share = share_of(steps, steps[-1])
     assert share(0.0) == share(-1.0) == 0 and share(1.0) == 1
 
 

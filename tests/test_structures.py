@@ -18,9 +18,10 @@ from minnet.errors import InvalidValue, MinnetError, Unsupported
 from minnet.kernels.select import GONE, MAY_GO, STAYS
 from minnet.pruning import structures
 from minnet.pruning.choose import choose
-from minnet.pruning.pieces import REDUCTIONS
+from minnet.pruning.named import structure_of
 from minnet.pruning.pool import Pool
 from minnet.pruning.prune import prune
+from minnet.pruning.reductions import REDUCTIONS
 
 MATRIX = {  # (i, j, shape of the weight) -> what tells the pieces of one layer apart; i, j place of the matrix
     "weight": lambda i, j, shape: (i, j),
@@ -34,7 +35,7 @@ MATRIX = {  # (i, j, shape of the weight) -> what tells the pieces of one layer 
 
 
 def pieces_of(structure, model, layers=None, protect=None):
-    return structures.find(structure)(model, choose(model, layers, protect))
+    return structure_of(structure)(model, choose(model, layers, protect))
 
 
 def sets(pieces):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, shown
+from minnet.pruning.apportion import apportion
 from minnet.pruning.choose import matching
 from minnet.pruning.pool import Infeasible
 
@@ -95,6 +96,22 @@ class Budget:
             raise InvalidValue(f"{self.name}={shown(repr(getattr(self, self.name)))} cannot be met: {least} of {whole} "
                                "remain when all is gone that may go")
         return found
+
+
+def by_layer(fractions, pool):
+    """(parts,) how many pieces each loses when `fractions` gives the sparsity of layers by name or pattern.
+
+    The last pattern that matches a layer holds; a layer that none matches keeps what it has.
+    """
+    names = [name for part in pool.parts for name in part.layers]
+    shares = np.zeros(len(pool.parts))
+    for pattern, fraction in fractions.items():
+        fraction = check_fraction(f"distribution[{shown(repr(pattern))}]", fraction)
+        found = matching(pool.pieces.model, names, pattern, "distribution")
+        for i, part in enumerate(pool.parts):
+            if not set(found).isdisjoint(part.layers):
+                shares[i] = fraction * part.size
+    return apportion(shares, round(shares.sum()), np.zeros(len(shares)), pool.sizes)
 
 
 def limit(name, value, whole):

@@ -9,10 +9,8 @@ largest remainder within what each layer can lose, so that exactly k go. `pool` 
 """
 import numpy as np
 
-from minnet.errors import check_fraction, shown
 from minnet.kernels.select import GONE, MAY_GO
-from minnet.pruning.apportion import apportion, fill
-from minnet.pruning.choose import matching
+from minnet.pruning.apportion import fill
 from minnet.pruning.criteria import data_free
 from minnet.pruning.pool import Infeasible
 from minnet.pruning.select import select
@@ -97,22 +95,6 @@ def _by_cut(pool, k, scores):
     lost = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[gone], minlength=len(sizes))
     shares = pool.sizes * (lost / sizes)
     return shares * (k / shares.sum()) if k else shares
-
-
-def explicit(fractions, pool):
-    """(parts,) how many pieces each loses when `fractions` gives the sparsity of layers by name or pattern.
-
-    The last pattern that matches a layer holds; a layer that none matches keeps what it has.
-    """
-    names = [name for part in pool.parts for name in part.layers]
-    shares = np.zeros(len(pool.parts))
-    for pattern, fraction in fractions.items():
-        fraction = check_fraction(f"distribution[{shown(repr(pattern))}]", fraction)
-        found = matching(pool.pieces.model, names, pattern, "distribution")
-        for i, part in enumerate(pool.parts):
-            if not set(found).isdisjoint(part.layers):
-                shares[i] = fraction * part.size
-    return apportion(shares, round(shares.sum()), np.zeros(len(shares)), pool.sizes)
 
 
 DISTRIBUTIONS = {f.__name__.rstrip("_"): f

@@ -12,6 +12,7 @@ import numpy as np
 
 from minnet.errors import InvalidValue, Unsupported, check_choice
 from minnet.kernels.select import GONE, MAY_GO, STAYS
+from minnet.pruning.reductions import REDUCTIONS
 
 
 @dataclass(frozen=True)
@@ -182,45 +183,3 @@ def positions_in(parameter):
 def _join(arrays):
     """One array after the other; a lone one is not copied."""
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-# Reductions: (scores (m,), starts (n,), sizes (n,)) -> (n,). None of a piece is empty.
-
-
-def mean(scores, starts, sizes):
-    """sum s / size."""
-    return np.add.reduceat(scores, starts) / sizes
-
-
-def sum_(scores, starts, sizes):
-    """sum s."""
-    return np.add.reduceat(scores, starts)
-
-
-def abs_sum(scores, starts, sizes):
-    """|sum s|."""
-    return np.abs(np.add.reduceat(scores, starts))
-
-
-def max_(scores, starts, sizes):
-    """max s."""
-    return np.maximum.reduceat(scores, starts)
-
-
-def l1(scores, starts, sizes):
-    """sum |s|."""
-    return np.add.reduceat(np.abs(scores), starts)
-
-
-def l2(scores, starts, sizes):
-    """sqrt(sum s^2)."""
-    return np.sqrt(np.add.reduceat(np.square(scores), starts))
-
-
-def linf(scores, starts, sizes):
-    """max |s|."""
-    return np.maximum.reduceat(np.abs(scores), starts)
-
-
-REDUCTIONS = {f.__name__.rstrip("_"): f for f in (mean, sum_, abs_sum, max_, l1, l2, linf)}
-UNSIGNED = ("l1", "l2", "linf")  # these would take a strongly negative score for a high one

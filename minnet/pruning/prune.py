@@ -16,13 +16,13 @@ import numpy as np
 
 from minnet.engine.sample import SAMPLES
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, shown
-from minnet.pruning import structures
-from minnet.pruning.budgets import Budget
+from minnet.pruning.budgets import Budget, by_layer
 from minnet.pruning.choose import choose
 from minnet.pruning.criteria import CRITERIA, facts_of
-from minnet.pruning.distributions import DISTRIBUTIONS, explicit
-from minnet.pruning.pieces import REDUCTIONS, UNSIGNED
+from minnet.pruning.distributions import DISTRIBUTIONS
+from minnet.pruning.named import structure_of
 from minnet.pruning.pool import Pool
+from minnet.pruning.reductions import REDUCTIONS, UNSIGNED
 from minnet.pruning.result import Plan
 from minnet.pruning.scores import check_numbers, name_of, score
 
@@ -60,9 +60,9 @@ def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units
                samples=SAMPLES, reduction=None, rng=None, min_density=None):
     """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
     budget = Budget(sparsity, count, macs, bytes, units)
-    pieces = structures.find(budget.structure(structure))(model, choose(model, layers, protect))
-    by_layer = isinstance(distribution, dict)
-    spread = distribution if by_layer else check_choice("distribution", distribution, DISTRIBUTIONS)
+    pieces = structure_of(budget.structure(structure))(model, choose(model, layers, protect))
+    own = isinstance(distribution, dict)
+    spread = distribution if own else check_choice("distribution", distribution, DISTRIBUTIONS)
     budget.check(pieces, distribution)
     may_go = in_range(model, value_range)
     floor = 0.0 if min_density is None else check_fraction("min_density", min_density)
@@ -76,7 +76,7 @@ def allot(model, pool, budget, distribution):
     if pool.pieces.own_count:
         return pool.pieces.cut(pool)
     if isinstance(distribution, dict):
-        return pool.exactly(explicit(distribution, pool))
+        return pool.exactly(by_layer(distribution, pool))
     if budget.name == "units":
         return pool.exactly(budget.losses(pool))
     return pool.spread(budget.count_of(model, pool, distribution), distribution)

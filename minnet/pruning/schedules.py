@@ -1,21 +1,16 @@
 """Schedules: how far a gradual pruning has come. Functions of progress t in [0, 1] that give a share of the way.
 
     schedules.cubic(0.5)                                    # 0.875
-    rounds(1000, 5, "arithmetic")                           # [200, 400, 600, 800, 1000]
-    rounds(1000, 3, [0.5, 0.8, 0.9], sparsity=0.9)          # an explicit list of sparsities: [556, 889, 1000]
 
 Each is 1 at t = 1 and never falls, so masks nest and the last round ends at exactly the count that was asked for. A
-schedule whose shape depends on the sparsity where it ends takes that as an argument of the name `sparsity`.
+schedule whose shape depends on the sparsity where it ends takes that as an argument of the name `sparsity`. What a
+name, a list or a function means, and rounds of whole numbers, are in rounds.py.
 """
-import inspect
-import itertools
 import math
-from functools import partial
 
-from minnet.errors import InvalidValue, check_choice, check_count, check_fraction, check_real, shown
+from minnet.errors import InvalidValue
 
 STEEPNESS = 4.0  # exponential: where it ends, the rate has fallen by e^4
-SAFE = 1e-9      # a share of the way that ends within so little of 1 is 1
 
 
 def one_shot(t):
@@ -51,73 +46,6 @@ def cosine(t):
 def exponential(t):
     """(1 - e^(-4 t)) / (1 - e^-4): the rate falls all the way."""
     return (1 - math.exp(-STEEPNESS * t)) / (1 - math.exp(-STEEPNESS))
-
-
-def find(schedule, sparsity):
-    """The function of progress that `schedule` means for a pruning that ends at `sparsity`: a name in SCHEDULES, a
-    function, or a list of the sparsities after each round, which must not fall and end at `sparsity`.
-
-    What it returns is clipped: its start before t = 0, 1 from t = 1 on. Raises InvalidValue where it ends elsewhere.
-    """
-    if isinstance(schedule, list | tuple):
-        return partial(stairs, steps=_checked(schedule, sparsity))
-    function = check_choice("schedule", schedule, SCHEDULES)
-    if _depends_on_sparsity(function):
-        function = partial(function, sparsity=sparsity)
-    end = check_real("schedule(1)", function(1.0))
-    if abs(end - 1) > SAFE:
-        raise InvalidValue(f"the schedule ends at {end:g} of the way; a schedule is 1 at progress 1")
-    return partial(clipped, function=function)
-
-
-def clipped(t, function):
-    """function(t) with t clipped to [0, 1], and 1 at its end. Raises where it gives no share."""
-    if t >= 1:
-        return 1.0
-    share = check_real(f"schedule({t:g})", function(max(t, 0.0)), -SAFE, 1 + SAFE)
-    return min(max(share, 0.0), 1.0)
-
-
-def stairs(t, steps):
-    """The share that the last of `steps` begun before progress t gives; round k of R ends at t = k / R."""
-    place = min(max(t, 0.0), 1.0) * len(steps)
-    done = math.floor(place + SAFE)
-    return steps[done - 1] if done else 0.0
-
-
-def rounds(k, number, schedule="arithmetic", sparsity=1.0):
-    """How many of k are to be gone after each of `number` rounds: round(k f(i / number)), the last exactly k.
-
-    Raises InvalidValue where the schedule falls.
-    """
-    number = check_count("rounds", number, 1)
-    if isinstance(schedule, list | tuple) and schedule and len(schedule) != number:
-        raise InvalidValue(f"the schedule has {len(schedule)} sparsities for {number} rounds: give one a round")
-    share = find(schedule, sparsity)
-    ends = [round(k * share(i / number)) for i in range(1, number + 1)]
-    for before, after in itertools.pairwise(ends):
-        if after < before:
-            raise InvalidValue(f"the schedule falls from {before} to {after}: what is pruned does not come back")
-    return ends
-
-
-def _depends_on_sparsity(function):
-    try:
-        return "sparsity" in inspect.signature(function).parameters
-    except ValueError:  # a function that is not written in Python has no signature
-        return False
-
-
-def _checked(steps, sparsity):
-    """The shares of the way that a list of sparsities gives."""
-    if not steps:
-        raise InvalidValue("the schedule is an empty list; wanted the sparsity after each round")
-    steps = [check_fraction("schedule", step) for step in steps]
-    if steps != sorted(steps):
-        raise InvalidValue(f"schedule={shown(repr(steps))} falls: what is pruned does not come back")
-    if not math.isclose(steps[-1], sparsity, abs_tol=SAFE):
-        raise InvalidValue(f"schedule={shown(repr(steps))} ends at {steps[-1]:g}, but sparsity={sparsity:g}")
-    return [step / steps[-1] if steps[-1] else 1.0 for step in steps]
 
 
 SCHEDULES = {f.__name__: f for f in (one_shot, arithmetic, geometric, cubic, cosine, exponential)}

@@ -11,22 +11,18 @@ weights, bias, gain and shift, in every layer that shares them; so what remains 
 it out.
 """
 import math
-import re
-from functools import partial
 
 import numpy as np
 
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.errors import InvalidValue, check_choice, check_count
+from minnet.errors import InvalidValue, check_count
 from minnet.kernels.select import GONE, STAYS
 from minnet.pruning.pieces import Groups, Part, Weights, positions_in
 from minnet.pruning.select import select
 from minnet.pruning.units import unit_pieces
 
-GROUP = re.compile(r"([0-9]{1,4}):([0-9]{1,4})")
-BLOCK = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 PATTERN_ENTRIES, PATTERNS = 4, 8  # kept entries of a kernel and size of the library, as PCONV and PatDNN found best
 
 
@@ -195,14 +191,3 @@ def _only(model, layers, kinds, structure):
 
 STRUCTURES = {f.__name__.rstrip("_"): f
               for f in (weight, row, column, block, kernel, neuron, filter_, channel, n_m, pattern)}
-
-
-def find(structure):
-    """The function (model, layers) -> Pieces that `structure` means: a name in STRUCTURES, "2:4", "4x1", a function."""
-    if isinstance(structure, str):
-        group, size = GROUP.fullmatch(structure), BLOCK.fullmatch(structure)
-        if group:
-            return partial(n_m, n=int(group[1]), m=int(group[2]))
-        if size:
-            return partial(block, r=int(size[1]), c=int(size[2]))
-    return check_choice("structure", structure, STRUCTURES)

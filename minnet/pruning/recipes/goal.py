@@ -1,7 +1,7 @@
 """The goal of a recipe: where it prunes to, and how far it is after a share of the way."""
 from minnet.engine.rng import as_rng
 from minnet.errors import check_fraction
-from minnet.pruning import schedules
+from minnet.pruning.rounds import share_of
 
 
 class Goal:
@@ -14,7 +14,7 @@ class Goal:
     def __init__(self, model, data, sparsity, schedule, prune, rng):
         self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
         self.before = self.total = 0
-        self.share = schedules.find("one_shot" if sparsity is None else schedule, sparsity)
+        self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if not self.open:
             units = prune(model, count=0, data=data, rng=self.rng).units  # nothing goes

@@ -1,21 +1,7 @@
-"""Penalties: what is added to the loss so that weights become small, or exactly 0, while the net is trained.
-
-    train(model, data, penalty=L1(1e-4))
-    train(model, data, penalty=[L1({"dense1": 1e-3, "*": 1e-4}), L2(1e-5)])
-
-A penalty is the sum of a smooth part, whose gradient joins that of the loss (`add_gradient`, before the step), and the
-rest, which acts after the step as a proximal operator (`prox`):
-
-    prox(w) = argmin over v of |v - w|^2 / 2 + lr * rest(v)
-
-Penalties touch weights only. Their strength is a number, or a dict of layers (names, patterns, kinds) and numbers, of
-which the last that matches a layer holds, and no match is 0.
-"""
+"""What a penalty is, and what all of them share: a strength for each layer, and a walk over the layers."""
 import numpy as np
 
-from minnet.errors import check_fraction, check_real
-from minnet.kernels.pointwise import add_scaled
-from minnet.kernels.steps import soft_threshold
+from minnet.errors import check_real
 from minnet.pruning.choose import matching, weighted
 
 
@@ -63,51 +49,6 @@ class Penalty:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
 
 
-class L2(Penalty):
-    """strength / 2 * sum of w^2: ridge (Hoerl and Kennard, 1970), all of it smooth."""
-
-    def value_of(self, w, strength):
-        """strength / 2 * sum of w^2, in float64."""
-        return strength / 2 * square_sum(w)
-
-    def gradient_of(self, w, strength, out):
-        """strength * w."""
-        add_scaled(strength, w, out)
-
-
-class L1(Penalty):
-    """strength * sum of |w|: the lasso (Tibshirani, 1996), none of it smooth; makes exact zeros."""
-
-    def value_of(self, w, strength):
-        """strength * sum of |w|, in float64."""
-        return strength * absolute_sum(w)
-
-    def prox_of(self, w, amount):
-        """sign(w) max(|w| - amount, 0), with +0.0 for zero (Donoho, 1995)."""
-        soft_threshold(w, amount)
-
-
-class ElasticNet(Penalty):
-    """strength * (r sum of |w| + (1 - r) / 2 sum of w^2), with r = `l1_ratio` (Zou and Hastie, 2005); the squares are
-    the smooth part."""
-
-    def __init__(self, strength, l1_ratio=0.5):
-        super().__init__(strength)
-        self.l1_ratio = check_fraction("l1_ratio", l1_ratio)
-
-    def value_of(self, w, strength):
-        """strength * (r sum of |w| + (1 - r) / 2 sum of w^2), in float64."""
-        return strength * (self.l1_ratio * absolute_sum(w) + (1 - self.l1_ratio) / 2 * square_sum(w))
-
-    def gradient_of(self, w, strength, out):
-        """strength * (1 - r) * w."""
-        add_scaled(strength * (1 - self.l1_ratio), w, out)
-
-    def prox_of(self, w, amount):
-        """As L1, with amount * r."""
-        soft_threshold(w, amount * self.l1_ratio)
-
-
 def absolute_sum(w):
     """sum of |w|, in float64."""
     return np.abs(w).sum(dtype=np.float64)
@@ -126,6 +67,3 @@ def strengths(model, strength):
     for pattern, value in strength.items():
         found.update(dict.fromkeys(matching(model, weighted(model), pattern, "strength"), value))
     return [found.get(p.layer, 0.0) for p in model.weight_parameters]
-
-
-PENALTIES = {"l2": L2, "l1": L1, "elastic_net": ElasticNet}
