@@ -1,0 +1,44 @@
+"""Other people's numbers into a model: all of them, or none.
+
+    put(model, {"dense1.weight": array, ...}, path)          # every parameter that is not listed stays as it is
+    put(model, arrays, path, problems=["..."])                # what the caller has found wrong already
+
+Whatever does not fit is told in one message, before the first number is written.
+"""
+import numpy as np
+
+from minnet.errors import MinnetError, file_problem, shown
+from minnet.formats.layout import check_numbers
+from minnet.kernels.steps import zero_masked
+
+MOST_TOLD = 6   # problems that one message names
+TODO = "is it the file of this architecture?"
+
+
+def put(model, arrays, path, problems=()):
+    """Write `arrays`, {name of a parameter: array of its dense shape}, into `model`; its mask stays and cuts them.
+
+    Raises FileProblem about `path` that lists `problems` and all arrays of wrong shape, or with NaN or infinity; then
+    the model is as it was.
+    """
+    problems = [*problems, *filter(None, (_problem(model.parameters[name], array) for name, array in arrays.items()))]
+    if problems:
+        more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
+        raise file_problem(path, f"does not fit the model: {'; '.join(problems[:MOST_TOLD])}{more}", TODO)
+    for name, array in arrays.items():
+        p = model.parameters[name]
+        p.value[...] = array if p.index is None else array.reshape(-1)[p.index]
+    zero_masked(model.mask, model.values)
+
+
+def _problem(p, array):
+    """What is wrong with the array for the Parameter `p`, or None."""
+    if array.shape != p.shape:
+        return f"{shown(p.name)} has the shape {array.shape}, wanted {p.shape}"
+    try:
+        check_numbers(p.name, array)
+        with np.errstate(over="ignore"):
+            check_numbers(p.name, array.astype(p.value.dtype, copy=False))
+    except MinnetError as error:
+        return str(error)
+    return None

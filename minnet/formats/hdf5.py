@@ -1,0 +1,111 @@
+"""HDF5 weights files, read in a process of their own: what crashes the library there is one line here.
+
+    layout, arrays = read_hdf5(file, size, path)     # an open file; arrays: [(entry, array), ...]
+
+What is checked, and the form of the answer, stand in h5_child.py.
+"""
+import math
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minnet.errors import InvalidValue, file_problem, need, shown
+from minnet.formats.layout import most_memory
+from minnet.formats.tensors import parse_json
+
+CHILD = Path(__file__).with_name("h5_child.py")
+SECONDS = 300               # that reading may take before it is given up
+LONGEST_HEAD = 64 * 2**20   # bytes of the line that describes the arrays
+MOST_AXES = 4
+DTYPES = ("<f4", "<f8")
+ENTRY = {"layer", "name", "weight", "shape", "dtype"}
+ALONE = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": "", "OPENBLAS_NUM_THREADS": "1"}   # "::" switches plugins off
+TODO = "give a weights file that Keras wrote, whole"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One array: the path of its layer, the layer's own name where the file has it, and the weight's name."""
+
+    layer: str
+    name: str | None
+    weight: str
+    value: np.ndarray
+
+
+def read_hdf5(file, size, path):
+    """(layout, [Entry, ...]) of the open file of `size` bytes; `path` is what messages call it.
+
+    `layout` is "names" (layers in the order of the model) or "vars" (Keras 3). Raises FileProblem, MissingExtra.
+    """
+    need("h5py", "import", "an HDF5 file")
+    most = most_memory(size)
+    with _child(file, most) as child:
+        head = child.stdout.readline(LONGEST_HEAD)
+        try:
+            layout, wanted = _check_head(head, most)
+            entries = [Entry(*names, _array(child.stdout, dtype, shape)) for names, dtype, shape in wanted]
+        except InvalidValue as error:
+            child.kill()
+            crashed = child.wait() < 0 and not head
+            what = "crashes the HDF5 library, or takes too long" if crashed else str(error)
+            raise file_problem(path, shown(" ".join(what.split())), TODO) from error
+    return layout, entries
+
+
+@contextmanager
+def _child(file, most):
+    """The running process; killed at the end, and when it takes too long."""
+    command = [sys.executable, "-P", str(CHILD), str(most)]
+    file.seek(0)
+    with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          env=os.environ | ALONE) as child:
+        clock = threading.Timer(SECONDS, child.kill)
+        clock.start()
+        try:
+            yield child
+        finally:
+            clock.cancel()
+            child.kill()
+
+
+def _check_head(head, most):
+    """(layout, [((layer, name, weight), dtype, shape), ...]): the child may have been taken over by the file."""
+    if not head:
+        raise InvalidValue("is damaged")
+    answer = parse_json("the list of its arrays", head)
+    if not isinstance(answer, dict) or set(answer) not in ({"error"}, {"layout", "arrays"}):
+        raise InvalidValue("is damaged")
+    if "error" in answer:
+        raise InvalidValue(str(answer["error"]))
+    wanted = [_check_entry(entry) for entry in answer["arrays"]]
+    if sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in wanted) > 2 * most:
+        raise InvalidValue(f"asks for more than {most:,} bytes of memory")
+    return answer["layout"], wanted
+
+
+def _check_entry(entry):
+    if not isinstance(entry, dict) or set(entry) != ENTRY:
+        raise InvalidValue("is damaged")
+    names = (entry["layer"], entry["name"], entry["weight"])
+    shape, dtype = entry["shape"], entry["dtype"]
+    fits = (all(isinstance(text, str | None) for text in names) and dtype in DTYPES and isinstance(shape, list)
+            and len(shape) <= MOST_AXES and all(type(n) is int and n >= 0 for n in shape))
+    if not fits:
+        raise InvalidValue("is damaged")
+    return names, dtype, tuple(shape)
+
+
+def _array(stream, dtype, shape):
+    """The next array of the answer, in the machine's byte order."""
+    array = np.empty(shape, dtype)
+    view = memoryview(array.reshape(-1)).cast("B") if array.size else b""
+    if array.size and stream.readinto(view) != len(view):
+        raise InvalidValue("is damaged: its numbers cannot be read")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
