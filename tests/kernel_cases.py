@@ -83,6 +83,12 @@ def classifications(draw, dtype):
 
 
 @st.composite
+def unsmoothed(draw, dtype):
+    logits, labels, _, *rest = draw(classifications(dtype))
+    return logits, labels, *rest
+
+
+@st.composite
 def masks(draw, dtype):
     size = draw(few)
     return flags(draw, size), floats(draw, dtype, size)
@@ -363,6 +369,7 @@ CASES = {
     "add_scaled": Case(additions),
     "column_sums": Case(sums),
     "squared_error": Case(regressions, writes=2),
+    "multiclass_hinge": Case(unsmoothed, writes=2),
     "softmax_cross_entropy": Case(classifications, writes=2),
     "zero_masked": Case(masks, exact=True),
     "soft_threshold": Case(thresholds, writes=2, exact=True),

@@ -64,6 +64,17 @@ def squared_error(outputs, targets, scale, losses, doutputs):
     doutputs[:] = scale * 2 * error / outputs.shape[1]
 
 
+def multiclass_hinge(logits, labels, scale, losses, dlogits):
+    losses[:], dlogits[:] = 0, 0
+    for z, right, row in zip(wide(logits), labels, range(len(losses)), strict=True):
+        others = np.delete(np.arange(z.size), right)
+        if others.size:
+            margin = 1 + z[others].max() - z[right]
+            if not margin <= 0:
+                losses[row] = margin
+                dlogits[row, others[z[others].argmax()]], dlogits[row, right] = scale, -scale
+
+
 def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
     n, k = logits.shape
     z = wide(logits) - wide(logits).max(axis=1, keepdims=True)

@@ -129,6 +129,7 @@ LOSSES_HERE = {
     "cross_entropy": (losses.cross_entropy, classes),
     "cross_entropy, smoothed": (partial(losses.cross_entropy, label_smoothing=0.2), classes),
     "mse": (losses.mse, numbers),
+    "hinge": (losses.hinge, classes),
 }
 
 

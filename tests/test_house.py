@@ -114,10 +114,10 @@ def mapped():
     """The paths that minnet/README.md names: rows that begin with a name, below a heading that names the folder."""
     folder, found = "", set()
     for line in (PACKAGE / "README.md").read_text(encoding="utf-8").splitlines():
-        if heading := re.match(r"#+ .*?(?:`(\w+/)`)?(?: |$)", line):
+        if heading := re.match(r"#+ (?:`([\w/]+/)`)?", line):
             folder = heading[1] or ""
             found |= {folder} - {""}
-        elif row := re.match(r"\| `([\w./]+)` \|", line):
+        elif row := re.match(r"\| `([\w./]*\.\w+)` \|", line):
             found.add(folder + row[1])
     return found
 

@@ -5,7 +5,30 @@ from minnet.engine.layer import Layer
 from minnet.kernels import pointwise
 
 
-class ReLU(Layer):
+class Activation(Layer):
+    """y = f(x), number by number. A subclass gives `slopes(tape)`: f' and f'' at the inputs of the pass."""
+
+    def tangent(self, rx, tape, along):
+        """R{y} = f' R{x}."""
+        along[self] = rx
+        return self.slopes(tape)[0] * rx
+
+    def tangent_backward(self, dy, rdy, tape, along):
+        """R{dx} = f' R{dy} + f'' R{x} dy."""
+        first, second = self.slopes(tape)
+        return self.backward(dy, tape), first * rdy + second * along[self] * dy
+
+    def curvature(self, dy, hy, tape, second):
+        """hx = f'^2 hy + f'' dy (LeCun, Denker and Solla, 1990, eq. 9)."""
+        slope, bend = self.slopes(tape)
+        return self.backward(dy, tape), slope * slope * hy + bend * dy
+
+    def square_gradient(self, dy, tape, squares):
+        """Nothing to learn: only dx."""
+        return self.backward(dy, tape)
+
+
+class ReLU(Activation):
     """y = max(x, 0); the derivative at 0 is 0."""
 
     prefix = "relu"
@@ -25,8 +48,12 @@ class ReLU(Layer):
         pointwise.relu_backward(dy.reshape(-1), tape[self].reshape(-1), dx.reshape(-1))
         return dx
 
+    def slopes(self, tape):
+        """1 where y > 0, else 0; bent nowhere but at 0."""
+        return (tape[self] > 0).astype(tape.dtype), 0.0
 
-class LeakyReLU(Layer):
+
+class LeakyReLU(Activation):
     """y = x where x > 0, slope * x elsewhere."""
 
     prefix = "leaky_relu"
@@ -49,8 +76,12 @@ class LeakyReLU(Layer):
         pointwise.leaky_relu_backward(dy.reshape(-1), tape[self].reshape(-1), slope, dx.reshape(-1))
         return dx
 
+    def slopes(self, tape):
+        """1 where x > 0, else `slope`; bent nowhere but at 0."""
+        return np.where(tape[self] > 0, 1.0, self.slope).astype(tape.dtype), 0.0
 
-class Tanh(Layer):
+
+class Tanh(Activation):
     """y = tanh(x)."""
 
     prefix = "tanh"
@@ -69,8 +100,14 @@ class Tanh(Layer):
         np.subtract(1, dx, out=dx)
         return np.multiply(dy, dx, out=dx)
 
+    def slopes(self, tape):
+        """1 - y^2 and -2 y (1 - y^2)."""
+        y = tape[self]
+        slope = 1 - np.square(y)
+        return slope, -2 * y * slope
 
-class Sigmoid(Layer):
+
+class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2, which cannot overflow."""
 
     prefix = "sigmoid"
@@ -93,3 +130,9 @@ class Sigmoid(Layer):
         dx *= y
         dx *= dy
         return dx
+
+    def slopes(self, tape):
+        """y (1 - y) and y (1 - y) (1 - 2 y)."""
+        y = tape[self]
+        slope = y * (1 - y)
+        return slope, slope * (1 - 2 * y)

@@ -13,7 +13,36 @@ def build_child(child, shape):
     return child.output_shape, wanted
 
 
-class Sequential(Layer):
+class Container(Layer):
+    """What layers that hold layers share: second order is a walk through what they hold.
+
+    `ascend(x, visit)` walks as `forward` does and `descend(flows, visit, tape)` as `backward` does, with a tuple of
+    arrays (dy and what goes with it) in place of dy; `visit` does one layer's part.
+    """
+
+    def tangent(self, rx, tape, along):
+        """As `forward`."""
+        return self.ascend(rx, lambda layer, rx: layer.tangent(rx, tape, along))
+
+    def tangent_backward(self, dy, rdy, tape, along):
+        """As `backward`."""
+        return self.descend((dy, rdy), lambda layer, flows: layer.tangent_backward(*flows, tape, along), tape)
+
+    def curvature(self, dy, hy, tape, second):
+        """As `backward`; where branches meet again, what they have in common is not counted."""
+        return self.descend((dy, hy), lambda layer, flows: layer.curvature(*flows, tape, second), tape)
+
+    def square_gradient(self, dy, tape, squares):
+        """As `backward`."""
+        def visit(layer, flows):
+            dx = layer.square_gradient(*flows, tape, squares)
+            return None if dx is None else (dx,)
+
+        flows = self.descend((dy,), visit, tape)
+        return None if flows is None else flows[0]
+
+
+class Sequential(Container):
     """One layer after the other."""
 
     prefix = "sequential"
@@ -55,6 +84,20 @@ class Sequential(Layer):
                 return None
         return dy
 
+    def ascend(self, x, visit):
+        """First to last."""
+        for layer in self.layers:
+            x = visit(layer, x)
+        return x
+
+    def descend(self, flows, visit, tape):
+        """Last to first; ends early where nothing below learns."""
+        for layer in reversed(self.layers):
+            flows = visit(layer, flows)
+            if flows is None:
+                return None
+        return flows
+
     def couple(self, space):
         """The Space goes from layer to layer."""
         for layer in self.layers:
@@ -62,7 +105,7 @@ class Sequential(Layer):
         return space
 
 
-class Branches(Layer):
+class Branches(Container):
     """What Residual and Concat share: every branch reads the same input."""
 
     def build_branches(self, shape):
@@ -84,6 +127,10 @@ class Branches(Layer):
         for more in gradients[1:]:
             dx += more
         return dx
+
+    def sum_flows(self, flows, tape):
+        """As `sum_dx`, for each member of the tuples that came out of the branches."""
+        return tuple(sum(arrays) for arrays in zip(*flows, strict=True)) if tape.wants_dx(self) else None
 
 
 class Residual(Branches):
@@ -120,6 +167,15 @@ class Residual(Branches):
         """dy goes into both sides."""
         other = dy if self.shortcut is None else self.shortcut.backward(dy, tape)
         return self.sum_dx([self.branch.backward(dy, tape), other], tape)
+
+    def ascend(self, x, visit):
+        """The sum of both sides."""
+        return visit(self.branch, x) + (x if self.shortcut is None else visit(self.shortcut, x))
+
+    def descend(self, flows, visit, tape):
+        """The same goes into both sides."""
+        other = flows if self.shortcut is None else visit(self.shortcut, flows)
+        return self.sum_flows([visit(self.branch, flows), other], tape)
 
     def couple(self, space):
         """Unit i of both sides is one unit."""
@@ -166,6 +222,18 @@ class Concat(Branches):
             gradients.append(branch.backward(part, tape))
             start += width
         return self.sum_dx(gradients, tape)
+
+    def ascend(self, x, visit):
+        """Side by side."""
+        return np.concatenate([visit(branch, x) for branch in self.branches], axis=-1)
+
+    def descend(self, flows, visit, tape):
+        """Each branch gets its part of every array."""
+        parts, ends = [], np.cumsum(self.widths)
+        for branch, width, end in zip(self.branches, self.widths, ends, strict=True):
+            own = tuple(np.ascontiguousarray(flow[..., end - width : end]) for flow in flows)
+            parts.append(visit(branch, own))
+        return self.sum_flows(parts, tape)
 
     def couple(self, space):
         """The units of the first branch, then those of the second, ..."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from minnet.engine.initialisers import INITIALISERS, zeros
-from minnet.engine.layer import Layer
+from minnet.engine.linear import Linear
 from minnet.engine.padding import window
 from minnet.errors import check_choice, check_count
 from minnet.kernels.images import col2im, im2col
@@ -17,7 +17,7 @@ from minnet.kernels.pointwise import add_bias, column_sums
 COLUMN_BYTES = 512 * 1024  # the im2col block: a part of a core's second-level cache
 
 
-class Conv2d(Layer):
+class Conv2d(Linear):
     """Cross-correlation, which every framework calls convolution:
     y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i*s+u, j*s+v, c] W[u, v, c, o].
 
@@ -75,6 +75,31 @@ class Conv2d(Layer):
                 self.scatter(np.dot(flat, weight.T, out=self.column_buffer(len(flat), tape)), dx[rows])
         if self.bias is not None:
             column_sums(dy.reshape(-1, self.filters), self.bias.of(tape.grads))
+        return dx
+
+    def given(self, tape):
+        """The images: (n, h, w, c)."""
+        return tape[self]
+
+    def product(self, x, weight, tape):
+        """cols W."""
+        y, weight = np.empty((len(x), *self.output_shape), tape.dtype), weight.reshape(-1, self.filters)
+        for rows in self.blocks(len(x), tape):
+            np.dot(self.columns(x[rows], tape), weight, out=y[rows].reshape(-1, self.filters))
+        return y
+
+    def pull_weight(self, x, dy, tape):
+        """cols' dy."""
+        total = np.zeros((math.prod(self.weight.shape[:-1]), self.filters), tape.dtype)
+        for rows in self.blocks(len(x), tape):
+            total += self.columns(x[rows], tape).T @ dy[rows].reshape(-1, self.filters)
+        return total.reshape(self.weight.shape)
+
+    def pull_input(self, dy, weight, tape):
+        """col2im(dy W')."""
+        dx, weight = np.empty((len(dy), *self.input_shape), tape.dtype), weight.reshape(-1, self.filters)
+        for rows in self.blocks(len(dy), tape):
+            self.scatter(dy[rows].reshape(-1, self.filters) @ weight.T, dx[rows])
         return dx
 
     def blocks(self, n, tape):

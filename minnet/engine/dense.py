@@ -2,7 +2,7 @@
 import numpy as np
 
 from minnet.engine.initialisers import INITIALISERS, zeros
-from minnet.engine.layer import Layer
+from minnet.engine.linear import Linear
 from minnet.errors import InvalidValue, check_choice, check_count
 from minnet.kernels.gathered import compress_rows, gather_rows, turn
 from minnet.kernels.pointwise import add_bias, column_sums
@@ -10,7 +10,7 @@ from minnet.kernels.pointwise import add_bias, column_sums
 MOSTLY_ZERO = 1 / 3  # an input layer multiplies only the nonzeros of a batch with fewer of them than this share
 
 
-class Dense(Layer):
+class Dense(Linear):
     """y = x W + b, with x (n, in), W (in, out), b (out,).
 
     `initialiser` is a name in INITIALISERS or a function (rng, shape) -> array.
@@ -62,6 +62,26 @@ class Dense(Layer):
         if not tape.wants_dx(self):
             return None
         return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", x.shape))
+
+    def given(self, tape):
+        """The input: (n, in)."""
+        return tape[self][0]
+
+    def product(self, x, weight, tape):
+        """x W."""
+        return x @ weight
+
+    def pull_weight(self, x, dy, tape):
+        """x' dy."""
+        return x.T @ dy
+
+    def pull_input(self, dy, weight, tape):
+        """dy W'."""
+        return dy @ weight.T
+
+    def square_weight(self, x, dy, tape):
+        """(x^2)' dy^2: the gradient of one row is a column times a row, and so is its square."""
+        return np.square(x).T @ np.square(dy)
 
     def nonzeros(self, x, tape):
         """(index, value, count) of each row of the model's input where most of it is 0 (dark pixels), else None."""

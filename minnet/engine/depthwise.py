@@ -5,8 +5,10 @@ With a 1 x 1 Conv2d after it, it does the work of a full convolution at a fracti
 """
 import math
 
+import numpy as np
+
 from minnet.engine.initialisers import INITIALISERS, zeros
-from minnet.engine.layer import Layer
+from minnet.engine.linear import Linear
 from minnet.engine.padding import window
 from minnet.errors import check_choice, check_count
 from minnet.kernels.images import depthwise_conv, depthwise_conv_backward_input, depthwise_conv_backward_weight
@@ -15,7 +17,7 @@ from minnet.kernels.pointwise import add_bias, column_sums
 BLOCK_MACS = 2**25  # multiply-adds of one kernel call: some hundredths of a second, so that Ctrl-C is heard
 
 
-class DepthwiseConv2d(Layer):
+class DepthwiseConv2d(Linear):
     """y[n, i, j, o] = b[o] + sum over u, v of x[n, i*s+u, j*s+v, o // m] W[u, v, 0, o], with m = `multiplier`.
 
     `kernel` and `stride` are whole numbers or pairs; `padding` is explained in padding.py.
@@ -69,9 +71,40 @@ class DepthwiseConv2d(Layer):
             column_sums(dy.reshape(-1, dy.shape[-1]), self.bias.of(tape.grads))
         return dx
 
+    def given(self, tape):
+        """The images: (n, h, w, c)."""
+        return tape[self]
+
+    def product(self, x, weight, tape):
+        """The sums of `forward`, without the bias."""
+        y = np.empty((len(x), *self.output_shape), tape.dtype)
+        for rows in self.blocks(len(x)):
+            depthwise_conv(x[rows], weight.reshape(self.kernel_shape), *self.steps, y[rows])
+        return y
+
+    def pull_weight(self, x, dy, tape):
+        """dW of `backward`."""
+        total, part = np.zeros(self.kernel_shape, tape.dtype), np.empty(self.kernel_shape, tape.dtype)
+        for rows in self.blocks(len(x)):
+            depthwise_conv_backward_weight(dy[rows], x[rows], *self.steps, part)
+            total += part
+        return total.reshape(self.weight.shape)
+
+    def pull_input(self, dy, weight, tape):
+        """dx of `backward`."""
+        dx = np.empty((len(dy), *self.input_shape), tape.dtype)
+        for rows in self.blocks(len(dy)):
+            depthwise_conv_backward_input(dy[rows], weight.reshape(self.kernel_shape), *self.steps, dx[rows])
+        return dx
+
+    @property
+    def kernel_shape(self):
+        """The weight as the kernels take it: (kh, kw, c, m)."""
+        return (*self.window.kernel, self.input_shape[2], self.multiplier)
+
     def by_channel(self, vector):
-        """The weight's window of `vector` as the kernels take it: (kh, kw, c, m), a view."""
-        return self.weight.of(vector).reshape(*self.window.kernel, self.input_shape[2], self.multiplier)
+        """The weight's window of `vector` as the kernels take it, a view."""
+        return self.weight.of(vector).reshape(self.kernel_shape)
 
     @property
     def steps(self):

@@ -39,4 +39,14 @@ def glorot(rng, shape):
     return rng.uniform(-limit, limit, shape)
 
 
-INITIALISERS = {f.__name__: f for f in (zeros, ones, he, lecun, glorot)}
+def orthogonal(rng, shape):
+    """Orthonormal columns, or rows where there are more columns: a layer then keeps lengths (Saxe, McClelland and
+    Ganguli, 2014, section 3). The weight is taken as a matrix (field * inputs, outputs); uniform over such matrices."""
+    matrix = rng.normal(size=(math.prod(shape[:-1]), shape[-1]))
+    tall = matrix if len(matrix) >= shape[-1] else matrix.T
+    q, r = np.linalg.qr(tall)
+    q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # else the signs would follow from LAPACK (Mezzadri, 2007)
+    return (q if tall is matrix else q.T).reshape(shape)
+
+
+INITIALISERS = {f.__name__: f for f in (zeros, ones, he, lecun, glorot, orthogonal)}

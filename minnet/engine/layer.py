@@ -11,7 +11,8 @@ from minnet.errors import InvalidType, InvalidValue, Unsupported, shown, unknown
 
 
 class Layer:
-    """Base of all layers. Optional beside `backward`: `tangent`, `curvature`, `square_gradient`, `seen`.
+    """Base of all layers. Optional: `seen`, and of second order `tangent` with `tangent_backward`, `curvature`,
+    `square_gradient`; who lacks one is named in the error.
 
     Set when a model is made: `name`, `input_shape` and `output_shape` (one image or row, without the batch),
     `upstream` (does anything below it learn), and one attribute per declared parameter (`self.weight`, ...).
@@ -34,6 +35,27 @@ class Layer:
     def backward(self, dy, tape):
         """Write the gradients of the parameters to `tape.grads`; return the gradient of the input."""
         raise Unsupported(f"{type(self).__name__} has no backward: write one")
+
+    def tangent(self, rx, tape, along):
+        """R{y}: the derivative of `forward` in the direction `along.values`, given R{x}, that of the input."""
+        raise self.lacks("tangent")
+
+    def tangent_backward(self, dy, rdy, tape, along):
+        """(dx, R{dx}): the derivative of `backward`; those of gradients go to `along.grads`. None as in `backward`."""
+        raise self.lacks("tangent_backward")
+
+    def curvature(self, dy, hy, tape, second):
+        """(dx, hx): the inputs' second derivatives from the outputs' hy, without mixed ones; the parameters' go to
+        `second.grads`. None as in `backward`."""
+        raise self.lacks("curvature")
+
+    def square_gradient(self, dy, tape, squares):
+        """As `backward`, and the sum over images of the squares of their gradients to `squares.grads`."""
+        raise self.lacks("square_gradient")
+
+    def lacks(self, ability):
+        """The error for an optional method that this layer does not have."""
+        return Unsupported(f"{self.name} is a {type(self).__name__} without {ability}: write it beside its backward")
 
     def couple(self, space):
         """Given the Space of the input, note the uses and return the Space of the output."""

@@ -7,7 +7,7 @@ float64 is given, so is the loss of each row.
 import numpy as np
 
 from minnet.data import as_numbers
-from minnet.errors import InvalidValue, NotFinite
+from minnet.errors import InvalidValue, NotFinite, Unsupported, shown
 from minnet.kernels import losses as kernels
 
 
@@ -30,6 +30,43 @@ def mse(outputs, targets, doutputs=None, n=None, losses=None):
     return losses.sum() / n
 
 
+def hinge(logits, labels, dlogits=None, n=None, losses=None):
+    """max(0, 1 + the highest other logit - the logit of the label), mean over n (Crammer and Singer, 2001, eq. 4 with
+    a margin of 1); labels (rows,) are class numbers. Where several others are highest, the first gets the gradient."""
+    losses, dlogits, n = _room(logits, dlogits, n, losses)
+    kernels.multiclass_hinge(logits, labels, logits.dtype.type(1 / n), losses, dlogits)
+    return losses.sum() / n
+
+
+def _softmax_tangent(logits, targets, rlogits, n):
+    """p (r - p'r) / n: the Hessian of log-sum-exp, whatever the targets."""
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return p * (rlogits - (p * rlogits).sum(axis=1, keepdims=True)) / n
+
+
+def _square_tangent(outputs, targets, routputs, n):
+    """2 r / (k n)."""
+    return 2 * routputs / (outputs.shape[1] * n)
+
+
+def _flat_tangent(logits, targets, rlogits, n):
+    """0: a loss of straight pieces."""
+    return np.zeros_like(rlogits)
+
+
+def loss_tangent(loss, outputs, targets, routputs, n):
+    """The change of the loss's gradient (mean over n) when the outputs move along `routputs`: its Hessian times that.
+
+    Raises Unsupported for a loss whose Hessian is not in TANGENTS.
+    """
+    known = getattr(loss, "func", loss)  # partial(cross_entropy, label_smoothing=0.1)
+    if known not in TANGENTS:
+        raise Unsupported(f"the loss {shown(repr(loss))} has no second derivative in minnet: use one of "
+                          f"{', '.join(f.__name__ for f in TANGENTS)}")
+    return TANGENTS[known](outputs, targets, routputs, n)
+
+
 def _room(outputs, doutputs, n, losses):
     """Where the per-row losses and the gradient go, and what the sum is divided by."""
     doutputs = np.empty_like(outputs) if doutputs is None else doutputs
@@ -47,9 +84,9 @@ def check_targets(y, model, loss):
             raise InvalidValue(f"labels run from {y.min()} to {y.max()}, but the model has {k} outputs: "
                                f"give class numbers 0 ... {k - 1}")
         return np.ascontiguousarray(y, np.int64)
-    if loss is cross_entropy:
-        raise InvalidValue(f"cross_entropy wants class numbers (n,), got {y.dtype} of shape {y.shape}: use loss='mse' "
-                           "for numbers")
+    if loss in (cross_entropy, hinge):
+        raise InvalidValue(f"{loss.__name__} wants class numbers (n,), got {y.dtype} of shape {y.shape}: use "
+                           "loss='mse' for numbers")
     if y.size != len(y) * k:
         raise InvalidValue(f"y has the dtype {y.dtype} and the shape {y.shape}, but the model has {k} outputs a row: "
                            f"give ({len(y)}, {k}) numbers, or {len(y)} whole numbers for classes")
@@ -68,4 +105,5 @@ def default_loss(y):
     return cross_entropy if y.dtype.kind in "iub" and y.ndim == 1 else mse
 
 
-LOSSES = {f.__name__: f for f in (cross_entropy, mse)}
+LOSSES = {f.__name__: f for f in (cross_entropy, mse, hinge)}
+TANGENTS = {cross_entropy: _softmax_tangent, mse: _square_tangent, hinge: _flat_tangent}

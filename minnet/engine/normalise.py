@@ -5,7 +5,8 @@ import numpy as np
 
 from minnet.engine.initialisers import ones, zeros
 from minnet.engine.layer import Layer
-from minnet.errors import InvalidValue, check_fraction, check_real
+from minnet.engine.linear import FixedLinear
+from minnet.errors import InvalidValue, Unsupported, check_fraction, check_real
 from minnet.kernels import normalise, pointwise
 
 
@@ -65,6 +66,58 @@ class BatchNorm(Layer):
             np.multiply(dy, gain * inverse, out=dx)
         return dx
 
+    def tangent(self, rx, tape, along):
+        """With h = x^: R{y} = R{gain} h + gain R{h} + R{shift}; in use R{h} = inverse R{x}; in training, with R{x} less
+        its mean, R{inverse} = -inverse^2 mean(h R{x}) and R{h} = inverse R{x} + h R{inverse} / inverse."""
+        rows, mean, inverse = tape[self]
+        rx, h, rinverse = rx.reshape(rows.shape), (rows - mean) * inverse, np.zeros_like(inverse)
+        if tape.training:
+            rx = rx - rx.mean(axis=0)
+            rinverse = -np.square(inverse) * (h * rx).mean(axis=0)
+        rh = inverse * rx + h * (rinverse / inverse)
+        along[self] = h, rh, rinverse
+        ry = self.gain.of(along.values) * h + self.gain.of(tape.values) * rh + self.shift.of(along.values)
+        return ry.reshape(-1, *self.output_shape)
+
+    def tangent_backward(self, dy, rdy, tape, along):
+        """R{dgain} = sum of R{dy} h + dy R{h}, R{dshift} = sum of R{dy}, and the product rule for
+        dx = gain inverse u, where u = dy in use, and dy - mean(dy) - h mean(dy h) in training."""
+        h, rh, rinverse = along[self]
+        inverse, flat, rflat = tape[self][2], dy.reshape(h.shape), rdy.reshape(h.shape)
+        self.gain.of(along.grads)[...] = (rflat * h + flat * rh).sum(axis=0)
+        self.shift.of(along.grads)[...] = rflat.sum(axis=0)
+        u, ru, gain = flat, rflat, self.gain.of(tape.values)
+        if tape.training:
+            product, rproduct = (flat * h).mean(axis=0), (rflat * h + flat * rh).mean(axis=0)
+            u = flat - flat.mean(axis=0) - h * product
+            ru = rflat - rflat.mean(axis=0) - rh * product - h * rproduct
+        rdx = (self.gain.of(along.values) * inverse + gain * rinverse) * u + gain * inverse * ru
+        return self.backward(dy, tape), rdx.reshape(dy.shape)
+
+    def curvature(self, dy, hy, tape, second):
+        """hgain = sum of x^2 hy with x^, hshift = sum of hy, hx = (gain inverse)^2 hy; in use only."""
+        self.only_in_use(tape, "curvature")
+        rows, mean, inverse = tape[self]
+        flat = hy.reshape(rows.shape)
+        self.gain.of(second.grads)[...] = (np.square((rows - mean) * inverse) * flat).sum(axis=0)
+        self.shift.of(second.grads)[...] = flat.sum(axis=0)
+        return self.backward(dy, tape), np.square(self.gain.of(tape.values) * inverse) * hy
+
+    def square_gradient(self, dy, tape, squares):
+        """dgain and dshift of each image alone, squared and summed over the images; in use only."""
+        self.only_in_use(tape, "square_gradient")
+        rows, mean, inverse = tape[self]
+        flat = dy.reshape(rows.shape)
+        for parameter, product in ((self.gain, flat * ((rows - mean) * inverse)), (self.shift, flat)):
+            alone = product.reshape(len(dy), -1, product.shape[-1]).sum(axis=1)  # (n, c)
+            np.square(alone).sum(axis=0, out=parameter.of(squares.grads))
+        return self.backward(dy, tape)
+
+    def only_in_use(self, tape, ability):
+        """In training the images of a batch meet in its moments: none of them has a gradient of its own."""
+        if tape.training:
+            raise Unsupported(f"{self.name} has {ability} in use only, but the tape is in training: Tape(model)")
+
     def commit(self, tape):
         """new = (1 - momentum) old + momentum batch."""
         for statistic in (self.mean, self.variance):
@@ -78,7 +131,7 @@ class BatchNorm(Layer):
         return space
 
 
-class Dropout(Layer):
+class Dropout(FixedLinear):
     """In training each entry is 0 with probability `rate`, else x / (1 - rate); in use nothing happens
     (Srivastava et al., 2014, section 10, in its inverted form). The noise is drawn from the tape's rng."""
 
@@ -115,3 +168,12 @@ class Dropout(Layer):
         dx = tape.buffer(self, "dx", dy.shape)
         pointwise.dropout(dy.reshape(-1), tape[self], tape.dtype.type(1 / (1 - self.rate)), dx.reshape(-1))
         return dx
+
+    def share(self, tape):
+        """1 / (1 - rate) for what is kept."""
+        return 1 / (1 - self.rate) if tape.training else 1.0
+
+    def tangent(self, rx, tape, along):
+        """The noise of the pass is a constant: R{y} = R{x} / (1 - rate) where the entry was kept."""
+        along.recall(self, tape)
+        return self.backward(rx, along)

@@ -80,6 +80,34 @@ class AdamW(Adam):
     decoupled: bool = True
 
 
+@dataclass(frozen=True)
+class RMSprop:
+    """v = decay v + (1 - decay) g^2; w -= lr g / (sqrt(v) + eps) (Tieleman and Hinton, 2012, lecture 6.5): Adam without
+    momentum and without its correction of the first steps."""
+
+    lr: float = 0.001
+    decay: float = 0.9
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled: bool = False
+
+    slots = 2  # vectors it keeps: the last gradient, and the mean of the squares
+
+    def __post_init__(self):
+        check_positive("lr", self.lr)
+        check_positive("eps", self.eps)
+        check_real("weight_decay", self.weight_decay, 0)
+        _check_memory("decay", self.decay)
+
+    def step(self, model, window, grads, vectors, lr, scale, t):
+        """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
+        number = model.dtype.type
+        coupled, shrink = _decay(self, lr)
+        steps.adam_step(grads[:, window], model.mask[window], number(scale), number(lr), number(0), number(self.decay),
+                        number(self.eps), number(1), number(coupled), number(shrink), _decaying(model, window),
+                        model.values[window], vectors[:, window])
+
+
 def _decay(optimizer, lr):
     """(what is added to the gradient per weight, what the weight is multiplied by)."""
     if optimizer.decoupled:
@@ -108,4 +136,4 @@ def as_optimizer(optimizer):
     return made
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}

@@ -3,13 +3,13 @@ import math
 
 import numpy as np
 
-from minnet.engine.layer import Layer
+from minnet.engine.linear import FixedLinear
 from minnet.engine.padding import window
 from minnet.errors import InvalidValue
 from minnet.kernels import images
 
 
-class Flatten(Layer):
+class Flatten(FixedLinear):
     """(h, w, c) -> (h*w*c,): channel c becomes the features c, c + C, c + 2C, ..."""
 
     prefix = "flatten"
@@ -34,7 +34,7 @@ class Flatten(Layer):
         return space.tile(math.prod(self.input_shape[:-1]))
 
 
-class GlobalAvgPool2d(Layer):
+class GlobalAvgPool2d(FixedLinear):
     """(h, w, c) -> (c,): the mean over the image."""
 
     prefix = "global_avg_pool"
@@ -60,8 +60,12 @@ class GlobalAvgPool2d(Layer):
         images.average_pool_backward(dy.reshape(len(dy), 1, 1, -1), *self.input_shape[:2], 1, 1, 0, 0, dx)
         return dx
 
+    def share(self, tape):
+        """1 / (h*w)."""
+        return 1 / math.prod(self.input_shape[:2])
 
-class MaxPool2d(Layer):
+
+class MaxPool2d(FixedLinear):
     """The largest entry of each window; the first one where several are equal. Padding never wins."""
 
     prefix = "max_pool"
@@ -92,8 +96,15 @@ class MaxPool2d(Layer):
         images.max_pool_backward(dy, tape[self], *at.kernel, *at.stride, at.top, at.left, dx)
         return dx
 
+    def tangent(self, rx, tape, along):
+        """R{y} = R{x} at the winners."""
+        at, (down, right) = self.window, np.divmod(tape[self], self.window.kernel[1])
+        rows = np.arange(at.output[0])[:, None, None] * at.stride[0] - at.top + down
+        columns = np.arange(at.output[1])[:, None] * at.stride[1] - at.left + right
+        return rx[np.arange(len(rx))[:, None, None, None], rows, columns, np.arange(rx.shape[-1])]
 
-class AvgPool2d(Layer):
+
+class AvgPool2d(FixedLinear):
     """The mean of each window over what lies inside the image: padding is not counted."""
 
     prefix = "avg_pool"
@@ -121,3 +132,16 @@ class AvgPool2d(Layer):
         at, dx = self.window, tape.buffer(self, "dx", (len(dy), *self.input_shape))
         images.average_pool_backward(dy, *at.kernel, *at.stride, at.top, at.left, dx)
         return dx
+
+    def share(self, tape):
+        """1 / (pixels of the window inside the image): (ho, wo, 1)."""
+        at, (h, w, _) = self.window, self.input_shape
+        down = _inside(h, at.output[0], at.kernel[0], at.stride[0], at.top)
+        right = _inside(w, at.output[1], at.kernel[1], at.stride[1], at.left)
+        return 1 / (down[:, None, None] * right[:, None])
+
+
+def _inside(size, output, kernel, stride, before):
+    """How many pixels of each window lie inside the image, along one side: (output,)."""
+    start = np.arange(output) * stride - before
+    return np.minimum(start + kernel, size) - np.maximum(start, 0)

@@ -17,4 +17,15 @@ def cosine(t):
     return (1 + math.cos(math.pi * t)) / 2
 
 
-RATES = {f.__name__: f for f in (constant, stepped, cosine)}
+def exponential(t, end=0.01):
+    """`end` to the power t: from 1 to `end`, by the same factor in each step."""
+    return end**t
+
+
+def warmup(t, share=0.1, start=0.1, after=cosine):
+    """From `start` up to 1 in a straight line over the first `share` of the steps, then `after` over the rest
+    (Goyal et al., 2017, section 2.2)."""
+    return start + (1 - start) * t / share if t < share else after((t - share) / (1 - share))
+
+
+RATES = {f.__name__: f for f in (constant, stepped, exponential, cosine, warmup)}

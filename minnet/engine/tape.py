@@ -46,6 +46,11 @@ class Tape:
     def __getitem__(self, layer):
         return self._memory[layer]
 
+    def recall(self, layer, other):
+        """Remember of `layer` what the tape `other` remembers, if anything."""
+        if layer in other._memory:
+            self._memory[layer] = other._memory[layer]
+
     def wants_dx(self, layer):
         """Whether anybody below `layer` needs the gradient of its input."""
         return self.input_gradient or layer.upstream

@@ -31,6 +31,29 @@ def squared_error(outputs, targets, scale, losses, doutputs):
 
 
 @kernel
+def multiclass_hinge(logits, labels, scale, losses, dlogits):
+    """losses[i] = max(0, 1 + z_j - z_label), j the first of the highest others; dlogits = scale at j, -scale at label.
+
+    Where the loss is 0, as with one class only, so is dlogits; a NaN among the others is the highest.
+    logits, dlogits: (n, k); labels: (n,) integers in [0, k), checked by the caller; losses: (n,) float64.
+    Source: Crammer and Singer (2001), "On the algorithmic implementation of multiclass kernel-based vector machines".
+    """
+    rows, columns = logits.shape
+    for i in range(rows):
+        right, other, best = labels[i], -1, logits[i, 0]
+        losses[i] = 0
+        for j in range(columns):
+            dlogits[i, j] = 0
+            if j != right and (other < 0 or (best == best and not logits[i, j] <= best)):
+                other, best = j, logits[i, j]
+        margin = 1.0 + np.float64(best) - logits[i, right]
+        if other >= 0 and not margin <= 0:
+            losses[i] = margin
+            dlogits[i, other] = scale
+            dlogits[i, right] = -scale
+
+
+@kernel
 def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
     """losses[i] = -sum_j t_j log p_j; dlogits = scale * (p - t), where p = softmax(z), z = logits[i].
 

@@ -1,0 +1,92 @@
+"""What layers that are linear share: their second order follows from what they do to first order.
+
+`Linear` is for y = B(x, W) + b, linear in the input and in the weight (Dense, the convolutions): three products that
+each layer writes in a few lines are enough. `FixedLinear` is for y = J x with nothing to learn (Flatten, the pools,
+Dropout).
+Nothing here is used in training: read it when you meet hessian.py.
+"""
+import numpy as np
+
+from minnet.engine.layer import Layer
+
+
+class Linear(Layer):
+    """y = B(x, W) + b. A subclass gives `given(tape)`, the input that the tape remembers, and three products:
+
+    `product(x, weight, tape)` = B(x, W), `pull_weight(x, dy, tape)` = dW and `pull_input(dy, weight, tape)` = dx.
+    Each returns a new array; the tape only lends buffers.
+    """
+
+    def tangent(self, rx, tape, along):
+        """R{y} = B(R{x}, W) + B(x, R{W}) + R{b}."""
+        along[self] = rx
+        ry = self.product(rx, self.weight.of(tape.values), along)
+        ry += self.product(self.given(tape), self.weight.of(along.values), along)
+        if self.bias is not None:
+            ry += self.bias.of(along.values)
+        return ry
+
+    def tangent_backward(self, dy, rdy, tape, along):
+        """R{dW} = pull(x, R{dy}) + pull(R{x}, dy), R{db} = sum of R{dy}; dx likewise."""
+        change = self.pull_weight(self.given(tape), rdy, along) + self.pull_weight(along[self], dy, along)
+        self.weight.of(along.grads)[...] = change
+        self.sum_bias(rdy, along)
+        if not tape.wants_dx(self):
+            self.backward(dy, tape)
+            return None
+        rdx = self.pull_input(rdy, self.weight.of(tape.values), along)
+        rdx += self.pull_input(dy, self.weight.of(along.values), along)
+        return self.backward(dy, tape), rdx
+
+    def curvature(self, dy, hy, tape, second):
+        """hW = pull(x^2, hy), hb = sum of hy, hx = pull(hy, W^2): nothing between two outputs is counted."""
+        self.weight.of(second.grads)[...] = self.pull_weight(np.square(self.given(tape)), hy, second)
+        self.sum_bias(hy, second)
+        dx = self.backward(dy, tape)
+        return None if dx is None else (dx, self.pull_input(hy, np.square(self.weight.of(tape.values)), second))
+
+    def square_gradient(self, dy, tape, squares):
+        """The gradient of every image alone, squared, and summed over the images."""
+        self.weight.of(squares.grads)[...] = self.square_weight(self.given(tape), dy, squares)
+        if self.bias is not None:
+            alone = dy.reshape(len(dy), -1, dy.shape[-1]).sum(axis=1)  # (n, o)
+            np.square(alone).sum(axis=0, out=self.bias.of(squares.grads))
+        return self.backward(dy, tape)
+
+    def square_weight(self, x, dy, tape):
+        """The sum over images of the squares of dW."""
+        total = np.zeros(self.weight.shape, dy.dtype)
+        for i in range(len(x)):
+            total += np.square(self.pull_weight(x[i : i + 1], dy[i : i + 1], tape))
+        return total
+
+    def sum_bias(self, dy, tape):
+        """The bias's part: dy summed over all but the last axis, to the tape's gradient."""
+        if self.bias is not None:
+            self.bias.of(tape.grads)[...] = dy.reshape(-1, dy.shape[-1]).sum(axis=0)
+
+
+class FixedLinear(Layer):
+    """y = J x, with a J that learns nothing; in each of its rows the entries that are not 0 are `share`."""
+
+    def share(self, tape):
+        """What an output makes of each input that it takes: a number, or an array that goes with the output's shape."""
+        return 1.0
+
+    def tangent(self, rx, tape, along):
+        """R{y} = J R{x}."""
+        return self.forward(rx, along)
+
+    def tangent_backward(self, dy, rdy, tape, along):
+        """R{dx} = J' R{dy}."""
+        along.recall(self, tape)
+        return self.backward(dy, tape), self.backward(rdy, along)
+
+    def curvature(self, dy, hy, tape, second):
+        """hx = the sum over outputs of J^2 hy."""
+        second.recall(self, tape)
+        return self.backward(dy, tape), self.backward(hy * self.share(tape), second)
+
+    def square_gradient(self, dy, tape, squares):
+        """Nothing to learn: only dx."""
+        return self.backward(dy, tape)
