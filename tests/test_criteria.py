@@ -16,6 +16,7 @@ from minnet import criteria
 from minnet.engine.sample import Sample
 from minnet.errors import InvalidValue, MinnetError
 from minnet.pruning.criteria import CRITERIA, FACTS, facts_of
+from minnet.pruning.prune import prune
 from minnet.pruning.scores import NoData, score
 
 NAMES = list(CRITERIA)
@@ -153,6 +154,16 @@ def test_permuting_hidden_units_permutes_scores(name, net, layer):
     np.testing.assert_allclose(clone(sample.X), model(sample.X), rtol=1e-9, atol=1e-9)
     first, second = ask(name, net, model), ask(name, net, clone)
     np.testing.assert_allclose(second, first[source[: model.n_weights]], rtol=1e-6, atol=1e-9 * size_of(first))
+
+
+@pytest.mark.parametrize("net", ["dense", "normed", "conv"])
+@pytest.mark.parametrize("structure", ["weight", "channel", "column"])
+@pytest.mark.parametrize("name", NAMES)
+def test_exactly_so_many_go_by_every_criterion(name, structure, net):
+    model = make(net)
+    ask(name, net, model)
+    result = prune(model, 0.5, criterion=bound(name, model), structure=structure, data=sample_for(model))
+    assert result.units.removed == round(0.5 * result.units.total)
 
 
 # --- the first ones, by definition -----------------------------------------------------------------------------------

@@ -259,6 +259,19 @@ def test_wrong_distributions_are_refused(arguments, wanted):
     assert model.values.tobytes() + model.mask.tobytes() == before
 
 
+@pytest.mark.parametrize(("returned", "wanted"), [
+    (lambda pool: (pool.layers, [1.0]), "for each of 3 heaps"), (lambda pool: (pool.layers, [-1, 0, 9]), "at least 0"),
+    (lambda pool: (pool.layers, [np.nan, 1, 2]), "at least 0"), (lambda pool: ([0, 1], [5, 5]), "each of 62 weights"),
+    (lambda pool: (pool.layers / 2, [5, 5, 5]), "whole number"),
+])
+def test_what_an_own_distribution_returns_is_checked(returned, wanted):
+    model = make("dense")
+    before = model.values.tobytes()
+    with pytest.raises(InvalidValue, match=wanted):
+        prune(model, count=20, distribution=lambda pool, k: returned(pool))
+    assert model.values.tobytes() == before
+
+
 def test_an_own_distribution_is_a_function():
     """All from the last layer as far as it goes: what a share cannot get, the others give."""
     model = make("dense")

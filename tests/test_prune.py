@@ -1,5 +1,6 @@
 """Prune: exact counts, ties by index, scopes that hold, budgets that are met, and a model that errors never touch."""
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from minnet.errors import InvalidValue, MinnetError
 from minnet.pruning.budgets import Costs
 from minnet.pruning.choose import choose, weighted
 from minnet.pruning.compact import compact
+from minnet.pruning.distributions import DISTRIBUTIONS
 from minnet.pruning.named import structure_of
+from minnet.pruning.pool import Infeasible
 from minnet.pruning.prune import plan_prune, prune
 
 by_seed = st.integers(0, 2**32 - 1)
@@ -90,6 +93,28 @@ def test_exactly_so_many_pieces_go_of_any_tree(model, structure, sparsity, then,
         assert np.count_nonzero(after) == k == result.units.total - result.units.remaining
         assert not (before & ~after).any()
         assert result.units.removed == np.count_nonzero(after & ~before)
+
+
+@given(st.sampled_from(PAIRS), st.sampled_from(sorted(DISTRIBUTIONS)), sparsities, by_seed, st.integers(1, 50))
+def test_counts_are_exact_for_every_structure_and_distribution(pair, distribution, sparsity, seed, levels):
+    """Whatever the scores, all equal included. Otherwise the message names the largest count, and that can be had."""
+    structure, net = pair
+    assume(structure == "weight" or distribution != "rowwise")
+    model, scores = make(net), scores_for(make(net), seed, levels)
+    pieces, before = structure_of(structure)(model, choose(model)), bits(model)
+    arguments = {"structure": structure, "distribution": distribution, "criterion": rule(scores)}
+    k = round(sparsity * pieces.n)
+    try:
+        result = prune(model, sparsity, **arguments)
+    except Infeasible as error:
+        assert bits(model) == before
+        most = int(re.search(r"at most (\d+) may", str(error))[1])
+        assert most < k
+        result = prune(model, count=most, **arguments)
+        k = most
+    assert np.count_nonzero(pieces.gone(model.mask)) == k == result.units.total - result.units.remaining
+    for part in pieces.parts:
+        assert np.count_nonzero(~pieces.gone(model.mask)[part.slice]) >= part.keeps
 
 
 @given(st.sampled_from(PAIRS), sparsities, by_seed)

@@ -256,6 +256,8 @@ def test_a_pattern_never_revives_and_refuses_small_kernels():
     model.set_mask(mask)
     prune(model, structure="pattern", layers="conv1", criterion=lambda model, data: np.ones(model.n_weights))
     assert not model.mask[:20].any() and not model.values[:20].any()
+    told = prune(make("conv"), structure="pattern", layers="conv1").explain("conv1", (0, 0, 0, 0))
+    assert "the pattern of its kernel" in told.reason
     with pytest.raises(InvalidValue, match="have 4 weights"):
         prune(model, structure="pattern", layers="conv2")
 

@@ -14,7 +14,7 @@ def apportion(shares, total, low, high):
     one of its share. Where a bound cuts one, the others grow or shrink in proportion to their shares; what no share
     takes is spread over the room that is left. `total` must lie between the sums of the bounds.
     """
-    real = fill(np.asarray(shares, float), float(total), np.asarray(low, float), np.asarray(high, float))
+    real = fill(shares, total, low, high)
     whole = np.clip(np.floor(np.round(real, DIGITS)), low, high).astype(np.int64)
     rest = np.round(real - whole, DIGITS)
     rest[whole >= high] = -1  # a share cut by a bound has no remainder; this guards against rounding
@@ -25,6 +25,7 @@ def apportion(shares, total, low, high):
 
 def fill(shares, total, low, high):
     """Real numbers in proportion to `shares`, that sum to `total`, cut by the bounds low and high."""
+    shares, low, high = (np.asarray(numbers, float) for numbers in (shares, low, high))
     real, free = np.clip(0.0, low, high), np.ones(len(shares), bool)
     while free.any():
         left, weight = total - real[~free].sum(), shares[free].sum()

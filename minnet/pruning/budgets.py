@@ -38,7 +38,7 @@ class Budget:
         """Units are counted in units: with `units` given, "weight" means "channel"."""
         return "channel" if self.units is not None and structure == "weight" else structure
 
-    def check(self, pieces, distribution):
+    def check(self, pieces, distribution, min_density):
         """Raise where not exactly one is given (none where something else sets the count), or its value is wrong."""
         sets_count = pieces.own_count or isinstance(distribution, dict)
         if len(self.given) != (0 if sets_count else 1):
@@ -49,6 +49,9 @@ class Budget:
             setter = "the structure" if pieces.own_count else "units="
             raise InvalidValue(f"distribution={shown(repr(distribution))}, but {setter} says how much each layer "
                                "loses: leave it out")
+        if min_density is not None and pieces.own_count:
+            raise InvalidValue(f"min_density={shown(repr(min_density))}, but the structure says how much stays: "
+                               "leave it out")
         if self.sparsity is not None:
             check_fraction("sparsity", self.sparsity)
         if self.count is not None:

@@ -38,14 +38,14 @@ def rowwise(pool, k):
 def uniform_plus(pool, k):
     """The same share of every layer, but none of the first and at most 80 % of the last (Gale, Elsen and Hooker, 2019,
     section 3.2). Raises Infeasible where the layers between cannot make up for it."""
-    high = pool.sizes.astype(float)
-    high[-1] *= LAST_AT_MOST
+    high = pool.most.copy()
+    high[-1] = max(min(int(LAST_AT_MOST * pool.sizes[-1]), high[-1]), pool.gone[-1])
     if len(high) > 1:
-        high[0] = 0
+        high[0] = pool.gone[0]
     if k > high.sum():
         raise Infeasible(f"uniform_plus spares the first layer and {1 - LAST_AT_MOST:.0%} of the last: at most "
-                           f'{int(high.sum())} may go, {k} are to go; take distribution="layerwise"')
-    return pool.layers, fill(np.where(high > 0, pool.sizes, 0), k, np.zeros(len(high)), high)
+                           f'{high.sum()} may go, {k} are to go; take distribution="layerwise"')
+    return pool.layers, fill(pool.sizes, k, pool.gone, high)
 
 
 def erdos_renyi(pool, k):
@@ -81,7 +81,7 @@ def _by_density(pool, k, density):
     """What layers lose if each keeps n_l d_l, n - k in all, with d_l in proportion to density(shape), at most 1."""
     sizes = pool.sizes
     wanted = sizes * [density(part.parameters[0].shape) for part in pool.parts]
-    return sizes - fill(wanted, sizes.sum() - k, np.zeros(len(sizes)), sizes.astype(float))
+    return sizes - fill(wanted, sizes.sum() - k, np.zeros(len(sizes)), sizes)
 
 
 def _by_cut(pool, k, scores):

@@ -43,9 +43,10 @@ class Part:
 
 class Pieces:
     """What `Weights` and `Groups` share. `unit` is what one piece is called; `own_count` is True where the structure
-    sets by itself what goes (`cut`)."""
+    sets by itself what goes (`cut`); `ranked` is False where what goes need not have the lowest scores."""
 
     own_count = False
+    ranked = True
 
     def __init__(self, model, parts, unit):
         self.model = model

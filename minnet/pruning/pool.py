@@ -5,7 +5,7 @@ group of n:m. `heaps` (n,) is the number of each piece's heap. A part is a layer
 """
 import numpy as np
 
-from minnet.errors import InvalidValue
+from minnet.errors import InvalidValue, shown
 from minnet.kernels.select import GONE, STAYS
 from minnet.pruning.apportion import DIGITS, apportion
 from minnet.pruning.select import select
@@ -43,9 +43,7 @@ class Pool:
         """
         if k <= self.gone.sum():
             return self.layers, self.gone, self.state == GONE
-        self.check(k, self.most.sum())
-        heaps, shares = distribution(self, k)
-        heaps, shares = np.asarray(heaps), np.asarray(shares, float)
+        heaps, shares = self.checked(*distribution(self, k))
         cells = Cells(self, heaps)
         high = cells.most_of_heaps(len(shares))
         self.check(k, high.sum())
@@ -56,6 +54,17 @@ class Pool:
         if k > most:
             raise Infeasible(f"{k} of {len(self)} {self.pieces.unit}s are to go, but at most {most} may: value_range, "
                              "min_density and that an axis keeps a unit hold back the others; ask for fewer")
+
+    def checked(self, heaps, shares):
+        """What a distribution returned: the heap of each piece, and a share for each heap."""
+        heaps, shares = np.asarray(heaps), np.asarray(shares, float)
+        if heaps.shape != (len(self),) or heaps.dtype.kind not in "iu":
+            raise InvalidValue(f"the distribution returned heaps of {heaps.dtype} and shape {heaps.shape}; wanted a "
+                               f"whole number for each of {len(self)} {self.pieces.unit}s")
+        if shares.ndim != 1 or not np.isfinite(shares).all() or (shares < 0).any() or heaps.max() >= len(shares):
+            raise InvalidValue(f"the distribution returned the shares {shown(repr(shares))}; wanted a number of at "
+                               f"least 0 for each of {heaps.max() + 1} heaps")
+        return heaps, shares
 
     def exactly(self, counts):
         """So many of each part are gone, or what is gone already; as `take`. Raises Infeasible where fewer may go."""

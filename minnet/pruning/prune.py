@@ -63,7 +63,7 @@ def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units
     pieces = structure_of(budget.structure(structure))(model, choose(model, layers, protect))
     own = isinstance(distribution, dict)
     spread = distribution if own else check_choice("distribution", distribution, DISTRIBUTIONS)
-    budget.check(pieces, distribution)
+    budget.check(pieces, distribution, min_density)
     may_go = in_range(model, value_range)
     floor = 0.0 if min_density is None else check_fraction("min_density", min_density)
     scores = reduced(pieces, score(model, criterion, data, samples=samples, rng=rng), criterion, reduction)

@@ -78,7 +78,7 @@ class Plan:
     @property
     def sparsity(self):
         """The fraction of the model's weights that is gone."""
-        return 1 - self.remaining / self.model.n_weights
+        return 1 - self.remaining / sum(p.size for p in self.model.weight_parameters)
 
     @property
     def units(self):
@@ -131,6 +131,9 @@ class Plan:
             return "gone before", f"this {unit} was masked already", score, None, n, quota
         if state == STAYS:
             return "kept", f"this {unit} holds weights outside value_range", score, None, n, quota
+        if not pool.pieces.ranked:
+            return ("removed", "the pattern of its kernel leaves it out", score) if self.gone[piece] else \
+                ("kept", "the pattern of its kernel holds it", score)
         equal = rivals & (pool.scores == score) & (pool.state == MAY_GO)
         lower = (rivals & (pool.scores < score) & (pool.state == MAY_GO)) | (rivals & (pool.state == GONE))
         rank = int(np.count_nonzero(lower) + np.count_nonzero(equal[:piece])) + 1

@@ -120,6 +120,7 @@ class Patterned(Weights):
     """Single weights of kernels that take one of a few patterns."""
 
     own_count = True
+    ranked = False
 
     def __init__(self, model, parts, entries, patterns):
         super().__init__(model, parts, "weight")
