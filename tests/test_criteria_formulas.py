@@ -301,6 +301,28 @@ def test_taylor_tends_to_the_true_change():
     np.testing.assert_allclose(errors[0] / errors[1], 2, rtol=0.05)
 
 
+@pytest.mark.parametrize("net", ["dense", "normed", "conv"])
+def test_grasp_is_the_gradient_flow_that_goes(net):
+    """Half the fall of g'g, g over live weights, as a weight shrinks a little."""
+    model, sample = make(net), sample_for(make(net))
+    mask = np.ones(len(model.values), bool)
+    mask[: model.n_weights : 4] = False
+    model.set_mask(mask)
+    live = np.flatnonzero(model.mask[: model.n_weights])
+
+    def flow(i, eps):
+        values = model.values.copy()
+        values[i] *= 1 - eps
+        return np.square(gradient(model, sample, values)[live]).sum()
+
+    eps = 1e-6
+    expected = np.zeros(model.n_weights)
+    expected[live] = [(flow(i, -eps) - flow(i, eps)) / (4 * eps) for i in live]
+    scores = criteria.grasp(model, sample)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6 * np.abs(scores).max())
+    assert (scores < 0).any() and (scores > 0).any()
+
+
 def mean_loss(model, sample, values):
     return sample.loss(model.forward(sample.X, Tape(model, values)), sample.y)
 

@@ -69,6 +69,16 @@ def test_snip(model, sample):
     agree(model, criteria.snip(model, sample), [each.abs() / total for each in g])
 
 
+def test_grasp(model, sample):
+    """theta * H g by double backward, the gradient of g(theta)' g with the last g held; the paper's -S(-theta)."""
+    tensors = tensors_of(model)
+    w = weights_of(model, tensors)
+    g = torch.autograd.grad(loss_of(model, tensors, sample), w, create_graph=True)
+    flow = sum((each * each.detach()).sum() for each in g)
+    agree(model, criteria.grasp(model, sample),
+          [one.detach() * each for one, each in zip(w, torch.autograd.grad(flow, w), strict=True)])
+
+
 def test_synflow(model):
     """theta * dR/dtheta with R = sum of f(1; |theta|); running means are 0, as where the method belongs."""
     tensors = {name: torch.tensor(np.abs(p.value) * (p.kind != "mean"), requires_grad=p.kind == "weight")

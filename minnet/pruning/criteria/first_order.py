@@ -6,6 +6,7 @@ gradient of the loss of image n alone. Masked weights are 0, and so are their sc
 import numpy as np
 
 from minnet.engine import sample as engine_sample
+from minnet.engine.hessian import hessian_vector, square_gradient
 from minnet.engine.sample import draw_sample
 from minnet.errors import check_choice
 from minnet.pruning.facts import Facts
@@ -53,9 +54,26 @@ def fisher(model, data):
     and Fisher pruning").
 
     The mean over images of the squares of their gradients, at the labels given; not the square of the mean gradient,
-    which is 0 at a minimum. Returns (n_weights,) float64. Needs data; 1 forward and 1 backward pass for each image.
+    which is 0 at a minimum. Returns (n_weights,) float64. Needs data; 1 forward and about 2 backward passes, in
+    float64.
     """
     return _squares(model, draw_sample(model, data)) / 2
+
+
+def grasp(model, data):
+    """w (H g), H the Hessian of L: how much of the gradient flow g'g goes when w goes. d g'g = 2 (H g)' dw, so with
+    dw = -w it changes by -2 w (H g), to first order: a score above 0 says that the flow falls without w, one below 0
+    that it rises (Wang, Zhang and Grosse, 2020, "Picking winning tickets before training by preserving gradient flow").
+
+    That is the paper's S(-w) = -w (H g) with the other sign: they remove the highest S, which is our lowest score. As
+    in the authors' code g and H are over weights alone, biases and BatchNorm being held, and, here, over live ones;
+    their division of the logits by 200 is left out. H g is exact. Returns (n_weights,) float64, signed: a large
+    negative score is the first to go. Needs data; about 4 forward and 4 backward passes, in float64.
+    """
+    sample = draw_sample(model, data)
+    flow = np.where(model.mask, engine_sample.gradient(model, sample, model.values.astype(np.float64)), 0)
+    flow[model.n_weights :] = 0
+    return model.weights * hessian_vector(model, sample, flow)[: model.n_weights]
 
 
 def _gradient(model, sample):
@@ -73,16 +91,13 @@ def _signed(model, sample):
 
 def _squares(model, sample):
     """E[(w g_n)^2] (n_weights,) float64."""
-    total = np.zeros(model.n_weights)
-    for X, y in zip(sample.X, sample.y, strict=True):
-        alone = engine_sample.Sample(X[None], y[None], sample.loss, sample.rng, 1)
-        total += np.square(_gradient(model, alone), dtype=np.float64)
-    return np.square(model.weights, dtype=np.float64) * total / len(sample)
+    return np.square(model.weights, dtype=np.float64) * square_gradient(model, sample)[: model.n_weights]
 
 
 TAYLOR = {"absolute": _absolute, "signed": _signed, "squared": _squares}
-CRITERIA = {f.__name__: f for f in (gradient, taylor, snip, fisher)}
+CRITERIA = {f.__name__: f for f in (gradient, taylor, snip, fisher, grasp)}
 FACTS = {
     **{name: Facts(needs="data", passes="1 forward, 1 backward") for name in ("gradient", "taylor", "snip")},
-    "fisher": Facts(needs="data", passes="1 forward, 1 backward for each image"),
+    "fisher": Facts(needs="data", passes="1 forward, 2 backward"),
+    "grasp": Facts(needs="data", signed=True, passes="4 forward, 4 backward"),
 }
