@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 PERCENT = 100
 KILO = 1000
+SCORE_DIGITS = 2  # of a score in percent
 SAME = 1.05  # a ratio below this is shown as "="
 
 
@@ -42,7 +43,7 @@ def score(label, before, after):
     """A share of the samples, in percent."""
     if before is None or after is None:
         return Row(label, number(before), number(after), "")
-    points = PERCENT * (after - before)
+    points = round(PERCENT * (after - before), SCORE_DIGITS)
     change = f"{points:+.2f} points" if points else "="
     return Row(label, f"{before:.2%}", f"{after:.2%}", change, _sign(points))
 

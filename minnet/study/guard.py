@@ -2,6 +2,8 @@
 
     check_guards({"accuracy": 0.01}, before, after)     # GuardMissed where accuracy fell by more than one point
 """
+import math
+
 from minnet.errors import MinnetError, check_choice, check_real
 
 SCORES = {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1}  # name -> 1 where more is better
@@ -19,15 +21,13 @@ def check_limits(guards):
     return dict(guards or {})
 
 
-def lost(name, before, after):
-    """By how much the score `name` got worse; below 0 where it got better."""
-    return SCORES[name] * (before[name] - after[name])
-
-
 def check_guards(guards, before, after):
-    """Raise GuardMissed, naming every guard that did not hold."""
-    missed = [f"{name} went from {before[name]:.4f} to {after[name]:.4f}, worse by {lost(name, before, after):.4f}; at "
-              f"most {limit:g} was allowed"
-              for name, limit in guards.items() if lost(name, before, after) > limit]
+    """Raise GuardMissed, naming every guard that did not hold; of a score that is no number (NaN, None) none does."""
+    missed = []
+    for name, limit in guards.items():
+        a, b = (math.nan if side[name] is None else side[name] for side in (before, after))
+        lost = SCORES[name] * (a - b)
+        if not lost <= limit:
+            missed.append(f"{name} went from {a:.4f} to {b:.4f}, worse by {lost:.4f}; at most {limit:g} was allowed")
     if missed:
         raise GuardMissed(f"the guard does not hold: {'; '.join(missed)}: prune less, or give more --epochs")

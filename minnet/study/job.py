@@ -18,6 +18,7 @@ from minnet.errors import InvalidValue, check_choice
 from minnet.pruning.compact import compact
 from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES
+from minnet.pruning.rounds import share_of
 from minnet.study.folder import DENSE_MODEL, MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import compare_nets, saved
@@ -48,6 +49,8 @@ class Job(Training):
         self.rehearsal = self.rehearse()
         if settings.count is not None:
             self.sparsity = settings.count / self.rehearsal.units.total
+        if self.sparsity is not None:
+            share_of(settings.schedule, self.sparsity)  # the recipe would tell after the training what is wrong with it
         self.epochs = settings.epochs * (2 if self.given else 3)
         self.dense = self.small = None
         self.files = {}

@@ -1,0 +1,469 @@
+"""The command line: what it prints where, what it writes, and how it ends, good input and bad.
+
+Most commands run in this process, on few epochs; what is about processes (imports, pipes) runs in one of its own.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minnet as mn
+from minnet.cli import main
+from minnet.cli.commands import COMMANDS, load
+from minnet.cli.signals import LISTENER
+from minnet.report.rows import FIGURES
+from minnet.study import measure
+
+EPOCHS = 4
+WEIGHTS = 64 * 300 + 300 * 100 + 100 * 10
+PROMISED = {  # of result.json
+    "": {"data", "model", "seed", "criterion", "structure", "recipe", "threads", "sparsity", "before", "after"},
+    "sparsity": {"asked", "of", "reached_weights", "reached_units"},
+    "before": {"accuracy", "recall_macro", "f1_macro", "parameters", "macs", "bytes_on_disk", "latency_us",
+               "throughput_per_s"},
+}
+PROMISED["after"] = PROMISED["before"]
+
+
+class Ended:
+    """A command that has run: its code, what it printed, and the folder it wrote to."""
+
+    def __init__(self, code, captured, out):
+        self.code, self.stdout, self.stderr, self.out = code, captured.out, captured.err, out
+
+    @property
+    def result(self):
+        """What result.json holds."""
+        return json.loads((self.out / "result.json").read_text())
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder: command("prune", "digits", ...) -> Ended."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measure, "SECONDS", 0.0)  # times of a few rounds will do
+
+    def run(*argv):
+        capsys.readouterr()
+        return Ended(main(list(argv)), capsys.readouterr(), tmp_path / "minnet-out")
+    return run
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """One finished `minnet prune digits` in a process of its own, as a pipe sees it."""
+    folder = tmp_path_factory.mktemp("done")
+    ran = process("prune", "digits", "--epochs", str(EPOCHS), "--seed", "3", cwd=folder)
+    captured = type("Captured", (), {"out": ran.stdout, "err": ran.stderr})
+    return Ended(ran.returncode, captured, folder / "minnet-out")
+
+
+def process(*argv, cwd=None, stdout=subprocess.PIPE):
+    """`python -m minnet ...`, with its output as text."""
+    return subprocess.run([sys.executable, "-m", "minnet", *argv], cwd=cwd, env=environment(), text=True, timeout=300,
+                          stdout=stdout, stderr=subprocess.PIPE)
+
+
+def environment():
+    """That of this process, with this minnet in it."""
+    return {**os.environ, "PYTHONPATH": str(Path(mn.__file__).parents[1])}
+
+
+# --- the main job ----------------------------------------------------------------------------------------------------
+
+def test_the_main_job_prints_the_result_alone_on_standard_output(done):
+    assert done.code == 0
+    assert "\033" not in done.stdout + done.stderr, "colours belong on terminals"
+    labels = [label for _, label, *_ in FIGURES] + ["dense1", "dense2", "dense3"]
+    assert [label for label in labels if f"\n{label} " not in done.stdout] == []
+    assert done.stdout.splitlines()[-1] == done.result["words"]
+
+
+def test_the_count_is_told_before_anything_goes(done):
+    told = [line for line in done.stderr.splitlines() if "will go" in line]
+    assert told == [f"{round(0.9 * WEIGHTS):,} of {WEIGHTS:,} weights will go (90.0%), by gradual pruning"]
+
+
+def test_result_json_holds_what_is_promised(done):
+    for place, names in PROMISED.items():
+        held = done.result[place] if place else done.result
+        assert names <= set(held), place
+    assert done.result["sparsity"]["reached_weights"] == pytest.approx(round(0.9 * WEIGHTS) / WEIGHTS, abs=1e-15)
+    assert done.result["sparsity"]["of"] == "weights"
+    assert (done.result["data"], done.result["model"], done.result["seed"]) == ("digits", "lenet_300_100", 3)
+
+
+@pytest.mark.parametrize(("file", "side"), [("dense", "before"), ("model", "after")])
+def test_the_figures_are_those_of_the_files(done, file, side):
+    """Everything but the times can be found again from the file that was written."""
+    path, figures = done.out / f"{file}.safetensors", done.result[side]
+    model, data = mn.load(path), mn.load_data("digits", rng=3)
+    right = model(data.X_test).argmax(axis=1) == data.y_test
+    recalls = [right[data.y_test == digit].mean() for digit in range(10)]
+    assert figures["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
+    assert figures["recall_macro"] == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert figures["bytes_on_disk"] == path.stat().st_size
+    live = sum(int(np.count_nonzero(p.mask)) for p in model.parameters.values())
+    assert figures["parameters"] == live
+    assert figures["macs"] == sum(int(np.count_nonzero(p.mask)) for p in model.weight_parameters)
+
+
+def test_layers_add_up_to_the_whole(done):
+    layers = done.result["layers"]
+    assert sum(layer["weights"] for layer in layers) == WEIGHTS
+    assert sum(layer["remaining"] for layer in layers) == WEIGHTS - round(0.9 * WEIGHTS)
+
+
+def test_pruned_and_dense_get_the_same_epochs(done):
+    stages = [step["stage"] for step in done.result["history"]]
+    assert [stages.count(stage) for stage in dict.fromkeys(stages)] == [EPOCHS] * 3
+    sparsity = [step["sparsity"] for step in done.result["history"]][EPOCHS : 2 * EPOCHS]
+    assert sparsity == sorted(sparsity)
+    assert sparsity[EPOCHS // 2 - 1] == sparsity[-1] == done.result["sparsity"]["reached_weights"]
+
+
+def test_the_same_seed_gives_the_same_bytes(done, command):
+    again = command("prune", "digits", "--epochs", str(EPOCHS), "--seed", "3", "--quiet")
+    other = command("prune", "digits", "--epochs", str(EPOCHS), "--seed", "4", "--out", "other")
+    assert again.stderr == "", "--quiet"
+    for name in ("model.safetensors", "dense.safetensors"):
+        assert (again.out / name).read_bytes() == (done.out / name).read_bytes()
+        assert (other.out.parent / "other" / name).read_bytes() != (done.out / name).read_bytes()
+
+
+def test_json_is_one_object_and_nothing_else(command):
+    ended = command("prune", "digits", "--epochs", "1", "--json")
+    assert json.loads(ended.stdout) == ended.result
+    assert ended.stdout.count("\n") == 1
+
+
+def test_pruning_goes_on_from_a_saved_model(done, command):
+    path = done.out / "model.safetensors"
+    ended = command("prune", str(path), "--data", "digits", "--sparsity", "0.95", "--epochs", "2")
+    before = mn.load(path)
+    data = mn.load_data("digits", rng=0)
+    assert ended.code == 0
+    assert ended.result["start"]["accuracy"] == mn.evaluate(before, data.X_test, data.y_test).accuracy
+    gone = before.n_weights - sum(layer["remaining"] for layer in ended.result["layers"])
+    assert gone == round(0.95 * before.n_weights)
+    assert len(ended.result["history"]) == 2 * 2, "no epochs before pruning"
+
+
+def cut(result):
+    """How much of each layer is gone."""
+    return [layer["sparsity"] for layer in result["layers"]]
+
+
+OPTIONS = {  # options: what must hold of the result
+    "--structure neuron --sparsity 0.5":
+        lambda r: (r["sparsity"]["of"], r["sparsity"]["reached_units"]) == ("units", 0.5),
+    "--structure 2:4": lambda r: r["sparsity"]["reached_weights"] == 0.5,
+    "--count 100": lambda r: sum(layer["weights"] - layer["remaining"] for layer in r["layers"]) == 100,
+    "--layers dense2 --sparsity 0.5": lambda r: cut(r) == [0, 0.5, 0],
+    "--protect dense1,dense3 --sparsity 0.5": lambda r: cut(r) == [0, 0.5, 0],
+    "--distribution layerwise --sparsity 0.5": lambda r: cut(r) == [0.5] * 3,
+    "--recipe one_shot": lambda r: r["history"][1]["sparsity"] == r["sparsity"]["reached_weights"],
+    "--criterion taylor": lambda r: r["criterion"] == "taylor",
+    "--schedule arithmetic": lambda r: r["settings"]["schedule"] == "arithmetic",
+    "--penalty l1:0.01 --penalty l2:0.001": lambda r: r["settings"]["penalty"] == [["l1", 0.01], ["l2", 0.001]],
+    "--optimizer adam --lr 0.002": lambda r: "Adam(lr=0.002" in r["settings"]["optimizer"],
+    "--batch-size 100 --value-range 0 9": lambda r: r["settings"]["batch_size"] == 100,
+    "--model small_conv --structure filter --sparsity 0.25": lambda r: r["model"] == "small_conv",
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_option_does_what_it_says(command, options):
+    ended = command("prune", "digits", "--epochs", "1", *options.split())
+    assert ended.code == 0, ended.stderr
+    assert OPTIONS[options](ended.result)
+
+
+def test_a_rule_of_the_users_own_is_obeyed(command, tmp_path):
+    (tmp_path / "rules.py").write_text(
+        "import numpy as np\ndef last(model, data):\n    print('judging')\n    return -np.arange(model.n_weights)\n")
+    ended = command("prune", "digits", "--epochs", "1", "--count", "1000", "--rule", "rules.py:last", "--json")
+    assert [layer["remaining"] for layer in json.loads(ended.stdout)["layers"]] == [19_200, 30_000, 0]
+    assert "judging" in ended.stderr, "what a rule prints does not mix with the result"
+    assert ended.result["criterion"] == "last"
+
+
+def test_guards(command):
+    ended = command(*"prune digits --epochs 1 --sparsity 1 --guard accuracy:0.01 --guard loss:100".split())
+    assert ended.code == 1
+    assert "accuracy went from" in last_line(ended)
+    assert "loss went" not in last_line(ended)
+    assert ended.result["after"]["accuracy"] < 0.2, "what was done is kept"
+    assert command("prune", "digits", "--epochs", "1", "--sparsity", "0", "--guard", "f1_macro:0").code == 0
+
+
+# --- the other commands ----------------------------------------------------------------------------------------------
+
+def test_train_evaluate_inspect_predict(command, tmp_path):
+    trained = command("train", "digits", "--epochs", "2", "--json")
+    path = str(trained.out / "model.safetensors")
+    said = json.loads(trained.stdout)
+    scored = json.loads(command("evaluate", path, "--json").stdout)
+    assert scored["accuracy"] == said["accuracy"]
+    held = json.loads(command("inspect", path, "--json").stdout)
+    assert [layer["weights"] for layer in held["layers"]] == [19_200, 30_000, 1_000]
+    assert held["trained_on"] == "digits"
+    labels = command("predict", path, "digits").stdout.split()
+    data = mn.load_data("digits", rng=0)
+    assert np.mean(np.array(labels, int) == data.y_test) == pytest.approx(said["accuracy"], abs=1e-12)
+
+
+def test_predict_knows_the_scaling_and_the_names_of_the_classes(command, tmp_path):
+    """Raw rows, with and without classes, in a table or an archive: the same classes, in the training data's words."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-50, 50, (200, 3))
+    words = np.where(X[:, 0] > 0, "hot", "cold")
+    table = "\n".join(["a,b,c,kind", *(",".join(map(str, [*row, word])) for row, word in zip(X, words, strict=True))])
+    (tmp_path / "t.csv").write_text(table)
+    (tmp_path / "new.csv").write_text("\n".join(["a,b,c", *(",".join(map(str, row)) for row in X)]))
+    np.savez(tmp_path / "new.npz", X=X)
+    command("train", "t.csv", "--model", "mlp", "--epochs", "20")
+    answers = [command("predict", "minnet-out/model.safetensors", name).stdout.split()
+               for name in ("t.csv", "new.csv", "new.npz")]
+    assert answers[0] == answers[1] == answers[2]
+    assert np.mean(np.array(answers[0]) == words) > 0.9
+
+
+def test_inspect_tells_of_data(command):
+    facts = json.loads(command("inspect", "digits", "--json").stdout)
+    assert (facts["train"] + facts["valid"] + facts["test"], facts["n_classes"]) == (1797, 10)
+
+
+def test_bench_times_dense_against_sparse(command):
+    ended = command("bench", "--sparsity", "0.9", "--json")
+    nets = json.loads(ended.stdout)["nets"]
+    assert [net["name"] for net in nets] == ["dense", "90.0% pruned"]
+    assert all(net["latency_us"] > 0 and net["throughput_per_s"] > 0 for net in nets)
+    assert "one sample (us)" in command("bench", "--sparsity", "0.5").stdout
+
+
+def test_report_writes_the_page_again(done, command, tmp_path):
+    page = (done.out / "report.html").read_bytes()
+    (done.out / "report.html").unlink()
+    ended = command("report", str(done.out))
+    assert ended.stdout.strip() == str(done.out / "report.html")
+    assert (done.out / "report.html").read_bytes() == page
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_each_command(command, name):
+    ended = command(name, "--help")
+    parser, _ = load(name)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert f"minnet {name}" in ended.stdout
+    for heading, table in (parser.tables() if parser.tables else {}).items():
+        assert f"{heading}:" in ended.stdout
+        assert all(f"\n  {entry} " in ended.stdout for entry in table)
+
+
+def test_the_overview_lists_every_command(command):
+    text = command("--help").stdout
+    assert all(f"\n  {name} " in text and row.help in text for name, row in COMMANDS.items())
+    assert command("--version").stdout == f"minnet {mn.__version__}\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "", "nonsense", "prune --sparsity 2", "prune --nonsense",
+                                   "prune --epochs x", "--json", "evaluate"])
+def test_help_and_bad_options_load_neither_numpy_nor_numba(words):
+    code = "import sys; from minnet.cli import main; main(sys.argv[1:]); print({'numpy', 'numba'} & set(sys.modules))"
+    argv = [sys.executable, "-c", code, *words.split()]
+    ran = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=60)
+    assert ran.stdout.endswith("set()\n")
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "nan.csv": "a,b,c\n1,2,x\n3,nan,y\n",
+    "text.csv": "a,b,c\n1,2,x\n3,hello,y\n",
+    "one.csv": "a,b\n1,x\n2,x\n3,x\n",
+    "ragged.csv": "a,b,c\n1,2,x\n3,y\n",
+    "empty.npz": "",
+    "broken.npz": "PK\3\4 and no more",
+    "broken.safetensors": "\x09\0\0\0\0\0\0\0{\"a\": 1}}",
+    "a_file": "not a folder",
+    "rules.py": "import numpy as np\ndef nan(model, data):\n    return np.full(model.n_weights, np.nan)\n"
+                "def short(model, data):\n    return np.ones(3)\ndef boom(model, data):\n    return 1 / 0\n"
+                "def leave(model, data):\n    raise SystemExit(3)\n",
+    "syntax.py": "def f(:\n",
+}
+BAD = {  # arguments: what the one line must say
+    "": "no command given",
+    "pruen digits": "did you mean prune?",
+    "prune digitz": "did you mean digits?",
+    "prune digits --model lenet_300": "did you mean lenet_300_100",
+    "prune digits --criterion magnitud": "did you mean magnitude",
+    "prune digits --structure neurons": "did you mean neuron?",
+    "prune digits --distribution globl": "did you mean global?",
+    "prune digits --schedule cubik": "did you mean cubic?",
+    "prune digits --recipe gradul": "did you mean gradual?",
+    "prune digits --optimizer sdg": "did you mean sgd?",
+    "prune digits --penalty l11:0.1": "did you mean l1",
+    "prune digits --penalty l1": "wanted NAME:STRENGTH",
+    "prune digits --penalty l1:-1": "-1",
+    "prune digits --layers conv*": "dense1",
+    "prune digits --protect dens1": "did you mean dense1",
+    "prune digits --sparsity 1.5": "1.5",
+    "prune digits --sparsity 90": "did you mean 0.9?",
+    "prune digits --sparsity nan": "nan",
+    "prune digits --sparsity lots": "lots",
+    "prune digits --sparsity": "expected one argument",
+    "prune digits --sparisty 0.9": "did you mean --sparsity?",
+    "prune digits --sparsity 0.5 --count 3": "give one of them",
+    "prune digits --structure 2:4 --sparsity 0.5": "sparsity",
+    "prune digits --count 999999": "999999",
+    "prune digits --value-range 2 1": "value_range",
+    "prune digits --guard acuracy:0.1": "did you mean accuracy?",
+    "prune digits --guard accuracy": "wanted SCORE:LOSS",
+    "prune digits --guard accuracy:-1": "-1",
+    "prune digits --epochs 0": "at least 1",
+    "prune digits --seed -1": "-1",
+    "prune digits --lr 0": "above 0",
+    "prune digits more": "more",
+    "prune digits --data digits": "goes with a saved model",
+    "prune digits --model lenet_5": "16 x 16",
+    "prune nan.csv": "line 3, column 2",
+    "prune text.csv": "'hello'",
+    "prune one.csv": "1 classes",
+    "prune ragged.csv": "line 3",
+    "prune nan.csv --target z": "'z'",
+    "prune missing.npz": "missing.npz",
+    "prune empty.npz": "empty",
+    "prune broken.npz": "broken.npz",
+    "prune broken.safetensors --data digits": "broken.safetensors",
+    "prune digits --out a_file": "is a file, not a folder",
+    "prune digits --out /proc/minnet": "/proc/minnet",
+    "prune digits --rule rules.py:nan": "NaN",
+    "prune digits --rule rules.py:short": "(3,)",
+    "prune digits --rule rules.py:boom": "rules.py:7: ZeroDivisionError",
+    "prune digits --rule rules.py:leave": "SystemExit",
+    "prune digits --rule rules.py:shrot": "did you mean short?",
+    "prune digits --rule syntax.py:f": "syntax.py:1: SyntaxError",
+    "prune digits --rule rules.py": "wanted FILE:FUNCTION",
+    "prune digits --rule none.py:f": "none.py",
+    "prune digits --rule rules.py:nan --criterion magnitude": "give one of them",
+    "train digits --epochs 1.5": "1.5",
+    "evaluate missing.safetensors": "missing.safetensors",
+    "evaluate a_file": "a_file",
+    "evaluate": "MODEL_FILE",
+    "predict a_file digits": "a_file",
+    "inspect missing.safetensors": "missing.safetensors",
+    "bench --sparsity 2": "2",
+    "bench --model lenet": "did you mean",
+    "report a_file": "a_file",
+    "report missing": "missing",
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_bad_input_gets_one_clear_line(command, tmp_path, words):
+    for name, content in FILES.items():
+        (tmp_path / name).write_text(content)
+    ended = command(*words.split())
+    assert ended.code == 2
+    assert ended.stdout == ""
+    *before, line = ended.stderr.splitlines()
+    assert line.startswith("minnet: ")
+    assert BAD[words] in line
+    assert all(told.startswith("compiling kernels") for told in before)
+    assert not (ended.out / "model.safetensors").exists()
+
+
+def last_line(ended):
+    """What a command said last on standard error."""
+    return ended.stderr.splitlines()[-1]
+
+
+def test_data_of_another_shape_than_the_models_are_refused(done, command, tmp_path):
+    np.savez(tmp_path / "wide.npz", X=np.random.default_rng(0).random((40, 5)), y=np.arange(40) % 2)
+    for argv in (["evaluate", "--data", "wide.npz"], ["predict", "wide.npz"], ["prune", "--data", "wide.npz"]):
+        ended = command(argv[0], str(done.out / "model.safetensors"), *argv[1:])
+        assert ended.code == 2
+        assert "(n, 8, 8, 1)" in last_line(ended)
+
+
+# --- how it ends -----------------------------------------------------------------------------------------------------
+
+def test_diverged_training_says_where_and_keeps_the_last_finite_net(command):
+    ended = command("prune", "digits", "--lr", "1e30", "--epochs", "3")
+    assert ended.code == 1
+    assert "epoch 1" in last_line(ended)
+    assert np.isfinite(mn.load(ended.out / "model.safetensors").values).all()
+    assert not (ended.out / "result.json").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_cleanly_and_keeps_what_is_done(command, monkeypatch, number, code):
+    """The signal comes after the sixth epoch, in the midst of pruning: the net of that epoch is kept, masks and all."""
+    seen = []
+
+    def check():
+        seen.append(1)
+        if len(seen) == 6:
+            signal.raise_signal(number)
+    monkeypatch.setattr(LISTENER, "check", check)
+    before = signal.getsignal(number)
+    ended = command("prune", "digits", "--epochs", "4")
+    assert ended.code == code
+    kept = mn.load(ended.out / "model.safetensors")
+    assert last_line(ended).endswith("minnet-out/model.safetensors")
+    assert 0.89 < kept.sparsity <= 0.9
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_was_lost_on_its_way_is_raised_again():
+    LISTENER.number = signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        LISTENER.check()
+    LISTENER.number = None
+    LISTENER.check()
+
+
+def test_a_stopped_run_leaves_a_finished_one_alone(done, command, monkeypatch, tmp_path):
+    out = tmp_path / "minnet-out"
+    out.mkdir()
+    for path in done.out.iterdir():
+        (out / path.name).write_bytes(path.read_bytes())
+    ended = command("prune", "digits", "--lr", "1e30", "--epochs", "3")
+    assert ended.code == 1
+    assert all((out / path.name).read_bytes() == path.read_bytes() for path in done.out.iterdir())
+    assert (out / "unfinished.safetensors").exists()
+
+
+def test_a_reader_that_leaves_is_no_error(done):
+    """`minnet inspect FILE | true`: no traceback, and the code of a process that SIGPIPE ended."""
+    read, write = os.pipe()
+    os.close(read)
+    ran = process("inspect", str(done.out / "model.safetensors"), stdout=write)
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told():
+    with open("/dev/full", "w") as full:
+        ran = process("--help", stdout=full)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("minnet: cannot write: No space left on device")
+
+
+@pytest.mark.parametrize(("env", "bold"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str)
+def test_colours_are_for_terminals(done, command, monkeypatch, env, bold):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert ("\033[1m" in command("inspect", str(done.out / "model.safetensors")).stdout) == bold

@@ -1,0 +1,42 @@
+"""The examples run from beginning to end, and show what they say they show."""
+import runpy
+from pathlib import Path
+
+import minnet as mn
+
+EXAMPLES = Path(mn.__file__).parents[1] / "examples"
+SHORT = 35
+
+
+def run(name):
+    """The names of an example that has run."""
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
+def test_each_is_short_and_tested_here():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {name[5:] for name in globals() if name.startswith("test_")
+                                                             and (EXAMPLES / f"{name[5:]}.py").exists()}
+    assert all(len(path.read_text().splitlines()) <= SHORT for path in EXAMPLES.glob("*.py"))
+
+
+def test_prune_by_magnitude(capsys):
+    names = run("prune_by_magnitude")
+    assert names["result"].removed == round(0.9 * names["model"].n_weights)
+    assert names["tuned"].accuracy > 0.95 > names["cut"].accuracy
+    assert names["model"].sparsity == names["result"].sparsity, "training leaves what went at 0"
+    assert "45,180 of 50,200 weights went" in capsys.readouterr().out
+
+
+def test_own_criterion(capsys):
+    accuracy = run("own_criterion")["accuracy"]
+    assert accuracy["random"] < accuracy["magnitude"]
+    assert accuracy["random"] < accuracy["relative"]
+
+
+def test_l1_makes_zeros(capsys):
+    names = run("l1_makes_zeros")
+    zeros = list(names["zeros"].values())
+    assert zeros[0] == 0
+    assert zeros == sorted(zeros)
+    assert zeros[-1] > names["model"].n_weights / 2
+    assert names["same"]

@@ -1,0 +1,225 @@
+"""The report: rows, drawings and the page, on results made by hand, whole and odd."""
+import copy
+import json
+import os
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minnet.errors import FileProblem
+from minnet.report import svg
+from minnet.report.page import page
+from minnet.report.rows import comparison, layers
+from minnet.study.folder import as_json, read_result, write_files
+
+SIDE = {"accuracy": 0.98, "recall_macro": 0.97, "f1_macro": 0.975, "loss": 0.1, "parameters": 1000, "macs": 2000,
+        "bytes_on_disk": 4000, "latency_us": 12.5, "throughput_per_s": 100_000.0}
+RESULT = {
+    "data": "digits", "model": "mlp", "seed": 0, "criterion": "magnitude", "structure": "weight", "recipe": "gradual",
+    "threads": 2, "words": "90.0% of the weights are gone: much was won", "command": "minnet prune digits",
+    "sparsity": {"asked": 0.9, "of": "weights", "reached_weights": 0.9, "reached_units": 0.1},
+    "before": SIDE, "after": SIDE | {"accuracy": 0.97, "loss": 0.2, "parameters": 100, "latency_us": 25.0,
+                                     "throughput_per_s": 400_000.0},
+    "layers": [{"name": "dense1", "shape": [64, 30], "weights": 1920, "remaining": 192, "sparsity": 0.9, "macs": 192},
+               {"name": "dense2", "shape": [30, 10], "weights": 300, "remaining": 300, "sparsity": 0.0, "macs": 300}],
+    "settings": {"epochs": 2, "sparse_before": False}, "machine": {"python": "3.11"}, "start": None,
+    "history": [{"stage": stage, "loss": loss, "sparsity": sparsity} for stage, loss, sparsity in (
+        ("dense", 2.0, 0.0), ("dense", 0.5, 0.0), ("pruning", 0.6, 0.5), ("pruning", 0.4, 0.9),
+        ("dense, the same epochs", 0.3, 0.0), ("dense, the same epochs", 0.2, 0.0))],
+}
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+EVIL = "<script>alert('x')</script>\"&\x1b[31m</style>"
+
+
+class Checked(HTMLParser):
+    """Elements must be closed in order; what is in the script element is kept."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen, self.inside = [], [], {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID and not self.get_starttag_text().endswith("/>"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.inside.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+
+def with_strings(value, text):
+    """`value` with every string in it replaced, but for the words that decide which stage is which."""
+    if isinstance(value, dict):
+        return {key: item if key == "stage" else with_strings(item, text) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_strings(item, text) for item in value]
+    return text if isinstance(value, str) else value
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+def test_the_page_needs_nothing_from_elsewhere():
+    text = page(RESULT)
+    assert not re.search(r"https?:|//|@import|url\(|src=|href=", text)
+    scripts = [attrs for tag, attrs in Checked(text).seen if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "result"}]
+
+
+def test_the_page_is_light_or_dark_as_the_reader_likes():
+    text = page(RESULT)
+    assert "prefers-color-scheme: dark" in text
+    used, named = set(re.findall(r"var\((--\w+)\)", text)), re.findall(r"(--\w+):", text)
+    assert used == set(named)
+    assert all(named.count(name) == 2 for name in used), "each colour is set for light and for dark"
+
+
+def test_the_page_holds_the_whole_result():
+    assert json.loads("".join(Checked(page(RESULT)).inside["script"])) == RESULT
+
+
+def test_names_from_outside_stay_text():
+    text = page(with_strings(copy.deepcopy(RESULT), EVIL))
+    parsed = Checked(text)
+    assert "<script>alert" not in text
+    assert sum(tag == "script" for tag, _ in parsed.seen) == 1
+    assert json.loads("".join(parsed.inside["script"]))["data"] == EVIL
+
+
+@given(st.text())
+def test_any_name_at_all_stays_text(name):
+    plain, odd = Checked(page(RESULT)), Checked(page(with_strings(copy.deepcopy(RESULT), name)))
+    assert [tag for tag, _ in odd.seen if tag == "script"] == [tag for tag, _ in plain.seen if tag == "script"]
+    assert len([tag for tag, _ in odd.seen if tag == "tr"]) == len([tag for tag, _ in plain.seen if tag == "tr"])
+
+
+def test_the_page_tells_every_figure():
+    cells = "|".join("".join(data) for data in Checked(page(RESULT)).inside["td"])
+    told = ("98.00%", "97.00%", "-1.00 points", "1,000", "10.0x fewer", "2.0x slower", "4.0x faster", "64 x 30")
+    assert [figure for figure in told if figure not in cells] == []
+
+
+def test_pictures_have_words():
+    drawings = [attrs for tag, attrs in Checked(page(RESULT)).seen if tag == "svg"]
+    assert len(drawings) == 3
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
+
+
+def test_a_result_with_gaps_still_makes_a_page():
+    gaps = copy.deepcopy(RESULT)
+    gaps["before"] = dict.fromkeys(SIDE)
+    gaps["after"] |= {"macs": 0, "loss": None}
+    gaps["history"] = [step | {"loss": None} for step in gaps["history"]]
+    Checked(page(gaps))
+    gaps["history"] = []
+    Checked(page(gaps))
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+CHANGES = {  # label: (before, after) and what is said of it
+    "accuracy": ((0.9, 0.95), "+5.00 points", True),
+    "macro recall": ((0.9, 0.85), "-5.00 points", False),
+    "macro F1": ((0.9, 0.90001), "=", None),
+    "loss": ((0.5, 0.25), "-0.2500", True),
+    "parameters (nonzero)": ((100, 50), "2.0x fewer", True),
+    "multiply-adds": ((50, 100), "2.0x more", False),
+    "bytes on disk": ((1000, 990), "=", None),
+    "latency, one sample (us)": ((10.0, 5.0), "2.0x faster", True),
+    "throughput (samples/s)": ((10.0, 5.0), "2.0x slower", False),
+}
+
+
+def test_changes_are_told_with_their_direction():
+    names = dict(zip(CHANGES, SIDE, strict=True))
+    sides = [{names[label]: pair[i] for label, (pair, _, _) in CHANGES.items()} for i in (0, 1)]
+    rows = {row.label: row for row in comparison({"before": sides[0], "after": sides[1]})}
+    assert {label: (row.change, row.good) for label, row in rows.items()} == {
+        label: (change, good) for label, (_, change, good) in CHANGES.items()}
+
+
+def test_layers_as_text():
+    assert layers(RESULT)[0] == ("dense1", "64 x 30", "1,920", "192", "90.0%")
+
+
+# --- drawings --------------------------------------------------------------------------------------------------------
+
+def test_bars_are_as_long_as_their_shares():
+    tree = ElementTree.fromstring(svg.bars([("a", 0.25, "x"), ("b", 1.0, "y"), ("<c>", 0.0, "&")], "title"))
+    full = [float(bar.get("width")) for bar in tree.iter("rect") if bar.get("class") == "full"]
+    empty = {float(bar.get("width")) for bar in tree.iter("rect") if bar.get("class") == "empty"}
+    assert [width / empty.copy().pop() for width in full] == pytest.approx([0.25, 1.0, 0.0])
+    assert len(empty) == 1
+    assert [text.text for text in tree.iter("text")] == ["a", "x", "b", "y", "<c>", "&"]
+
+
+def test_lines_go_where_the_numbers_are():
+    tree = ElementTree.fromstring(svg.lines({"a": [(1, 0.0), (2, 1.0)]}, "title", "epoch", svg.shares()))
+    (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in tree.find("polyline").get("points").split())
+    assert x1 < x2
+    assert (y1, y2) == pytest.approx((svg.HEIGHT - svg.BOTTOM, svg.TOP))
+
+
+@given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=9))
+def test_an_axis_of_decades_holds_all_its_values(values):
+    height, ticks = svg.decades(values)
+    assert all(0 <= height(value) <= 1 for value in values)
+    for value, factor in ((values[0], 10), (values[0], 2)):
+        assert height(value * factor) >= height(value)
+    assert [height(float(label)) for _, label in ticks] == pytest.approx([place for place, _ in ticks])
+    assert height(0) == height(-1) == 0
+
+
+# --- the folder that a page is made from -----------------------------------------------------------------------------
+
+DAMAGED = {
+    "nothing": "",
+    "a part": as_json(RESULT)[:500],
+    "NaN": as_json(RESULT).replace("0.98", "NaN"),
+    "nesting": "[" * 100_000,
+    "a list": "[1, 2]",
+    "another kind": '{"data": 1}',
+    "no text": "\udcff",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_result_is_refused(tmp_path, name):
+    (tmp_path / "result.json").write_text(DAMAGED[name], errors="surrogateescape")
+    with pytest.raises(FileProblem, match=r"result\.json"):
+        read_result(tmp_path)
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_files(tmp_path, {"result.json": as_json(RESULT), "other": b"\0\1"})
+    assert read_result(tmp_path) == RESULT
+    assert (tmp_path / "other").read_bytes() == b"\0\1"
+
+
+def test_files_of_one_run_are_written_while_no_other_process_writes(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    held = []
+
+    def write(path, content):
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.append(path.name)
+        finally:
+            os.close(descriptor)
+    monkeypatch.setattr("minnet.study.folder.write_whole", write)
+    write_files(tmp_path, {"a": b"", "b": b""})
+    assert held == ["a", "b"]
