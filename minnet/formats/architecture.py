@@ -121,11 +121,10 @@ def _check_arguments(config):
             if not isinstance(value, list):
                 raise InvalidValue(f"{what} is {shown(repr(value))}; wanted a list of layers")
             inner += value
-        elif isinstance(value, dict):
-            inner.append(value)
         else:
             check_like(what, wanted[name].default, value)
             _check_numbers(what, value)
+            inner += [value] if isinstance(value, dict) else []
     return inner
 
 

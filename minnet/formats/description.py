@@ -1,7 +1,7 @@
 """What a model file says of its model: the JSON under our key, written and read.
 
     text = description(model, state, made)       # sorted keys, no times, dates or paths: same model, same text
-    facts = read_description(text)               # a dict; its version is checked before anything else
+    facts = read_description(text, path)         # a dict; its version is checked before anything else
 
 `format_version`, `minnet` (the version that wrote it), `kind` ("model" or "state"), `architecture` (`model.config()`),
 `made` (whatever the caller wants to note), and for a run `state` (runs.py).
@@ -12,7 +12,7 @@ import numpy as np
 
 from minnet import __version__
 from minnet.engine.initialisers import INITIALISERS
-from minnet.errors import InvalidType, InvalidValue, shown
+from minnet.errors import InvalidType, InvalidValue, file_problem, shown
 from minnet.formats.runs import run_facts
 from minnet.formats.tensors import parse_json
 
@@ -35,16 +35,19 @@ def description(model, state, made):
         raise InvalidType(f"a model file holds only what JSON can: {shown(str(error))}") from error
 
 
-def read_description(text):
-    """The facts in `text`: all keys there and no others; the architecture and the state are yet to be checked."""
+def read_description(text, path):
+    """The facts in `text` of the file `path`: all keys and no others; architecture and state are yet to be checked.
+
+    Raises FileProblem for another version of the format, InvalidValue for what is in none.
+    """
     facts = parse_json("its description", text)
     if not isinstance(facts, dict):
-        raise InvalidValue(f"its description is {shown(repr(facts))}, no table")
+        raise InvalidValue("its description is no table")
     version, kind = facts.get("format_version"), facts.get("kind")
     if type(version) is not int or version != FORMAT_VERSION:
-        writer = shown(repr(facts.get("minnet")))
-        raise InvalidValue(f"its format_version is {shown(repr(version))}, written by minnet {writer}; this is minnet "
-                           f"{__version__}, which reads {FORMAT_VERSION}")
+        raise file_problem(path, f"its format_version is {shown(repr(version))}, written by minnet "
+                                 f"{shown(repr(facts.get('minnet')))}; this is minnet {__version__}, which reads "
+                                 f"{FORMAT_VERSION}", "read it with the minnet-lab that wrote it, or a newer one")
     if not isinstance(kind, str) or set(facts) != KINDS.get(kind):
         raise InvalidValue(f"its description is of the kind {shown(repr(kind))} with the keys "
                            f"{shown(repr(sorted(facts)))}")

@@ -33,6 +33,8 @@ from minnet.formats.layout import (
 from minnet.formats.runs import make_run, slots_of
 from minnet.formats.tensors import file_size, parse_json, read_arrays, read_head, to_bytes
 
+LONGEST_MESSAGE = 600  # characters of what is wrong with a file
+
 
 def save(model, path, *, made=None):
     """Write `model` (a Model or a State) to the file `path`; `made` is a dict of what it was made with, as JSON has it.
@@ -120,7 +122,7 @@ def _parts(model):
 def _checked(file, path):
     """(head, facts, plan, forms): all that can be known, and all that can be wrong, before data is read."""
     head = read_head(file, path)
-    facts = read_description(head.text)
+    facts = read_description(head.text, path)
     plan = plan_of(facts["architecture"])
     slots = slots_of(facts["state"]) if facts["kind"] == "state" else 0
     return head, facts, plan, match(head.tensors, plan, slots)
@@ -143,7 +145,8 @@ def _about(path):
     except FileProblem:
         raise
     except MinnetError as error:
-        what = shown(" ".join(str(error).split()))
+        what = " ".join(str(error).split())[:LONGEST_MESSAGE]
+        what = what if what.isprintable() else ascii(what)
         raise file_problem(path, what, "it is damaged or not made by minnet: fetch or save it again") from error
     except MemoryError as error:
         raise file_problem(path, "does not fit into this machine's memory", "load it on a larger one") from error

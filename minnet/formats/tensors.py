@@ -30,12 +30,13 @@ OURS = "minnet"             # our key in the metadata
 DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U64": np.dtype("<u8"), "U32": np.dtype("<u4"),
           "U16": np.dtype("<u2"), "U8": np.dtype("u1")}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+IMPORT = "import it first: minnet import FILE"
 OTHER_ADVICE = "give a model that minnet saved"
 ADVICE = {  # what to do with a file that is no model file, by what `sniff` takes it for
     "empty": "write it again",
     "pickle": "a pickle can run code and is never opened: save the weights as safetensors where it was made",
-    "hdf5": "import it first: minnet import FILE",
-    "keras": "import it first: minnet import FILE",
+    "hdf5": IMPORT,
+    "keras": IMPORT,
     "html": "the download brought a page instead of the file: fetch the file itself",
     "gzip": "unpack it first",
     "unknown": "it may be damaged or cut off: fetch or write it again",
@@ -125,7 +126,7 @@ def read_head(file, path):
                            "are read")
     file.seek(LENGTH_BYTES)
     entries = parse_json("its header", _read(file, length))
-    text, begin = _our_text(entries.pop(METADATA, {})), LENGTH_BYTES + length
+    text, begin = _our_text(entries.pop(METADATA, {}), path), LENGTH_BYTES + length
     return Head(_check_tiles(entries, size - begin), text, begin, size)
 
 
@@ -193,11 +194,11 @@ def _bounded(digits):
     return int(digits)
 
 
-def _our_text(metadata):
+def _our_text(metadata, path):
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise InvalidValue(f"its {METADATA} is no table of texts")
     if OURS not in metadata:
-        raise InvalidValue(f"it is a safetensors file without the key {OURS!r}, so minnet did not write it: import it")
+        raise file_problem(path, "is a safetensors file that minnet did not write", IMPORT)
     return metadata[OURS]
 
 
