@@ -17,7 +17,7 @@ _HOMES = {
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.model": ("Model",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),
-    "minnet.engine.optimizers": ("SGD", "Adam", "AdamW"),
+    "minnet.engine.optimizers": ("SGD", "RMSprop", "Adam", "AdamW"),
     "minnet.engine.pooling": ("Flatten", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"),
     "minnet.engine.sample": ("Sample",),
     "minnet.engine.split": ("split", "join", "cached"),

@@ -17,6 +17,7 @@ from minnet.engine.model import Model as Model
 from minnet.engine.normalise import BatchNorm as BatchNorm
 from minnet.engine.normalise import Dropout as Dropout
 from minnet.engine.optimizers import SGD as SGD
+from minnet.engine.optimizers import RMSprop as RMSprop
 from minnet.engine.optimizers import Adam as Adam
 from minnet.engine.optimizers import AdamW as AdamW
 from minnet.engine.pooling import Flatten as Flatten
@@ -24,9 +25,9 @@ from minnet.engine.pooling import MaxPool2d as MaxPool2d
 from minnet.engine.pooling import AvgPool2d as AvgPool2d
 from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from minnet.engine.sample import Sample as Sample
-from minnet.engine.split import cached as cached
-from minnet.engine.split import join as join
 from minnet.engine.split import split as split
+from minnet.engine.split import join as join
+from minnet.engine.split import cached as cached
 from minnet.engine.state import State as State
 from minnet.engine.stopping import early_stopping as early_stopping
 from minnet.engine.tape import Tape as Tape
@@ -72,6 +73,7 @@ __all__ = [
     "BatchNorm",
     "Dropout",
     "SGD",
+    "RMSprop",
     "Adam",
     "AdamW",
     "Flatten",

@@ -16,6 +16,7 @@ OPTIMIZERS = {
     "sgd": mn.SGD(0.1, weight_decay=0.01),
     "momentum": mn.SGD(0.05, momentum=0.9, weight_decay=0.1, decoupled=True),
     "nesterov": mn.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "rmsprop": mn.RMSprop(0.01, weight_decay=0.1),
     "adam": mn.Adam(0.01, weight_decay=0.1),
     "adamw": mn.AdamW(0.01),
 }

@@ -97,7 +97,7 @@ def test_bad_input_is_refused_at_the_call(case):
     lambda: mn.SGD(0), lambda: mn.SGD(-1), lambda: mn.SGD(np.nan), lambda: mn.SGD("0.1"), lambda: mn.SGD(True),
     lambda: mn.SGD(momentum=1), lambda: mn.SGD(momentum=-0.1), lambda: mn.SGD(weight_decay=-1),
     lambda: mn.Adam(betas=0.9), lambda: mn.Adam(betas=(0.9, 1.0)), lambda: mn.Adam(betas=(np.nan, 0.9)),
-    lambda: mn.Adam(eps=0), lambda: mn.AdamW(np.inf),
+    lambda: mn.Adam(eps=0), lambda: mn.AdamW(np.inf), lambda: mn.RMSprop(decay=1), lambda: mn.RMSprop(eps=-1),
 ])
 def test_bad_numbers_of_optimizers(make):
     with pytest.raises((InvalidValue, InvalidType)) as caught:

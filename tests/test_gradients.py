@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layer_table import ROWS, TWINS
+from sklearn.metrics import hinge_loss
 from trees import models, random_input
 
 from minnet.engine import losses
@@ -161,6 +162,17 @@ def test_cross_entropy_of_huge_logits(smoothing):
     wanted = (1 - smoothing) * np.array([2e4, np.log(3)]) + smoothing * np.array([1e4, np.log(3)])
     assert value == pytest.approx(wanted.mean(), rel=1e-12)
     np.testing.assert_allclose(dlogits.sum(axis=1), 0, atol=1e-12)
+
+
+def test_hinge_is_scikit_learn_s():
+    """Crammer and Singer's, and a plain count of what it is made of: margin 1, the highest other logit."""
+    rng = np.random.default_rng(0)
+    logits, labels = 2 * rng.normal(size=(40, 4)), rng.integers(4, size=40)
+    assert losses.hinge(logits, labels) == pytest.approx(hinge_loss(labels, logits, labels=range(4)), rel=1e-12)
+    assert losses.hinge(logits[:, :1], 0 * labels) == 0
+    ties, dlogits = np.zeros((1, 3)), np.empty((1, 3))
+    assert losses.hinge(ties, np.array([1]), dlogits) == 1
+    np.testing.assert_array_equal(dlogits, [[1, -1, 0]])
 
 
 # --- the gradient over a sample --------------------------------------------------------------------------------------

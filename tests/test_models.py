@@ -238,6 +238,17 @@ def test_initialisers_have_their_variance(name):
         assert np.abs(weights).max() < np.sqrt(6 / (fan_in + fan_out))
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (3, 2, 4, 6), (2, 2, 1, 9)])
+def test_orthogonal(shape):
+    """Orthonormal columns of the weight as a matrix, or rows where there are more of these; no sign is fixed."""
+    draws = [INITIALISERS["orthogonal"](np.random.default_rng(seed), shape) for seed in range(40)]
+    for weight in draws:
+        matrix = weight.reshape(-1, shape[-1])
+        short = matrix if len(matrix) <= shape[-1] else matrix.T
+        np.testing.assert_allclose(short @ short.T, np.eye(len(short)), atol=1e-12)
+    assert (np.min(draws, axis=0) < 0).all() and (np.max(draws, axis=0) > 0).all()
+
+
 def test_each_parameter_has_a_stream_of_its_own():
     """The same seed gives the same bits; another width of one layer leaves the other layers' first numbers alone."""
     def weights(middle, seed=0):

@@ -13,7 +13,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
-from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, AdamW
+from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.rates import cosine
 from minnet.engine.tape import Tape
@@ -118,6 +118,8 @@ STEPPERS = {  # ours, theirs
                  lambda p: torch.optim.SGD(p, 0.05, momentum=0.8, nesterov=True)),
     "sgd, coupled decay": (SGD(0.05, momentum=0.9, weight_decay=0.1),
                            lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, weight_decay=0.1)),
+    "rmsprop": (RMSprop(0.01, decay=0.8, weight_decay=0.1),
+                lambda p: torch.optim.RMSprop(p, 0.01, alpha=0.8, weight_decay=0.1)),
     "adam": (Adam(0.01, betas=(0.8, 0.95)), lambda p: torch.optim.Adam(p, 0.01, betas=(0.8, 0.95))),
     "adam, coupled decay": (Adam(0.01, weight_decay=0.1), lambda p: torch.optim.Adam(p, 0.01, weight_decay=0.1)),
     "adamw": (AdamW(0.01, weight_decay=0.3), lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.3)),

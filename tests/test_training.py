@@ -17,6 +17,7 @@ import minnet as mn
 from minnet import threads
 from minnet.engine.losses import cross_entropy
 from minnet.engine.metrics import mean_loss
+from minnet.engine.rates import RATES
 from minnet.kernels.steps import soft_threshold
 
 
@@ -284,6 +285,33 @@ def test_no_seed_is_recorded():
     again, _ = problem("noisy")
     finish(mn.train(again, data, epochs=1, rng=state.seed))
     assert bits(model.values) == bits(again.values)
+
+
+# --- learning rates --------------------------------------------------------------------------------------------------
+
+
+FACTORS = {  # at progress 0, 0.05, 0.5, 1
+    "constant": (1, 1, 1, 1),
+    "stepped": (1, 1, 0.1, 0.01),
+    "exponential": (1, 0.01**0.05, 0.1, 0.01),
+    "cosine": (1, (1 + np.cos(0.05 * np.pi)) / 2, 0.5, 0),
+    "warmup": (0.1, 0.55, (1 + np.cos(np.pi * 4 / 9)) / 2, 0),
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_rates(name):
+    assert [RATES[name](t) for t in (0, 0.05, 0.5, 1)] == pytest.approx(FACTORS[name], abs=1e-12)
+    model, data = problem("chain")
+    steps = finish(mn.train(model, data, optimizer=mn.SGD(0.2), lr_schedule=name, epochs=5, batch_size=4, rng=0,
+                            every="batch"))
+    assert [step.lr for step in steps] == pytest.approx([0.2 * RATES[name](t / 20) for t in range(20)], rel=1e-12)
+
+
+def test_a_schedule_of_your_own():
+    model, data = problem("chain")
+    steps = finish(mn.train(model, data, optimizer=mn.SGD(0.2), lr_schedule=lambda t: 1 - t, epochs=4, rng=0))
+    assert [step.lr for step in steps] == pytest.approx([0.2, 0.15, 0.1, 0.05])
 
 
 # --- early stopping ---------------------------------------------------------------------------------------------------
