@@ -1,4 +1,4 @@
-"""Every kernel gives what its plain twin in `reference.py` gives, for odd shapes and odd numbers.
+"""Every kernel gives what its plain twin in `reference.py` or `reference_runtime.py` gives, on odd shapes and numbers.
 
 A new kernel needs a twin, and a row in `kernel_cases.py` that says how its arguments are drawn. The walk is repeated by
 the plain Python of the kernels (NUMBA_DISABLE_JIT=1) and with checked indices (NUMBA_BOUNDSCHECK=1), in processes of
@@ -15,9 +15,12 @@ import sys
 import numpy as np
 import pytest
 import reference
+import reference_runtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_cases import CASES, adam_steps, few, floats, fraction, plain, rankings, sgd_steps
+from kernel_cases import CASES as PLAIN_CASES
+from kernel_cases import adam_steps, few, floats, fraction, plain, rankings, sgd_steps
+from runtime_cases import RUNTIME_CASES
 
 from minnet import kernels
 from minnet.kernels.losses import softmax_cross_entropy
@@ -46,6 +49,8 @@ def find_kernels():
 
 
 KERNELS = find_kernels()
+CASES = PLAIN_CASES | RUNTIME_CASES
+TWINS = vars(reference) | vars(reference_runtime)
 
 
 def assert_equal(got, wanted, exact, dtype):
@@ -63,7 +68,7 @@ def test_the_tables_are_complete():
     assert len(KERNELS) > 20
     assert set(KERNELS) == set(CASES)
     for name, kernel in KERNELS.items():
-        twin = getattr(reference, name)
+        twin = TWINS[name]
         assert inspect.signature(getattr(kernel, "py_func", kernel)) == inspect.signature(twin), name
 
 
@@ -77,7 +82,7 @@ def test_kernel_equals_its_twin(name, dtype, data):
     copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
     with np.errstate(all="ignore"):
         KERNELS[name](*arguments)
-        getattr(reference, name)(*copies)
+        TWINS[name](*copies)
     for got, wanted in zip(arguments[: -case.writes], copies, strict=False):
         if isinstance(got, np.ndarray):
             assert_equal(got, wanted, exact=True, dtype=dtype)

@@ -2,37 +2,90 @@
 
     fast = freeze(model)                 # the model may change or go; the Predictor keeps numbers of its own
     fast.predict(X)                      # class numbers
-    fast.plan                            # ["dense", ...]: which kernel each layer got; freeze(model, plan=...) forces it
+    fast.plan                            # ["sparse", "dense/sparse", ...]: which kernel each layer got
+    print(fast.explain())                # per layer: kernel, density, FLOPs, bytes, time
+
+Rows are predicted one by one, or 64 at a time (a tile): two programs of one net, of which each call takes the faster.
 """
+import math
+from functools import partial
+from itertools import pairwise
+
 import numpy as np
+
+from minnet import threads
+from minnet.data import check_X
+from minnet.errors import InvalidValue, check_count
+from minnet.kernels.program import RUN
+from minnet.runtime.emit import emit
+from minnet.runtime.explain import explain
+from minnet.runtime.graph import graph
+from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, total_seconds
+from minnet.runtime.rates import machine_rates
+
+ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
+SHARD = 1e-4             # seconds of work below which a second thread is not worth its wake-up
 
 
 def freeze(model, batch_size=None, plan=None, *, classes=None):
     """The Predictor of `model` as it is now.
 
-    `batch_size` is the number of rows that a call is expected to bring; `classes` (k,) are the labels that `predict`
-    answers with, else 0..k-1.
+    `batch_size` is the number of rows that a call will bring: the Predictor then has only the program that is the
+    faster for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
+    gets, in the order of the layers with weights: "dense" or "sparse", or two of them ("dense/sparse") for single rows
+    and for tiles; a single name is every layer's. Without, each layer gets what is the fastest by this machine's rates,
+    which are measured once. `classes` (k,) are the labels that `predict` answers with, else 0, ..., k - 1.
+
+    Raises InvalidValue and InvalidType for these, Unsupported for a layer that it does not know.
     """
-    return Predictor(model.clone(), classes)
+    nodes, rates = graph(model), machine_rates()
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
+    plan = choose(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
+    largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
+    tiles = (1, RUN) if largest * RUN <= ROOM_BYTES else (1,)
+    chosen = {tile: kernels(plan, nodes, tile) for tile in tiles}
+    cost = {tile: total_seconds(nodes, chosen[tile], tile, rates) for tile in tiles}
+    if batch_size is not None:
+        best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
+        tiles, plan = (best,), list(chosen[best].values())
+    programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles}
+    return Predictor(model, programs, {tile: cost[tile] for tile in tiles}, plan, classes)
 
 
 class Predictor:
-    """A frozen net. Calling it gives logits; it may be called by several threads at once."""
+    """A frozen net. Calling it gives logits; it may be called by several threads at once.
 
-    def __init__(self, model, classes=None):
-        self._model = model
-        self.classes = classes
+    `programs` maps the tile to the Program, `cost` to the seconds that a tile takes by the rates.
+    """
+
+    def __init__(self, model, programs, cost, plan, classes=None):
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
-        self.plan = ["dense" for p in model.weight_parameters]
+        self.programs = programs
+        self.cost = cost
+        self.plan = plan
+        self.classes = _check_classes(classes, self.output_shape)
+        self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
+        self.few = int(cost[RUN] / cost[1]) if len(cost) > 1 else 0 if RUN in cost else math.inf
+        self.rooms = {tile: [] for tile in programs}
 
     @property
     def nbytes(self):
-        """Bytes of numbers and indices that it holds."""
-        return self._model.values.nbytes
+        """Bytes of numbers, indices and steps that it holds."""
+        return sum(program.nbytes for program in self.programs.values())
 
     def decision_function(self, X):
         """Logits (n, *output_shape) of X (n, *input_shape); errors as for `model(X)`."""
-        return self._model(X)
+        shape = self.input_shape
+        if not (type(X) is np.ndarray and X.shape[1:] == shape and X.dtype == self.dtype and X.flags.carray):
+            X = check_X(X, shape, self.dtype)
+        n = len(X)
+        out = np.empty((n, *self.output_shape), self.dtype)
+        rows = X if X.ndim == 2 else X.reshape(n, self.features)
+        total = self.predict_rows(rows, 0, n, out if out.ndim == 2 else out.reshape(n, self.outputs))
+        if total - total != 0:  # NaN or infinite: by a number in X, or only because there are so many large ones
+            check_X(X, shape, self.dtype)
+        return out
 
     __call__ = decision_function
 
@@ -44,13 +97,56 @@ class Predictor:
 
     def predict(self, X):
         """The class with the greatest logit, the first of equals: (n,) numbers, or labels where `classes` was given."""
-        best = self.decision_function(X).argmax(axis=-1)
-        return best if self.classes is None else np.asarray(self.classes)[best]
+        best = self.decision_function(X).argmax(-1)
+        return best if self.classes is None else self.classes[best]
 
-    def explain(self):
-        """One dict a layer: name, kernel, density, flops (of one row), bytes, share of the time."""
-        rows = [{"name": p.layer, "kernel": kernel, "density": float(np.count_nonzero(p.value)) / p.size,
-                 "flops": 2 * p.size * self._model.layers[p.layer].positions, "bytes": p.value.nbytes}
-                for p, kernel in zip(self._model.weight_parameters, self.plan, strict=True)]
-        total = sum(row["flops"] for row in rows) or 1
-        return [row | {"share": row["flops"] / total} for row in rows]
+    def explain(self, X=None):
+        """An Explanation, timed now on the rows X, or on as many random ones as fill a tile: see explain.py."""
+        if X is not None:
+            X = check_X(X, self.input_shape, self.dtype).reshape(-1, self.features)
+        return explain(self.programs, self.features, X)
+
+    def predict_rows(self, X, row, stop, out):
+        """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum that is finite if they are."""
+        if stop - row <= self.few:
+            return self.run(1, X, row, stop, out)
+        rest = (stop - row) % RUN
+        whole = stop - rest if rest <= self.few else stop
+        total = self.run(RUN, X, row, whole, out)
+        return total if whole == stop else total + self.run(1, X, whole, stop, out)
+
+    def run(self, tile, X, row, stop, out):
+        """The same by one program, shared by threads if it is long enough."""
+        program, tiles = self.programs[tile], -(-(stop - row) // tile)
+        shards = min(int(tiles * self.cost[tile] / SHARD), tiles)
+        shards = min(shards, threads.n_threads()) if shards > 1 else 1
+        if shards == 1 and not program.products:
+            return self.shard(program, X, row, stop, out)
+        edges = [min(row + tiles * i // shards * tile, stop) for i in range(shards + 1)]
+        with threads.one_blas_thread():
+            return sum(threads.run([partial(self.shard, program, X, *ends, out) for ends in pairwise(edges)]))
+
+    def shard(self, program, X, row, stop, out):
+        """One thread's share, in a room that no other thread has."""
+        rooms = self.rooms[program.tile]
+        try:
+            room = rooms.pop()
+        except IndexError:
+            room = program.room()
+        total = program.run(X, row, stop, room, out)
+        rooms.append(room)
+        return total
+
+    def __repr__(self):
+        return f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, {self.nbytes:,} bytes)"
+
+
+def _check_classes(classes, output_shape):
+    """Labels as an array, one for each logit."""
+    if classes is None:
+        return None
+    labels = np.asarray(classes)
+    if labels.shape != output_shape:
+        raise InvalidValue(f"classes has the shape {labels.shape}, the logits of one row {output_shape}: give a label "
+                           "for each logit")
+    return labels

@@ -1,0 +1,49 @@
+"""What a kernel may tell the compiler about itself.
+
+    @kernel
+    def add(table, x, y):
+        apart()
+        start = offset(table[0] * table[1])
+        for j in range(128):
+            y[start + j] += x[start + j]
+"""
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, register_jitable
+
+WIDE = '"prefer-vector-width"="512"'
+
+
+@intrinsic
+def _apart(context):
+    """The type of `apart`, and the code that it becomes: none, but attributes of the kernel that calls it."""
+    def generate(target, builder, signature, arguments):
+        function = builder.function
+        for argument in function.args[2:]:  # the first two are where Numba returns results and errors
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        function.attributes.add("noinline")
+        set.add(function.attributes, WIDE)  # `add` of llvmlite knows attributes that are single words only
+        return target.get_dummy_value()
+
+    return types.none(), generate
+
+
+def _nothing():
+    """In plain Python no array overlaps another unseen."""
+
+
+# Promise that nothing which the calling kernel writes through one array is read through another; it may then keep sums
+# in registers that it would have to store and load again. Such a kernel gets vectors as wide as the processor has.
+apart = _nothing if numba.config.DISABLE_JIT else _apart
+
+
+@register_jitable
+def offset(number):
+    """The same number below 2**32, now known to be positive: neighbours of x[offset + j] are then loaded together.
+
+    What may be negative counts from the end, so the compiler must look at each index by itself.
+    """
+    return np.int64(np.uint32(number))

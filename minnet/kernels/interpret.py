@@ -1,0 +1,45 @@
+"""The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see program.py)."""
+from minnet.kernels.jit import kernel
+from minnet.kernels.program import activate, add, affine, clear, copy, load_rows, pool_image, pool_tile, store_rows
+from minnet.kernels.sparse_planes import dense_row, scatter_row, sparse_planes
+
+# the first column of the table of steps
+LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL, SPARSE, SCATTER, DENSE_ROW = range(11)
+
+
+@kernel
+def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
+    """Do steps first, ..., last - 1 on rows row, ..., stop - 1 of X (n, features), `tile` at a time, logits to `out`.
+
+    Returns the sum of all samples that were loaded: NaN or infinite if one of them holds such a number.
+    """
+    total = X.dtype.type(0)
+    for begin in range(row, stop, tile):
+        count = min(tile, stop - begin)
+        for at in range(first, last):
+            step = code[at, 0]
+            if step == SPARSE:
+                sparse_planes(code, at, index, value, work, work)
+            elif step == SCATTER:
+                scatter_row(code, at, index, value, work, work)
+            elif step == DENSE_ROW:
+                dense_row(code, at, index, value, work, work)
+            elif step == ACTIVATE:
+                activate(code, at, value, work)
+            elif step == COPY:
+                copy(code, at, work, work)
+            elif step == POOL and tile > 1:
+                pool_tile(code, at, work, work)
+            elif step == POOL:
+                pool_image(code, at, work, work)
+            elif step == AFFINE:
+                affine(code, at, value, work)
+            elif step == ADD:
+                add(code, at, work, work)
+            elif step == CLEAR:
+                clear(code, at, work)
+            elif step == LOAD:
+                total += load_rows(code, at, index, X, begin, count, work)
+            else:
+                store_rows(code, at, index, work, begin, count, out)
+    return total

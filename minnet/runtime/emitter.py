@@ -1,0 +1,106 @@
+"""A program under construction: its steps, its numbers, and where its tensors stand."""
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from minnet.kernels import interpret as do
+from minnet.kernels.program import OPERANDS
+from minnet.runtime.layout import ROUND, Memory, Tensor, image_shape
+from minnet.runtime.program import Product, Program
+
+
+@dataclass
+class Emitter:
+    """A program under construction."""
+
+    tile: int
+    dtype: np.dtype
+    kernels: dict
+    memory: Memory = field(default_factory=Memory)
+    code: list = field(default_factory=list)
+    indices: list = field(default_factory=list)
+    values: list = field(default_factory=lambda: [np.zeros(1)])
+    products: dict = field(default_factory=dict)
+    last_use: set = field(default_factory=set)
+    outputs: int = 0
+
+    @property
+    def nbytes(self):
+        """Bytes of indices and numbers so far."""
+        products = {id(product.weight): product.weight.nbytes for product in self.products.values()}
+        numbers = sum(map(len, self.values)) * self.dtype.itemsize
+        return numbers + sum(array.nbytes for array in self.indices) + sum(products.values())
+
+    def step(self, *operands):
+        """Append a step."""
+        self.code.append([int(number) for number in operands] + [0] * (OPERANDS - len(operands)))
+
+    def product(self, weight, x, y, columns):
+        """Append a dense product of matrices that stand at x and y; it is done before the step that comes next."""
+        weight = np.ascontiguousarray(weight, self.dtype)
+        units, inputs = weight.shape
+        self.products[len(self.code)] = Product(weight, slice(x, x + inputs * columns), slice(y, y + units * columns),
+                                                columns)
+
+    def index(self, numbers):
+        """Append indices; returns where they begin."""
+        self.indices.append(np.asarray(numbers, np.uint32))
+        return sum(map(len, self.indices[:-1]))
+
+    def value(self, numbers):
+        """Append numbers; returns where they begin."""
+        self.values.append(np.asarray(numbers, self.dtype).reshape(-1))
+        return sum(map(len, self.values[:-1]))
+
+    def tensor(self, shape, *, pitch=None, plane=None, flat=False):
+        """A new tensor of an image's shape; compact unless pitch or plane say otherwise."""
+        height, width, channels = shape
+        pitch = pitch or width
+        plane = plane or height * pitch * self.tile
+        return Tensor(self.memory.take(channels * plane), channels, height, width, pitch, plane, self.tile, flat)
+
+    def like(self, shape):
+        """A new compact tensor for one of the net's shapes."""
+        return self.tensor((1, 1, shape[0]), flat=True) if len(shape) == 1 else self.tensor(image_shape(shape))
+
+    def give_back(self, *tensors):
+        """These are not needed any more."""
+        for tensor in tensors:
+            self.memory.give_back(tensor.offset)
+
+    def image(self, x, y, offset=0):
+        """Copy the pixels of x to y, `offset` numbers further on."""
+        self.step(do.COPY, x.channels, x.height, 1, x.width * self.tile, x.offset, x.plane, x.line, 0,
+                  y.offset + offset, y.plane, y.line, 0)
+
+    def row(self, x, offset):
+        """Copy the entries of x, in the net's order, to `offset`."""
+        t, c = self.tile, x.channels
+        self.step(do.COPY, c, x.height, x.width, t, x.offset, x.plane, x.line, t, offset, t, x.width * c * t, c * t)
+
+    def own(self, x):
+        """x itself where this node is the last that reads it, else a copy: to be written over."""
+        if x.offset in self.last_use:
+            return x
+        y = replace(x, offset=self.memory.take(x.size))
+        self.step(do.COPY, 1, 1, 1, x.size, x.offset, 0, 0, 0, y.offset, 0, 0, 0)
+        return y
+
+    def load(self, shape):
+        """The input."""
+        y = self.like(shape)
+        places = y.offset + y.places()
+        self.step(do.LOAD, len(places), self.tile, self.index(places))
+        return y
+
+    def store(self, x):
+        """The output."""
+        places = x.offset + x.places()
+        self.outputs = len(places)
+        self.step(do.STORE, len(places), self.index(places))
+
+    def finish(self, spans):
+        """The Program."""
+        index, value = np.concatenate([np.zeros(0, np.uint32), *self.indices]), np.concatenate(self.values)
+        return Program(self.tile, np.array(self.code, np.uint32), index, value.astype(self.dtype), self.products, spans,
+                       self.memory.size + 2 * ROUND, self.outputs)

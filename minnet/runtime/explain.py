@@ -1,0 +1,65 @@
+"""What a frozen net does with its time: a line for each linear layer, and one for all the rest.
+
+    print(predictor.explain())           # or read its rows: .rows[0].kernel, .seconds, .share
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.kernels.program import RUN
+from minnet.runtime.program import median_seconds
+
+HEAD = ("layer", "kernel", "density", "FLOPs", "bytes", "time", "share")
+ROUNDS, REPEATS = 7, 3
+MICRO = 1e6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: its kernel, the fraction of its weights that live, operations of one sample, bytes, time of a call."""
+
+    name: str
+    kernel: str
+    density: float
+    flops: int
+    nbytes: int
+    seconds: float
+    share: float
+
+
+class Explanation:
+    """Rows; `str` makes the table. `tile` is how many samples one call of the program takes at a time."""
+
+    def __init__(self, rows, samples, tile):
+        self.rows = rows
+        self.samples = samples
+        self.tile = tile
+
+    def __str__(self):
+        cells = [HEAD] + [(row.name, row.kernel, f"{row.density:.1%}" if row.kernel else "", f"{row.flops:,}",
+                           f"{row.nbytes:,}", f"{row.seconds * MICRO:.1f} µs", f"{row.share:.0%}") for row in self.rows]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
+        sides = [str.ljust if i < 2 else str.rjust for i in range(len(HEAD))]
+        lines = ["  ".join(side(text, width) for side, text, width in zip(sides, line, widths, strict=True)).rstrip()
+                 for line in cells]
+        return "\n".join([f"time of {self.samples} rows, {self.tile} at a time", *lines])
+
+
+def explain(programs, features, X=None):
+    """The Explanation of one tile; where X has one row, or there is no program for tiles, of one row."""
+    rows = max(programs) if X is None else len(X)
+    tile = RUN if RUN in programs and (rows > 1 or 1 not in programs) else 1
+    program = programs[tile]
+    if X is None:
+        X = np.random.default_rng(0).random((tile, features)).astype(program.value.dtype)
+    spans = [span for span in program.spans if span.last > span.first]
+    times = [median_seconds(program, program.cut(span.first, span.last), X, ROUNDS, REPEATS) for span in spans]
+    lines, others, rest, total = [], 0, 0.0, sum(times)
+    for span, time in zip(spans, times, strict=True):
+        if span.kernel:
+            flops = 2 * span.macs // tile
+            lines.append(Row(span.name, span.kernel, span.density, flops, span.nbytes, time, time / total))
+        else:
+            others, rest = others + span.nbytes, rest + time
+    lines.append(Row("all else", "", 0.0, 0, others, rest, rest / total))
+    return Explanation(lines, min(len(X), tile), tile)

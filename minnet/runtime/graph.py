@@ -1,0 +1,282 @@
+"""What a net does in use, as a list of nodes in the order of the pass: no training, no masks, BatchNorm folded away.
+
+    for node in graph(model): ...        # the last one gives the logits
+
+A node names the nodes that it reads. Dropout is gone, Flatten remains (it moves nothing), and what can be one step has
+become one: BatchNorm after a linear layer is part of its weights; max pooling comes before a rising activation.
+"""
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.normalise import BatchNorm, Dropout
+from minnet.engine.padding import Window
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.errors import Unsupported
+from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
+
+
+@dataclass(eq=False)
+class Node:
+    """One thing that is done: `inputs` are nodes, `shape` is that of one sample's result, channels last."""
+
+    inputs: list
+    shape: tuple
+
+
+@dataclass(eq=False)
+class Linear(Node):
+    """Dense (no window), convolution or depthwise convolution: the live weights alone.
+
+    `index` are sorted flat positions in an array of `full` = (..., in, out), `live` the weights there, `bias` (out,).
+    A pooling that follows a convolution at once is `pooling`.
+    """
+
+    name: str
+    index: np.ndarray
+    live: np.ndarray
+    full: tuple
+    bias: np.ndarray
+    window: Window | None = None
+    multiplier: int = 0       # of a depthwise convolution: outputs of one channel
+    pooling: Node | None = None
+
+    @property
+    def units(self):
+        """How many outputs or filters."""
+        return self.full[-1]
+
+    @property
+    def positions(self):
+        """How often a sample uses each weight."""
+        return 1 if self.window is None else math.prod(self.window.output)
+
+    @property
+    def density(self):
+        """The fraction of weights that are not 0."""
+        return len(self.live) / max(math.prod(self.full), 1)
+
+    def matrix(self, dtype):
+        """All weights, zeros too: (in, out), for a convolution (kh*kw*c, out)."""
+        dense = np.zeros(math.prod(self.full), dtype)
+        dense[self.index] = self.live
+        return dense.reshape(-1, self.units)
+
+
+@dataclass(eq=False)
+class Affine(Node):
+    """y = scale * x + shift, by channel: a BatchNorm that could not be folded."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+
+@dataclass(eq=False)
+class Activation(Node):
+    """y = f(x): `kind` as the kernels number them."""
+
+    kind: int
+    slope: float = 0.0
+
+    @property
+    def rises(self):
+        """Whether f never falls, so that the greatest of several stays the greatest."""
+        return self.kind != LEAKY_RELU or self.slope >= 0
+
+
+@dataclass(eq=False)
+class Pool(Node):
+    """The greatest entry, or the mean, of each window."""
+
+    window: Window
+    average: bool
+
+
+@dataclass(eq=False)
+class Reshape(Node):
+    """Flatten: the same numbers under another name."""
+
+
+@dataclass(eq=False)
+class Add(Node):
+    """The sum of two."""
+
+
+@dataclass(eq=False)
+class Join(Node):
+    """All inputs side by side along the last axis."""
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes under construction."""
+
+    model: object
+    nodes: list = field(default_factory=list)
+
+    def put(self, node):
+        """Append a node; returns it."""
+        self.nodes.append(node)
+        return node
+
+    def value(self, parameter):
+        """A parameter in float64, flat."""
+        return self.model.values[parameter.slice].astype(np.float64)
+
+    def layer(self, layer, x):
+        """The node that gives what `layer` makes of the node `x`."""
+        if type(layer) not in TRACES:
+            raise Unsupported(f"freeze knows no layer {layer!r}: predict with the model itself")
+        return TRACES[type(layer)](self, layer, x)
+
+
+def graph(model):
+    """The nodes of `model`, an input first, in the order of the pass."""
+    made = Graph(model)
+    made.layer(model.tree, made.put(Node([], model.input_shape)))
+    fold_affine(made.nodes)
+    pool_first(made.nodes)
+    attach_pools(made.nodes)
+    return made.nodes
+
+
+def users(nodes):
+    """How many inputs each node is; the last one is also the net's output."""
+    count = {node: 0 for node in nodes}
+    for node in nodes:
+        for source in node.inputs:
+            count[source] += 1
+    count[nodes[-1]] += 1
+    return count
+
+
+def fold_affine(nodes):
+    """Affine after a linear layer that nobody else reads: W scale, bias scale + shift."""
+    count = users(nodes)
+    for node in list(nodes):
+        if isinstance(node, Affine) and isinstance(node.inputs[0], Linear) and count[node.inputs[0]] == 1:
+            linear = node.inputs[0]
+            linear.live = linear.live * node.scale[linear.index % linear.units]
+            linear.bias = linear.bias * node.scale + node.shift
+            linear.index, linear.live = linear.index[linear.live != 0], linear.live[linear.live != 0]
+            drop(nodes, node)
+
+
+def pool_first(nodes):
+    """The greatest of f(x) is f of the greatest x where f rises: pool first, and f has less to do."""
+    count = users(nodes)
+    for pool in list(nodes):
+        if isinstance(pool, Pool) and not pool.average and isinstance(pool.inputs[0], Activation):
+            activation = pool.inputs[0]
+            if activation.rises and count[activation] == 1:
+                nodes.remove(activation)
+                redirect(nodes, pool, activation)
+                pool.inputs, activation.inputs, activation.shape = activation.inputs, [pool], pool.shape
+                nodes.insert(nodes.index(pool) + 1, activation)
+
+
+def attach_pools(nodes):
+    """A pool that alone reads a convolution becomes part of it."""
+    count = users(nodes)
+    for pool in list(nodes):
+        linear = pool.inputs[0] if isinstance(pool, Pool) else None
+        if isinstance(linear, Linear) and linear.pooling is None and count[linear] == 1:
+            linear.pooling = replace(pool, inputs=[])
+            linear.shape = pool.shape
+            drop(nodes, pool)
+
+
+def drop(nodes, node):
+    """Take out a node; who read it reads its input."""
+    nodes.remove(node)
+    redirect(nodes, node, node.inputs[0])
+
+
+def redirect(nodes, old, new):
+    """Who read `old` now reads `new`."""
+    for node in nodes:
+        if node is not new:
+            node.inputs = [new if source is old else source for source in node.inputs]
+
+
+# --- one function per kind of layer ----------------------------------------------------------------------------------
+
+
+def trace_sequential(made, layer, x):
+    """First to last."""
+    for child in layer.layers:
+        x = made.layer(child, x)
+    return x
+
+
+def trace_linear(made, layer, x):
+    """Dense, Conv2d and DepthwiseConv2d."""
+    weight = layer.weight
+    live = made.value(weight)
+    index = np.arange(len(live)) if weight.index is None else weight.index
+    index, live = index[live != 0], live[live != 0]
+    bias = np.zeros(weight.shape[-1]) if layer.bias is None else made.value(layer.bias)
+    return made.put(Linear([x], layer.output_shape, layer.name, index, live, weight.shape, bias,
+                           getattr(layer, "window", None), getattr(layer, "multiplier", 0)))
+
+
+def trace_batch_norm(made, layer, x):
+    """In use the statistics are constants: y = gain (x - mean) / sqrt(variance + epsilon) + shift."""
+    mean, variance, gain, shift = (made.value(p) for p in (layer.mean, layer.variance, layer.gain, layer.shift))
+    scale = gain / np.sqrt(variance + layer.epsilon)
+    return made.put(Affine([x], x.shape, scale, shift - mean * scale))
+
+
+def trace_activation(made, layer, x):
+    """ReLU, LeakyReLU, Tanh, Sigmoid."""
+    return made.put(Activation([x], x.shape, ACTIVATIONS[type(layer)], float(getattr(layer, "slope", 0))))
+
+
+def trace_pool(made, layer, x):
+    """MaxPool2d and AvgPool2d."""
+    return made.put(Pool([x], layer.output_shape, layer.window, isinstance(layer, AvgPool2d)))
+
+
+def trace_global_pool(made, layer, x):
+    """A mean over one window as large as the image."""
+    whole = Window(x.shape[:2], x.shape[:2], 0, 0, 0, 0, (1, 1))
+    return made.put(Reshape([made.put(Pool([x], (1, 1, x.shape[2]), whole, True))], layer.output_shape))
+
+
+def trace_residual(made, layer, x):
+    """Both sides read x."""
+    other = x if layer.shortcut is None else made.layer(layer.shortcut, x)
+    straight = made.layer(layer.branch, x)
+    return made.put(Add([straight, other], layer.output_shape))
+
+
+def trace_concat(made, layer, x):
+    """All branches read x."""
+    return made.put(Join([made.layer(branch, x) for branch in layer.branches], layer.output_shape))
+
+
+TRACES = {
+    Sequential: trace_sequential,
+    Dense: trace_linear,
+    Conv2d: trace_linear,
+    DepthwiseConv2d: trace_linear,
+    BatchNorm: trace_batch_norm,
+    ReLU: trace_activation,
+    LeakyReLU: trace_activation,
+    Tanh: trace_activation,
+    Sigmoid: trace_activation,
+    MaxPool2d: trace_pool,
+    AvgPool2d: trace_pool,
+    GlobalAvgPool2d: trace_global_pool,
+    Flatten: lambda made, layer, x: made.put(Reshape([x], layer.output_shape)),
+    Dropout: lambda made, layer, x: x,
+    Residual: trace_residual,
+    Concat: trace_concat,
+}
+ACTIVATIONS = {ReLU: RELU, LeakyReLU: LEAKY_RELU, Tanh: TANH, Sigmoid: SIGMOID}

@@ -1,0 +1,78 @@
+"""Which kernel each linear layer gets: for single rows, and for tiles of them.
+
+    plan = choose(nodes, machine_rates())            # ["dense/sparse", "sparse", ...]: row kernel / tile kernel
+    kernels(plan, nodes, tile)                       # {"dense1": "sparse", ...}
+"""
+import math
+
+from minnet.errors import InvalidType, InvalidValue, shown
+from minnet.kernels.program import RUN
+from minnet.runtime.graph import Linear
+from minnet.runtime.layout import rounded
+from minnet.runtime.linear import DENSE, SPARSE
+
+KERNELS = (DENSE, SPARSE)
+CALL = 2e-6  # seconds that a call of BLAS costs beside its arithmetic
+STEPS = 1e-7  # and what a sample costs beside its linear layers
+ALIVE = 0.5   # of the inputs of a layer, as after a ReLU: the kernels for single rows pass over zeros
+POOLED, POOLED_TILE = 8, 0.6  # copies of a number that cost as much as to pool it: of a single row, and in a tile
+
+
+def linear_nodes(nodes):
+    """The layers that have a kernel to choose."""
+    return [node for node in nodes if isinstance(node, Linear)]
+
+
+def choose(nodes, rates):
+    """The fastest plan by `rates`, a name for each linear layer."""
+    return ["/".join(dict.fromkeys(fastest(node, tile, rates) for tile in (1, RUN))) for node in linear_nodes(nodes)]
+
+
+def fastest(node, tile, rates):
+    """The kernel for one layer."""
+    return min(KERNELS, key=lambda kernel: seconds(node, kernel, tile, rates))
+
+
+def kernels(plan, nodes, tile):
+    """The kernel of each layer, by name, for tiles of `tile` samples."""
+    layers = linear_nodes(nodes)
+    names = [name.split("/")[0 if tile == 1 else -1] for name in check_plan(plan, layers)]
+    return {node.name: SPARSE if node.multiplier else name for node, name in zip(layers, names, strict=True)}
+
+
+def check_plan(plan, layers):
+    """`plan` as a list of names, one a layer; a single name is every layer's."""
+    names = [plan] * len(layers) if isinstance(plan, str) else plan
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InvalidType(f"plan={shown(repr(plan))}; wanted one name or a list of names, as predictor.plan has them")
+    if len(names) != len(layers):
+        raise InvalidValue(f"plan has {len(names)} names, but the model has {len(layers)} layers with weights: "
+                           f"{', '.join(layer.name for layer in layers)}")
+    for name in names:
+        if len(name.split("/")) > 2 or not set(name.split("/")) <= set(KERNELS):
+            raise InvalidValue(f'plan names {shown(repr(name))}; wanted "{DENSE}" or "{SPARSE}", or two of them, for '
+                               f'single rows and for tiles: "{DENSE}/{SPARSE}"')
+    return list(names)
+
+
+def total_seconds(nodes, chosen, tile, rates):
+    """What one tile takes with the kernels `chosen`, by `rates`: its linear layers, and the loading of its samples."""
+    layers = sum(seconds(node, chosen[node.name], tile, rates) for node in linear_nodes(nodes))
+    return layers + (STEPS + math.prod(nodes[0].shape) * rates.copied) * tile
+
+
+def seconds(node, kernel, tile, rates):
+    """What a linear layer takes for one tile, with its pool."""
+    live, size = len(node.live), math.prod(node.full)
+    if node.window is None and tile == 1:
+        return ALIVE * (live * rates.scatter if kernel == SPARSE else size * rates.dense_row)
+    pooled = 0 if node.pooling is None else node.positions * node.units * rates.copied
+    pooled *= POOLED if tile == 1 else POOLED_TILE * tile
+    if kernel == SPARSE:
+        lines, columns = node.window.output if node.window else (1, 1)
+        run = rounded(lines * node.inputs[0].shape[1]) if tile == 1 else lines * columns * tile
+        return (live + node.units) * run * rates.sparse + pooled
+    if node.multiplier:  # there is no dense kernel for depthwise layers
+        return math.inf
+    copied = 0 if node.window is None else node.positions * (size // node.units) * rates.copied
+    return (node.positions * size * rates.product + copied) * tile + CALL + pooled

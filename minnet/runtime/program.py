@@ -1,0 +1,119 @@
+"""A program: what a frozen net does, as a table of steps for the compiled interpreter, and the products left to BLAS.
+
+    program = emit(nodes, kernels, tile, dtype)          # emit.py
+    program.run(X, 0, len(X), program.room(), out)
+"""
+import statistics
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from minnet.kernels.interpret import run_program
+
+CACHE_LINE = 64       # bytes
+MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard
+
+
+@dataclass(frozen=True)
+class Product:
+    """A dense product between two steps, left to BLAS: work[y] = weight @ work[x], as matrices of so many columns."""
+
+    weight: np.ndarray
+    x: slice
+    y: slice
+    columns: int
+
+    def run(self, work):
+        """Do it."""
+        np.dot(self.weight, work[self.x].reshape(-1, self.columns), out=work[self.y].reshape(-1, self.columns))
+
+
+@dataclass(frozen=True)
+class Span:
+    """The steps of one node; of a linear layer also its kernel, the fraction of its weights that live, and its
+    multiply-adds on a tile. `nbytes` are those of its numbers and indices."""
+
+    name: str
+    first: int
+    last: int
+    nbytes: int
+    kernel: str = ""
+    density: float = 0.0
+    macs: int = 0
+
+
+class Program:
+    """Steps, numbers and dense products for tiles of `tile` samples. Threads may share it, each with a room of its own.
+
+    `products` maps a step to the product that is done before it; `spans` has one Span for each node.
+    """
+
+    def __init__(self, tile, code, index, value, products, spans, room_size, outputs):
+        self.tile = tile
+        self.code = code
+        self.index = index
+        self.value = value
+        self.products = products
+        self.spans = spans
+        self.room_size = room_size
+        self.outputs = outputs
+        self.macs = sum(span.macs for span in spans)
+        self.calls = self.cut(0, len(code))
+        self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
+
+    def cut(self, first, last):
+        """Steps first, ..., last - 1 as calls (product or None, then first step, last step)."""
+        cuts, macs = set(self.products), 0
+        for span in self.spans:
+            macs += span.macs
+            if macs > MACS_AT_ONCE:
+                cuts.add(span.first)
+                macs = span.macs
+        edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
+        return [(self.products.get(a), a, b) for a, b in pairwise(edges)]
+
+    def room(self):
+        """Memory for one thread, where tensors begin at cache lines."""
+        raw = np.zeros(self.room_size + CACHE_LINE, self.value.dtype)
+        start = -raw.ctypes.data % CACHE_LINE // raw.itemsize
+        return raw[start : start + self.room_size]
+
+    @property
+    def nbytes(self):
+        """Bytes of steps, numbers and indices."""
+        weights = {id(product.weight): product.weight for product in self.products.values()}
+        return sum(array.nbytes for array in (self.code, self.index, self.value, *weights.values()))
+
+    def run(self, X, row, stop, work, out):
+        """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum: finite if those rows are."""
+        if len(self.calls) == 1 and stop - row <= self.rows_at_once:
+            return run_program(self.code, 0, len(self.code), self.index, self.value, X, row, stop, self.tile, work, out)
+        total, rows = 0.0, self.rows_at_once if len(self.calls) == 1 else self.tile
+        for begin in range(row, stop, rows):
+            total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
+        return total
+
+    def run_calls(self, calls, X, row, stop, work, out):
+        """Some of the calls, on one tile."""
+        total = 0.0
+        for product, first, last in calls:
+            if product is not None:
+                product.run(work)
+            total += run_program(self.code, first, last, self.index, self.value, X, row, stop, self.tile, work, out)
+        return total
+
+
+def median_seconds(program, calls, X, rounds, repeats):
+    """Median time of `calls` (see `cut`) on the first tile of X (n, features), once the whole program ran on it."""
+    work, rows = program.room(), min(len(X), program.tile)
+    out = np.zeros((rows, program.outputs), X.dtype)
+    program.run(X, 0, rows, work, out)
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            program.run_calls(calls, X, 0, rows, work, out)
+        times.append((time.perf_counter() - start) / repeats)
+    return statistics.median(times)

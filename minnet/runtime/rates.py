@@ -1,0 +1,111 @@
+"""How fast this machine is at what kernels do: measured once, kept beside the compiled kernels, and what plans go by.
+
+    rates = machine_rates()         # never fails: where nothing can be measured, the defaults below
+"""
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from minnet import kernels
+from minnet.errors import FileProblem
+from minnet.files import read_bounded, write_whole
+from minnet.kernels import interpret as do
+from minnet.kernels.jit import code_folder
+from minnet.kernels.program import RUN
+from minnet.runtime.emit import emit
+from minnet.runtime.emitter import Emitter
+from minnet.runtime.graph import Linear, Node
+from minnet.runtime.linear import DENSE, SPARSE
+from minnet.runtime.program import median_seconds
+from minnet.threads import one_blas_thread
+
+FILE = "rates.json"
+MOST_BYTES = 4096
+FASTEST, SLOWEST = 1e-14, 1e-5  # seconds: no machine is outside
+INPUTS, UNITS, SHARE = 784, 300, 0.1  # the layer that is measured, and the share of its weights that live
+SHORT = 24  # numbers copied at a time: a line of a window
+ROUNDS, REPEATS = 9, 4
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds of one multiply-add by each kernel, and of one number copied; float32, one thread."""
+
+    product: float = 1.6e-11    # BLAS, on a tile
+    sparse: float = 3.2e-11     # sparse_planes
+    scatter: float = 4.5e-10    # scatter_row
+    dense_row: float = 4.5e-11  # dense_row
+    copied: float = 1.5e-10     # copy
+
+
+@cache
+def machine_rates():
+    """This machine's Rates, read or measured; in either case the same until the process ends."""
+    folder = code_folder(Path(kernels.__file__).parent)
+    rates = read_rates(folder / FILE) if folder else None
+    if rates is not None:
+        return rates
+    rates = checked(measure())
+    if folder and rates is not None:
+        write_rates(folder / FILE, rates)
+    return rates or Rates()
+
+
+def checked(numbers):
+    """Rates of a mapping of numbers, or None where one is missing or none that a machine can have."""
+    names = {field.name for field in fields(Rates)}
+    if not isinstance(numbers, dict) or set(numbers) != names:
+        return None
+    if not all(isinstance(rate, float) and FASTEST <= rate <= SLOWEST for rate in numbers.values()):
+        return None
+    return Rates(**numbers)
+
+
+def read_rates(path):
+    """The Rates that the file holds, or None."""
+    try:
+        return checked(json.loads(read_bounded(path, MOST_BYTES)))
+    except (FileProblem, ValueError, RecursionError):
+        return None
+
+
+def write_rates(path, rates):
+    """Keep `rates`; where that is not possible they are measured again by the next process."""
+    try:
+        write_whole(path, json.dumps(asdict(rates), sort_keys=True).encode())
+    except FileProblem:
+        pass
+
+
+def measure():
+    """Each rate, on a layer of 784 x 300 of which a tenth lives."""
+    size = INPUTS * UNITS
+    live = np.arange(0, size, round(1 / SHARE))
+    few = Linear([], (UNITS,), "layer", live, np.ones(len(live)), (INPUTS, UNITS), np.zeros(UNITS))
+    with one_blas_thread():
+        return {"product": layer_seconds(few, DENSE, RUN) / size / RUN,
+                "sparse": layer_seconds(few, SPARSE, RUN) / len(live) / RUN,
+                "scatter": layer_seconds(few, SPARSE, 1) / len(live),
+                "dense_row": layer_seconds(few, DENSE, 1) / size,
+                "copied": copy_seconds() / size}
+
+
+def layer_seconds(layer, kernel, tile):
+    """Time of the steps of one layer on one tile."""
+    layer.inputs = [Node([], (INPUTS,))]
+    program = emit([*layer.inputs, layer], {layer.name: kernel}, tile, np.dtype(np.float32))
+    X = np.random.default_rng(0).random((tile, INPUTS), np.float32)
+    return median_seconds(program, program.cut(program.spans[1].first, program.spans[1].last), X, ROUNDS, REPEATS)
+
+
+def copy_seconds():
+    """Time to copy as many numbers as the layer has weights, in short runs."""
+    made = Emitter(1, np.dtype(np.float32), {})
+    size = INPUTS * UNITS
+    x, y = made.memory.take(size), made.memory.take(size)
+    made.step(do.COPY, 1, 1, size // SHORT, SHORT, x, 0, 0, SHORT, y, 0, 0, SHORT)
+    program = made.finish([])
+    return median_seconds(program, program.calls, np.zeros((1, 1), np.float32), ROUNDS, REPEATS)

@@ -1,0 +1,131 @@
+"""Plain twins of the kernels that a frozen net's program is made of (see reference.py): each reads the operands of its
+step from the table as its docstring in minnet/kernels says, and does the work with NumPy's own words."""
+
+import numpy as np
+from reference import wide
+
+from minnet.kernels import interpret as do
+from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
+
+
+def operands(code, at, count):
+    """The operands of step `at`, as Python's numbers."""
+    return code[at, 1 : count + 1].tolist()
+
+
+def load_rows(code, at, index, X, row, count, y):
+    features, tile, place = operands(code, at, 3)
+    for f in range(features):
+        start = int(index[place + f])
+        y[start : start + tile] = np.concatenate([X[row : row + count, f], np.zeros(tile - count)])
+    return X[row : row + count].sum()
+
+
+def store_rows(code, at, index, x, row, count, out):
+    features, place = operands(code, at, 2)
+    for f in range(features):
+        start = int(index[place + f])
+        out[row : row + count, f] = x[start : start + count]
+
+
+def copy(code, at, x, y):
+    planes, lines, columns, run, x0, x_plane, x_line, x_column, y0, y_plane, y_line, y_column = operands(code, at, 12)
+    for plane, line, column in np.ndindex(planes, lines, columns):
+        source = x0 + plane * x_plane + line * x_line + column * x_column
+        target = y0 + plane * y_plane + line * y_line + column * y_column
+        y[target : target + run] = x[source : source + run]
+
+
+def clear(code, at, y):
+    start, size = operands(code, at, 2)
+    y[start : start + size] = 0
+
+
+def add(code, at, x, y):
+    x0, y0, size = operands(code, at, 3)
+    y[y0 : y0 + size] += x[x0 : x0 + size]
+
+
+def affine(code, at, value, y):
+    start, planes, plane, scale, shift = operands(code, at, 5)
+    of = wide(y[start : start + planes * plane]).reshape(planes, plane)
+    a, b = wide(value[scale : scale + planes]), wide(value[shift : shift + planes])
+    y[start : start + planes * plane] = (a[:, None] * of + b[:, None]).reshape(-1)
+
+
+def activate(code, at, value, y):
+    start, size, kind, slope = operands(code, at, 4)
+    x = wide(y[start : start + size])
+    f = {
+        RELU: lambda: np.where(x <= 0, 0, x),
+        LEAKY_RELU: lambda: np.where(x <= 0, wide(value[slope]) * x, x),
+        TANH: lambda: np.tanh(x),
+        SIGMOID: lambda: 1 / (1 + np.exp(-x)),
+    }
+    y[start : start + size] = f[kind]() if kind in f else x
+
+
+def pool_tile(code, at, x, y):
+    planes, lines, columns, tile, x0, x_plane, x_line, height, width, *window, y0, y_plane, y_line, average = operands(
+        code, at, 19)
+    size_h, size_w, stride_h, stride_w, top, left = window
+    for plane, line, column in np.ndindex(planes, lines, columns):
+        pixels = [x0 + plane * x_plane + h * x_line + w * tile
+                  for h in range(line * stride_h - top, line * stride_h - top + size_h) if 0 <= h < height
+                  for w in range(column * stride_w - left, column * stride_w - left + size_w) if 0 <= w < width]
+        seen = wide([x[pixel : pixel + tile] for pixel in pixels])
+        target = y0 + plane * y_plane + line * y_line + column * tile
+        y[target : target + tile] = seen.mean(axis=0) if average else seen.max(axis=0)
+
+
+pool_image = pool_tile
+
+
+def sparse_planes(code, at, index, value, x, y):
+    planes, lines, run, x0, x_line, y0, y_plane, y_line, first, start, weight, bias = operands(code, at, 12)
+    for i, line in np.ndindex(planes, lines):
+        total = np.full(run, wide(value[bias + i]))
+        for k in range(int(index[first + i]), int(index[first + i + 1])):
+            source = x0 + line * x_line + int(index[start + k])
+            total += wide(value[weight + k]) * x[source : source + run]
+        target = y0 + i * y_plane + line * y_line
+        y[target : target + run] = total
+
+
+def scatter_row(code, at, index, value, x, y):
+    x0, y0, units, inputs, place, first, column, weight, bias = operands(code, at, 9)
+    total = wide(value[bias : bias + units]).copy()
+    for r in range(inputs):
+        for k in range(int(index[first + r]), int(index[first + r + 1])):
+            total[index[column + k]] += wide(x[x0 + int(index[place + r])]) * value[weight + k]
+    y[y0 : y0 + units] = total
+
+
+def dense_row(code, at, index, value, x, y):
+    x0, y0, units, inputs, place, weight, bias = operands(code, at, 7)
+    seen = wide(x[x0 + index[place : place + inputs].astype(int)])
+    w = wide(value[weight : weight + inputs * units]).reshape(inputs, units)
+    y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w
+
+
+def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
+    of_two = {do.COPY: copy, do.ADD: add, do.POOL: pool_tile}
+    of_four = {do.SPARSE: sparse_planes, do.SCATTER: scatter_row, do.DENSE_ROW: dense_row}
+    total = 0.0
+    for begin in range(row, stop, tile):
+        count = min(tile, stop - begin)
+        for at in range(first, last):
+            step = int(code[at, 0])
+            if step in of_two:
+                of_two[step](code, at, work, work)
+            elif step in of_four:
+                of_four[step](code, at, index, value, work, work)
+            elif step in (do.AFFINE, do.ACTIVATE):
+                (affine if step == do.AFFINE else activate)(code, at, value, work)
+            elif step == do.CLEAR:
+                clear(code, at, work)
+            elif step == do.LOAD:
+                total += load_rows(code, at, index, X, begin, count, work)
+            else:
+                store_rows(code, at, index, work, begin, count, out)
+    return total

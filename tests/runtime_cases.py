@@ -1,0 +1,174 @@
+"""How the arguments of the kernels of a frozen net's program are drawn (see kernel_cases.py): a table with one step,
+and arrays just large enough for it. A whole program is that of a small random net."""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from kernel_cases import Case, few, floats, odd, plain
+from trees import masked_models, random_input
+
+from minnet.kernels.program import OPERANDS, RUN
+from minnet.runtime.emit import emit
+from minnet.runtime.graph import Linear, graph
+
+size = st.integers(1, 3)
+gap = st.integers(0, 3)
+
+
+def table(*operands):
+    """A table whose second step has these operands."""
+    code = np.zeros((2, OPERANDS), np.uint32)
+    code[1, 1 : len(operands) + 1] = operands
+    return code
+
+
+@st.composite
+def loads(draw, dtype):
+    features, tile, before = draw(few), draw(st.sampled_from([1, 3, RUN])), draw(gap)
+    row, count = draw(gap), draw(st.integers(0, tile))
+    index = np.concatenate([[7] * before, draw(st.permutations(range(0, features * tile, tile)))]).astype(np.uint32)
+    X = floats(draw, dtype, row + count, features)
+    return table(features, tile, before), 1, index, X, row, count, np.ones(features * tile, dtype)
+
+
+@st.composite
+def stores(draw, dtype):
+    code, at, index, X, row, count, x = draw(loads(dtype))
+    code[1, 2] = code[1, 3]
+    return code, at, index, floats(draw, dtype, x.size), row, count, np.ones(X.shape, dtype)
+
+
+@st.composite
+def copies(draw, dtype):
+    shape = planes, lines, columns, run = [draw(gap) for _ in range(4)]
+    steps = []
+    for _ in "xy":  # columns do not overlap, nor lines, nor planes
+        column = run + draw(gap)
+        line = columns * column + draw(gap)
+        steps.append([draw(gap), lines * line + draw(gap), line, column])
+    x, y = (floats(draw, dtype, start + planes * plane + run) for start, plane, *_ in steps)
+    return table(*shape, *steps[0], *steps[1]), 1, x, y
+
+
+@st.composite
+def stretches(draw, dtype, operands=lambda draw: (), value=0):
+    """A stretch of y, then more operands; with numbers in `value`."""
+    start, length = draw(gap), draw(few)
+    y = floats(draw, dtype, start + length + draw(gap), elements=odd if not value else plain)
+    values = [floats(draw, dtype, value, elements=plain)] if value else []
+    return table(start, length, *operands(draw)), 1, *values, y
+
+
+@st.composite
+def additions(draw, dtype):
+    starts, length = [draw(gap), draw(gap)], draw(few)
+    return table(*starts, length), 1, *[floats(draw, dtype, start + length, elements=plain) for start in starts]
+
+
+@st.composite
+def affines(draw, dtype):
+    start, planes, plane = draw(gap), draw(size), draw(few)
+    value = floats(draw, dtype, 2 * planes + 1, elements=plain)
+    y = floats(draw, dtype, start + planes * plane, elements=plain)
+    return table(start, planes, plane, 1, planes + 1), 1, value, y
+
+
+@st.composite
+def pools(draw, dtype, tile):
+    """Every window sees a pixel at least. Planes and lines may stand apart."""
+    planes, sizes = draw(size), [draw(size), draw(size)]
+    before = [draw(st.integers(0, n - 1)) for n in sizes]
+    strides, image = [draw(size), draw(size)], [draw(st.integers(1, 5)), draw(st.integers(1, 5))]
+    output = [(n - 1 + b) // s + 1 for n, b, s in zip(image, before, strides, strict=True)]
+    x_line, y_line = (image[1] + draw(gap)) * tile, (output[1] + draw(gap)) * tile
+    x_plane, y_plane = image[0] * x_line + draw(gap) * tile, output[0] * y_line + draw(gap) * tile
+    x0, y0 = draw(gap), draw(gap)
+    room = y0 + planes * y_plane
+    code = table(planes, *output, tile, x0, x_plane, x_line, *image, *sizes, *strides, *before, y0, y_plane, y_line,
+                 draw(st.booleans()), room)
+    x = floats(draw, dtype, x0 + planes * x_plane, elements=plain)
+    return code, 1, x, np.ones(room + image[1] * tile, dtype)
+
+
+def live(draw, rows, most):
+    """first (rows + 1,): some weights for each row, for many none; and how many in all."""
+    counts = draw(st.lists(st.sampled_from([0, 0, 1, 2, 9]), min_size=rows, max_size=rows))
+    return np.concatenate([[0], np.cumsum(np.minimum(counts, most))])
+
+
+def integers(draw, count, below):
+    """So many indices."""
+    return draw(arrays(np.uint32, int(count), elements=st.integers(0, max(below - 1, 0))))
+
+
+@st.composite
+def sparse(draw, dtype):
+    planes, lines, run = draw(size), draw(size), draw(st.sampled_from([RUN, 2 * RUN, 3 * RUN, 5 * RUN]))
+    first, x_line, width = live(draw, planes, 9), draw(few), draw(few)
+    start = integers(draw, first[-1], width)
+    x0, y0, y_line = draw(gap), draw(gap), run + draw(gap)
+    y_plane = lines * y_line + draw(gap)
+    code = table(planes, lines, run, x0, x_line, y0, y_plane, y_line, 1, planes + 2, 0, first[-1])
+    index = np.concatenate([[3], first, start]).astype(np.uint32)
+    value = floats(draw, dtype, first[-1] + planes, elements=plain)
+    x = floats(draw, dtype, x0 + lines * x_line + width + run, elements=plain)
+    return code, 1, index, value, x, np.ones(y0 + planes * y_plane, dtype)
+
+
+@st.composite
+def scatters(draw, dtype):
+    x0, y0, units, inputs = draw(gap), draw(gap), draw(st.integers(1, 20)), draw(few)
+    first = live(draw, inputs, units)
+    parts = [[5], integers(draw, inputs, inputs), first, integers(draw, first[-1], units)]
+    places = np.cumsum([len(part) for part in parts[:-1]])
+    value = floats(draw, dtype, first[-1] + units, elements=plain)
+    code = table(x0, y0, units, inputs, *places, 0, first[-1])
+    x = floats(draw, dtype, x0 + inputs, elements=plain)
+    return code, 1, np.concatenate(parts).astype(np.uint32), value, x, np.ones(y0 + units, dtype)
+
+
+@st.composite
+def dense_rows(draw, dtype):
+    x0, y0, units, inputs = draw(gap), draw(gap), draw(few), 4 * draw(gap)
+    value = floats(draw, dtype, inputs * units + units, elements=plain)
+    x = floats(draw, dtype, x0 + inputs + 1, elements=plain)
+    code = table(x0, y0, units, inputs, 0, 0, inputs * units)
+    return code, 1, integers(draw, inputs, inputs), value, x, np.ones(y0 + units, dtype)
+
+
+@st.composite
+def programs(draw, dtype):
+    """A random net's program for single rows, or for tiles, without what BLAS does."""
+    model = draw(masked_models(dtype=dtype))
+    nodes = graph(model)
+    tile, kernels = draw(st.sampled_from([1, RUN])), {}
+    for node in nodes:
+        if isinstance(node, Linear):
+            dense = tile == 1 and node.window is None and draw(st.booleans())
+            kernels[node.name] = "dense" if dense else "sparse"
+    program = emit(nodes, kernels, tile, np.dtype(dtype))
+    X = random_input(model, rows=3).reshape(3, -1)
+    out = np.empty((3, program.outputs), dtype)
+    return program.code, 0, len(program.code), program.index, program.value, X, 1, 3, tile, program.room(), out
+
+
+def logits(code, first, last, index, value, X, row, stop, tile, work, out):
+    """What a program is run for."""
+    return [out[row:stop]]
+
+
+RUNTIME_CASES = {
+    "load_rows": Case(loads, exact=True),
+    "store_rows": Case(stores, exact=True),
+    "copy": Case(copies, exact=True),
+    "clear": Case(stretches, exact=True),
+    "add": Case(additions),
+    "affine": Case(affines),
+    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 4)), 1), value=2)),
+    "pool_tile": Case(lambda dtype: pools(dtype, RUN)),
+    "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),
+    "sparse_planes": Case(sparse),
+    "scatter_row": Case(scatters),
+    "dense_row": Case(dense_rows),
+    "run_program": Case(programs, writes=2, means=logits),
+}

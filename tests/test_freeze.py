@@ -1,0 +1,381 @@
+"""A frozen net gives the model's logits, by whatever plan, for any number of rows, in any number of threads."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import NETS, make
+from trees import masked_models, random_input, randomise
+
+from minnet import threads
+from minnet.engine.activations import LeakyReLU, ReLU
+from minnet.engine.containers import Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.layer import Layer
+from minnet.engine.model import Model
+from minnet.engine.normalise import BatchNorm
+from minnet.engine.pooling import MaxPool2d
+from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
+from minnet.kernels.program import RUN
+from minnet.models import lenet_5, lenet_300_100, resnet_8
+from minnet.runtime import graph as graphs
+from minnet.runtime import predictor as predictors
+from minnet.runtime import program as programs
+from minnet.runtime import rates
+from minnet.runtime.graph import Activation, Affine, Graph, Linear, Pool, graph
+from minnet.runtime.layout import Memory
+from minnet.runtime.predictor import freeze
+
+ROUNDING = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-11}  # of the largest logit of the batch
+PLANS = [None, "dense", "sparse", "dense/sparse", "sparse/dense"]
+ROWS = st.sampled_from([1, 2, 5, RUN - 1, RUN, RUN + 1, 2 * RUN + 7])
+
+
+def assert_same_logits(predictor, model, X):
+    """Equal up to rounding among numbers as large as the largest."""
+    got, wanted = predictor(X), model(X)
+    assert got.shape == wanted.shape and got.dtype == wanted.dtype
+    assert np.abs(got - wanted).max(initial=0) <= ROUNDING[model.dtype] * np.abs(wanted).max(initial=1e-30)
+
+
+def sparse_model(build=lenet_300_100, shape=(28 * 28,), share=0.1, dtype=np.float32):
+    """A standard net of which so many weights live."""
+    model, rng = build(shape, 10, rng=0, dtype=dtype), np.random.default_rng(0)
+    randomise(model, rng)
+    mask = np.ones(len(model.values), bool)
+    mask[: model.n_weights] = rng.random(model.n_weights) < share
+    model.set_mask(mask)
+    return model
+
+
+# --- the same numbers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=100)
+@given(data=st.data())
+def test_logits_are_the_models(dtype, data):
+    model = data.draw(masked_models(dtype=dtype))
+    predictor = freeze(model, data.draw(st.sampled_from([None, None, 1, 100])), data.draw(st.sampled_from(PLANS)))
+    assert_same_logits(predictor, model, random_input(model, data.draw(ROWS), data.draw(st.integers(0, 99))))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("share", [1.0, 0.3, 0.02, 0.0])
+@pytest.mark.parametrize("build, shape", [(lenet_300_100, (784,)), (lenet_5, (28, 28, 1)), (resnet_8, (9, 8, 3))])
+def test_logits_of_standard_nets(build, shape, share, plan):
+    model = sparse_model(build, shape, share)
+    predictor = freeze(model, plan=plan)
+    for rows in (1, 3, RUN + 3):
+        assert_same_logits(predictor, model, np.maximum(random_input(model, rows), 0))
+
+
+@pytest.mark.parametrize("given_as", [
+    lambda X: X.tolist(),
+    lambda X: X.astype(np.float64),
+    lambda X: np.asfortranarray(X),
+    lambda X: np.concatenate([X, X], axis=1)[:, : X.shape[1]],
+    lambda X: X[::-1][::-1],
+    lambda X: X.astype(">f4"),
+    lambda X: np.lib.stride_tricks.as_strided(X, writeable=False),
+])
+def test_any_numbers_are_taken(given_as):
+    model = sparse_model(share=0.05)
+    predictor, X = freeze(model), random_input(model, 3)
+    np.testing.assert_array_equal(predictor(given_as(X)), predictor(X))
+
+
+def test_no_rows():
+    model = sparse_model(lenet_5, (28, 28, 1))
+    predictor = freeze(model)
+    assert predictor(np.zeros((0, 28, 28, 1))).shape == (0, 10)
+    assert predictor.predict(np.zeros((0, 28, 28, 1))).shape == (0,)
+
+
+def test_denormal_numbers():
+    model = sparse_model(share=0.05)
+    model.values *= np.float32(1e-20)
+    assert_same_logits(freeze(model, plan="sparse"), model, random_input(model, 3) * np.float32(1e-20))
+
+
+@pytest.mark.parametrize("rows", [1, 70])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(rows, bad):
+    """Also where no live weight sees it."""
+    model = sparse_model(share=0.0)
+    X = random_input(model, rows)
+    X[rows // 2, 7] = bad
+    with pytest.raises(InvalidValue, match="NaN or infinite"):
+        freeze(model)(X)
+
+
+def test_numbers_whose_sum_overflows_are_finite():
+    model = Model(Sequential(Dense(2)), (4,), rng=0)
+    X = np.full((3, 4), 3e38, np.float32)
+    model.values[:] = np.float32(0.125)
+    assert_same_logits(freeze(model), model, X)
+
+
+@pytest.mark.parametrize("X", [np.zeros((3, 783)), np.zeros(784), [["a"] * 784], np.zeros((2, 28, 28)), None])
+def test_what_the_model_refuses_is_refused_in_its_words(X):
+    model = sparse_model()
+    with pytest.raises(MinnetError) as ours:
+        freeze(model)(X)
+    with pytest.raises(type(ours.value)) as models:
+        model(X)
+    assert str(ours.value) == str(models.value)
+
+
+# --- frozen, repeatable, shared --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_freezing_and_predicting_change_no_bit_of_the_model(net):
+    model = make(net)
+    before = model.values.tobytes(), model.mask.tobytes()
+    predictor = freeze(model)
+    X = random_input(model)
+    wanted = predictor(X)
+    assert (model.values.tobytes(), model.mask.tobytes()) == before
+    model.values[:] = 0
+    assert predictor(X).tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("build, shape", [(lenet_300_100, (784,)), (lenet_5, (28, 28, 1))])
+@pytest.mark.parametrize("plan", ["dense", "sparse"])
+def test_two_threads_on_one_predictor_find_the_bits_of_one(build, shape, plan):
+    model = sparse_model(build, shape)
+    predictor, other = freeze(model, plan=plan), freeze(model, plan=plan)
+    batches = [random_input(model, rows, rows) for rows in (1, 3, 65, 130)]
+    wanted = [predictor(X).tobytes() for X in batches]
+
+    def work(mine):
+        return [[mine(X).tobytes() for X in batches] for _ in range(5)]
+
+    results = threads.run([lambda: work(predictor), lambda: work(predictor), lambda: work(other)])
+    assert all(found == wanted for result in results for found in result)
+
+
+def test_many_threads_find_the_bits_of_one(monkeypatch):
+    model = sparse_model(lenet_5, (28, 28, 1))
+    monkeypatch.setattr(predictors, "SHARD", 1e-9)
+    predictor, X = freeze(model), random_input(model, 5 * RUN + 3)
+    found = set()
+    for number in ("1", "2", "3", "8"):
+        monkeypatch.setenv("MINNET_NUM_THREADS", number)
+        found.add(predictor(X).tobytes())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("plan", ["dense", "sparse"])
+def test_a_program_in_pieces_finds_the_bits_of_the_whole(plan, monkeypatch):
+    """Large nets are done in several calls, so that Ctrl-C is heard."""
+    model = sparse_model(lenet_5, (28, 28, 1))
+    X = random_input(model, RUN + 2)
+    wanted = freeze(model, plan=plan)(X)
+    monkeypatch.setattr(programs, "MACS_AT_ONCE", 1000)
+    predictor = freeze(model, plan=plan)
+    assert all(len(program.calls) > 3 for program in predictor.programs.values())
+    assert predictor(X).tobytes() == wanted.tobytes()
+
+
+def test_large_images_go_one_by_one(monkeypatch):
+    model = sparse_model(resnet_8, (9, 8, 3))
+    monkeypatch.setattr(predictors, "ROOM_BYTES", 1000)
+    predictor = freeze(model)
+    assert list(predictor.programs) == [1]
+    assert_same_logits(predictor, model, random_input(model, 5))
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_plan_survives_json_and_gives_the_same_bits(net):
+    model = make(net)
+    predictor = freeze(model)
+    plan = json.loads(json.dumps(predictor.plan))
+    again = freeze(model, plan=plan)
+    assert again.plan == predictor.plan == plan
+    assert len(plan) == len(model.weight_parameters)
+    for rows in (1, RUN):
+        X = random_input(model, rows)
+        assert again(X).tobytes() == predictor(X).tobytes()
+
+
+def test_dense_where_it_is_dense_and_sparse_where_it_is_sparse():
+    assert set("/".join(freeze(sparse_model(share=1.0)).plan[:2]).split("/")) == {"dense"}
+    assert set("/".join(freeze(sparse_model(share=0.02)).plan[:2]).split("/")) == {"sparse"}
+
+
+def test_a_batch_size_keeps_one_program():
+    model = sparse_model(share=0.05)
+    for batch_size, tile in [(1, 1), (256, RUN)]:
+        predictor = freeze(model, batch_size)
+        assert list(predictor.programs) == [tile]
+        assert predictor.nbytes < freeze(model).nbytes
+        for rows in (1, 3, 100):
+            assert_same_logits(predictor, model, random_input(model, rows))
+
+
+@pytest.mark.parametrize("plan, error, words", [
+    ("dence", InvalidValue, "dence"),
+    (["dense"], InvalidValue, "1 names"),
+    (["dense", "sparse", "dense/sparse/dense"], InvalidValue, "dense/sparse/dense"),
+    (["dense", "sparse", ""], InvalidValue, "''"),
+    (["dense", "sparse", None], InvalidType, "None"),
+    (7, InvalidType, "7"),
+])
+def test_a_wrong_plan_is_refused(plan, error, words):
+    with pytest.raises(error, match=words):
+        freeze(sparse_model(), plan=plan)
+
+
+@pytest.mark.parametrize("batch_size, error", [(0, InvalidValue), (-1, InvalidValue), (2.0, InvalidType)])
+def test_a_wrong_batch_size_is_refused(batch_size, error):
+    with pytest.raises(error, match="batch_size"):
+        freeze(sparse_model(), batch_size)
+
+
+def test_a_sparse_net_takes_fewer_bytes():
+    dense, sparse = sparse_model(share=1.0), sparse_model(share=0.05)
+    for rows in (1, 256):
+        assert freeze(sparse, rows, "sparse").nbytes < 0.15 * freeze(dense, rows, "dense").nbytes
+
+
+def test_every_row_of_the_explanation():
+    model = sparse_model(lenet_5, (28, 28, 1))
+    predictor = freeze(model, plan=["sparse", "sparse", "dense", "dense"])
+    for explanation, tile in [(predictor.explain(), RUN), (predictor.explain(np.zeros((1, 28, 28, 1))), 1)]:
+        assert explanation.tile == tile
+        assert [row.name for row in explanation.rows] == ["conv1", "conv2", "dense1", "dense2", "all else"]
+        assert [row.kernel for row in explanation.rows[:4]] == predictor.plan
+        assert np.isclose(sum(row.share for row in explanation.rows), 1)
+        conv2, dense1 = explanation.rows[1:3]
+        live = np.count_nonzero(model.parameters["conv2.weight"].value)
+        assert conv2.flops == 2 * live * 64 and conv2.density == live / 25_000
+        assert dense1.flops == 2 * 800 * 500 and dense1.nbytes >= 4 * 800 * 500
+        assert "conv2" in str(explanation) and "share" in str(explanation)
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_predict_is_the_greatest_and_proba_the_softmax():
+    model = sparse_model()
+    predictor, X = freeze(model), random_input(model, 9)
+    logits = model(X).astype(np.float64)
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(predictor.predict_proba(X), wanted, rtol=1e-4)
+    np.testing.assert_array_equal(predictor.predict(X), logits.argmax(axis=1))
+    np.testing.assert_array_equal(predictor(X), predictor.decision_function(X))
+
+
+def test_probabilities_of_large_logits_are_finite():
+    model = Model(Sequential(Dense(3)), (2,), rng=0)
+    model.values[:] = 1000
+    np.testing.assert_allclose(freeze(model).predict_proba(np.ones((1, 2))), 1 / 3)
+
+
+def test_equal_logits_are_won_by_the_first_class():
+    model = Model.blank(Sequential(Dense(3)), (2,))
+    assert freeze(model).predict(np.ones((2, 2))).tolist() == [0, 0]
+
+
+def test_classes_are_answered_where_they_are_given():
+    model = sparse_model()
+    labels = np.array(list("abcdefghij"))
+    X = random_input(model, 20)
+    assert freeze(model, classes=labels).predict(X).tolist() == labels[freeze(model).predict(X)].tolist()
+    with pytest.raises(InvalidValue, match="a label for each logit"):
+        freeze(model, classes=["a", "b"])
+
+
+# --- the graph -------------------------------------------------------------------------------------------------------
+
+
+def kinds(tree, shape):
+    """The kinds of nodes that a tree becomes, and its pools that are part of a convolution."""
+    nodes = graph(randomise(Model(tree, shape, rng=0), np.random.default_rng(0)))
+    return [type(node) for node in nodes[1:]], [n.name for n in nodes if isinstance(n, Linear) and n.pooling]
+
+
+def test_batch_norm_is_folded_where_nobody_else_sees_the_layer_before():
+    assert kinds(Sequential(Dense(3), BatchNorm(), ReLU()), (4,))[0] == [Linear, Activation]
+    assert kinds(Sequential(Dense(3), ReLU(), BatchNorm()), (4,))[0] == [Linear, Activation, Affine]
+
+
+def test_a_rising_activation_waits_for_the_pool():
+    conv, pool = Conv2d(2, 2), MaxPool2d(2)
+    assert kinds(Sequential(conv, ReLU(), pool), (5, 5, 1)) == ([Linear, Activation], ["conv1"])
+    assert kinds(Sequential(conv, LeakyReLU(-0.5), pool), (5, 5, 1)) == ([Linear, Activation, Pool], [])
+
+
+def test_a_layer_that_is_not_known_is_named():
+    class Odd(Layer):
+        pass
+
+    model = Model(Sequential(Dense(3)), (4,))
+    with pytest.raises(Unsupported, match="Odd"):
+        Graph(model).layer(Odd(), None)
+
+
+def test_every_layer_of_the_engine_is_known():
+    from minnet.engine.layers import LAYERS
+
+    assert set(graphs.TRACES) == set(LAYERS.values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), max_size=30))
+def test_no_two_tensors_share_memory(wanted):
+    memory, held = Memory(), []
+    for size, give in wanted:
+        if give and held:
+            memory.give_back(held.pop(0)[0])
+        start = memory.take(size)
+        assert start + size <= memory.size
+        assert all(start + size <= other or other + more <= start for other, more in held)
+        held.append((start, size))
+
+
+# --- rates -----------------------------------------------------------------------------------------------------------
+
+
+def test_rates_are_kept_and_read_again(tmp_path):
+    path = tmp_path / rates.FILE
+    assert rates.read_rates(path) is None
+    known = rates.Rates(product=1e-11)
+    rates.write_rates(path, known)
+    assert rates.read_rates(path) == known
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"{", b"[1]", b"null", b"\xff\xfe", b"[" * 4000, b" " * 5000, b'{"product": 1e-11}',
+    json.dumps(asdict(rates.Rates()) | {"more": 1e-11}).encode(),
+    *[json.dumps(asdict(rates.Rates()) | {"sparse": bad}).encode() for bad in ("x", 1, 0.0, -1e-11, 1.0, None)],
+    json.dumps(asdict(rates.Rates())).replace("3.2e-11", "NaN").encode(),
+    json.dumps(asdict(rates.Rates())).replace("3.2e-11", "Infinity").encode(),
+])
+def test_a_damaged_file_of_rates_is_no_rates(content, tmp_path):
+    path = tmp_path / rates.FILE
+    path.write_bytes(content)
+    assert rates.read_rates(path) is None
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path):
+    rates.write_rates(tmp_path / "missing" / rates.FILE, rates.Rates())
+    assert not (tmp_path / "missing").exists()
+
+
+def test_what_is_measured_are_rates():
+    assert rates.checked(rates.measure()) is not None
+
+
+def test_without_rates_there_are_defaults(monkeypatch):
+    monkeypatch.setattr(rates, "code_folder", lambda folder: None)
+    monkeypatch.setattr(rates, "measure", lambda: {"product": float("nan")})
+    assert rates.machine_rates.__wrapped__() == rates.Rates()
