@@ -16,6 +16,7 @@ def cross_entropy(logits, labels, dlogits=None, n=None, losses=None, *, label_sm
 
     With smoothing s the target is (1 - s) onehot + s / k (Szegedy et al., 2016, section 7).
     """
+    labels = _check_labels(labels, logits)
     losses, dlogits, n = _room(logits, dlogits, n, losses)
     scale = logits.dtype.type(1 / n)
     kernels.softmax_cross_entropy(logits, labels, logits.dtype.type(label_smoothing), scale, losses, dlogits)
@@ -33,6 +34,7 @@ def mse(outputs, targets, doutputs=None, n=None, losses=None):
 def hinge(logits, labels, dlogits=None, n=None, losses=None):
     """max(0, 1 + the highest other logit - the logit of the label), mean over n (Crammer and Singer, 2001, eq. 4 with
     a margin of 1); labels (rows,) are class numbers. Where several others are highest, the first gets the gradient."""
+    labels = _check_labels(labels, logits)
     losses, dlogits, n = _room(logits, dlogits, n, losses)
     kernels.multiclass_hinge(logits, labels, logits.dtype.type(1 / n), losses, dlogits)
     return losses.sum() / n
@@ -65,6 +67,17 @@ def loss_tangent(loss, outputs, targets, routputs, n):
         raise Unsupported(f"the loss {shown(repr(loss))} has no second derivative in minnet: use one of "
                           f"{', '.join(f.__name__ for f in TANGENTS)}")
     return TANGENTS[known](outputs, targets, routputs, n)
+
+
+def _check_labels(labels, logits):
+    """Class numbers that a kernel may use as indices: one a row, each below the number of logits."""
+    labels = np.asarray(labels)
+    rows, k = logits.shape
+    if labels.shape != (rows,) or labels.dtype.kind not in "iu":
+        raise InvalidValue(f"labels are {labels.dtype} of shape {labels.shape}; wanted ({rows},) whole numbers")
+    if rows and not 0 <= labels.min() <= labels.max() < k:
+        raise InvalidValue(f"labels run from {labels.min()} to {labels.max()}; wanted 0 to {k - 1} for {k} logits")
+    return labels
 
 
 def _room(outputs, doutputs, n, losses):

@@ -7,8 +7,7 @@ from minnet.errors import InvalidValue, check_choice
 
 def mean_loss(model, X, y, loss=None):
     """The mean loss of `model(X)` against `y`, a float."""
-    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
-    return float(loss(np.asarray(model(X), np.float64), check_targets(y, model, loss)))
+    return _answers(model, X, y, loss)[-1]
 
 
 def evaluate(model, X, y, *, loss=None):
@@ -20,16 +19,19 @@ def evaluate(model, X, y, *, loss=None):
     from sklearn import metrics
     from sklearn.utils import Bunch
 
-    y = np.asarray(y)
-    if not len(y):
-        raise InvalidValue("evaluate got 0 rows: give at least one")
-    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
-    outputs = np.asarray(model(X), np.float64)
-    targets = check_targets(y, model, loss)
-    mean = float(loss(outputs, targets))
+    outputs, targets, mean = _answers(model, X, y, loss)
     if targets.dtype.kind != "i":
         return Bunch(r2=float(metrics.r2_score(targets, outputs)), loss=mean)
     guess = outputs.argmax(axis=1)
     return Bunch(accuracy=float(metrics.accuracy_score(targets, guess)),
                  recall_macro=float(metrics.recall_score(targets, guess, average="macro", zero_division=0)),
                  f1_macro=float(metrics.f1_score(targets, guess, average="macro", zero_division=0)), loss=mean)
+
+
+def _answers(model, X, y, loss):
+    """(outputs in float64, targets, mean loss)."""
+    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
+    outputs, targets = np.asarray(model(X), np.float64), check_targets(y, model, loss)
+    if not 0 < len(outputs) == len(targets):
+        raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
+    return outputs, targets, float(loss(outputs, targets))

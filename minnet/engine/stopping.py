@@ -2,7 +2,7 @@
 import numpy as np
 
 from minnet.engine.metrics import mean_loss
-from minnet.errors import check_count
+from minnet.errors import InvalidValue, check_count, shown
 from minnet.kernels.steps import zero_masked
 
 
@@ -13,6 +13,8 @@ def early_stopping(steps, model, data, *, patience=5, loss=None):
             ...
     """
     check_count("patience", patience, 1)
+    if not (hasattr(data, "X_valid") and len(data.X_valid)):
+        raise InvalidValue(f"early stopping wants a Dataset with a validation part, got {shown(repr(data))}")
     best, best_values, stale = np.inf, model.values.copy(), 0
     for step in steps:
         yield step
