@@ -145,6 +145,7 @@ def test_the_rng_decides_what_chance_decides():
     ({"sparsity": 0.5, "layers": ""}, "layer in layers"),
     ({"sparsity": 0.5, "structure": "2:4"}, "no budget"),
     ({"structure": "2:4", "min_density": 0.5}, "leave it out"),
+    ({"sparsity": 0.5, "per": "watt"}, "'macs' or 'bytes'"),
     ({"structure": "2:4", "value_range": (0, 0.1)}, "may"),
     ({"structure": "2:4", "distribution": "erk"}, "leave it out"),
     ({"sparsity": 0.5, "criterion": "taylor"}, "taylor needs data"),

@@ -402,6 +402,21 @@ def test_macs_are_those_of_the_compacted_model(net):
     assert Costs(model).bytes(model.mask) == small.values.nbytes
 
 
+@pytest.mark.parametrize(("structure", "net"), [pair for pair in PAIRS if pair[0] in UNITS or pair[1] != "dense"])
+@pytest.mark.parametrize("name", ["macs", "bytes"])
+def test_scores_per_cost_are_divided_by_what_a_piece_alone_frees(structure, net, name):
+    """The cost of a piece is what the model costs with it less what it costs without. (In "dense" is a unit without a
+    bias, so that a column takes the unit and its readers along; a column's cost does not count those.)"""
+    model = make(net)
+    costs, pieces = Costs(model), structure_of(structure)(model, choose(model))
+    cost, whole, scores = getattr(costs, name), model.mask, np.random.default_rng(0).uniform(1, 2, model.n_weights)
+    alone = [cost(whole) - cost(whole & pieces.expand(np.arange(pieces.n) != i)) for i in range(pieces.n)]
+    assert costs.of(name, pieces, whole).tolist() == alone
+    wanted = pieces.reduce(scores, "sum") / alone
+    prune(model, count=1, structure=structure, criterion=rule(scores), reduction="sum", per=name)
+    assert np.flatnonzero(pieces.gone(model.mask)).tolist() == [np.argmin(wanted)]
+
+
 def test_units_to_remain_are_given_by_layer():
     model = make("conv")
     result = prune(model, units={"conv*": 2, "dense1": 4})

@@ -168,6 +168,17 @@ class Costs:
             window &= alive[roots]
         return live
 
+    def of(self, name, pieces, mask):
+        """(n,) what each piece costs in "macs" or "bytes" by itself, as the others are; at least one of them."""
+        if name not in ("macs", "bytes"):
+            raise InvalidValue(f"per={shown(repr(name))}; wanted None, 'macs' or 'bytes'")
+        cost = self.live(mask).astype(np.float64)
+        for layer in self.model.layers.values():
+            for p in layer.parameters:
+                times = layer.positions if p.kind == "weight" else 0
+                p.of(cost)[...] *= self.model.dtype.itemsize if name == "bytes" else times
+        return np.maximum(pieces.total(cost), 1)
+
     def macs(self, mask):
         """Multiply-adds of one prediction."""
         live = self.live(mask)

@@ -89,6 +89,10 @@ class Weights(Pieces):
             mask[p.slice] = keep[part.slice]
         return mask
 
+    def total(self, vector):
+        """(n,) the entry of `vector` (length of the model's) at each weight."""
+        return self.all_of(vector)
+
     def all_of(self, flags):
         """(n,): the flag (n_weights,) of each piece's weight."""
         return _join([flags[p.slice] for p in self._parameters()])
@@ -150,6 +154,11 @@ class Groups(Pieces):
         mask[self.positions] = np.repeat(keep, self.sizes)
         mask[self.others] = keep[self.other_piece]
         return mask
+
+    def total(self, vector):
+        """(n,) the sum of `vector` (length of the model's) over all of each piece."""
+        return np.add.reduceat(vector[self.positions], self.starts) + \
+            np.bincount(self.other_piece, vector[self.others], minlength=self.n)
 
     def all_of(self, flags):
         """(n,): do all weights of a piece have the flag (n_weights,)."""

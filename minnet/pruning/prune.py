@@ -16,7 +16,7 @@ import numpy as np
 
 from minnet.engine.sample import SAMPLES
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, shown
-from minnet.pruning.budgets import Budget, by_layer
+from minnet.pruning.budgets import Budget, Costs, by_layer
 from minnet.pruning.choose import choose
 from minnet.pruning.criteria import CRITERIA, facts_of
 from minnet.pruning.distributions import DISTRIBUTIONS
@@ -31,15 +31,16 @@ PAIR = 2  # a range has two ends
 
 def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, criterion="magnitude",
           structure="weight", distribution="global", layers=None, protect=None, value_range=None, data=None,
-          samples=SAMPLES, reduction=None, rng=None, min_density=None):
+          samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
     """Mask exactly round(sparsity n) of the n pieces in the scope: masked ones first, then the lowest scores, then the
     lowest indices. Returns a `Result`; where so many are gone already nothing changes. What is masked becomes +0.0.
 
     The scope is `layers` (names, patterns, kinds, "last:2"; all by default) less `protect`; n counts everything in it,
     in the pieces of `structure`: weights, or whole units. `criterion` is a name or a function (model, data) -> scores,
-    higher = keep; `data` is given where it needs them, of which it sees `samples` rows (None: all). `distribution` says
-    how much of it each layer loses, `reduction` how the scores of a unit's weights become one, `min_density` what each
-    layer keeps at least. With `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
+    higher = keep; of `data` (a Dataset's training part, a pair X, y, or a Sample) it sees `samples` rows (None: all),
+    drawn by `rng`. `reduction` says how the scores of a piece's weights become one, `per` ("macs", "bytes") by which
+    cost it is divided, `distribution` how much each layer loses, `min_density` what each keeps at least. With
+    `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
 
     Exactly one budget is given: `sparsity` in [0, 1]; `count`, how many pieces are to be gone; `macs` or `bytes`, what
     may remain (an int, or a float as a share of the unpruned model), pieces going until it holds; or `units`, how many
@@ -51,13 +52,13 @@ def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None
     """
     return plan_prune(model, sparsity, count=count, macs=macs, bytes=bytes, units=units, criterion=criterion,
                       structure=structure, distribution=distribution, layers=layers, protect=protect,
-                      value_range=value_range, data=data, samples=samples, reduction=reduction, rng=rng,
-                      min_density=min_density).apply()
+                      value_range=value_range, data=data, samples=samples, reduction=reduction, per=per,
+                      rng=rng, min_density=min_density).apply()
 
 
 def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, criterion="magnitude",
                structure="weight", distribution="global", layers=None, protect=None, value_range=None, data=None,
-               samples=SAMPLES, reduction=None, rng=None, min_density=None):
+               samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
     """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
     budget = Budget(sparsity, count, macs, bytes, units)
     pieces = structure_of(budget.structure(structure))(model, choose(model, layers, protect))
@@ -67,6 +68,8 @@ def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units
     may_go = in_range(model, value_range)
     floor = 0.0 if min_density is None else check_fraction("min_density", min_density)
     scores = reduced(pieces, score(model, criterion, data, samples=samples, rng=rng), criterion, reduction)
+    if per is not None:
+        scores = scores / Costs(model).of(per, pieces, model.mask)
     pool = Pool(pieces, scores, pieces.state(model.mask, may_go), floor)
     return Plan(model, pool, *allot(model, pool, budget, spread))
 

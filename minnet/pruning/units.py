@@ -36,7 +36,26 @@ def unit_pieces(model, layers, unit):
         weights = tuple(model.layers[name].weight for name in names)
         parts.append(Part(names, weights, start, start + len(roots), keeps=1))
         start += len(roots)
-    return Groups(model, parts, unit, *_members(coupling, piece_of, True), *_members(coupling, piece_of, False))
+    return Units(model, parts, unit, coupling, piece_of)
+
+
+class Units(Groups):
+    """Groups that are whole units; `piece_of` (n_units,) is the piece of each root number of the coupling, or -1."""
+
+    def __init__(self, model, parts, unit, coupling, piece_of):
+        super().__init__(model, parts, unit, *_members(coupling, piece_of, True), *_members(coupling, piece_of, False))
+        self.coupling, self.piece_of = coupling, piece_of
+
+    def total(self, vector):
+        """(n,) the sum of `vector` (length of the model's) over all that goes with the unit in the end: what makes it,
+        what dresses it, its statistics, and the weights that read it."""
+        found = super().total(vector)
+        for use in self.coupling.uses:
+            if use.reads or use.parameter.kind in STATISTICS:
+                sums = np.moveaxis(use.parameter.of(vector), use.axis, 0).reshape(len(use.units), -1).sum(axis=1)
+                piece = self.piece_of[self.coupling.roots(use.units)]
+                found += np.bincount(piece[piece >= 0], sums[piece >= 0], minlength=self.n)
+        return found
 
 
 def makers_of(model, coupling):
