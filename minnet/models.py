@@ -2,6 +2,8 @@
 
 `shape` is one row or image of the data, as `Dataset.shape` has it.
 """
+from dataclasses import replace
+
 import numpy as np
 
 from minnet.engine.activations import ReLU
@@ -14,6 +16,7 @@ from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidValue
 
+VGG_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 VGG_WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (filters, convolutions) of each block
 
 
@@ -132,6 +135,27 @@ def vgg16(shape=(224, 224, 3), n_classes=None, *, weights=None, include_top=Fals
 
         load_keras(model, weights, missing=("head", "predictions") if not include_top else ())
     return model
+
+
+def vgg16_input(data, size=32):
+    """The Dataset `data`, images in [0, 1], as VGG16 was trained to see it: size x size x 3 (bilinear), one channel
+    repeated, 0-255, BGR, less the mean of ImageNet's training images (Simonyan and Zisserman, 2015, section 2.1)."""
+    if data.scaling != "unit":
+        raise InvalidValue(f"vgg16_input wants images in [0, 1], got scaling={data.scaling!r}: load_data(..., "
+                           'scaling="unit")')
+    image(data.shape, "vgg16_input", 1)
+    parts = {name: _as_bgr(getattr(data, name), size) for name in ("X_train", "X_valid", "X_test")}
+    return replace(data, shape=(size, size, 3), scaling="vgg16", **parts)
+
+
+def _as_bgr(X, size):
+    """X (n, h, w, 1 or 3) in [0, 1] -> (n, size, size, 3) around 0, in X's dtype."""
+    from scipy.ndimage import zoom
+
+    _, h, w, channels = X.shape
+    sized = zoom(X, (1, size / h, size / w, 1), order=1, mode="nearest", grid_mode=True) * 255
+    bgr = np.repeat(sized, 3, axis=-1) if channels == 1 else sized[..., ::-1]
+    return np.ascontiguousarray(bgr - np.asarray(VGG_MEAN, X.dtype))
 
 
 def image(shape, name, smallest):

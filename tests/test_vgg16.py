@@ -1,0 +1,87 @@
+"""VGG16: the example on a tiny net of its shape, and the real weights, where they are, beside PyTorch."""
+import argparse
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minnet as mn
+from minnet.errors import InvalidValue
+from minnet.pruning.resume import Kept
+
+EXAMPLE = runpy.run_path(str(Path(mn.__file__).parents[1] / "examples" / "vgg16_arithmetic.py"))
+TINY = ((4, 1), (4, 1), (6, 1), (8, 1), (16, 3))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A weights file in Keras's old layout for a VGG of the widths TINY, without a top."""
+    h5py = pytest.importorskip("h5py")
+    model, path = mn.models.vgg16((32, 32, 3), widths=TINY, rng=7), tmp_path / "tiny.h5"
+    with h5py.File(path, "w") as file:
+        names = [name for name, layer in model.layers.items() if layer.parameters]
+        file.attrs["layer_names"] = [name.encode() for name in names]
+        for name in names:
+            group, layer = file.create_group(name), model.layers[name]
+            parts = {f"{name}_W_1:0": layer.weight, f"{name}_b_1:0": layer.bias}
+            group.attrs["weight_names"] = [part.encode() for part in parts]
+            for part, parameter in parts.items():
+                group.create_dataset(part, data=parameter.value)
+    return path, model
+
+
+def test_weights_of_the_base_come_from_keras_and_the_classifier_is_new(weights):
+    path, model = weights
+    net = mn.models.vgg16((32, 32, 3), 10, weights=path, widths=TINY, head=5, rng=0)
+    for name, parameter in model.parameters.items():
+        np.testing.assert_array_equal(net.parameters[name].value, parameter.value)
+    assert net.output_shape == (10,) and net.layers["head"].units == 5
+
+
+def test_the_example_cuts_by_an_arithmetic_progression(weights, capsys):
+    """512 to 256 in four equal steps, here 16 to 8; every rule ends with the same counts, the control with all."""
+    assert EXAMPLE["progression"](512, 256) == [448, 384, 320, 256]
+    options = argparse.Namespace(weights=weights[0], data="digits", rows=60, cut="all", to=0.5, head=None,
+                                 head_epochs=1, seed=0, widths=TINY)
+    rows = EXAMPLE["run"](options)
+    assert {row["rule"] for row in rows} == set(EXAMPLE["RULES"])
+    for rule in EXAMPLE["RULES"]:
+        filters = [row["filters"] for row in rows if row["rule"] == rule]
+        assert filters == [[n] * 3 for n in ((16,) * 4 if rule == "no cut" else (14, 12, 10, 8))]
+    cut, control = (next(row for row in rows[::-1] if row["rule"] == rule) for rule in ("magnitude", "no cut"))
+    pixels, kernel = 2 * 2, 9
+    assert control["MACs"] - cut["MACs"] == pixels * kernel * (8 * 8 + 2 * (16 * 16 - 8 * 8)) + 8 * 10
+    assert "won:" in capsys.readouterr().out
+
+
+def test_images_become_what_vgg_was_trained_on():
+    data = mn.models.vgg16_input(mn.load_data("digits", rng=0))
+    assert data.shape == data.X_test.shape[1:] == (32, 32, 3)
+    raw = mn.load_data("digits", rng=0).X_train
+    mean = np.array(mn.models.VGG_MEAN)
+    np.testing.assert_allclose(data.X_train.mean((0, 1, 2)) + mean, 255 * raw.mean(), rtol=0.02)
+    np.testing.assert_allclose(np.diff(data.X_train, axis=-1), np.broadcast_to(-np.diff(mean), (len(raw), 32, 32, 2)),
+                               atol=1e-3)
+    with pytest.raises(InvalidValue, match="scaling='standard'"):
+        mn.models.vgg16_input(mn.load_data("digits", rng=0, scaling="standard"))
+
+
+def test_real_weights_give_what_pytorch_gives_after_each_convolution(data_folder):
+    """The same 13 convolutions, ReLUs and pools by PyTorch's own functions, on one fixed image, to 1e-3 relative."""
+    torch = pytest.importorskip("torch")
+    path = data_folder / "vgg16" / "vgg16_notop.h5"
+    model = mn.models.vgg16((32, 32, 3), weights=path)
+    assert model.n_trainable == 14_714_688
+    x = np.random.default_rng(0).uniform(-120, 130, (1, 32, 32, 3)).astype(np.float32)
+    kept, theirs = Kept(model, x, model.values), torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+    for layer in model.layers.values():
+        if layer.prefix == "conv":
+            weight = torch.from_numpy(layer.weight.value.transpose(3, 2, 0, 1).copy())
+            theirs = torch.nn.functional.conv2d(theirs, weight, torch.from_numpy(layer.bias.value.copy()), padding=1)
+            expected = theirs.numpy().transpose(0, 2, 3, 1)
+            np.testing.assert_allclose(kept.outputs[layer], expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+        elif layer.prefix == "relu":
+            theirs = torch.relu(theirs)
+        else:
+            theirs = torch.nn.functional.max_pool2d(theirs, 2)
