@@ -2,11 +2,15 @@
 
     put(model, {"dense1.weight": array, ...}, path)          # every parameter that is not listed stays as it is
     put(model, arrays, path, problems=["..."])                # what the caller has found wrong already
+    sorted(names, key=natural)                                # conv_10 behind conv_2
 
 Whatever does not fit is told in one message, before the first number is written.
 """
+import re
+
 import numpy as np
 
+from minnet.engine.containers import Branches
 from minnet.errors import MinnetError, file_problem, shown
 from minnet.formats.layout import check_numbers
 from minnet.kernels.steps import zero_masked
@@ -29,6 +33,16 @@ def put(model, arrays, path, problems=()):
         p = model.parameters[name]
         p.value[...] = array if p.index is None else array.reshape(-1)[p.index]
     zero_masked(model.mask, model.values)
+
+
+def natural(text):
+    """A key for sorting in which the numbers in a name count as numbers."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]
+
+
+def is_chain(layer):
+    """Whether the layers inside `layer` stand one behind the other, so that their order says which is which."""
+    return not isinstance(layer, Branches) and all(is_chain(child) for child in layer.children())
 
 
 def _problem(p, array):

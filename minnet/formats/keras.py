@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minnet.engine.containers import Branches
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import file_problem, shown
 from minnet.files import KINDS, opened, sniff
-from minnet.formats.assign import put
+from minnet.formats.assign import is_chain, natural, put
 from minnet.formats.hdf5 import read_hdf5
 from minnet.formats.layout import most_memory
 from minnet.formats.tensors import ADVICE
@@ -96,8 +95,8 @@ def _layers(path):
         name = entry.name if layout == "vars" and entry.name else place.rpartition("/")[2]
         layer = found.setdefault((entry.layer, place), KerasLayer(name, place))
         layer.arrays[parts[-1].removesuffix(":0")] = entry.value
-    layers = list(found.values()) if layout == "names" else sorted(found.values(), key=_natural)
-    return layout, _unique(layers)
+    layers = list(found.values())
+    return layout, _unique(layers if layout == "names" else sorted(layers, key=lambda layer: natural(layer.path)))
 
 
 @contextmanager
@@ -141,11 +140,6 @@ def _nested(entries):
     return {layer for layer, found in folders.items() if len(found) > 1}
 
 
-def _natural(layer):
-    """A key that puts conv2d_10 behind conv2d_2."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", layer.path)]
-
-
 def _unique(layers):
     """The layers, those whose name is not theirs alone renamed to their path."""
     names = [layer.name for layer in layers]
@@ -160,7 +154,7 @@ def _in_order(model, wanted, found, layout, path):
     """[(layer, KerasLayer or None), ...] where no name agrees: the same number of layers, one after the other."""
     names = f"no layer of the file ({_few(found)}) has the name of one of the model ({_few(wanted)})"
     todo = "name the model's layers as the file does"
-    if any(isinstance(layer, Branches) for layer in _inner(model.tree)):
+    if not is_chain(model.tree):
         raise file_problem(path, f"{names}, and in a model with branches the order says nothing", todo)
     if layout == "names":
         if len(found) != len(wanted):
@@ -177,13 +171,6 @@ def _in_order(model, wanted, found, layout, path):
     if theirs != {kind: n for kind, n in counts.items() if n}:
         raise file_problem(path, f"has the layers {shown(repr(theirs))}, the model {counts}, and {names}", todo)
     return [(layer, groups[KERAS_NAMES[type(layer)]].pop(0)) for layer in wanted]
-
-
-def _inner(layer):
-    """A layer and everything inside it."""
-    yield layer
-    for child in layer.children():
-        yield from _inner(child)
 
 
 def _few(layers):

@@ -30,11 +30,14 @@ OURS = "minnet"             # our key in the metadata
 DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U64": np.dtype("<u8"), "U32": np.dtype("<u4"),
           "U16": np.dtype("<u2"), "U8": np.dtype("u1")}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+FOREIGN = DTYPES | {"F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4"),
+                    "I16": np.dtype("<i2"), "I8": np.dtype("i1"), "BOOL": np.dtype("u1")}   # also in others' files
 IMPORT = "import it first: minnet import FILE"
 OTHER_ADVICE = "give a model that minnet saved"
 ADVICE = {  # what to do with a file that is no model file, by what `sniff` takes it for
     "empty": "write it again",
     "pickle": "a pickle can run code and is never opened: save the weights as safetensors where it was made",
+    "onnx": IMPORT,
     "hdf5": IMPORT,
     "keras": IMPORT,
     "html": "the download brought a page instead of the file: fetch the file itself",
@@ -100,7 +103,7 @@ def to_bytes(arrays, text):
 
 def n_bytes(dtype, shape):
     """What a tensor takes in a file."""
-    return math.prod(shape) * DTYPES[dtype].itemsize
+    return math.prod(shape) * FOREIGN[dtype].itemsize
 
 
 def _order(specs):
@@ -115,6 +118,19 @@ def read_head(file, path):
 
     Raises FileProblem where this is another kind of file, InvalidValue where it breaks a rule.
     """
+    entries, metadata, begin, size = _read_header(file, path)
+    text = _our_text(metadata, path)
+    return Head(_check_tiles(entries, size - begin, DTYPES), text, begin, size)
+
+
+def read_foreign_head(file, path):
+    """The same of a file that another library wrote: without our text, and with its dtypes too (FOREIGN)."""
+    entries, _, begin, size = _read_header(file, path)
+    return Head(_check_tiles(entries, size - begin, FOREIGN), "", begin, size)
+
+
+def _read_header(file, path):
+    """(entries by name, metadata, where the data begins, the file's size); the entries are yet to be checked."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(LENGTH_BYTES + 1)
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
@@ -126,15 +142,16 @@ def read_head(file, path):
                            "are read")
     file.seek(LENGTH_BYTES)
     entries = parse_json("its header", _read(file, length))
-    text, begin = _our_text(entries.pop(METADATA, {}), path), LENGTH_BYTES + length
-    return Head(_check_tiles(entries, size - begin), text, begin, size)
+    if not isinstance(entries, dict):
+        raise InvalidValue("its header is no table")
+    return entries, entries.pop(METADATA, {}), LENGTH_BYTES + length, size
 
 
 def read_arrays(file, head):
     """{name: array} of all tensors of `head`: read-only views of one piece of memory, as large as the data."""
     file.seek(head.begin)
     data = _read(file, head.size - head.begin)
-    return {name: np.ndarray(at.shape, DTYPES[at.dtype], data, at.start) for name, at in head.tensors.items()}
+    return {name: np.ndarray(at.shape, FOREIGN[at.dtype], data, at.start) for name, at in head.tensors.items()}
 
 
 def parse_json(what, text):
@@ -202,9 +219,9 @@ def _our_text(metadata, path):
     return metadata[OURS]
 
 
-def _check_tiles(entries, n_data):
+def _check_tiles(entries, n_data, dtypes):
     """{name: Stored}, if the tensors fill `n_data` bytes without hole or overlap."""
-    tensors = {name: _check_entry(name, entry) for name, entry in entries.items()}
+    tensors = {name: _check_entry(name, entry, dtypes) for name, entry in entries.items()}
     reached = 0
     for name, at in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].stop)):
         if at.start != reached:
@@ -216,14 +233,14 @@ def _check_tiles(entries, n_data):
     return tensors
 
 
-def _check_entry(name, entry):
+def _check_entry(name, entry, dtypes):
     """One entry of the header as a Stored: exactly three keys, a known dtype, whole numbers, and the right length."""
     what = f"tensor {shown(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise InvalidValue(f"{what} has no dtype, shape and data_offsets, or more than these")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise InvalidValue(f"{what} has the dtype {shown(repr(dtype))}; a model file holds {', '.join(DTYPES)}")
+    if not isinstance(dtype, str) or dtype not in dtypes:
+        raise InvalidValue(f"{what} has the dtype {shown(repr(dtype))}; a model file holds {', '.join(dtypes)}")
     if not _whole_numbers(shape) or len(shape) > MOST_AXES or not _whole_numbers(offsets) or len(offsets) != 2:
         raise InvalidValue(f"{what} has the shape {shown(repr(shape))} and the offsets {shown(repr(offsets))}: wanted "
                            "lists of whole numbers")

@@ -1,0 +1,69 @@
+"""Channels first and channels last: where a feature behind Flatten stands in other frameworks.
+
+    orders = feature_orders(model)      # {layer: order}, for layers that read or dress flattened images
+    ours = theirs[orders[layer]]        # feature i of ours is feature order[i] of theirs
+
+PyTorch and most ONNX files flatten (c, h, w), minnet (h, w, c). Only importers and exporters know of it.
+"""
+import math
+
+import numpy as np
+
+from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.pooling import Flatten, GlobalAvgPool2d
+from minnet.errors import Unsupported
+
+IMAGE_AXES = 3
+ENDS = (Dense, Conv2d, DepthwiseConv2d, GlobalAvgPool2d)    # what comes out has units, or channels, of its own
+
+
+def feature_orders(model):
+    """{layer: (features,) int} of each layer with parameters whose input is a flattened image, and of the tree.
+
+    The tree has an entry where the model's own outputs are one. Raises Unsupported where a Residual adds features in
+    two different orders.
+    """
+    orders = {}
+    end = _walk(model.tree, None, orders)
+    return orders if end is None else orders | {model.tree: end}
+
+
+def flat_order(shape):
+    """(h*w*c,) int: where the features of our Flatten on (h, w, c) stand in one that is channels first."""
+    height, width, channels = shape
+    return np.arange(math.prod(shape)).reshape(channels, height, width).transpose(1, 2, 0).reshape(-1)
+
+
+def _walk(layer, order, orders):
+    """Pass the order of the input (None: the same in both) on; returns that of the output."""
+    if isinstance(layer, Sequential):
+        for child in layer.layers:
+            order = _walk(child, order, orders)
+        return order
+    if isinstance(layer, Residual | Concat):
+        return _join(layer, order, orders)
+    if order is not None and layer.parameters:
+        orders[layer] = order
+    if isinstance(layer, Flatten) and len(layer.input_shape) == IMAGE_AXES:
+        return flat_order(layer.input_shape)
+    return None if isinstance(layer, ENDS) else order
+
+
+def _join(layer, order, orders):
+    """The order behind branches."""
+    ends = [_walk(child, order, orders) for child in layer.children()]
+    if all(end is None for end in ends) and (order is None or len(ends) > 1):
+        return None
+    sizes = [child.output_shape[-1] for child in layer.children()]
+    ends = [np.arange(size) if end is None else end for end, size in zip(ends, sizes, strict=True)]
+    if isinstance(layer, Concat):
+        starts = np.cumsum([0, *sizes[:-1]])
+        return np.concatenate([start + end for start, end in zip(starts, ends, strict=True)])
+    ends += [order] if layer.shortcut is None and order is not None else []
+    if any(not np.array_equal(end, ends[0]) for end in ends):
+        raise Unsupported(f"{layer.name} adds a flattened image to features of another kind, whose order differs "
+                          "between channels first and channels last: flatten behind the Residual")
+    return ends[0]

@@ -1,0 +1,164 @@
+"""PyTorch's weights: a state dict saved as safetensors, put into a model of the same layers.
+
+    from safetensors.torch import save_file; save_file(net.state_dict(), "net.safetensors")      # there
+    load_torch(model, "net.safetensors")                                                          # here
+
+Everything goes by PyTorch's conventions, never by what happens to fit: Linear is (out, in), Conv2d (out, in, kh, kw),
+and a Linear behind a flattened image reads it channels first. A `.pt` is a pickle, which can run code: it is not read.
+"""
+import re
+
+import numpy as np
+
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.normalise import BatchNorm
+from minnet.errors import FileProblem, InvalidValue, file_problem, shown
+from minnet.files import opened, sniff
+from minnet.formats.assign import is_chain, natural, put
+from minnet.formats.channels import feature_orders
+from minnet.formats.tensors import read_arrays, read_foreign_head
+
+PICKLE = ("is a Python pickle, which can run code and is never opened",
+          'where it was made: `from safetensors.torch import save_file`, then `save_file(net.state_dict(), '
+          '"net.safetensors")`')
+PREFIXES = ("module.", "_orig_mod.")    # of DataParallel and torch.compile
+IGNORED = "num_batches_tracked"
+KINDS = {"weight": "weight", "bias": "bias"}
+NORM_KINDS = {"weight": "gain", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
+CONV_AXES = 4
+HIGH_HALF = 16      # bfloat16 is the upper half of a float32
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def read_torch(path):
+    """{name of a module: {"weight", "bias", ...: array}} of the safetensors file `path`, as PyTorch lays them out.
+
+    F16 and BF16 become float32; `num_batches_tracked` is left out, and so are the prefixes of DataParallel and
+    torch.compile. Raises FileProblem.
+    """
+    if sniff(path) == "pickle":
+        raise file_problem(path, *PICKLE)
+    with opened(path) as file:
+        try:
+            head = read_foreign_head(file, path)
+            found = {name: (head.tensors[name].dtype, array) for name, array in read_arrays(file, head).items()}
+        except FileProblem:
+            raise
+        except InvalidValue as error:
+            raise file_problem(path, shown(" ".join(str(error).split())), "save it again") from error
+    modules = {}
+    for name, (dtype, array) in sorted(_bare(found).items(), key=lambda item: natural(item[0])):
+        module, _, kind = name.rpartition(".")
+        if kind == IGNORED:
+            continue
+        if dtype not in FLOATS:
+            raise file_problem(path, f"tensor {shown(name)} is {dtype}; wanted {', '.join(FLOATS)}", "save floats")
+        modules.setdefault(module, {})[kind] = _as_floats(dtype, array)
+    return modules
+
+
+def load_torch(model, path, *, missing=()):
+    """Put the state dict in the safetensors file `path` into `model`; returns the modules that no layer took.
+
+    A layer takes the module of its name, in which a dot is an underscore here: "layer1.0.conv1" is for
+    `Conv2d(..., name="layer1_0_conv1")`. A chain of layers of which no name is in the file takes them in order: the
+    n-th convolution the n-th, and so on, by the numbers in their names. Layers in `missing` stay as they are where the
+    file lacks them. Raises FileProblem that lists all that does not fit; then nothing has changed.
+    """
+    modules = read_torch(path)
+    wanted = [layer for layer in model.layers.values() if layer.parameters]
+    by_name = {name.replace(".", "_"): name for name in modules}
+    if any(layer.name in by_name for layer in wanted):
+        pairs = [(layer, by_name.get(layer.name)) for layer in wanted]
+    else:
+        pairs = _in_order(model, wanted, modules, path)
+    orders, arrays, problems = feature_orders(model), {}, []
+    for layer, name in pairs:
+        if name is None:
+            problems += [] if layer.name in missing else [f"{shown(layer.name)} is not in the file"]
+            continue
+        taken, problem = _as_parameters(layer, name, modules[name], orders.get(layer))
+        arrays |= taken
+        problems += [problem] if problem else []
+    put(model, arrays, path, problems)
+    used = {name for _, name in pairs}
+    return [name for name in modules if name not in used]
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def _bare(tensors):
+    """The tensors without the prefixes that all of them share."""
+    for prefix in PREFIXES:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _as_floats(dtype, array):
+    """The array as float32 or float64."""
+    if dtype == "BF16":
+        return (array.astype(np.uint32) << HIGH_HALF).view(np.float32)
+    return array.astype(np.float32) if dtype == "F16" else array
+
+
+# --- which is for whom -----------------------------------------------------------------------------------------------
+
+
+def _in_order(model, wanted, modules, path):
+    """[(layer, name of its module), ...] where no name agrees: by kind, as the numbers in the names count."""
+    theirs, ours = {}, {}
+    for name, arrays in modules.items():
+        theirs.setdefault(_kind(arrays), []).append(name)
+    for layer in wanted:
+        ours.setdefault(_kind_of_layer(layer), []).append(layer)
+    names = "no module has the name of a layer"
+    todo = "name the layers as the modules, with _ for each dot"
+    if not is_chain(model.tree):
+        raise file_problem(path, f"{names}, and in a model with branches the order says nothing", todo)
+    counts = [", ".join(f"{len(found)} {kind}" for kind, found in sorted(groups.items())) for groups in (theirs, ours)]
+    if counts[0] != counts[1]:
+        raise file_problem(path, f"has {counts[0] or 'nothing'}, the model {counts[1] or 'nothing'}, and {names}", todo)
+    for kind, found in theirs.items():
+        if len({re.sub(r"\d+", "#", name) for name in found}) > 1:
+            raise file_problem(path, f"the names {shown(', '.join(found))} do not say which {kind} module comes first, "
+                               f"and {names}", todo)
+    return [(layer, theirs[_kind_of_layer(layer)].pop(0)) for layer in wanted]
+
+
+def _kind(arrays):
+    """What a module is, by what it holds."""
+    if "running_mean" in arrays:
+        return "BatchNorm"
+    axes = arrays["weight"].ndim if "weight" in arrays else 0
+    return {4: "Conv2d", 2: "Linear"}.get(axes, "other")
+
+
+def _kind_of_layer(layer):
+    kinds = {Conv2d: "Conv2d", DepthwiseConv2d: "Conv2d", Dense: "Linear", BatchNorm: "BatchNorm"}
+    return kinds.get(type(layer), "other")
+
+
+def _as_parameters(layer, name, theirs, order):
+    """({name of a parameter: array}, what is wrong or None) for one layer of a model."""
+    kinds = NORM_KINDS if isinstance(layer, BatchNorm) else KINDS
+    found = {kinds.get(kind, kind): array for kind, array in theirs.items()}
+    if isinstance(layer, BatchNorm) and {"mean", "variance"} <= set(found):  # affine=False
+        found = {"gain": np.ones(layer.gain.shape), "shift": np.zeros(layer.shift.shape)} | found
+    wanted = [p.kind for p in layer.parameters]
+    if set(found) != set(wanted):
+        return {}, (f"{shown(layer.name)} has {', '.join(wanted)}, {shown(name)} in the file "
+                    f"{shown(', '.join(theirs))}")
+    shapes = {p.kind: p.shape for p in layer.parameters}
+    if "weight" in found and found["weight"].ndim != len(shapes["weight"]):
+        return {}, f"{shown(layer.name)}.weight has the shape {found['weight'].shape} in the file"
+    if "weight" in found:
+        found["weight"] = found["weight"].transpose((2, 3, 1, 0) if found["weight"].ndim == CONV_AXES else (1, 0))
+    if order is not None:
+        reordered = ("weight",) if isinstance(layer, Dense) else tuple(found)
+        fits = all(len(found[kind]) == len(order) for kind in reordered)
+        found |= {kind: found[kind][order] for kind in reordered} if fits else {}
+    return {f"{layer.name}.{kind}": np.ascontiguousarray(array) for kind, array in found.items()}, None
