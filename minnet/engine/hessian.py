@@ -38,13 +38,16 @@ def hessian_vector(model, sample, v, values=None):
     return _trainable(model, total)
 
 
-def curvature(model, sample, values=None):
+def curvature(model, sample, values=None, *, bends=True):
     """The diagonal of H by backpropagation (LeCun, Denker and Solla, 1990, "Optimal brain damage", eq. 7-9).
 
     h of an input is the sum over outputs of w^2 h, times f'^2, plus f'' times the gradient. About two forward and
     backward passes. Between layers the mixed derivatives of two outputs are left out, as are those of two positions
     that share a weight of a convolution. So it is exact for the last layer, and with mse for the one before it if that
     is dense; further down it is a guess, which may come out larger or smaller, and negative where f'' counts.
+
+    With `bends=False` the terms in f'' are left out (the Levenberg-Marquardt approximation, section 2.1 there): the
+    diagonal of the Gauss-Newton matrix by the same recursion, never negative for losses that are convex in the logits.
     """
     tape, total = _tape(model, values), np.zeros(len(model.values))
     second = Tape(model, tape.values)
@@ -52,7 +55,8 @@ def curvature(model, sample, values=None):
         for X, y in _batches(sample):
             logits = model.forward(X, tape)
             hlogits = _diagonal(sample, logits, y)
-            model.tree.curvature(_dlogits(sample, logits, y, len(sample)), hlogits, tape, second)
+            dlogits = _dlogits(sample, logits, y, len(sample)) if bends else np.zeros_like(logits)
+            model.tree.curvature(dlogits, hlogits, tape, second)  # the gradient is there for the bends alone
             total += second.grads
     return _trainable(model, total)
 
