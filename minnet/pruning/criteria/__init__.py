@@ -11,10 +11,21 @@ No file here may have the name of a criterion: `criteria.snip` is the function.
 """
 from functools import partial
 
-from minnet.pruning.criteria import activations, data_free, first_order, initial, inputs, next_layer, truth
+from minnet.pruning.criteria import (
+    activations,
+    data_free,
+    first_order,
+    initial,
+    inputs,
+    next_layer,
+    reconstruction,
+    second_order,
+    truth,
+)
 from minnet.pruning.facts import Facts
 
-FILES = (data_free, initial, first_order, activations, inputs, next_layer, truth)
+FILES = (data_free, initial, first_order, activations, inputs, next_layer, second_order, reconstruction,
+         truth)
 CRITERIA = {name: function for file in FILES for name, function in file.CRITERIA.items()}
 FACTS = {name: file.FACTS.get(name, Facts()) for file in FILES for name in file.CRITERIA}
 

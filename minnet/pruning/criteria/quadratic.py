@@ -1,0 +1,108 @@
+"""Quadratic models: matrices of second derivatives, and their inverses where these do not exist.
+
+    G = grams(model, sample)["conv1"]                    # (groups, K, K): what the weights of a layer see
+    inverse = invert(G[0], ridge(G[0], damping=0.01))    # positive definite, whatever G is
+
+Damping means the same everywhere: `damping` times the mean of the diagonal is added to the diagonal, rows that are all
+0 left out. All is float64.
+"""
+import math
+
+import numpy as np
+
+from minnet import threads
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.errors import InvalidValue, Unsupported, check_real
+from minnet.kernels.images import im2col
+from minnet.pruning.criteria.per_unit import columns_of
+from minnet.pruning.pieces import positions_in
+from minnet.pruning.resume import Kept
+
+DAMPING = 0.01          # what SparseGPT takes
+SMALLEST = 1e-12        # an eigenvalue, as a share of the largest: what is below it is rounding
+LARGEST = 8192          # rows of a matrix that is inverted: half a gigabyte
+IMAGES = 64             # of a pass: the windows of a convolution take k * k times the room of its input
+
+
+def ridge(H, damping):
+    """damping * mean |H_ii| over the rows of H that are not all 0; 0 where there are none."""
+    check_real("damping", damping, 0)
+    diagonal = np.abs(np.diag(H))[H.any(axis=1)]
+    return damping * float(diagonal.mean()) if len(diagonal) else 0.0
+
+
+def definite(H, ridge):
+    """(eigenvalues, eigenvectors) of the symmetric H, made positive: below 0 counts as 0, then `ridge` is added; all
+    are at least SMALLEST of the largest. Where H is positive definite this is H + ridge I."""
+    values, vectors = np.linalg.eigh(H)
+    values = np.maximum(values, 0) + ridge
+    return np.maximum(values, max(SMALLEST * values.max(initial=0), np.finfo(float).tiny)), vectors
+
+
+def invert(H, ridge):
+    """The inverse of `definite(H, ridge)`: a direction in which H is 0 is free, not an error."""
+    values, vectors = definite(H, ridge)
+    return (vectors / values) @ vectors.T
+
+
+def windows(layer, x):
+    """What meets the weights of `layer` when its input is x (n, ...): (groups, n * positions, K), float64.
+
+    K weights go into each output. Only in a DepthwiseConv2d do outputs see different channels, which are its groups.
+    """
+    x = np.ascontiguousarray(x, np.float64)
+    if not hasattr(layer, "window"):
+        return x[None]
+    at, (n, c) = layer.window, (len(x), x.shape[-1])
+    cols = np.empty((n, *at.output, *at.kernel, c))
+    im2col(x, *at.stride, at.top, at.left, cols)
+    if isinstance(layer, DepthwiseConv2d):
+        return np.moveaxis(cols.reshape(n * layer.positions, -1, c), -1, 0)
+    return cols.reshape(1, n * layer.positions, -1)
+
+
+def grams(model, sample):
+    """{name of a layer with weights: G (groups, K, K)}, the mean over images of the sum over windows of x x'.
+
+    One forward pass, at the model's own values. Raises InvalidValue for a layer whose K is above LARGEST.
+    """
+    layers = weighted_layers(model)
+    values, total = model.values.astype(np.float64), dict.fromkeys((layer.name for layer in layers), 0)
+    with threads.one_blas_thread():
+        for rows in batches(sample):
+            kept = Kept(model, sample.X[rows].astype(np.float64), values)
+            for layer in layers:
+                seen = windows(layer, kept.inputs[layer])
+                total[layer.name] = total[layer.name] + np.swapaxes(seen, 1, 2) @ seen / len(sample)
+    return total
+
+
+def batches(sample):
+    """Slices of the sample's rows, IMAGES at a time."""
+    return [slice(start, start + IMAGES) for start in range(0, len(sample), IMAGES)]
+
+
+def weighted_layers(model):
+    """The layers with weights, in the order of the pass, checked to be small enough for a matrix of their inputs."""
+    layers = [layer for layer in model.layers.values() if any(p.kind == "weight" for p in layer.parameters)]
+    for layer in layers:
+        inputs = math.prod(layer.weight.shape[:-1])
+        if not hasattr(layer, "window") and len(layer.input_shape) != 1:
+            raise Unsupported(f"{layer.name} is a {type(layer).__name__}: it is not known what its weights see")
+        if inputs > LARGEST:
+            raise InvalidValue(f"{layer.name} has {inputs} weights into each output, and a matrix of {inputs} x "
+                               f"{inputs} is too large (the most is {LARGEST}): take wanda, fisher or woodfisher")
+    return layers
+
+
+def matrices(layer, window):
+    """A window of the layer's weight as (groups, K, outputs of a group); 0 where it was born without a weight."""
+    matrix = columns_of(layer.weight, window)  # (K, o)
+    groups = layer.input_shape[-1] if isinstance(layer, DepthwiseConv2d) else 1
+    return np.moveaxis(matrix.reshape(len(matrix), groups, -1), 1, 0)
+
+
+def write(layer, found, vector):
+    """Write what `matrices` would show into the weight's window of `vector`."""
+    flat = np.moveaxis(found, 0, 1).reshape(-1)
+    vector[layer.weight.slice] = flat[positions_in(layer.weight)]
