@@ -11,14 +11,16 @@ from minnet.errors import Diverged, InvalidType, InvalidValue, NotFinite, Unknow
 @pytest.mark.parametrize("net", ["chain", "images"])
 def test_divergence_keeps_the_last_finite_values(net):
     """One batch an epoch: the loss of an epoch is finite, its step is not, and the next one begins with infinities."""
-    model, data = problem(net)
+    model, (X, y) = problem(net)
     model.set_mask(random_mask(model, ("weights",), 0.5, np.random.default_rng(0)))
-    finite = [bits(model.values)]
-    with pytest.raises(Diverged, match=r"step \d+, learning rate 1e\+30") as caught:
-        for _ in mn.train(model, data, optimizer=mn.SGD(1e30), epochs=50, batch_size=14, rng=0):
+    finite, infinite = [bits(model.values)], 0
+    with pytest.raises(Diverged, match=r"step \d+, learning rate 3e\+38") as caught:
+        for _ in mn.train(model, (1000 * X, y), optimizer=mn.SGD(3e38), epochs=50, batch_size=14, rng=0):
             if np.isfinite(model.values).all():
                 finite.append(bits(model.values))
-    assert "\n" not in str(caught.value)
+            else:
+                infinite += 1
+    assert infinite and "\n" not in str(caught.value)
     assert bits(model.values) in finite
     assert np.isfinite(model.values).all() and is_plus_zero(model.values[~model.mask])
 

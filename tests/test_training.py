@@ -127,13 +127,14 @@ def test_the_compiled_chain_takes_the_steps_of_the_layers(net):
 def test_steps_are_those_of_the_equation():
     """Plain SGD with a ragged last batch, by hand: the order of rows is the State's, the loss of an epoch its mean."""
     model, (X, y) = problem("chain", n=10, dtype=np.float64)
-    twin, tape = model.clone(), None
+    twin, before = model.clone(), range(len(X))
     steps = finish(mn.train(model, (X, y), optimizer=mn.SGD(0.2), epochs=2, batch_size=4, rng=5, every="batch"))
     assert [(step.epoch, step.batch) for step in steps] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
     tape, state = mn.Tape(twin), mn.State(twin, mn.SGD(0.2), 5)
     for state.epoch in range(2):
         losses, order = [], state.order(len(X))
-        assert sorted(order) == list(range(len(X)))
+        assert sorted(order) == list(range(len(X))) and list(order) != list(before)
+        before = order
         for rows in (order[:4], order[4:8], order[8:]):
             dlogits = np.empty((len(rows), N_CLASSES))
             losses.append(cross_entropy(twin.forward(X[rows], tape), y[rows], dlogits))
@@ -315,6 +316,18 @@ def test_a_schedule_of_your_own():
 
 
 # --- early stopping ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_patience_is_counted_from_the_best_epoch(patience, monkeypatch):
+    """Losses by script: a tie is no fall, a fall however small starts the count anew; the first best is put back."""
+    model, (X, y) = problem("chain")
+    scripted = iter([3.0, 2.0, 2.0, 1.9999, 1.99995, 1.9999, 1.0])
+    monkeypatch.setattr("minnet.engine.stopping.mean_loss", lambda *arguments: next(scripted))
+    data, values = SimpleNamespace(X_valid=X, y_valid=y), []
+    for _ in mn.early_stopping(mn.train(model, (X, y), epochs=9, rng=0), model, data, patience=patience):
+        values.append(bits(model.values))
+    assert (len(values), values.index(bits(model.values))) == {1: (3, 1), 2: (6, 3)}[patience]
 
 
 @pytest.mark.parametrize("patience", [1, 3])
