@@ -36,7 +36,7 @@ def span_of(made, node, first, nbytes):
     if not isinstance(node, Linear):
         return Span("input" if type(node) is Node else type(node).__name__.lower(), first, len(made.code), nbytes)
     kernel = made.kernels[node.name]
-    weights = math.prod(node.full) if kernel == DENSE else len(node.live)
+    weights = math.prod(node.full) if kernel == DENSE else node.n_live
     return Span(node.name, first, len(made.code), nbytes, kernel, node.density, made.tile * node.positions * weights)
 
 

@@ -19,7 +19,7 @@ class Emitter:
     memory: Memory = field(default_factory=Memory)
     code: list = field(default_factory=list)
     indices: list = field(default_factory=list)
-    values: list = field(default_factory=lambda: [np.zeros(1)])
+    values: list = field(default_factory=list)
     products: dict = field(default_factory=dict)
     last_use: set = field(default_factory=set)
     outputs: int = 0
@@ -37,7 +37,6 @@ class Emitter:
 
     def product(self, weight, x, y, columns):
         """Append a dense product of matrices that stand at x and y; it is done before the step that comes next."""
-        weight = np.ascontiguousarray(weight, self.dtype)
         units, inputs = weight.shape
         self.products[len(self.code)] = Product(weight, slice(x, x + inputs * columns), slice(y, y + units * columns),
                                                 columns)
@@ -101,6 +100,7 @@ class Emitter:
 
     def finish(self, spans):
         """The Program."""
-        index, value = np.concatenate([np.zeros(0, np.uint32), *self.indices]), np.concatenate(self.values)
-        return Program(self.tile, np.array(self.code, np.uint32), index, value.astype(self.dtype), self.products, spans,
+        index = np.concatenate([np.zeros(0, np.uint32), *self.indices])
+        value = np.concatenate([np.zeros(0, self.dtype), *self.values])
+        return Program(self.tile, np.array(self.code, np.uint32), index, value, self.products, spans,
                        self.memory.size + 2 * ROUND, self.outputs)

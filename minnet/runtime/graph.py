@@ -7,6 +7,7 @@ become one: BatchNorm after a linear layer is part of its weights; max pooling c
 """
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -32,15 +33,15 @@ class Node:
 
 @dataclass(eq=False)
 class Linear(Node):
-    """Dense (no window), convolution or depthwise convolution: the live weights alone.
+    """Dense (no window), convolution or depthwise convolution, by a weight of shape `full` = (..., in, out).
 
-    `index` are sorted flat positions in an array of `full` = (..., in, out), `live` the weights there, `bias` (out,).
-    A pooling that follows a convolution at once is `pooling`.
+    `entries` are its numbers, flat; of a layer born sparse those at the sorted flat positions `index`. There is a bias
+    (out,). A pooling that follows a convolution at once is `pooling`.
     """
 
     name: str
-    index: np.ndarray
-    live: np.ndarray
+    entries: np.ndarray
+    index: np.ndarray | None
     full: tuple
     bias: np.ndarray
     window: Window | None = None
@@ -57,16 +58,35 @@ class Linear(Node):
         """How often a sample uses each weight."""
         return 1 if self.window is None else math.prod(self.window.output)
 
+    @cached_property
+    def n_live(self):
+        """Weights that are not 0."""
+        return int(np.count_nonzero(self.entries))
+
     @property
     def density(self):
         """The fraction of weights that are not 0."""
-        return len(self.live) / max(math.prod(self.full), 1)
+        return self.n_live / math.prod(self.full)
 
-    def matrix(self, dtype):
-        """All weights, zeros too: (in, out), for a convolution (kh*kw*c, out)."""
-        dense = np.zeros(math.prod(self.full), dtype)
-        dense[self.index] = self.live
-        return dense.reshape(-1, self.units)
+    def live(self):
+        """(flat positions, sorted; the weights there) of all that are not 0."""
+        found = np.flatnonzero(self.entries)
+        return found if self.index is None else self.index[found], self.entries[found]
+
+    def matrix(self):
+        """All weights, zeros too: (in, out), for a convolution (kh*kw*c, out); may be a view."""
+        entries = self.entries
+        if self.index is not None:
+            entries = np.zeros(math.prod(self.full), entries.dtype)
+            entries[self.index] = self.entries
+        return entries.reshape(-1, self.units)
+
+    def fold(self, scale, shift):
+        """Make scale * y + shift, by unit, of the output y."""
+        scales = scale if self.index is None else scale[self.index % self.units]
+        entries = self.entries.reshape(-1, scales.size) * scales
+        self.entries = entries.astype(self.entries.dtype).reshape(-1)
+        self.bias = self.bias * scale + shift
 
 
 @dataclass(eq=False)
@@ -126,8 +146,8 @@ class Graph:
         return node
 
     def value(self, parameter):
-        """A parameter in float64, flat."""
-        return self.model.values[parameter.slice].astype(np.float64)
+        """A parameter that is no weight, in float64."""
+        return parameter.value.astype(np.float64)
 
     def layer(self, layer, x):
         """The node that gives what `layer` makes of the node `x`."""
@@ -162,9 +182,7 @@ def fold_affine(nodes):
     for node in list(nodes):
         if isinstance(node, Affine) and isinstance(node.inputs[0], Linear) and count[node.inputs[0]] == 1:
             linear = node.inputs[0]
-            linear.live = linear.live * node.scale[linear.index % linear.units]
-            linear.bias = linear.bias * node.scale + node.shift
-            linear.index, linear.live = linear.index[linear.live != 0], linear.live[linear.live != 0]
+            linear.fold(node.scale, node.shift)
             drop(nodes, node)
 
 
@@ -218,12 +236,9 @@ def trace_sequential(made, layer, x):
 def trace_linear(made, layer, x):
     """Dense, Conv2d and DepthwiseConv2d."""
     weight = layer.weight
-    live = made.value(weight)
-    index = np.arange(len(live)) if weight.index is None else weight.index
-    index, live = index[live != 0], live[live != 0]
     bias = np.zeros(weight.shape[-1]) if layer.bias is None else made.value(layer.bias)
-    return made.put(Linear([x], layer.output_shape, layer.name, index, live, weight.shape, bias,
-                           getattr(layer, "window", None), getattr(layer, "multiplier", 0)))
+    return made.put(Linear([x], layer.output_shape, layer.name, weight.value.reshape(-1), weight.index, weight.shape,
+                           bias, getattr(layer, "window", None), getattr(layer, "multiplier", 0)))
 
 
 def trace_batch_norm(made, layer, x):

@@ -23,9 +23,9 @@ def emit_linear(made, node, x):
 
 def sparse_units(made, node, x):
     """A tile: each live weight times a run of `tile` numbers."""
-    y = made.like(node.shape)
-    unit, source = node.index % node.units, node.index // node.units
-    sparse_step(made, node, unit, x.places()[source], (1, made.tile, x.offset, 0), y)
+    y, (index, live) = made.like(node.shape), node.live()
+    source, unit = np.divmod(index, node.units)
+    sparse_step(made, node, live, unit, x.places()[source], (1, made.tile, x.offset, 0), y)
     return y
 
 
@@ -36,7 +36,7 @@ def dense_units(made, node, x):
         made.row(x, row.offset)
     y = made.like(node.shape)
     order = np.argsort(row.places())
-    made.product(node.matrix(made.dtype)[order].T, row.offset, y.offset, made.tile)
+    made.product(np.array(node.matrix()[order].T, order="C"), row.offset, y.offset, made.tile)
     add_bias(made, node, y)
     if row is not x:
         made.give_back(row)
@@ -45,12 +45,12 @@ def dense_units(made, node, x):
 
 def scatter_row(made, node, x):
     """One sample: live inputs, each with its weights."""
-    y = made.like(node.shape)
-    source, unit = np.divmod(node.index, node.units)
-    live, count = np.unique(source, return_counts=True)
-    place, first = made.index(x.places()[live]), made.index(np.concatenate([[0], np.cumsum(count)]))
-    made.step(do.SCATTER, x.offset, y.offset, node.units, len(live), place, first, made.index(unit),
-              made.value(node.live), made.value(node.bias))
+    y, (index, live) = made.like(node.shape), node.live()
+    source, unit = np.divmod(index, node.units)
+    inputs, count = np.unique(source, return_counts=True)
+    place, first = made.index(x.places()[inputs]), made.index(np.concatenate([[0], np.cumsum(count)]))
+    made.step(do.SCATTER, x.offset, y.offset, node.units, len(inputs), place, first, made.index(unit),
+              made.value(live), made.value(node.bias))
     return y
 
 
@@ -58,10 +58,9 @@ def dense_row(made, node, x):
     """One sample: all weights, rows of zeros added up to a multiple of FOUR."""
     y, places = made.like(node.shape), x.places()
     more = -len(places) % FOUR
-    weight = np.concatenate([node.matrix(made.dtype), np.zeros((more, node.units))])
-    place = made.index(np.concatenate([places, np.zeros(more)]))
-    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(weight), place, made.value(weight),
-              made.value(node.bias))
+    place, weight = made.index(np.concatenate([places, np.zeros(more)])), made.value(node.matrix())
+    made.value(np.zeros(more * node.units))
+    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(places) + more, place, weight, made.value(node.bias))
     return y
 
 
@@ -70,11 +69,11 @@ def add_bias(made, node, y):
     made.step(do.AFFINE, y.offset, y.channels, y.plane, made.value(np.ones(y.channels)), made.value(node.bias))
 
 
-def sparse_step(made, node, unit, start, source, y):
-    """The live weights by unit; `source` is (lines, run, x, x_line)."""
+def sparse_step(made, node, live, unit, start, source, y):
+    """The weights `live` by unit; `source` is (lines, run, x, x_line)."""
     order = np.lexsort((start, unit))
     first = made.index(np.concatenate([[0], np.cumsum(np.bincount(unit, minlength=node.units))]))
-    starts, weight, bias = made.index(start[order]), made.value(node.live[order]), made.value(node.bias)
+    starts, weight, bias = made.index(start[order]), made.value(live[order]), made.value(node.bias)
     if node.pooling is None:
         made.step(do.SPARSE, node.units, *source, y.offset, y.plane, y.line, first, starts, weight, bias)
         return y
@@ -100,14 +99,15 @@ def sparse_conv(made, node, x):
         source = (lines, columns * made.tile, ready.offset, ready.line)
     planes = node.units if node.pooling is None else 1
     y = made.tensor((lines, columns, planes), pitch=pitch, plane=plane)
-    result = sparse_step(made, node, node.index % node.units, tap_places(node, x, ready), source, y)
+    index, live = node.live()
+    result = sparse_step(made, node, live, index % node.units, tap_places(node, index, x, ready), source, y)
     made.give_back(*(tensor for tensor in (ready, y) if tensor not in (x, result)))
     return result
 
 
-def tap_places(node, x, ready):
-    """Where the pixel that each live weight sees first stands in the planes of `spread`."""
-    unit, rest = node.index % node.units, node.index // node.units
+def tap_places(node, index, x, ready):
+    """Where the pixel that the weight at each flat position sees first stands in the planes of `spread`."""
+    rest, unit = np.divmod(index, node.units)
     tap, channel = np.divmod(rest, node.full[-2])
     if node.multiplier:
         channel = unit // node.multiplier
@@ -156,7 +156,7 @@ def _phases(size, kernel, stride, before, output):
 def dense_conv(made, node, x):
     """The windows of some lines at a time, copied side by side, times the weights, by BLAS."""
     ready, y = spread(made, x, node.window), made.tensor((*node.window.output, node.units))
-    weight = np.ascontiguousarray(node.matrix(made.dtype).T)  # (o, k*k*c)
+    weight = np.array(node.matrix().T, order="C")  # (o, k*k*c)
     block = max(1, min(y.height, COLUMN_BYTES // (weight.shape[1] * y.line * made.dtype.itemsize)))
     windows, part = made.memory.take(weight.shape[1] * block * y.line), made.memory.take(node.units * block * y.line)
     for line in range(0, y.height, block):

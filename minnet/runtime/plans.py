@@ -63,7 +63,7 @@ def total_seconds(nodes, chosen, tile, rates):
 
 def seconds(node, kernel, tile, rates):
     """What a linear layer takes for one tile, with its pool."""
-    live, size = len(node.live), math.prod(node.full)
+    live, size = node.n_live, math.prod(node.full)
     if node.window is None and tile == 1:
         return ALIVE * (live * rates.scatter if kernel == SPARSE else size * rates.dense_row)
     pooled = 0 if node.pooling is None else node.positions * node.units * rates.copied
