@@ -10,7 +10,7 @@ from minnet.study.guard import GuardMissed, check_guards, check_limits
 from minnet.study.job import Job
 from minnet.study.measure import compare_nets, speeds
 from minnet.study.result import hidden_units, in_words, plain, units_gone
-from minnet.study.settings import LARGE_BATCH, MANY_ROWS, SMALL_BATCH, Settings
+from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_LR, SMALL_BATCH, Settings
 from minnet.study.speed import machine_speed
 from minnet.study.training import Training, batch_for, optimizer_of
 
@@ -76,6 +76,15 @@ def test_making_a_job_changes_no_mask_and_asks_the_criterion_once():
     assert calls == [1024]
 
 
+def test_a_criterion_that_looks_back_sees_the_net_as_it_began():
+    made = Job(Settings(criterion="movement", epochs=1, sparsity=0.5))
+    early = made.model.values.copy()
+    for _ in made.run():
+        pass
+    assert np.array_equal(made.pruning["criterion"].keywords["initial"], early)
+    assert made.model.sparsity == 0.5
+
+
 @pytest.mark.parametrize(("settings", "error"), [
     ({"schedule": "cubik"}, UnknownName), ({"recipe": "gradul"}, UnknownName), ({"criterion": "magnitud"}, UnknownName),
     ({"sparsity": 2.0}, InvalidValue), ({"sparsity": 0.5, "count": 3}, InvalidValue), ({"count": 10**6}, InvalidValue),
@@ -121,7 +130,8 @@ def test_settings_are_recorded_as_json_has_them():
 def test_optimizers_and_batches_by_the_settings():
     assert optimizer_of(Settings(lr=0.3)).lr == 0.3
     assert optimizer_of(Settings(optimizer="adamw", lr=0.3, weight_decay=0.2)) == mn.AdamW(lr=0.3, weight_decay=0.2)
-    assert optimizer_of(Settings(optimizer="adam")).lr == mn.Adam().lr
+    assert optimizer_of(Settings(optimizer="adamw")) == mn.AdamW()
+    assert optimizer_of(Settings(weight_decay=0.0)) == mn.SGD(SGD_LR, MOMENTUM, nesterov=True)
     assert (batch_for(MANY_ROWS - 1), batch_for(MANY_ROWS)) == (SMALL_BATCH, LARGE_BATCH)
 
 

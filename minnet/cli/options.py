@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minnet.cli import parser as kinds
 from minnet.errors import InvalidValue
-from minnet.study.settings import LARGE_BATCH, MANY_ROWS, SGD_LR, SMALL_BATCH, SPARSITY, Settings
+from minnet.study.settings import LARGE_BATCH, MANY_ROWS, SGD_DECAY, SGD_LR, SMALL_BATCH, SPARSITY, Settings
 
 OUT = "minnet-out"
 DATA_HELP = "digits (embedded), mnist, fashion-mnist, a .npz with X and y, or a .csv"
@@ -29,7 +29,7 @@ def training_options(parser):
     add("--lr", type=kinds.positive, metavar="RATE", help=f"learning rate (sgd {SGD_LR:g}, others 0.001)")
     add("--batch-size", type=kinds.whole(1), metavar="N",
         help=f"({SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} rows on)")
-    add("--weight-decay", type=kinds.real, metavar="X", help=f"({DEFAULT['weight_decay']:g})")
+    add("--weight-decay", type=kinds.real, metavar="X", help=f"(sgd {SGD_DECAY:g}, others their own)")
     add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
         metavar="NAME:STRENGTH", help="added to the loss, as l1:0.0001; may be repeated")
 

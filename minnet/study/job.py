@@ -16,6 +16,7 @@ import numpy as np
 
 from minnet.errors import InvalidValue, check_choice
 from minnet.pruning.compact import compact
+from minnet.pruning.criteria import CRITERIA, facts_of
 from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES
 from minnet.pruning.rounds import share_of
@@ -42,8 +43,9 @@ class Job(Training):
         super().__init__(settings)
         self.guard = check_limits(settings.guard)
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
-        self.pruning = {name: getattr(settings, name) for name in ("criterion", "structure", "distribution", "layers",
-                                                                   "protect", "value_range")} | {"data": self.data}
+        names = ("structure", "distribution", "layers", "protect", "value_range")
+        self.pruning = {name: getattr(settings, name) for name in names}
+        self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.sparsity = settings.sparsity if settings.sparsity is not None or settings.count is not None or \
             OWN_COUNT.fullmatch(str(settings.structure)) else SPARSITY
         self.rehearsal = self.rehearse()
@@ -68,6 +70,13 @@ class Job(Training):
         """The share of the pieces in the scope that is gone now."""
         pieces = self.rehearsal.pool.pieces
         return int(np.count_nonzero(pieces.gone(self.model.mask))) / pieces.n
+
+    def criterion(self):
+        """The criterion of the settings; one that compares with the beginning is given the net as it is now."""
+        criterion = check_choice("criterion", self.settings.criterion, CRITERIA)
+        if facts_of(criterion).needs == "initial":
+            return partial(criterion, initial=self.model.values.copy())
+        return self.settings.criterion
 
     def rehearse(self):
         """The Plan of all that will go, made on the model as it is now, to find what is wrong before training. How many

@@ -7,7 +7,7 @@ Nothing is loaded here, so the command line can tell the defaults without NumPy.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
-SGD_LR, MOMENTUM = 0.1, 0.9
+SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
 SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # from here on the large batch
 SPARSITY = 0.9  # where neither `sparsity` nor `count` is given, nor a structure that fixes the count itself
@@ -19,8 +19,8 @@ class Settings:
 
     `sparsity` is the fraction of the scope (`layers` less `protect`) to remove, `count` how many weights or units;
     `value_range` limits who may go. `criterion` and the other names may be functions. `penalty` holds pairs (name,
-    strength). `epochs` count for training and again for pruning. `lr` and `batch_size` None: by optimizer and number
-    of rows. `guard` maps a score to the most it may lose. `target`: the column of classes in a file.
+    strength). `epochs` count for training and again for pruning. `lr`, `weight_decay` and `batch_size` None: by
+    optimizer and number of rows. `guard` maps a score to the most it may lose; `target` is a file's column of classes.
     """
 
     data: object = "digits"
@@ -40,7 +40,7 @@ class Settings:
     optimizer: str = "sgd"
     lr: float | None = None
     batch_size: int | None = None
-    weight_decay: float = 5e-4
+    weight_decay: float | None = None
     guard: Mapping = field(default_factory=dict)
     target: str | None = None
     seed: int = 0

@@ -21,7 +21,7 @@ from minnet.files import sniff
 from minnet.formats.storage import load
 from minnet.models import MODELS
 from minnet.pruning.penalties import PENALTIES
-from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_LR, SMALL_BATCH
+from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_DECAY, SGD_LR, SMALL_BATCH
 
 LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # lets one learning rate serve dense and convolutional nets
@@ -124,13 +124,11 @@ def training_arguments(settings, rows):
 
 
 def optimizer_of(settings):
-    """The optimizer that the settings name; SGD with Nesterov's momentum."""
+    """The optimizer that the settings name: SGD with Nesterov's momentum, others as they come, unless told."""
     make = check_choice("optimizer", settings.optimizer, OPTIMIZERS)
-    if make is SGD:
-        return SGD(SGD_LR if settings.lr is None else settings.lr, momentum=MOMENTUM, nesterov=True,
-                   weight_decay=settings.weight_decay)
-    optimizer = make(weight_decay=settings.weight_decay)
-    return optimizer if settings.lr is None else replace(optimizer, lr=settings.lr)
+    optimizer = SGD(SGD_LR, MOMENTUM, nesterov=True, weight_decay=SGD_DECAY) if make is SGD else make()
+    given = {name: getattr(settings, name) for name in ("lr", "weight_decay") if getattr(settings, name) is not None}
+    return replace(optimizer, **given)
 
 
 def batch_for(rows):
