@@ -1,4 +1,4 @@
-"""The tests' table of layers. A new layer joins every test of layers by its rows in ROWS and a twin in TWINS.
+"""The tests' table of layers. A new layer joins every test of layers by one row in ROWS.
 
     @pytest.mark.parametrize("name", ROWS)
     def test_a_law(name):
@@ -7,6 +7,7 @@
 A twin says in PyTorch what the layer computes: (torch, layer, p, x, training) -> y, where `p.weight`, `p.bias`, ... are
 tensors in minnet's layout and images are channels first, as PyTorch has them.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -31,7 +32,8 @@ UNEVEN = ((0, 2), (1, 0))
 class Row:
     """A layer (or a tree), the shape of its input without the batch, and what is special about it.
 
-    `zeros` is the share of the input that is 0; `cannot` says which law does not hold for it, and why.
+    `zeros` is the share of the input that is 0; `cannot` says which law does not hold for it, and why. `twin` is the
+    layer in PyTorch; one row of each kind of layer has it.
     """
 
     layer: Layer
@@ -39,6 +41,7 @@ class Row:
     batch: int = 3
     zeros: float = 0.0
     cannot: dict = field(default_factory=dict)
+    twin: Callable | None = None
 
     def draw(self, seed=0):
         """(model, x): the input's numbers are evenly spaced, in random order, so that no maximum is a close call."""
@@ -55,50 +58,6 @@ def spaced(shape, rng, zeros=0.0):
     return x
 
 
-NOISE = "PyTorch draws other noise"
-ROWS = {
-    "Dense": Row(Dense(4), (3,)),
-    "Dense without bias": Row(Dense(2, use_bias=False), (5,), batch=1),
-    "Dense on dark rows": Row(Dense(3), (17,), batch=4, zeros=0.8),
-    "ReLU": Row(ReLU(), (5,)),
-    "ReLU on images": Row(ReLU(), (2, 3, 4)),
-    "LeakyReLU": Row(LeakyReLU(0.2), (5,)),
-    "Tanh": Row(Tanh(), (2, 3, 4)),
-    "Sigmoid": Row(Sigmoid(), (5,)),
-    "Flatten": Row(Flatten(), (2, 3, 4)),
-    "Dropout": Row(Dropout(0.4), (7,), cannot={"torch": NOISE}),
-    "Dropout of nothing": Row(Dropout(0.0), (2, 3, 2)),
-    "BatchNorm": Row(BatchNorm(), (3,), batch=5),
-    "BatchNorm on images": Row(BatchNorm(momentum=0.3, epsilon=1e-3), (2, 3, 4)),
-    "Conv2d": Row(Conv2d(4, 3), (5, 4, 2)),
-    "Conv2d 1 x 1": Row(Conv2d(3, 1), (2, 3, 4)),
-    "Conv2d 1 x 1 with a stride": Row(Conv2d(3, 1, 2), (5, 4, 2)),
-    "Conv2d same": Row(Conv2d(3, (2, 3), padding="same"), (4, 5, 2)),
-    "Conv2d same with strides": Row(Conv2d(2, (3, 4), (2, 3), "same"), (6, 5, 3), batch=2),
-    "Conv2d padded": Row(Conv2d(2, 3, 2, 1, use_bias=False), (6, 4, 2)),
-    "Conv2d padded unevenly": Row(Conv2d(2, (3, 2), (2, 1), UNEVEN), (5, 6, 1)),
-    "DepthwiseConv2d": Row(DepthwiseConv2d(3), (4, 5, 2)),
-    "DepthwiseConv2d doubling": Row(DepthwiseConv2d((2, 3), (1, 2), "same", 2), (3, 5, 3), batch=2),
-    "DepthwiseConv2d padded unevenly": Row(DepthwiseConv2d((3, 2), 2, UNEVEN, use_bias=False), (5, 4, 2)),
-    "MaxPool2d": Row(MaxPool2d(2), (5, 4, 3)),
-    "MaxPool2d overlapping": Row(MaxPool2d((3, 2), (1, 2)), (5, 6, 2)),
-    "MaxPool2d same": Row(MaxPool2d(3, 2, "same"), (6, 5, 2)),
-    "MaxPool2d padded unevenly": Row(MaxPool2d((3, 2), 2, UNEVEN), (5, 4, 2)),
-    "AvgPool2d": Row(AvgPool2d(2), (5, 4, 3)),
-    "AvgPool2d same": Row(AvgPool2d((3, 2), (2, 3), "same"), (6, 5, 2)),
-    "AvgPool2d padded unevenly": Row(AvgPool2d((3, 2), 1, UNEVEN), (4, 5, 2)),
-    "GlobalAvgPool2d": Row(GlobalAvgPool2d(), (3, 4, 2)),
-    "Sequential": Row(Sequential(Dense(4), Tanh(), Dense(2)), (3,)),
-    "Sequential on images": Row(
-        Sequential(Conv2d(3, 2), BatchNorm(), Tanh(), MaxPool2d(2), Flatten(), Dense(2)), (5, 4, 2)),
-    "Residual": Row(Residual(Sequential(Dense(4), Tanh(), Dense(3))), (3,)),
-    "Residual with a shortcut": Row(
-        Residual(Sequential(Conv2d(3, 3, 2, "same"), BatchNorm()), Conv2d(3, 1, 2)), (5, 4, 2)),
-    "Concat": Row(Concat(Dense(2), Sequential(Dense(3), Sigmoid()), Tanh()), (4,)),
-    "Concat of images": Row(Concat(Conv2d(2, 1), MaxPool2d(3, 1, 1)), (4, 3, 2)),
-}
-
-
 # --- what PyTorch says -----------------------------------------------------------------------------------------------
 
 
@@ -110,6 +69,35 @@ def pad(torch, layer, x, value=0.0):
 
 def dense(torch, layer, p, x, training):
     return torch.nn.functional.linear(x, p.weight.T, p.bias)
+
+
+def relu(torch, layer, p, x, training):
+    return torch.relu(x)
+
+
+def leaky_relu(torch, layer, p, x, training):
+    return torch.nn.functional.leaky_relu(x, layer.slope)
+
+
+def tanh(torch, layer, p, x, training):
+    return torch.tanh(x)
+
+
+def sigmoid(torch, layer, p, x, training):
+    return torch.sigmoid(x)
+
+
+def flatten(torch, layer, p, x, training):
+    """Channels last, as minnet has it."""
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def identity(torch, layer, p, x, training):
+    return x
+
+
+def mean(torch, layer, p, x, training):
+    return x.mean(dim=(2, 3))
 
 
 def conv(torch, layer, p, x, training):
@@ -156,28 +144,55 @@ def concat(torch, layer, p, x, training):
     return torch.cat([twin(torch, branch, p, x, training) for branch in layer.branches], dim=1)
 
 
-TWINS = {
-    Dense: dense,
-    ReLU: lambda torch, layer, p, x, training: torch.relu(x),
-    LeakyReLU: lambda torch, layer, p, x, training: torch.nn.functional.leaky_relu(x, layer.slope),
-    Tanh: lambda torch, layer, p, x, training: torch.tanh(x),
-    Sigmoid: lambda torch, layer, p, x, training: torch.sigmoid(x),
-    Flatten: lambda torch, layer, p, x, training: x.permute(0, 2, 3, 1).flatten(1),  # channels last, as minnet has it
-    Dropout: lambda torch, layer, p, x, training: x,
-    BatchNorm: batch_norm,
-    Conv2d: conv,
-    DepthwiseConv2d: depthwise,
-    MaxPool2d: max_pool,
-    AvgPool2d: average_pool,
-    GlobalAvgPool2d: lambda torch, layer, p, x, training: x.mean(dim=(2, 3)),
-    Sequential: sequential,
-    Residual: residual,
-    Concat: concat,
-}
-
-
 def twin(torch, layer, tensors, x, training):
     """What PyTorch computes for `layer`; `tensors` maps each parameter's name to its tensor."""
     kinds = ("weight", "bias", "gain", "shift", "mean", "variance")
     own = SimpleNamespace(**{kind: tensors.get(f"{layer.name}.{kind}") for kind in kinds})
     return TWINS[type(layer)](torch, layer, tensors if layer.children() else own, x, training)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+NOISE = "PyTorch draws other noise"
+ROWS = {
+    "Dense": Row(Dense(4), (3,), twin=dense),
+    "Dense without bias": Row(Dense(2, use_bias=False), (5,), batch=1),
+    "Dense on dark rows": Row(Dense(3), (17,), batch=4, zeros=0.8),
+    "ReLU": Row(ReLU(), (5,), twin=relu),
+    "ReLU on images": Row(ReLU(), (2, 3, 4)),
+    "LeakyReLU": Row(LeakyReLU(0.2), (5,), twin=leaky_relu),
+    "Tanh": Row(Tanh(), (2, 3, 4), twin=tanh),
+    "Sigmoid": Row(Sigmoid(), (5,), twin=sigmoid),
+    "Flatten": Row(Flatten(), (2, 3, 4), twin=flatten),
+    "Dropout": Row(Dropout(0.4), (7,), cannot={"torch": NOISE}, twin=identity),
+    "Dropout of nothing": Row(Dropout(0.0), (2, 3, 2)),
+    "BatchNorm": Row(BatchNorm(), (3,), batch=5, twin=batch_norm),
+    "BatchNorm on images": Row(BatchNorm(momentum=0.3, epsilon=1e-3), (2, 3, 4)),
+    "Conv2d": Row(Conv2d(4, 3), (5, 4, 2), twin=conv),
+    "Conv2d 1 x 1": Row(Conv2d(3, 1), (2, 3, 4)),
+    "Conv2d 1 x 1 with a stride": Row(Conv2d(3, 1, 2), (5, 4, 2)),
+    "Conv2d same": Row(Conv2d(3, (2, 3), padding="same"), (4, 5, 2)),
+    "Conv2d same with strides": Row(Conv2d(2, (3, 4), (2, 3), "same"), (6, 5, 3), batch=2),
+    "Conv2d padded": Row(Conv2d(2, 3, 2, 1, use_bias=False), (6, 4, 2)),
+    "Conv2d padded unevenly": Row(Conv2d(2, (3, 2), (2, 1), UNEVEN), (5, 6, 1)),
+    "DepthwiseConv2d": Row(DepthwiseConv2d(3), (4, 5, 2), twin=depthwise),
+    "DepthwiseConv2d doubling": Row(DepthwiseConv2d((2, 3), (1, 2), "same", 2), (3, 5, 3), batch=2),
+    "DepthwiseConv2d padded unevenly": Row(DepthwiseConv2d((3, 2), 2, UNEVEN, use_bias=False), (5, 4, 2)),
+    "MaxPool2d": Row(MaxPool2d(2), (5, 4, 3), twin=max_pool),
+    "MaxPool2d overlapping": Row(MaxPool2d((3, 2), (1, 2)), (5, 6, 2)),
+    "MaxPool2d same": Row(MaxPool2d(3, 2, "same"), (6, 5, 2)),
+    "MaxPool2d padded unevenly": Row(MaxPool2d((3, 2), 2, UNEVEN), (5, 4, 2)),
+    "AvgPool2d": Row(AvgPool2d(2), (5, 4, 3), twin=average_pool),
+    "AvgPool2d same": Row(AvgPool2d((3, 2), (2, 3), "same"), (6, 5, 2)),
+    "AvgPool2d padded unevenly": Row(AvgPool2d((3, 2), 1, UNEVEN), (4, 5, 2)),
+    "GlobalAvgPool2d": Row(GlobalAvgPool2d(), (3, 4, 2), twin=mean),
+    "Sequential": Row(Sequential(Dense(4), Tanh(), Dense(2)), (3,), twin=sequential),
+    "Sequential on images": Row(
+        Sequential(Conv2d(3, 2), BatchNorm(), Tanh(), MaxPool2d(2), Flatten(), Dense(2)), (5, 4, 2)),
+    "Residual": Row(Residual(Sequential(Dense(4), Tanh(), Dense(3))), (3,), twin=residual),
+    "Residual with a shortcut": Row(
+        Residual(Sequential(Conv2d(3, 3, 2, "same"), BatchNorm()), Conv2d(3, 1, 2)), (5, 4, 2)),
+    "Concat": Row(Concat(Dense(2), Sequential(Dense(3), Sigmoid()), Tanh()), (4,), twin=concat),
+    "Concat of images": Row(Concat(Conv2d(2, 1), MaxPool2d(3, 1, 1)), (4, 3, 2)),
+}
+TWINS = {type(row.layer): row.twin for row in ROWS.values() if row.twin}

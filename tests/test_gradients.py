@@ -53,7 +53,7 @@ def run(model, x, values=None, training=False, dy=None):
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_has_a_row_and_a_twin(name):
     assert name in {type(row.layer).__name__ for row in ROWS.values()}, f"give {name} a row in tests/layer_table.py"
-    assert LAYERS[name] in TWINS, f"give {name} a twin in tests/layer_table.py"
+    assert LAYERS[name] in TWINS, f"give a row of {name} its twin in tests/layer_table.py"
 
 
 @pytest.mark.parametrize("mode", MODES)
