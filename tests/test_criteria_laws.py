@@ -44,7 +44,6 @@ ROWS = {
     "fisher": Row(scale_free=True),
     "apoz": Row(scale_free=True),
     "hrank": Row(scale_free=True),
-    "oracle": Row({"depthwise": "it deletes weights of Dense and Conv2d only"}),
     "shapley": Row(arguments={"permutations": 2}),
 }
 RELU_NETS = {  # nothing but ReLU, so that scale passes through

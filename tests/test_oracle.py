@@ -4,7 +4,7 @@ import pytest
 
 import minnet as mn
 from minnet.engine.sample import draw_sample
-from minnet.errors import InvalidValue, Unsupported
+from minnet.errors import InvalidValue
 from minnet.pruning.criteria.truth import oracle, shapley_with_error, unit_oracle
 
 TREES = {
@@ -18,6 +18,8 @@ TREES = {
 }
 IMAGES = mn.Sequential(mn.Conv2d(2, (3, 2), 2, "same"), mn.ReLU(), mn.MaxPool2d(2, 1), mn.Conv2d(3, 2, padding=1),
                        mn.Flatten(), mn.Dense(3))
+
+DEPTHWISE = mn.Sequential(mn.DepthwiseConv2d((2, 3), 1, "same", multiplier=2), mn.ReLU(), mn.Flatten(), mn.Dense(3))
 
 
 def problem(tree, shape, seed=0):
@@ -50,8 +52,8 @@ def brute_force(model, sample, groups):
     return np.array(changes)
 
 
-@pytest.mark.parametrize("tree, shape", [*((tree, (6,)) for tree in TREES.values()), (IMAGES, (5, 4, 2))],
-                         ids=[*TREES, "images"])
+@pytest.mark.parametrize("tree, shape", [*((tree, (6,)) for tree in TREES.values()), (IMAGES, (5, 4, 2)),
+                                         (DEPTHWISE, (4, 3, 2))], ids=[*TREES, "images", "depthwise"])
 def test_oracle_is_brute_force_deletion(tree, shape):
     model, sample = problem(tree, shape)
     scores = oracle(model, sample)
@@ -91,6 +93,3 @@ def test_what_it_cannot_judge_is_said():
     data = (np.ones((4, 4), np.float32), np.array([0, 1, 2, 0]))
     with pytest.raises(InvalidValue, match="no unit that may go"):
         unit_oracle(model, data)
-    deep = mn.Model(mn.Sequential(mn.DepthwiseConv2d(2), mn.Flatten(), mn.Dense(3)), (3, 3, 1), rng=0)
-    with pytest.raises(Unsupported, match="depthwise.*use unit_oracle"):
-        oracle(deep, (np.ones((4, 3, 3, 1), np.float32), data[1]))

@@ -12,6 +12,7 @@ from minnet import threads
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
@@ -30,8 +31,9 @@ def oracle(model, data):
     Solla, 1990, section 2, approximate).
 
     Returns (n_weights,) float64, 0 for masked weights. Needs data. A deletion changes one pre-activation an image
-    (Dense) or one map (Conv2d), so only what follows is computed again: for a Dense layer one row of the next product
-    and no more where its input is 0; for Conv2d a pass from there for each weight. Raises Unsupported for other layers.
+    (Dense) or one map (convolutions), so only what follows is computed again: for a Dense layer one row of the next
+    product, and nothing where its input is 0; for a convolution a pass from there for each weight. Raises Unsupported
+    for layers of other kinds.
     """
     sample, values = draw_sample(model, data), model.values.astype(np.float64)
     scores = np.zeros(len(values))
@@ -47,7 +49,7 @@ def oracle(model, data):
 
 
 def unit_oracle(model, data):
-    """mean over images of L(net without unit u) - L(net); a unit goes whole, bias, gain and shift too, so it gives f(0).
+    """mean over images of L(net without unit u) - L(net); a unit goes whole, with bias, gain and shift: it gives f(0).
 
     Returns (n_weights,) float64: each weight has the score of the unit it makes; units of the logits, which may not go,
     have infinity. Needs data; one forward pass for each unit.
@@ -154,7 +156,7 @@ def _delete_each(judge, layer, scores):
     """Add to `scores` (shaped as the layer's weight) the change at each live weight, summed over the images."""
     if layer.weight.index is not None:
         raise Unsupported(f"{layer.name} was born sparse: the oracle walks dense layers, use taylor for this one")
-    kinds = {Dense: _delete_dense, Conv2d: _delete_conv}
+    kinds = {Dense: _delete_dense, Conv2d: _delete_conv, DepthwiseConv2d: _delete_conv}
     if type(layer) not in kinds:
         raise Unsupported(f"the oracle cannot delete weights of {layer.name} ({type(layer).__name__}): use unit_oracle")
     delete, shards = kinds[type(layer)], threads.n_threads()
@@ -205,11 +207,12 @@ def _delete_conv(judge, layer, filters, scores):
     at, ((ho, wo), (sh, sw)) = layer.window, (layer.window.output, layer.window.stride)
     padded = np.pad(x, ((0, 0), (at.top, at.bottom), (at.left, at.right), (0, 0)))
     for o in filters:
-        for u, v, c in zip(*np.nonzero(w[..., o]), strict=True):
+        for u, v, i in zip(*np.nonzero(w[..., o]), strict=True):
+            c = o // layer.multiplier if isinstance(layer, DepthwiseConv2d) else i
             seen = padded[:, u : u + (ho - 1) * sh + 1 : sh, v : v + (wo - 1) * sw + 1 : sw, c]
             moved = y.copy()
-            moved[..., o] -= w[u, v, c, o] * seen
-            scores[u, v, c, o] += judge.change(layer, moved, rows, tape).sum()
+            moved[..., o] -= w[u, v, i, o] * seen
+            scores[u, v, i, o] += judge.change(layer, moved, rows, tape).sum()
 
 
 CRITERIA = {f.__name__: f for f in (oracle, unit_oracle, shapley)}
