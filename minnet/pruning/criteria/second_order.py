@@ -86,13 +86,12 @@ def woodfisher(model, data, damping=DAMPING, block=BLOCK):
     block=1 and little damping it is `fisher`. Needs data; 1 forward and about 2 backward passes, and 1 of each for each
     image; n_weights * block numbers. Raises InvalidValue where these are too many.
     """
-    damping = check_positive("damping", damping)
+    damping, blocks = check_positive("damping", damping), _blocks(model, block)
     sample, weights = draw_sample(model, data), model.weights.astype(np.float64)
     squares = np.where(model.mask, square_gradient(model, sample), 0)[: model.n_weights]
     scores = np.zeros(model.n_weights + 1)  # the last place is for what fills up blocks
     if not squares.any():
         return scores[:-1]
-    blocks = _blocks(model, block)
     added = damping * squares[squares > 0].mean()
     inverses = [np.tile(np.eye(at.shape[1]) / added, (len(at), 1, 1)) for at in blocks]
     with threads.one_blas_thread():
