@@ -5,6 +5,7 @@ A count is a question to the author; the limits here are where the question has 
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,7 @@ def raised(node):
     return made.id if isinstance(made, ast.Name) else ""
 
 
+@cache
 def our_errors():
     """MinnetError and whatever derives from it, anywhere in the package."""
     classes = [node for module in MODULES for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
