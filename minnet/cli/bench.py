@@ -37,7 +37,7 @@ def run(args, talk):
     make = check_choice("model", args.model, MODELS)
     tell_compiling(talk)
     result = machine_speed(make(IMAGE, CLASSES, rng=args.seed), args.sparsity or SPARSITIES, rng=args.seed)
-    rows = [("net", "one sample (us)", "dense / it", "samples/s", "it / dense")]
+    rows = [("net", "one sample (us)", "times as fast", "samples/s", "times as fast")]
     dense = result["nets"][0]
     for net in result["nets"]:
         rows.append((net["name"], f"{net['latency_us']:,.1f}", f"{dense['latency_us'] / net['latency_us']:.2f}x",

@@ -78,5 +78,6 @@ def listening():
         yield
     finally:
         sys.unraisablehook = hook
+        LISTENER.number = None
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler if handler is not None else signal.SIG_DFL)
