@@ -65,10 +65,8 @@ class GlobalAvgPool2d(FixedLinear):
         return 1 / math.prod(self.input_shape[:2])
 
 
-class MaxPool2d(FixedLinear):
-    """The largest entry of each window; the first one where several are equal. Padding never wins."""
-
-    prefix = "max_pool"
+class Pool2d(FixedLinear):
+    """What pools share: a window of `size` (a number or a pair) that moves by `stride` (by its size where None)."""
 
     def __init__(self, size, stride=None, padding="valid", *, name=None):
         self.size = size
@@ -81,6 +79,12 @@ class MaxPool2d(FixedLinear):
         stride = self.size if self.stride is None else self.stride
         self.window = window(self.name, shape, self.size, stride, self.padding)
         return (*self.window.output, shape[-1]), []
+
+
+class MaxPool2d(Pool2d):
+    """The largest entry of each window; the first one where several are equal. Padding never wins."""
+
+    prefix = "max_pool"
 
     def forward(self, x, tape):
         """x (n, h, w, c) -> y (n, ho, wo, c); remembers the winners."""
@@ -104,22 +108,10 @@ class MaxPool2d(FixedLinear):
         return rx[np.arange(len(rx))[:, None, None, None], rows, columns, np.arange(rx.shape[-1])]
 
 
-class AvgPool2d(FixedLinear):
+class AvgPool2d(Pool2d):
     """The mean of each window over what lies inside the image: padding is not counted."""
 
     prefix = "avg_pool"
-
-    def __init__(self, size, stride=None, padding="valid", *, name=None):
-        self.size = size
-        self.stride = stride
-        self.padding = padding
-        self.name = name
-
-    def build(self, shape):
-        """(h, w, c) -> (ho, wo, c)."""
-        stride = self.size if self.stride is None else self.stride
-        self.window = window(self.name, shape, self.size, stride, self.padding)
-        return (*self.window.output, shape[-1]), []
 
     def forward(self, x, tape):
         """x (n, h, w, c) -> y (n, ho, wo, c)."""
