@@ -36,6 +36,7 @@ _MODULES = {
     "rates": "minnet.engine.rates", "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
+    "compensation": "minnet.pruning.compensation",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [*_HOME, *_MODULES]

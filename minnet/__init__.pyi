@@ -52,6 +52,7 @@ from minnet.pruning import distributions as distributions
 from minnet.pruning import schedules as schedules
 from minnet.pruning import penalties as penalties
 from minnet.pruning import recipes as recipes
+from minnet.pruning import compensation as compensation
 
 __version__: str
 __all__ = [
@@ -108,4 +109,5 @@ __all__ = [
     "schedules",
     "penalties",
     "recipes",
+    "compensation",
 ]

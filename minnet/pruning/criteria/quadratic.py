@@ -20,6 +20,7 @@ from minnet.pruning.resume import Kept
 
 DAMPING = 0.01          # what SparseGPT takes
 SMALLEST = 1e-12        # an eigenvalue, as a share of the largest: what is below it is rounding
+SAFE = 1e-8             # a ridge, as a share of the largest entry of the diagonal
 LARGEST = 8192          # rows of a matrix that is inverted: half a gigabyte
 IMAGES = 64             # of a pass: the windows of a convolution take k * k times the room of its input
 
@@ -43,6 +44,14 @@ def invert(H, ridge):
     """The inverse of `definite(H, ridge)`: a direction in which H is 0 is free, not an error."""
     values, vectors = definite(H, ridge)
     return (vectors / values) @ vectors.T
+
+
+def solve(H, ridge, right):
+    """`definite(H, ridge)` into `right` (r, m), for an H that is nowhere negative: by elimination where the ridge makes
+    that safe."""
+    if ridge > SAFE * np.diag(H).max(initial=0):
+        return np.linalg.solve(H + ridge * np.eye(len(H)), right)
+    return invert(H, ridge) @ right
 
 
 def windows(layer, x):
