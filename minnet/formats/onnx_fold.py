@@ -1,0 +1,143 @@
+"""What of an ONNX graph can be computed without an input: weights, and the shapes that Reshape is given.
+
+    array = fold(node, [array, ...], most)      # the node's output; Cannot where it is not known how
+
+Exporters write a constant as a Constant, Transpose or Cast of an initializer, and the target of a Reshape as Shape,
+Gather, Slice and Concat. In a shape the number of images is BATCH, with which nothing is computed. No result has more
+than `most` numbers.
+"""
+import math
+
+import numpy as np
+
+from minnet.errors import MinnetError
+
+BATCH = -2**30  # no size, and the same number as int32, int64 and float32
+
+
+class Cannot(MinnetError):
+    """Why a node cannot be read: becomes a part of the one message about the whole file."""
+
+
+def fold(node, arrays, most):
+    """The output of `node`, whose inputs are `arrays` (None where left out). Raises Cannot."""
+    if node.op not in FOLDS:
+        raise Cannot(f"{node.op} of constants")
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
+            return FOLDS[node.op](node, most, *arrays)
+    except (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise Cannot(f"{node.op} of constants that do not fit: {error}") from error
+
+
+def room(most, shape):
+    """Refuse a shape of more than `most` numbers; returns it."""
+    shape = tuple(int(n) for n in shape)
+    if math.prod(shape) > most or any(n < 0 for n in shape):
+        raise Cannot(f"a constant of shape {shape}, which is more than the file can mean")
+    return shape
+
+
+def shape_of(node, shape):
+    """What Shape gives: a part of `shape`."""
+    return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))], np.int64)
+
+
+def axes_of(node, array, default=None):
+    """The axes of Squeeze and the like: an attribute in older files, an input in newer ones."""
+    if array is not None:
+        return [int(n) for n in np.ravel(array)]
+    return node.attrs.get("axes", default)
+
+
+def _identity(node, most, x):
+    return x
+
+
+def _cast(node, most, x):
+    import onnx
+
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attrs["to"]))
+    if dtype.kind not in "fiub":
+        raise Cannot(f"Cast to {dtype}")
+    return x.astype(dtype)
+
+
+def _shape(node, most, x):
+    return shape_of(node, x.shape)
+
+
+def _reshape(node, most, x, shape):
+    keep = 0 if node.attrs.get("allowzero") else x.ndim
+    return x.reshape([x.shape[i] if n == 0 and i < keep else int(n) for i, n in enumerate(shape)])
+
+
+def _transpose(node, most, x):
+    return x.transpose(node.attrs.get("perm"))
+
+
+def _unsqueeze(node, most, x, axes=None):
+    axes = axes_of(node, axes)
+    rank = x.ndim + len(axes)
+    return np.expand_dims(x, tuple(a % rank for a in axes))
+
+
+def _squeeze(node, most, x, axes=None):
+    axes = axes_of(node, axes)
+    return np.squeeze(x, None if axes is None else tuple(axes))
+
+
+def _concat(node, most, *arrays):
+    room(most, [sum(array.size for array in arrays)])
+    return np.concatenate(arrays, node.attrs["axis"])
+
+
+def _gather(node, most, x, index):
+    axis = node.attrs.get("axis", 0)
+    room(most, [*x.shape[:axis], index.size, *x.shape[axis:]])
+    return np.take(x, index.astype(np.int64), axis)
+
+
+def _slice(node, most, x, starts, ends, axes=None, steps=None):
+    axes = range(len(starts)) if axes is None else axes.tolist()
+    steps = [1] * len(starts) if steps is None else steps.tolist()
+    window = [slice(None)] * x.ndim
+    for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
+        window[axis] = slice(start, end if end != np.iinfo(np.int64).min else None, step)
+    return x[tuple(window)]
+
+
+def _constant_of_shape(node, most, shape):
+    value = node.attrs.get("value", np.zeros(1, np.float32))
+    return np.full(room(most, shape), value.reshape(-1)[0])
+
+
+def _scatter_elements(node, most, x, index, updates):
+    if node.attrs.get("reduction", "none") != "none":
+        raise Cannot("ScatterElements with a reduction")
+    filled = x.copy()
+    np.put_along_axis(filled, index.astype(np.int64), updates, node.attrs.get("axis", 0))
+    return filled
+
+
+def _divide(a, b):
+    """a / b, for whole numbers towards zero."""
+    return a / b if a.dtype.kind == "f" else np.sign(a) * np.sign(b) * (abs(a) // abs(b))
+
+
+def _arithmetic(compute):
+    def folded(node, most, *arrays):
+        if any((array == BATCH).any() for array in arrays):
+            raise Cannot(f"{node.op} computes with the number of images")
+        room(most, np.broadcast_shapes(*[array.shape for array in arrays]))
+        return compute(*arrays)
+    return folded
+
+
+FOLDS = {
+    "Identity": _identity, "Cast": _cast, "Shape": _shape, "Reshape": _reshape, "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze, "Transpose": _transpose, "Concat": _concat, "Gather": _gather, "Slice": _slice,
+    "ConstantOfShape": _constant_of_shape, "ScatterElements": _scatter_elements, "Neg": _arithmetic(np.negative),
+    "Sqrt": _arithmetic(np.sqrt), "Reciprocal": _arithmetic(np.reciprocal), "Add": _arithmetic(np.add),
+    "Sub": _arithmetic(np.subtract), "Mul": _arithmetic(np.multiply), "Div": _arithmetic(_divide),
+}

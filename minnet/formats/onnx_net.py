@@ -1,0 +1,109 @@
+"""What flows through an ONNX graph while it is read, and the items that it leaves behind.
+
+    x = Signal(0, (28, 28, 1), "chw")            # the input: minnet's shape, ONNX's layout
+    net = Net(x, readers, most, batch)
+    y = net.add(node, ReLU(), x)                 # an Item in net.items, and the Signal behind it
+"""
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minnet.formats.onnx_fold import Cannot
+from minnet.formats.onnx_tree import Item
+
+IMAGE, COLUMN = "chw", "c11"    # ONNX's layout of an image, and of what a global pool leaves
+OURS = "hwc"
+NO_PADS = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One node: its operator, what messages call it, names of inputs and outputs, attributes as Python values, and the
+    name that its layer may have."""
+
+    op: str
+    label: str
+    inputs: tuple
+    outputs: tuple
+    attrs: dict = field(default_factory=dict)
+    layer_name: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """What item number `item` gives for one image or row: `shape` as minnet has it, (h, w, c) or (c,).
+
+    `axes` has a letter for each of ONNX's axes but the batch: "chw", "hwc", "c", or "c11" with axes of size 1. `order`
+    (c,) says where ONNX has each feature, None for the same place. `shared`: others read it too. `ended`: nothing may
+    follow. `pads` is zero padding (top, left, bottom, right) that the next convolution takes over.
+    """
+
+    item: int
+    shape: tuple
+    axes: str
+    order: np.ndarray | None = None
+    shared: bool = False
+    ended: bool = False
+    pads: tuple = NO_PADS
+
+    @property
+    def dims(self):
+        """ONNX's shape, without the batch."""
+        sizes = dict(zip([letter for letter in OURS if letter in self.axes], self.shape, strict=True))
+        return tuple(sizes.get(letter, 1) for letter in self.axes)
+
+    def need(self, *layouts):
+        """Refuse another layout than these."""
+        if self.axes not in layouts:
+            raise Cannot(f"its input has the shape {self.dims}, laid out {self.axes}; wanted {' or '.join(layouts)}")
+
+
+class Net:
+    """The items so far; `readers` counts who reads each name of the graph, `most` bounds the numbers of a constant,
+    `batch` is the batch size that the file fixes, None for any."""
+
+    def __init__(self, readers, most, batch):
+        self.items = [Item(label="the input")]
+        self.readers = readers
+        self.most = most
+        self.batch = batch
+
+    def add(self, node, layer, x, shape=None, axes=None, values=None, order=None):
+        """Put a layer behind the Signal `x`; returns its output."""
+        self.check(x)
+        self.items.append(Item(layer, (x.item,), values or {}, node.label))
+        return Signal(len(self.items) - 1, shape or x.shape, axes or x.axes, order)
+
+    def join(self, node, how, signals, shape, order=None):
+        """Let signals meet: "add" or "concat"."""
+        self.check(*signals)
+        self.items.append(Item(how, tuple(x.item for x in signals), label=node.label))
+        return Signal(len(self.items) - 1, shape, signals[0].axes, order)
+
+    def check(self, *signals):
+        """Refuse padding that is not taken over."""
+        if any(any(x.pads) for x in signals):
+            raise Cannot("it reads padding that only a convolution can take over")
+
+    def alone(self, x):
+        """The item that gave `x`, if nobody else reads it: it may then be changed. Else the empty Item."""
+        return Item() if x.shared else self.items[x.item]
+
+
+def need_array(*values):
+    """Refuse what is missing, or depends on the input."""
+    if not all(isinstance(value, np.ndarray) for value in values):
+        raise Cannot("its weights, or its shape, are missing or computed from the input")
+
+
+def spread(array, shape):
+    """One number per channel: of a bias of shape (1, c) or (1,) too."""
+    if array.size not in (1, math.prod(shape)):
+        raise Cannot(f"it has {array.size} numbers for {math.prod(shape)} channels")
+    return np.broadcast_to(array.reshape(-1), shape)
+
+
+def short(number):
+    """A float32 from a file as the decimal that was meant: 0.001, not 0.0010000000474974513."""
+    return float(f"{number:.7g}")

@@ -1,0 +1,257 @@
+"""ONNX models, whole: the architecture and its weights, from any framework that exports inference graphs.
+
+    model = load_onnx("model.onnx")     # a Model, channels last; a Softmax at the end is left out: outputs are logits
+
+The file is data: no code runs, no other file is read. Images are (h, w, c) here, whatever the file has: an input that
+is transposed first is channels last there, else channels first. Operators that minnet lacks are all listed at once.
+"""
+import re
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+
+from minnet.engine.model import Model, name_layers
+from minnet.errors import MinnetError, file_problem, need, shown
+from minnet.files import KINDS, read_bounded, sniff
+from minnet.formats.architecture import memory, plan_of
+from minnet.formats.assign import put
+from minnet.formats.layout import most_memory
+from minnet.formats.onnx_fold import FOLDS, Cannot
+from minnet.formats.onnx_net import Net, Node, Signal
+from minnet.formats.onnx_ops import OPS, compute
+from minnet.formats.onnx_tree import tree_of
+
+LARGEST_FILE = 2**31 - 1    # protobuf's own limit
+MOST_NODES = 5_000
+MOST_TOLD = 8
+OLDEST, NEWEST = 7, 30      # operator sets: before 7 attributes meant other things
+DOMAINS = ("", "ai.onnx")
+KNOWN = {*OPS, *FOLDS, "Constant"}
+IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"}
+TO_CHANNELS_FIRST = [0, 3, 1, 2]
+FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
+NUMBER_BYTES = 4
+LONGEST_NAME = 100
+TODO = "export it again for inference, with fixed image sizes and these operators spelled otherwise"
+
+
+def load_onnx(path):
+    """The Model in the ONNX file `path`, in float32 (float64 where its weights are).
+
+    One input, one output; convolutions, dense layers, BatchNorm, pools, activations, sums and concatenations of
+    branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Raises FileProblem that lists whatever cannot
+    be read, MissingExtra without onnx.
+    """
+    onnx = need("onnx", "onnx", "an ONNX file")
+    kind = sniff(path)
+    if kind != "onnx":
+        raise file_problem(path, f"is {KINDS[kind]}, not an ONNX model", "give the .onnx file, whole")
+    data = read_bounded(path, LARGEST_FILE)
+    try:
+        graph = _parse(onnx, data)
+        reader = _Reader(onnx, graph, most_memory(len(data)) // NUMBER_BYTES)
+        net, end = reader.walk()
+        return _model(net, end, reader.shape, path)
+    except Cannot as error:
+        raise file_problem(path, f"cannot be read: {shown(str(error))}", TODO) from error
+
+
+def _parse(onnx, data):
+    """The graph of the file, of a version and kind that is read."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise Cannot("it is damaged or cut off") from error
+    versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
+    if not model.HasField("graph") or len(versions) != 1:
+        raise Cannot("it holds no graph of ONNX's own operators")
+    if not OLDEST <= versions[0] <= NEWEST:
+        raise Cannot(f"it has operator set {versions[0]}; {OLDEST} to {NEWEST} are read")
+    if len(model.graph.node) > MOST_NODES:
+        raise Cannot(f"it has {len(model.graph.node)} nodes; at most {MOST_NODES} are read")
+    return model.graph
+
+
+class _Reader:
+    """The graph, its nodes in order, and what each name stands for so far."""
+
+    def __init__(self, onnx, graph, most):
+        self.onnx = onnx
+        self.most = most
+        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
+        if graph.sparse_initializer:
+            raise Cannot("it has sparse initializers")
+        self.input, self.output = self.ends(graph)
+        self.nodes = self.reachable(graph)
+        self.refuse_unknown()
+        self.nodes = [self.node(proto) for proto in self.nodes]
+        self.batch, self.shape, axes = self.input_shape()
+        self.values = {"": None, self.input.name: Signal(0, self.shape, axes)}
+
+    def ends(self, graph):
+        """(the one input, the name of the one output)."""
+        inputs = [value for value in graph.input if value.name not in self.tensors]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise Cannot(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each can be read")
+        return inputs[0], graph.output[0].name
+
+    def reachable(self, graph):
+        """The nodes that the output depends on, in an order in which all inputs are there before they are read."""
+        makers = {name: node for node in graph.node for name in node.output if name}
+        ordered, state, stack = [], {}, [self.output]
+        while stack:
+            node = makers.get(stack[-1])
+            if node is None or state.get(id(node)) == "done":
+                stack.pop()
+            elif id(node) in state:
+                ordered.append(node)
+                state[id(node)] = "done"
+                stack.pop()
+            else:
+                state[id(node)] = "open"
+                waiting = [makers[name] for name in node.input if name in makers]
+                if any(state.get(id(before)) == "open" for before in waiting):
+                    raise Cannot("its nodes depend on each other in a circle")
+                stack += [name for name in node.input if name in makers]
+        return ordered
+
+    def refuse_unknown(self):
+        """List all operators that are not read, once each, with where they are."""
+        found = {}
+        for node in self.nodes:
+            if node.domain not in DOMAINS or node.op_type not in KNOWN:
+                kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
+                found.setdefault(kind, []).append(_label(node))
+        if found:
+            listed = [f"{kind} ({', '.join(places[:3])}{', ...' if len(places) > 3 else ''})"
+                      for kind, places in found.items()]
+            raise Cannot(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}" + _more(listed))
+
+    def node(self, proto):
+        """A Node of the file's one."""
+        attrs = {}
+        for attribute in proto.attribute:
+            attrs[attribute.name] = self.attribute(self.onnx.helper.get_attribute_value(attribute))
+        weight = next((name for name in proto.input[1:] if name in self.tensors), "")
+        return Node(proto.op_type, _label(proto), tuple(proto.input), tuple(filter(None, proto.output)), attrs,
+                    _layer_name(weight, proto.name))
+
+    def attribute(self, value):
+        """An attribute as a number, a text, an array, or a list."""
+        if isinstance(value, self.onnx.TensorProto):
+            return self.array(value)
+        if isinstance(value, bytes):
+            return value.decode(errors="backslashreplace")
+        return value if isinstance(value, int | float) else list(value)
+
+    def input_shape(self):
+        """(batch size or None, minnet's shape of one image or row, ONNX's layout of it)."""
+        sizes = [dim.dim_value for dim in self.input.type.tensor_type.shape.dim]
+        if len(sizes) not in (2, 3, 4) or min(sizes[1:]) < 1:
+            raise Cannot(f"its input {shown(self.input.name)} has the shape {sizes}; wanted (batch, features) or "
+                         "(batch, channels, height, width), all but the batch known")
+        batch, *sizes = sizes
+        if len(sizes) < len(TO_CHANNELS_FIRST) - 1:
+            return batch or None, tuple(sizes), "c" if len(sizes) == 1 else "hw"
+        names, last = {self.input.name}, False
+        for node in self.nodes:
+            if names & set(node.inputs):
+                names |= set(node.outputs) if node.op in ("Cast", "Identity") else set()
+                last |= node.op == "Transpose" and node.attrs.get("perm") == TO_CHANNELS_FIRST
+        if not any(node.op in IMAGE_OPS for node in self.nodes):
+            last = sizes[-1] in FEW_CHANNELS and sizes[0] not in FEW_CHANNELS
+        return batch or None, tuple(sizes if last else (*sizes[1:], sizes[0])), "hwc" if last else "chw"
+
+    def array(self, tensor):
+        """The array of a tensor inside the file; floats of 16 bits become float32."""
+        if tensor.data_location == self.onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise Cannot(f"it keeps {shown(tensor.name)} in another file: save it in one (onnx.save(model, path))")
+        try:
+            array = self.onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise Cannot(f"its tensor {shown(tensor.name)} of shape {list(tensor.dims)} is damaged") from error
+        if array.dtype.kind not in "fiub":
+            array = array.astype(np.float32) if array.dtype.name == "bfloat16" else None
+        if array is None:
+            raise Cannot(f"its tensor {shown(tensor.name)} holds no numbers that can be read")
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def walk(self):
+        """(the Net, the Signal at the output); all that cannot be read is told at once."""
+        readers = Counter(name for node in self.nodes for name in set(node.inputs)) + Counter([self.output])
+        net, problems = Net(readers, self.most, self.batch), []
+        for node in self.nodes:
+            inputs = [self.value(name) for name in node.inputs]
+            if any(isinstance(value, Cannot) for value in inputs):
+                made = Cannot("it needs what could not be read")
+            else:
+                made = self.made(net, node, inputs, problems)
+            self.values |= dict.fromkeys(node.outputs[:1], made)
+            self.values |= dict.fromkeys(node.outputs[1:], Cannot("it is a second output"))
+        if problems:
+            raise Cannot("; ".join(problems[:MOST_TOLD]) + _more(problems))
+        end = self.values.get(self.output)
+        if not isinstance(end, Signal) or any(end.pads):
+            raise Cannot("its output does not depend on its input, or is padding")
+        if end.order is not None:
+            raise Cannot("its outputs are a flattened image, whose features minnet would give in another order")
+        return net, end
+
+    def value(self, name):
+        """What a name stands for; a Cannot where that could not be read."""
+        if name not in self.values:
+            if name not in self.tensors:
+                return Cannot("it is nowhere in the file")
+            self.values[name] = self.array(self.tensors[name])
+        return self.values[name]
+
+    def made(self, net, node, inputs, problems):
+        """What a node makes; notes why, where it cannot be read."""
+        try:
+            return next(iter(node.attrs.values())) if node.op == "Constant" else compute(net, node, inputs)
+        except Cannot as error:
+            problems.append(f"{node.op} ({node.label}): {' '.join(str(error).split())}")
+            return error
+
+
+def _model(net, end, shape, path):
+    """The Model of the items, with their numbers."""
+    tree = tree_of(net.items, end.item)
+    layers = [item for item in net.items if item.layer is not None and not isinstance(item.layer, str)]
+    taken = Counter(item.layer.name for item in layers)
+    for item in layers:
+        item.layer.name = item.layer.name if taken[item.layer.name] == 1 else None
+    name_layers(tree)
+    arrays = {f"{item.layer.name}.{kind}": array for item in layers for kind, array in item.values.items()}
+    weights = [item.values["weight"] for item in layers if "weight" in item.values]
+    dtype = np.dtype(np.float64 if any(weight.dtype == np.float64 for weight in weights) else np.float32)
+    try:
+        plan = plan_of({"tree": tree.config(), "input_shape": list(shape), "dtype": dtype.name})
+    except MinnetError as error:
+        raise Cannot(str(error)) from error
+    if memory(plan.length, dtype) > (net.most + len(layers)) * NUMBER_BYTES * 2:
+        raise Cannot(f"its model takes {memory(plan.length, dtype):,} bytes of memory, more than the file can mean")
+    model = Model.blank(tree, shape, dtype)
+    put(model, arrays, path)
+    return model
+
+
+def _layer_name(weight, node):
+    """The name that a layer may have, by its weights or its node: features_0 of "features.0.weight", or of
+    "/features/features.0/Conv"; None where neither says one."""
+    name, _, kind = weight.rpartition(".")
+    if kind not in ("weight", "gain"):
+        path = node.split("/")
+        name = "/".join(part for part, below in pairwise(path) if not below.startswith(f"{part}."))
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name[:LONGEST_NAME]).strip("_") or None
+
+
+def _label(proto):
+    return shown(proto.name or next(iter(proto.output), "?"))
+
+
+def _more(items):
+    return f"; and {len(items) - MOST_TOLD} more" if len(items) > MOST_TOLD else ""

@@ -1,0 +1,81 @@
+"""From a graph to a tree: nodes that branch and meet become Residual and Concat, the others stand in a row.
+
+    items = [Item(), Item(Dense(3), (0,)), Item("add", (0, 1)), ...]     # item 0 is the input
+    tree = tree_of(items, end)                                           # a Sequential
+
+Where branches meet, the last item that all of them come through is where they part.
+"""
+from dataclasses import dataclass, field
+
+from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.formats.onnx_fold import Cannot
+
+DEEPEST = 20    # branches inside branches
+
+
+@dataclass(eq=False)
+class Item:
+    """One step of a net: a layer with its numbers by kind, or "add" or "concat"; `inputs` are numbers of items."""
+
+    layer: object = None
+    inputs: tuple = ()
+    values: dict = field(default_factory=dict)
+    label: str = ""
+
+
+def tree_of(items, end):
+    """The Sequential that leads from the input, item 0, to item `end`. Raises Cannot for a graph that is no tree."""
+    return Sequential(*_Tree(items).chain(end, 0, 0))
+
+
+class _Tree:
+    """`parting[i]` is the last item before i that every path to i goes through; `depth` counts these."""
+
+    def __init__(self, items):
+        self.items = items
+        self.used = set()
+        self.parting, self.depth = [0] * len(items), [0] * len(items)
+        for i, item in enumerate(items[1:], 1):
+            common = item.inputs[0]
+            for other in item.inputs[1:]:
+                common = self.meeting(common, other)
+            self.parting[i], self.depth[i] = common, self.depth[common] + 1
+
+    def meeting(self, a, b):
+        """The last item that all paths to a and to b go through."""
+        while a != b:
+            if self.depth[a] < self.depth[b]:
+                a, b = b, a
+            a = self.parting[a]
+        return a
+
+    def chain(self, end, start, level):
+        """The layers between two items, in the order of the pass."""
+        layers = []
+        while end != start:
+            item = self.items[end]
+            if end in self.used:
+                raise Cannot(f"{item.label} is read in two places that do not meet again as branches do")
+            if level > DEEPEST:
+                raise Cannot(f"it has branches inside branches, more than {DEEPEST} deep")
+            self.used.add(end)
+            if isinstance(item.layer, str):
+                parts = [self.chain(before, self.parting[end], level + 1) for before in item.inputs]
+                layers.append(_joined(item.layer, parts))
+                end = self.parting[end]
+            else:
+                layers.append(item.layer)
+                end = item.inputs[0]
+        return layers[::-1]
+
+
+def _joined(how, parts):
+    """One layer of several branches, each a list of layers."""
+    if how == "concat":
+        return Concat(*[_one(part) for part in parts])
+    short, long = sorted(parts, key=len)
+    return Residual(_one(long), _one(short) if short else None)
+
+
+def _one(layers):
+    return layers[0] if len(layers) == 1 else Sequential(*layers)
