@@ -60,7 +60,7 @@ def sparse_model(build=lenet_300_100, shape=(28 * 28,), share=0.1, dtype=np.floa
 @given(data=st.data())
 def test_logits_are_the_models(dtype, data):
     model = data.draw(masked_models(dtype=dtype))
-    predictor = freeze(model, data.draw(st.sampled_from([None, None, 1, 100])), data.draw(st.sampled_from(PLANS)))
+    predictor = freeze(model, data.draw(st.sampled_from([None, None, 1, 100, 128])), data.draw(st.sampled_from(PLANS)))
     assert_same_logits(predictor, model, random_input(model, data.draw(ROWS), data.draw(st.integers(0, 99))))
 
 
@@ -214,11 +214,11 @@ def test_dense_where_it_is_dense_and_sparse_where_it_is_sparse():
 
 def test_a_batch_size_keeps_one_program():
     model = sparse_model(share=0.05)
-    for batch_size, tile in [(1, 1), (256, RUN)]:
+    for batch_size, tile in [(1, 1), (RUN, RUN), (256, 2 * RUN)]:
         predictor = freeze(model, batch_size)
         assert list(predictor.programs) == [tile]
         assert predictor.nbytes < freeze(model).nbytes
-        for rows in (1, 3, 100):
+        for rows in (1, 3, 100, 300):
             assert_same_logits(predictor, model, random_input(model, rows))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minnet.kernels.program import RUN
 from minnet.runtime.program import median_seconds
 
 HEAD = ("layer", "kernel", "density", "FLOPs", "bytes", "time", "share")
@@ -48,7 +47,7 @@ class Explanation:
 def explain(programs, features, X=None):
     """The Explanation of one tile; where X has one row, or there is no program for tiles, of one row."""
     rows = max(programs) if X is None else len(X)
-    tile = RUN if RUN in programs and (rows > 1 or 1 not in programs) else 1
+    tile = max(programs) if rows > 1 else min(programs)
     program = programs[tile]
     if X is None:
         X = np.random.default_rng(0).random((tile, features)).astype(program.value.dtype)

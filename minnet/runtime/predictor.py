@@ -6,6 +6,7 @@
     print(fast.explain())                # per layer: kernel, density, FLOPs, bytes, time
 
 Rows are predicted one by one, or 64 at a time (a tile): two programs of one net, of which each call takes the faster.
+Where it is known that many come at once, a tile has 128.
 """
 import math
 from functools import partial
@@ -24,14 +25,14 @@ from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, tota
 from minnet.runtime.rates import machine_rates
 
 ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
-SHARD = 1e-4             # seconds of work below which a second thread is not worth its wake-up
+SHARD = 2e-4             # seconds of work for each thread, below which it is not worth its wake-up
 
 
 def freeze(model, batch_size=None, plan=None, *, classes=None):
     """The Predictor of `model` as it is now.
 
     `batch_size` is the number of rows that a call will bring: the Predictor then has only the program that is the
-    faster for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
+    fastest for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
     gets, in the order of the layers with weights: "dense" or "sparse", or two of them ("dense/sparse") for single rows
     and for tiles; a single name is every layer's. Without, each layer gets what is the fastest by this machine's rates,
     which are measured once. `classes` (k,) are the labels that `predict` answers with, else 0, ..., k - 1.
@@ -43,20 +44,20 @@ def freeze(model, batch_size=None, plan=None, *, classes=None):
         check_count("batch_size", batch_size, 1)
     plan = choose(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
     largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
-    tiles = (1, RUN) if largest * RUN <= ROOM_BYTES else (1,)
+    tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= ROOM_BYTES]
     chosen = {tile: kernels(plan, nodes, tile) for tile in tiles}
     cost = {tile: total_seconds(nodes, chosen[tile], tile, rates) for tile in tiles}
-    if batch_size is not None:
-        best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
-        tiles, plan = (best,), list(chosen[best].values())
-    programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles}
-    return Predictor(model, programs, {tile: cost[tile] for tile in tiles}, plan, classes)
+    if batch_size is not None:  # of equals the largest
+        tiles = [min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])]
+        plan = list(chosen[tiles[0]].values())
+    programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
+    return Predictor(model, programs, cost, plan, classes)
 
 
 class Predictor:
     """A frozen net. Calling it gives logits; it may be called by several threads at once.
 
-    `programs` maps the tile to the Program, `cost` to the seconds that a tile takes by the rates.
+    `programs` maps the tile to the Program, largest first; `cost` maps it to what it takes in seconds by the rates.
     """
 
     def __init__(self, model, programs, cost, plan, classes=None):
@@ -66,7 +67,8 @@ class Predictor:
         self.plan = plan
         self.classes = _check_classes(classes, self.output_shape)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
-        self.few = int(cost[RUN] / cost[1]) if len(cost) > 1 else 0 if RUN in cost else math.inf
+        self.tile = max(programs)
+        self.few = int(cost[self.tile] / cost[1]) if 1 in programs else 0  # so many rows are faster one by one
         self.rooms = {tile: [] for tile in programs}
 
     @property
@@ -108,11 +110,11 @@ class Predictor:
 
     def predict_rows(self, X, row, stop, out):
         """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum that is finite if they are."""
-        if stop - row <= self.few:
+        if self.tile == 1 or stop - row <= self.few:
             return self.run(1, X, row, stop, out)
-        rest = (stop - row) % RUN
+        rest = (stop - row) % self.tile
         whole = stop - rest if rest <= self.few else stop
-        total = self.run(RUN, X, row, whole, out)
+        total = self.run(self.tile, X, row, whole, out)
         return total if whole == stop else total + self.run(1, X, whole, stop, out)
 
     def run(self, tile, X, row, stop, out):

@@ -1,0 +1,267 @@
+"""Frozen nets against ONNX Runtime, DeepSparse and scikit-learn, on rows of MNIST: same net, same rows, in turns.
+
+Nets have random weights, of which each layer keeps the same random share; so nobody gains by a lucky mask. Each peer
+gets a session made for exactly this batch size, is warmed up, and runs with one thread and with all: the faster is
+quoted. DeepSparse 1.7.1 is installed into an environment of its own, since it needs an older NumPy; where that cannot be
+(it runs on x86 and Python up to 3.11) its lines are left out and a line says so. Outputs are compared before anything is
+timed.
+"""
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from bench.measure import compare, duration, seconds, table
+from bench.onnx_chain import write_onnx
+
+ROUNDS, QUICK_ROUNDS = 15, 3
+AGREE = 1e-4          # of the largest logit
+TIMED = 0.02          # seconds of calls in one turn, and at least
+FEWEST = 3            # calls
+DEEPSPARSE = ("deepsparse==1.7.1", "numpy<2", "onnx==1.14.1")
+NEWEST_PYTHON = (3, 11)  # that DeepSparse has a build for
+
+NETS = ("lenet_300_100", "lenet_5")
+BATCHES = (1, 64, 256)
+SHARES = (1.0, 0.1, 0.05, 0.02)
+TARGETS = {  # (net, batch, share of live weights) -> seconds at most
+    ("lenet_300_100", 1, 1.0): 12e-6, ("lenet_300_100", 1, 0.05): 6e-6, ("lenet_5", 1, 0.05): 45e-6}
+AGAINST = {  # the same -> how many times as fast as DeepSparse
+    **{("lenet_300_100", batch, share): 1.0 for batch in (64, 256) for share in (0.1, 0.05, 0.02)},
+    **{("lenet_5", batch, share): least for batch in (64, 256) for share, least in ((0.1, 1.0), (0.02, 2.0))}}
+LAYER_TARGETS = {0.1: 4.0, 0.05: 8.0, 0.02: 18.0}
+
+
+# --- nets and rows ---------------------------------------------------------------------------------------------------
+
+
+def cut(model, share, rng=0):
+    """Keep a random share of each layer's weights."""
+    rng, mask = np.random.default_rng(rng), model.mask.copy()
+    for p in model.weight_parameters:
+        gone = rng.permutation(p.size)[round(share * p.size):]
+        p.of(mask).reshape(-1)[gone] = False
+    model.set_mask(mask)
+    return model
+
+
+def net(name, share):
+    """A standard net of which `share` lives."""
+    import minnet as mn
+
+    shape = (28 * 28,) if name == "lenet_300_100" else (28, 28, 1)
+    return cut(mn.models.MODELS[name](shape, 10, rng=0), share)
+
+
+def rows_of(model, batch):
+    """Images of MNIST, or where it is absent random ones of which a fifth is not zero."""
+    import minnet as mn
+    from minnet.errors import MinnetError
+
+    try:
+        X = mn.load_data("mnist").X_test[:batch]
+    except MinnetError:
+        rng = np.random.default_rng(0)
+        X = rng.random((batch, 28, 28, 1), np.float32) * (rng.random((batch, 28, 28, 1)) < 0.2)
+    return np.ascontiguousarray(X.reshape(batch, *model.input_shape), np.float32)
+
+
+# --- contestants: (outputs, function of a number of calls that returns the median seconds of one) --------------------
+
+
+def repeated(call, calls):
+    """Median seconds of so many calls."""
+    return statistics.median(seconds(call) for _ in range(calls))
+
+
+def thread_counts():
+    """One, and all that this process may use."""
+    from minnet.threads import n_threads
+
+    return sorted({1, n_threads()})
+
+
+def onnxruntime_contestants(path, X):
+    """One for each number of threads."""
+    import onnxruntime
+
+    made = {}
+    for threads in thread_counts():
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        call = partial(session.run, None, {"x": X})
+        made["ONNX Runtime", threads] = call()[0], partial(repeated, call)
+    return made
+
+
+def sklearn_contestant(model, X):
+    """MLPClassifier with the same weights; it gives probabilities."""
+    from sklearn.neural_network import MLPClassifier
+
+    layers = [layer for layer in model.tree.layers if hasattr(layer, "weight")]
+    peer = MLPClassifier(tuple(layer.units for layer in layers[:-1]), max_iter=1)
+    peer.partial_fit(np.zeros((10, X.shape[1]), np.float32), np.arange(10), classes=np.arange(10))
+    peer.coefs_ = [layer.weight.value.copy() for layer in layers]
+    peer.intercepts_ = [layer.bias.value.copy() for layer in layers]
+    call = partial(peer.predict_proba, X)
+    return np.log(call()), partial(repeated, call)
+
+
+class Worker:
+    """A process in DeepSparse's environment that times one net."""
+
+    def __init__(self, python, path, rows, threads):
+        script = Path(__file__).with_name("deepsparse_worker.py")
+        command = [str(part) for part in (python, script, path, rows, threads)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        stderr=subprocess.DEVNULL)
+        if self.process.stdout.readline().strip() != "ready":
+            raise SystemExit(f"DeepSparse stopped; to see why: {' '.join(command)}")
+        self.outputs = np.load(f"{path}.out.npy")
+
+    def __call__(self, calls):
+        self.process.stdin.write(f"{calls}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def stop(self):
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def deepsparse_python():
+    """The Python of DeepSparse's environment, made at the first use; None where it cannot be had."""
+    if sys.version_info[:2] > NEWEST_PYTHON or platform.machine() not in ("x86_64", "AMD64"):
+        return None
+    from minnet.kernels.jit import user_cache
+
+    folder = user_cache() / "minnet" / "bench-deepsparse-1.7.1"
+    python = folder / "bin" / "python"
+    try:
+        if not (folder / "ready").exists():
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *DEEPSPARSE], check=True, capture_output=True)
+            (folder / "ready").touch()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return python
+
+
+# --- the measurements ------------------------------------------------------------------------------------------------
+
+
+def measure(quick=False):
+    """Results for one layer, then for both nets."""
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    python = deepsparse_python()
+    if python is None:
+        print("DeepSparse is not available: it needs x86, Python 3.11 or older, and a package index", flush=True)
+    results = [measure_layer(share, rounds) for share in LAYER_TARGETS]
+    for name, batch, share in product(NETS, BATCHES, SHARES):
+        results += measure_net(name, batch, share, rounds, python)
+    return results
+
+
+def take_turns(contestants, rounds):
+    """{name: [median seconds of each turn]}; a turn lasts TIMED seconds or FEWEST calls."""
+    calls = {name: max(FEWEST, int(TIMED / contestant(FEWEST))) for name, contestant in contestants.items()}
+    times = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            times[name].append(contestant(calls[name]))
+    return times
+
+
+def agree(outputs, wanted, who):
+    """Stop where somebody computes something else."""
+    off = np.abs(outputs - wanted).max()
+    if not off <= AGREE * np.abs(wanted).max():
+        raise SystemExit(f"{who} is off by {off}: nothing is timed")
+
+
+def limit(model, batch):
+    """How long the multiply-adds with live weights would take at the speed of BLAS, one thread."""
+    from minnet.runtime.rates import machine_rates
+
+    return f"{duration(model.macs * batch * machine_rates().product)} at BLAS speed"
+
+
+def measure_layer(share, rounds, batch=256):
+    """Dense 784 to 300 alone, one thread, each side with its inputs already in the layout that it likes best."""
+    import minnet as mn
+    from minnet.threads import one_blas_thread
+
+    model = cut(mn.Model(mn.Sequential(mn.Dense(300)), (784,), rng=0), share)
+    X = np.random.default_rng(0).normal(size=(batch, 784)).astype(np.float32)
+    (tile, program), = mn.freeze(model, batch, "sparse").programs.items()
+    calls = program.cut(program.spans[1].first, program.spans[1].last)
+    rooms, out = [program.room() for _ in range(0, batch, tile)], np.empty((batch, 300), np.float32)
+    for i, room in enumerate(rooms):
+        program.run(X, i * tile, (i + 1) * tile, room, out)
+    agree(out, model(X), "the layer")
+
+    def ours():
+        for room in rooms:
+            program.run_calls(calls, X, 0, tile, room, out)
+
+    dense = partial(np.dot, X, model.parameters["dense1.weight"].value, out=np.empty_like(out))
+    with one_blas_thread():
+        times = take_turns({"ours": partial(repeated, ours), "theirs": partial(repeated, dense)}, rounds)
+    return compare(f"Dense 784-300 at {1 - share:.0%}, batch {batch}, 1 thread", "own BLAS", times["ours"],
+                   times["theirs"], LAYER_TARGETS[share], limit(model, batch))
+
+
+def measure_net(name, batch, share, rounds, python):
+    """One net, one batch size: against each peer at its best number of threads, and against a time if one is asked."""
+    import minnet as mn
+
+    model = net(name, share)
+    X = rows_of(model, batch)
+    frozen, wanted = mn.freeze(model, batch), model(X)
+    agree(frozen(X), wanted, "the frozen net")
+    with tempfile.TemporaryDirectory() as folder:
+        path, rows = str(Path(folder) / "net.onnx"), str(Path(folder) / "X.npy")
+        write_onnx(model, path, batch)
+        first = np.ascontiguousarray(np.moveaxis(X, -1, 1)) if X.ndim > 2 else X  # channels first
+        np.save(rows, first)
+        peers = onnxruntime_contestants(path, first)
+        workers = {("DeepSparse", n): Worker(python, path, rows, n) for n in thread_counts()} if python else {}
+        peers |= {key: (worker.outputs, worker) for key, worker in workers.items()}
+        if X.ndim == 2 and batch == 1:
+            peers["scikit-learn", 1] = sklearn_contestant(model, X)
+        for key, (outputs, _) in peers.items():
+            shift = np.mean(outputs - wanted) if key[0] == "scikit-learn" else 0  # log-probabilities
+            agree(outputs - shift, wanted, key[0])
+        contestants = {key: contestant for key, (_, contestant) in peers.items()}
+        times = take_turns({"ours": partial(repeated, partial(frozen, X)), **contestants}, rounds)
+        for worker in workers.values():
+            worker.stop()
+    return results_of(name, batch, share, times, limit(model, batch))
+
+
+def results_of(name, batch, share, times, limit):
+    """One Result for each peer, with the times of its best number of threads."""
+    ours, work, key = times.pop("ours"), f"{name} at {1 - share:.0%}, batch {batch}", (name, batch, share)
+    best = {}
+    for (peer, threads), theirs in times.items():
+        if peer not in best or statistics.median(theirs) < statistics.median(best[peer][1]):
+            best[peer] = threads, theirs
+    results = []
+    if key in TARGETS:
+        results.append(compare(work, "the target", ours, [TARGETS[key]] * len(ours), 1.0, limit))
+    for peer, (threads, theirs) in best.items():
+        target = AGAINST.get(key) if peer == "DeepSparse" else None
+        results.append(compare(work, f"{peer}, {threads} thread{'s' * (threads > 1)}", ours, theirs, target, limit))
+    return results
+
+
+if __name__ == "__main__":
+    print(table(measure(quick="--quick" in sys.argv)))
