@@ -16,7 +16,7 @@ import minnet as mn
 from minnet import criteria
 from minnet.engine.sample import Sample, draw_sample, gradient
 from minnet.engine.tape import Tape
-from minnet.errors import InvalidType, InvalidValue
+from minnet.errors import InvalidType, InvalidValue, NotFinite
 from minnet.pruning.criteria import quadratic, reconstruction, second_order
 from minnet.pruning.criteria.quadratic import definite, grams, invert, ridge, solve
 
@@ -529,6 +529,14 @@ def test_arguments_that_cannot_be_are_refused(name, arguments, error):
     model = make("dense")
     with pytest.raises(error, match="=|variant"):
         getattr(criteria, name)(model, sample_for(model), **arguments)
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_a_model_that_diverged_is_refused(name):
+    model, sample, _ = singular("few")
+    model.layers["dense1"].weight.value[0, 0] = np.nan
+    with pytest.raises(NotFinite, match="NaN"):
+        mn.prune(model, 0.5, criterion=SECOND_ORDER[name], data=sample)
 
 
 def test_tapes_of_the_first_layer_see_what_windows_sees():

@@ -12,7 +12,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.errors import InvalidValue, Unsupported, check_real
+from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
 from minnet.kernels.images import im2col
 from minnet.pruning.criteria.per_unit import columns_of
 from minnet.pruning.pieces import positions_in
@@ -35,9 +35,17 @@ def ridge(H, damping):
 def definite(H, ridge):
     """(eigenvalues, eigenvectors) of the symmetric H, made positive: below 0 counts as 0, then `ridge` is added; all
     are at least SMALLEST of the largest. Where H is positive definite this is H + ridge I."""
+    check_finite("the second derivatives", H)
     values, vectors = np.linalg.eigh(H)
     values = np.maximum(values, 0) + ridge
     return np.maximum(values, max(SMALLEST * values.max(initial=0), np.finfo(float).tiny)), vectors
+
+
+def check_finite(name, array):
+    """Raises NotFinite where an array that will be inverted holds NaN or infinity."""
+    if not np.isfinite(array).all():
+        raise NotFinite(f"{name} of this model on these data hold NaN or infinity: the training may have diverged, or "
+                        "the data be too large; scale them")
 
 
 def invert(H, ridge):

@@ -42,16 +42,28 @@ def obc(model, data, damping=DAMPING, variant="greedy", sparsity=0.5, block=BLOC
       paper, between outputs; the costs of an output add up to its E. K^3 / 3 multiply-adds an output.
     - "blocked": SparseGPT's order (Frantar and Alistarh, 2023, "SparseGPT", section 3), which all outputs share: inputs
       from first to last, `block` of them at once, from which the share `sparsity` with the lowest costs goes. The score
-      is the rank of a weight's cost in its block, as a share of it: a cut at `sparsity` in the layer takes just these.
-      K^3 multiply-adds a layer, and K^2 an output. It depends on the order of the inputs.
+      is the rank of a weight's cost in its block, as a share of it: a cut at `sparsity` in the layer takes just these
+      (where nothing is masked and no input always 0). K^3 multiply-adds a layer, and K^2 an output. It depends on the
+      order of the inputs.
 
     Returns and needs: see above. Raises InvalidValue where "greedy" would take hours.
     """
     judge = check_choice("variant", variant, VARIANTS)
     check_fraction("sparsity", sparsity)
     check_count("block", block, 1)
-    return _layer_by_layer(model, data, damping, judge if variant != "blocked"
-                           else partial(judge, sparsity=sparsity, block=block))
+    if judge is _remove_all:
+        _check_work(model)
+    return _layer_by_layer(model, data, damping, partial(judge, sparsity=sparsity, block=block))
+
+
+def _check_work(model):
+    """Raises InvalidValue, before anything is computed, where a layer would take more than MOST_WORK."""
+    for p in model.weight_parameters:
+        inputs, outputs = p.size // p.shape[-1], p.shape[-1]
+        if outputs * inputs**3 > MOST_WORK:
+            raise InvalidValue(f"obc's exact order for the {outputs} outputs of {p.layer}, of {inputs} weights each, "
+                               f"takes {outputs * inputs**3:.0e} multiply-adds (the most is {MOST_WORK:.0e}): take "
+                               'variant="blocked" or layer_obs')
 
 
 def _layer_by_layer(model, data, damping, judge):
@@ -82,13 +94,9 @@ def _remove_one(G, added, W, live):
     return scores
 
 
-def _remove_all(G, added, W, live):
+def _remove_all(G, added, W, live, sparsity, block):
     """(K, o) the largest cost so far, when each weight goes in turn. Where a cost is no larger than one before, the
     score is the next number above it, so that no index has to decide."""
-    work = W.shape[1] * len(W) ** 3
-    if work > MOST_WORK:
-        raise InvalidValue(f"obc's exact order for {W.shape[1]} outputs of {len(W)} weights takes {work:.0e} "
-                           f"multiply-adds (the most is {MOST_WORK:.0e}): take variant=\"blocked\" or layer_obs")
     inverse, scores = invert(G, added), np.zeros(W.shape)
     least = 1 / (np.diag(G) + added)
 
@@ -141,12 +149,14 @@ def _remove_blocks(G, added, W, live, sparsity, block):
         rank[np.argsort(cost, axis=None, kind="stable")] = np.arange(1, cost.size + 1)
         goes = (rank <= round(sparsity * cost.size)).reshape(cost.shape) | ~live[part]
         scores[part] = np.where(live[part], rank.reshape(cost.shape) / cost.size, 0)
+        errors = np.zeros(goes.shape)
         for i in range(part.start, part.stop):
-            error = np.where(goes[i - start], W[i] / upper[i, i], 0)
-            W[i:] -= upper[i, i:, None] * error
+            errors[i - start] = np.where(goes[i - start], W[i] / upper[i, i], 0)
+            W[i : part.stop] -= upper[i, i : part.stop, None] * errors[i - start]
+        W[part.stop :] -= upper[part, part.stop :].T @ errors
     return scores
 
 
 VARIANTS = {"greedy": _remove_all, "blocked": _remove_blocks}
 CRITERIA = {f.__name__: f for f in (layer_obs, obc)}
-FACTS = {name: Facts(needs="data", passes="1 forward") for name in CRITERIA}
+FACTS = {name: Facts(needs="data", passes="1 forward", reduction="sum") for name in CRITERIA}

@@ -1,8 +1,8 @@
 """Criteria from the curvature of the loss: how much it rises with a weight, to second order.
 
 L is the mean loss over the sample, g its gradient and H its Hessian, in use. All take place in float64 and return
-(n_weights,) float64. Masked weights are left out of every matrix. They score 0, and so does a weight on which the loss
-of no image depends.
+(n_weights,) float64, changes of the loss, which add up in a unit. Masked weights are left out of every matrix. They
+score 0, and so does a weight on which the loss of no image depends.
 """
 from functools import partial
 
@@ -13,7 +13,7 @@ from minnet.engine.hessian import curvature, hessian_vector, square_gradient
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, check_choice, check_count, check_positive
-from minnet.pruning.criteria.quadratic import DAMPING, invert, ridge
+from minnet.pruning.criteria.quadratic import DAMPING, check_finite, invert, ridge
 from minnet.pruning.facts import Facts
 from minnet.pruning.pieces import positions_in
 
@@ -67,11 +67,16 @@ def hessian(model, sample, at, values=None):
         raise InvalidValue(f"an exact Hessian of {len(at)} live weights and biases is too large (the most is "
                            f"{MOST_LIVE}): take woodfisher, or layer_obs, obc and compensation.least_squares, which go "
                            "layer by layer")
-    H, unit = np.empty((len(at), len(at))), np.zeros(len(model.values))
-    for row, i in zip(H, at.tolist(), strict=True):
-        unit[i] = 1
-        row[:] = hessian_vector(model, sample, unit, values)[at]
-        unit[i] = 0
+    H, shards = np.empty((len(at), len(at))), threads.n_threads()
+
+    def fill(rows):
+        unit = np.zeros(len(model.values))
+        for row in rows:
+            unit[at[row]] = 1
+            H[row] = hessian_vector(model, sample, unit, values)[at]
+            unit[at[row]] = 0
+
+    threads.run([partial(fill, range(i, len(at), shards)) for i in range(shards)])
     return (H + H.T) / 2
 
 
@@ -90,6 +95,7 @@ def woodfisher(model, data, damping=DAMPING, block=BLOCK):
     sample, weights = draw_sample(model, data), model.weights.astype(np.float64)
     squares = np.where(model.mask, square_gradient(model, sample), 0)[: model.n_weights]
     scores = np.zeros(model.n_weights + 1)  # the last place is for what fills up blocks
+    check_finite("the gradients", squares)
     if not squares.any():
         return scores[:-1]
     added = damping * squares[squares > 0].mean()
@@ -176,7 +182,8 @@ def _anywhere(model, sample):
 VARIANTS = {"gauss_newton": _gauss_newton, "hessian": _hessian, "anywhere": _anywhere}
 CRITERIA = {f.__name__: f for f in (obd, obs, woodfisher)}
 FACTS = {
-    "obd": Facts(needs="data", passes="1 forward, 2 backward"),
-    "obs": Facts(needs="data", passes="3 forward, 3 backward for each live weight"),
-    "woodfisher": Facts(needs="data", passes="1 forward, 2 backward; 1 forward, 1 backward for each image"),
+    "obd": Facts(needs="data", passes="1 forward, 2 backward", reduction="sum"),
+    "obs": Facts(needs="data", passes="3 forward, 3 backward for each live weight", reduction="sum"),
+    "woodfisher": Facts(needs="data", passes="1 forward, 2 backward; 1 forward, 1 backward for each image",
+                        reduction="sum"),
 }
