@@ -35,6 +35,15 @@ def put(model, arrays, path, problems=()):
     zero_masked(model.mask, model.values)
 
 
+def dense_of(p):
+    """(values, mask) of the Parameter `p` in its dense shape, also where it was born sparse."""
+    if p.index is None:
+        return p.value, p.mask
+    values, mask = np.zeros(p.size, p.value.dtype), np.zeros(p.size, bool)
+    values[p.index], mask[p.index] = p.value, p.mask
+    return values.reshape(p.shape), mask.reshape(p.shape)
+
+
 def natural(text):
     """A key for sorting in which the numbers in a name count as numbers."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]

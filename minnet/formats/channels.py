@@ -37,6 +37,13 @@ def flat_order(shape):
     return np.arange(math.prod(shape)).reshape(channels, height, width).transpose(1, 2, 0).reshape(-1)
 
 
+def channels_first(array, order):
+    """`array`, whose first axis is ours, in the other order: the inverse of `array[order]`."""
+    turned = np.empty_like(array)
+    turned[order] = array
+    return turned
+
+
 def _walk(layer, order, orders):
     """Pass the order of the input (None: the same in both) on; returns that of the output."""
     if isinstance(layer, Sequential):

@@ -70,12 +70,12 @@ class Head:
 
 
 def header(specs, text):
-    """The first bytes of a file with tensors `specs`, {name: (dtype, shape)}, and `text` under our key.
+    """The first bytes of a file with tensors `specs`, {name: (dtype, shape)}, and `text` (or None) under our key.
 
     Larger items come first, then names in order, so that every tensor is aligned. Raises InvalidValue if it is longer
     than a reader would take.
     """
-    entries, start = {METADATA: {OURS: text}}, 0
+    entries, start = {} if text is None else {METADATA: {OURS: text}}, 0
     for name in _order(specs):
         dtype, shape = specs[name]
         stop = start + n_bytes(dtype, shape)
@@ -95,7 +95,7 @@ def file_size(specs, text):
 
 
 def to_bytes(arrays, text):
-    """The whole file for {name: array} and `text`; arrays of any layout and byte order, of a dtype in DTYPES."""
+    """The whole file for {name: array} and `text` (or None); arrays of any layout and byte order, of a dtype in DTYPES."""
     arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     specs = {name: (CODES[array.dtype], array.shape) for name, array in arrays.items()}
     return b"".join([header(specs, text), *(arrays[name].reshape(-1).view(np.uint8) for name in _order(specs))])

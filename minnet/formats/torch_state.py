@@ -2,6 +2,7 @@
 
     from safetensors.torch import save_file; save_file(net.state_dict(), "net.safetensors")      # there
     load_torch(model, "net.safetensors")                                                          # here
+    save_torch(model, "net.safetensors")            # and back: net.load_state_dict(load_file("net.safetensors"))
 
 Everything goes by PyTorch's conventions, never by what happens to fit: Linear is (out, in), Conv2d (out, in, kh, kw),
 and a Linear behind a flattened image reads it channels first. A `.pt` is a pickle, which can run code: it is not read.
@@ -15,10 +16,11 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import FileProblem, InvalidValue, file_problem, shown
-from minnet.files import opened, sniff
-from minnet.formats.assign import is_chain, natural, put
-from minnet.formats.channels import feature_orders
-from minnet.formats.tensors import read_arrays, read_foreign_head
+from minnet.files import opened, sniff, write_whole
+from minnet.formats.assign import dense_of, is_chain, natural, put
+from minnet.formats.channels import channels_first, feature_orders
+from minnet.formats.layout import check_numbers
+from minnet.formats.tensors import read_arrays, read_foreign_head, to_bytes
 
 PICKLE = ("is a Python pickle, which can run code and is never opened",
           'where it was made: `from safetensors.torch import save_file`, then `save_file(net.state_dict(), '
@@ -85,6 +87,31 @@ def load_torch(model, path, *, missing=()):
     put(model, arrays, path, problems)
     used = {name for _, name in pairs}
     return [name for name in modules if name not in used]
+
+
+def save_torch(model, path):
+    """Write the weights of `model` to the safetensors file `path` as PyTorch lays them out, dense, named by its layers.
+
+    A layer "conv1" gives "conv1.weight" and "conv1.bias", a BatchNorm also running_mean and running_var. Raises
+    FileProblem, NotFinite for NaN or infinity, Unsupported where a Residual adds a flattened image to other features.
+    """
+    orders, arrays = feature_orders(model), {}
+    for layer in model.layers.values():
+        kinds = {ours: theirs for theirs, ours in (NORM_KINDS if isinstance(layer, BatchNorm) else KINDS).items()}
+        for p in layer.parameters:
+            check_numbers(p.name, p.value)
+            arrays[f"{layer.name}.{kinds[p.kind]}"] = _as_theirs(layer, p, orders.get(layer))
+    write_whole(path, to_bytes(arrays, None))
+
+
+def _as_theirs(layer, p, order):
+    """The values of a parameter as PyTorch has them."""
+    array = dense_of(p)[0]
+    if order is not None and (p.kind == "weight" or isinstance(layer, BatchNorm)):
+        array = channels_first(array, order)
+    if p.kind == "weight":
+        array = array.transpose((3, 2, 0, 1) if array.ndim == CONV_AXES else (1, 0))
+    return array
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

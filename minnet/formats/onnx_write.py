@@ -1,0 +1,212 @@
+"""A Model as an ONNX file that any runtime reads: operator set 18, everything in one file, float32.
+
+    save_onnx(model, "model.onnx")                  # images (n, c, h, w), logits; no Transpose anywhere
+    save_onnx(model, "model.onnx", sparse=True)     # pruned weights as places and values: smaller on disk
+
+Weights keep their names ("conv1.weight"), in the layout of PyTorch and ONNX; a Dense layer behind Flatten has its rows
+in the order of a channels-first Flatten. Only a model that ends in a flattened image, or adds one to other features, is
+written with a Transpose before Flatten.
+"""
+import numpy as np
+
+from minnet import __version__
+from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.model import Model
+from minnet.engine.normalise import BatchNorm, Dropout
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, need, shown
+from minnet.files import write_whole
+from minnet.formats.assign import dense_of
+from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
+
+OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, so that older runtimes read it
+INPUT, OUTPUT, BATCH = "input", "logits", "n"
+LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is no weights
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
+
+
+def save_onnx(model, path, *, sparse=False):
+    """Write `model` to the ONNX file `path`, whole or not at all; its input is (n, c, h, w) for images, else (n, ...).
+
+    `sparse=True` stores each pruned weight, where that is smaller, as the places and values of what the mask lets live;
+    runtimes make it dense when they load it. Dropout is left out. Raises NotFinite for NaN or infinity, InvalidValue
+    for more than 2 GiB, Unsupported for a layer that ONNX cannot say, FileProblem, MissingExtra.
+    """
+    write_whole(path, onnx_bytes(model, sparse=sparse))
+
+
+def onnx_bytes(model, *, sparse=False):
+    """The bytes that `save_onnx` writes; the same model gives the same bytes."""
+    onnx = need("onnx", "onnx", "an ONNX file")
+    if not isinstance(model, Model):
+        raise InvalidType(f"{shown(repr(model))} is no Model: only these are exported")
+    writer = _Writer(onnx, model, sparse)
+    end = writer.write(model.tree, INPUT)
+    writer.name_output(end)
+    graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
+                                   [writer.value(OUTPUT, model.output_shape)], writer.initializers)
+    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+                                   producer_name="minnet", producer_version=__version__)
+    return proto.SerializeToString(deterministic=True)
+
+
+class _Writer:
+    """The nodes and initializers so far."""
+
+    def __init__(self, onnx, model, sparse):
+        self.onnx = onnx
+        self.model = model
+        self.sparse = sparse
+        self.nodes, self.initializers, self.n_bytes = [], [], 0
+        try:
+            self.orders = feature_orders(model)
+            self.transposes = model.tree in self.orders
+        except Unsupported:
+            self.transposes = True
+        if self.transposes:
+            self.orders = {}
+
+    def node(self, op, inputs, output, **attributes):
+        """Add a node; returns the name of its output, which no layer, parameter, input or output can have."""
+        self.nodes.append(self.onnx.helper.make_node(op, inputs, [f"{output}.out"], name=output, **attributes))
+        return f"{output}.out"
+
+    def tensor(self, name, array):
+        """Add an initializer; returns its name."""
+        self.n_bytes += array.nbytes
+        if self.n_bytes > LARGEST_FILE:
+            raise InvalidValue(f"the weights take more than the {LARGEST_FILE:,} bytes that an ONNX file holds, up to "
+                               f"{name}: prune and compact the model first")
+        self.initializers.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def weight(self, parameter, turn):
+        """The name of a parameter, laid out by the function `turn`, among the inputs of a node."""
+        value, mask = dense_of(parameter)
+        with np.errstate(over="ignore"):
+            array = turn(value).astype(np.float32)
+        if not np.isfinite(array).all():
+            raise NotFinite(f"{parameter.name} holds NaN, infinity, or numbers beyond float32: it cannot be exported")
+        live = np.flatnonzero(turn(mask)).astype(np.int32)
+        if not self.sparse or parameter.kind != "weight" or 2 * len(live) >= array.size:
+            return self.tensor(parameter.name, array)
+        return self.scattered(parameter.name, array, live)
+
+    def scattered(self, name, array, places):
+        """The weight as zeros into which the live values are put: what the checker and every runtime understand."""
+        size = self.tensor(f"{name}.size", np.array([array.size]))
+        zeros = self.node("ConstantOfShape", [size], f"{name}.zeros")
+        what = [self.tensor(f"{name}.places", places), self.tensor(f"{name}.values", array.reshape(-1)[places])]
+        flat = self.node("ScatterElements", [zeros, *what], f"{name}.flat", axis=0)
+        return self.node("Reshape", [flat, self.tensor(f"{name}.shape", np.array(array.shape))], name)
+
+    def write(self, layer, x):
+        """Add the nodes of a layer that reads `x`; returns the name of its output."""
+        if type(layer) not in WRITERS:
+            raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which cannot be exported to ONNX")
+        return WRITERS[type(layer)](self, layer, x)
+
+    def name_output(self, end):
+        """Call the output as promised."""
+        if end == INPUT:
+            self.node("Identity", [INPUT], OUTPUT)
+            return
+        for node in self.nodes:
+            node.output[0] = OUTPUT if node.output[0] == end else node.output[0]
+            node.input[:] = [OUTPUT if name == end else name for name in node.input]
+
+    def value(self, name, shape):
+        """The type of the graph's input or output."""
+        shape = (shape[2], *shape[:2]) if len(shape) == IMAGE_AXES else shape
+        return self.onnx.helper.make_tensor_value_info(name, self.onnx.TensorProto.FLOAT, [BATCH, *shape])
+
+
+def _sequential(writer, layer, x):
+    for child in layer.layers:
+        x = writer.write(child, x)
+    return x
+
+
+def _residual(writer, layer, x):
+    return writer.node("Add", [x if child is None else writer.write(child, x)
+                               for child in (layer.branch, layer.shortcut)], layer.name)
+
+
+def _concat(writer, layer, x):
+    return writer.node("Concat", [writer.write(child, x) for child in layer.branches], layer.name, axis=1)
+
+
+def _dense(writer, layer, x):
+    order = writer.orders.get(layer)
+    weight = writer.weight(layer.weight, lambda array: array if order is None else channels_first(array, order))
+    bias = [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
+    return writer.node("Gemm" if bias else "MatMul", [x, weight, *bias], layer.name)
+
+
+def _conv(writer, layer, x):
+    at = layer.window
+    names = [writer.weight(layer.weight, lambda array: array.transpose(3, 2, 0, 1))]
+    names += [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
+    group = layer.input_shape[2] if isinstance(layer, DepthwiseConv2d) else 1
+    return writer.node("Conv", [x, *names], layer.name, kernel_shape=at.kernel, strides=at.stride, group=group,
+                       pads=[at.top, at.left, at.bottom, at.right])
+
+
+def _batchnorm(writer, layer, x):
+    order = writer.orders.get(layer)
+    names = [writer.weight(p, lambda array: array if order is None else channels_first(array, order)) for p in layer.parameters]
+    return writer.node("BatchNormalization", [x, *names], layer.name, epsilon=float(layer.epsilon),
+                       momentum=1 - float(layer.momentum))
+
+
+def _max_pool(writer, layer, x):
+    at = layer.window
+    return writer.node("MaxPool", [x], layer.name, kernel_shape=at.kernel, strides=at.stride,
+                       pads=[at.top, at.left, at.bottom, at.right])
+
+
+def _avg_pool(writer, layer, x):
+    at = layer.window
+    return writer.node("AveragePool", [x], layer.name, kernel_shape=at.kernel, strides=at.stride, count_include_pad=0,
+                       pads=[at.top, at.left, at.bottom, at.right])
+
+
+def _global_avg_pool(writer, layer, x):
+    image = writer.node("GlobalAveragePool", [x], f"{layer.name}.image")
+    return writer.node("Flatten", [image], layer.name, axis=1)
+
+
+def _flatten(writer, layer, x):
+    if writer.transposes and len(layer.input_shape) == IMAGE_AXES:
+        x = writer.node("Transpose", [x], f"{layer.name}.image", perm=TO_CHANNELS_LAST)
+    return writer.node("Flatten", [x], layer.name, axis=1)
+
+
+def _leaky_relu(writer, layer, x):
+    return writer.node("LeakyRelu", [x], layer.name, alpha=float(layer.slope))
+
+
+def _plain(op):
+    def write(writer, layer, x):
+        return writer.node(op, [x], layer.name)
+    return write
+
+
+def _nothing(writer, layer, x):
+    return x
+
+
+def _as_is(array):
+    return array
+
+
+WRITERS = {
+    Sequential: _sequential, Residual: _residual, Concat: _concat, Dense: _dense, ReLU: _plain("Relu"),
+    LeakyReLU: _leaky_relu, Tanh: _plain("Tanh"), Sigmoid: _plain("Sigmoid"), Flatten: _flatten, Dropout: _nothing,
+    BatchNorm: _batchnorm, Conv2d: _conv, DepthwiseConv2d: _conv, MaxPool2d: _max_pool, AvgPool2d: _avg_pool,
+    GlobalAvgPool2d: _global_avg_pool,
+}
