@@ -31,6 +31,7 @@ KNOWN = {*OPS, *FOLDS, "Constant"}
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"}
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
+ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
 TODO = "export it again for inference, with fixed image sizes and these operators spelled otherwise"
@@ -49,8 +50,7 @@ def load_onnx(path):
         raise file_problem(path, f"is {KINDS[kind]}, not an ONNX model", "give the .onnx file, whole")
     data = read_bounded(path, LARGEST_FILE)
     try:
-        graph = _parse(onnx, data)
-        reader = _Reader(onnx, graph, most_memory(len(data)) // NUMBER_BYTES)
+        reader = _Reader(onnx, _parse(onnx, data), most_memory(len(data)) // NUMBER_BYTES)
         net, end = reader.walk()
         return _model(net, end, reader.shape, path)
     except Cannot as error:
@@ -58,7 +58,7 @@ def load_onnx(path):
 
 
 def _parse(onnx, data):
-    """The graph of the file, of a version and kind that is read."""
+    """The file's content, of a version and kind that is read."""
     from google.protobuf.message import DecodeError
 
     try:
@@ -72,15 +72,17 @@ def _parse(onnx, data):
         raise Cannot(f"it has operator set {versions[0]}; {OLDEST} to {NEWEST} are read")
     if len(model.graph.node) > MOST_NODES:
         raise Cannot(f"it has {len(model.graph.node)} nodes; at most {MOST_NODES} are read")
-    return model.graph
+    return model
 
 
 class _Reader:
     """The graph, its nodes in order, and what each name stands for so far."""
 
-    def __init__(self, onnx, graph, most):
+    def __init__(self, onnx, model, most):
+        graph = model.graph
         self.onnx = onnx
         self.most = most
+        self.producer = model.producer_name
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         if graph.sparse_initializer:
             raise Cannot("it has sparse initializers")
@@ -161,7 +163,7 @@ class _Reader:
             if names & set(node.inputs):
                 names |= set(node.outputs) if node.op in ("Cast", "Identity") else set()
                 last |= node.op == "Transpose" and node.attrs.get("perm") == TO_CHANNELS_FIRST
-        if not any(node.op in IMAGE_OPS for node in self.nodes):
+        if not any(node.op in IMAGE_OPS for node in self.nodes) and self.producer not in ALWAYS_FIRST:
             last = sizes[-1] in FEW_CHANNELS and sizes[0] not in FEW_CHANNELS
         return batch or None, tuple(sizes if last else (*sizes[1:], sizes[0])), "hwc" if last else "chw"
 

@@ -141,8 +141,7 @@ def _concat(writer, layer, x):
 
 
 def _dense(writer, layer, x):
-    order = writer.orders.get(layer)
-    weight = writer.weight(layer.weight, lambda array: array if order is None else channels_first(array, order))
+    weight = writer.weight(layer.weight, _turn(writer, layer))
     bias = [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
     return writer.node("Gemm" if bias else "MatMul", [x, weight, *bias], layer.name)
 
@@ -157,8 +156,7 @@ def _conv(writer, layer, x):
 
 
 def _batchnorm(writer, layer, x):
-    order = writer.orders.get(layer)
-    names = [writer.weight(p, lambda array: array if order is None else channels_first(array, order)) for p in layer.parameters]
+    names = [writer.weight(p, _turn(writer, layer)) for p in layer.parameters]
     return writer.node("BatchNormalization", [x, *names], layer.name, epsilon=float(layer.epsilon),
                        momentum=1 - float(layer.momentum))
 
@@ -198,6 +196,12 @@ def _plain(op):
 
 def _nothing(writer, layer, x):
     return x
+
+
+def _turn(writer, layer):
+    """How the first axis of a layer's numbers is put into the order of a channels-first Flatten, if it reads one."""
+    order = writer.orders.get(layer)
+    return _as_is if order is None else lambda array: channels_first(array, order)
 
 
 def _as_is(array):

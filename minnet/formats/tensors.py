@@ -95,7 +95,7 @@ def file_size(specs, text):
 
 
 def to_bytes(arrays, text):
-    """The whole file for {name: array} and `text` (or None); arrays of any layout and byte order, of a dtype in DTYPES."""
+    """The whole file for {name: array} and `text` (or None); arrays of any layout and byte order, a dtype in DTYPES."""
     arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     specs = {name: (CODES[array.dtype], array.shape) for name, array in arrays.items()}
     return b"".join([header(specs, text), *(arrays[name].reshape(-1).view(np.uint8) for name in _order(specs))])
