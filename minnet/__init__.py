@@ -30,6 +30,7 @@ _HOMES = {
     "minnet.pruning.prune": ("prune", "plan_prune"),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.study.agreement": ("compare_criteria",),
+    "minnet.study.sensitivity": ("sensitivity",),
 }
 _MODULES = {
     "models": "minnet.models", "losses": "minnet.engine.losses", "optimizers": "minnet.engine.optimizers",

@@ -42,6 +42,7 @@ from minnet.pruning.prune import plan_prune as plan_prune
 from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
 from minnet.study.agreement import compare_criteria as compare_criteria
+from minnet.study.sensitivity import sensitivity as sensitivity
 from minnet import models as models
 from minnet.engine import losses as losses
 from minnet.engine import optimizers as optimizers
@@ -99,6 +100,7 @@ __all__ = [
     "Predictor",
     "freeze",
     "compare_criteria",
+    "sensitivity",
     "models",
     "losses",
     "optimizers",

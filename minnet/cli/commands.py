@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": Command("minnet.cli.evaluate", "score a saved model on data"),
     "predict": Command("minnet.cli.predict", "the class of every sample, one a line"),
     "inspect": Command("minnet.cli.inspect", "what a model or data file holds"),
+    "sensitivity": Command("minnet.cli.sensitivity", "what it costs to prune each layer alone"),
     "bench": Command("minnet.cli.bench", "this machine: dense against sparse"),
     "report": Command("minnet.cli.report", "write the HTML report of a result again"),
 }

@@ -3,27 +3,32 @@
     choose(model)                                  # every layer with weights, in the order of the pass
     choose(model, "conv*", protect="conv1")        # by shell-style pattern, less what is protected
     choose(model, ["Dense", "last:2"])             # by kind (a class or its short name), the last two
+    choose(model, "insensitive:3", rank=rank)      # as measured: rank(names) returns them, the most sensitive first
 
 A pattern that matches nothing is an error that names the nearest: a typing error must not prune another layer.
 """
 import re
 from fnmatch import fnmatchcase
+from functools import cache, partial
 
 from minnet.errors import InvalidType, InvalidValue, shown, unknown
 
-ENDS = re.compile(r"(first|last):([0-9]{1,6})")
+ENDS = re.compile(r"(first|last|sensitive|insensitive):([0-9]{1,6})")
+MEASURED = ("sensitive", "insensitive")
 
 
-def choose(model, layers=None, protect=None):
+def choose(model, layers=None, protect=None, rank=None):
     """The names of the layers with weights that `layers` means (None: all) and `protect` does not, in order.
 
     Each is a pattern or a sequence of them: a layer's name ("dense1"), that of its weight ("dense1.weight"), a
-    shell-style pattern of either ("conv*"), a kind ("Conv2d", "conv"), "first:1" or "last:2". Raises UnknownName where
-    a pattern matches nothing, InvalidValue where nothing is left.
+    shell-style pattern of either ("conv*"), a kind ("Conv2d", "conv"), "first:1" or "last:2"; where there is a
+    function `rank` also "sensitive:2" or "insensitive:2". Raises UnknownName where a pattern matches nothing,
+    InvalidValue where nothing is left.
     """
     names = weighted(model)
-    chosen = names if layers is None else matching(model, names, layers, "layers")
-    guarded = [] if protect is None else matching(model, names, protect, "protect")
+    rank = None if rank is None else cache(partial(rank, names))
+    chosen = names if layers is None else matching(model, names, layers, "layers", rank)
+    guarded = [] if protect is None else matching(model, names, protect, "protect", rank)
     left = [name for name in names if name in chosen and name not in guarded]
     if not left:
         given = f"layers={shown(repr(layers))} less protect={shown(repr(protect))}"
@@ -37,26 +42,42 @@ def weighted(model):
     return [name for name in model.layers if name in owners]
 
 
-def matching(model, names, patterns, argument):
-    """Those of `names` that any of `patterns` matches, in order."""
+def matching(model, names, patterns, argument, ranked=None):
+    """Those of `names` that any of `patterns` matches, in order; ranked() are the names, the most sensitive first."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, list | tuple | set | frozenset) or not all(isinstance(p, str) for p in patterns):
         raise InvalidType(f"{argument}={shown(repr(patterns))}: give a name or pattern of layers, or a list of them")
-    found = set().union(*[_match(model, names, pattern, argument) for pattern in patterns])
+    found = set().union(*[_match(model, names, pattern, argument, ranked) for pattern in patterns])
     return [name for name in names if name in found]
 
 
-def _match(model, names, pattern, argument):
+def is_measured(patterns):
+    """Whether any of them, or the one that is given, is "sensitive:N" or "insensitive:N"."""
+    patterns = [patterns] if isinstance(patterns, str) else patterns or ()
+    ends = [ENDS.fullmatch(pattern) for pattern in patterns if isinstance(pattern, str)]
+    return any(end and end[1] in MEASURED for end in ends)
+
+
+def _match(model, names, pattern, argument, ranked):
     """The set of names that one pattern means."""
     end = ENDS.fullmatch(pattern)
     if end:
+        order = _measured(pattern, argument, ranked) if end[1] in MEASURED else names
         count = int(end[2])
-        return set(names[:count] if end[1] == "first" else names[len(names) - min(count, len(names)) :])
+        return set(order[:count] if end[1] in ("first", "sensitive") else order[len(order) - min(count, len(order)) :])
     found = {name for name in names if any(fnmatchcase(label, pattern) for label in _labels(model.layers[name]))}
     if not found:
         labels = [label for name in names for label in _labels(model.layers[name])]
         raise unknown(f"layer in {argument}", pattern, dict.fromkeys(labels))
     return found
+
+
+def _measured(pattern, argument, ranked):
+    """The names, the most sensitive first."""
+    if ranked is None:
+        raise InvalidValue(f"{argument}={shown(repr(pattern))}: here nothing is measured; give names, as those of "
+                           "`sensitivity(model, data).least(2)`")
+    return ranked()
 
 
 def _labels(layer):

@@ -11,20 +11,20 @@ One path for everything: a criterion gives scores, a structure reduces them to p
 where, one selector takes exactly so many, and the structure expands them to a mask.
 """
 import math
+from functools import partial
 
 import numpy as np
 
 from minnet.engine.sample import SAMPLES
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, shown
+from minnet.pruning.alone import by_sensitivity
 from minnet.pruning.budgets import Budget, Costs, by_layer
 from minnet.pruning.choose import choose
-from minnet.pruning.criteria import CRITERIA, facts_of
 from minnet.pruning.distributions import DISTRIBUTIONS
 from minnet.pruning.named import structure_of
 from minnet.pruning.pool import Pool
-from minnet.pruning.reductions import REDUCTIONS, UNSIGNED
 from minnet.pruning.result import Plan
-from minnet.pruning.scores import check_numbers, name_of, score
+from minnet.pruning.scores import reduced, score
 
 PAIR = 2  # a range has two ends
 
@@ -36,11 +36,12 @@ def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None
     lowest indices. Returns a `Result`; where so many are gone already nothing changes. What is masked becomes +0.0.
 
     The scope is `layers` (names, patterns, kinds, "last:2"; all by default) less `protect`; n counts everything in it,
-    in the pieces of `structure`: weights, or whole units. `criterion` is a name or a function (model, data) -> scores,
-    higher = keep; of `data` (a Dataset's training part, a pair X, y, or a Sample) it sees `samples` rows (None: all),
-    drawn by `rng`. `reduction` says how the scores of a piece's weights become one, `per` ("macs", "bytes") by which
-    cost it is divided, `distribution` how much each layer loses, `min_density` what each keeps at least. With
-    `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
+    in the pieces of `structure`: weights, or whole units. "sensitive:2" and "insensitive:2" are measured on the
+    validation part of `data` with this criterion and structure, each layer pruned alone. `criterion` is a name or a
+    function (model, data) -> scores, higher = keep; of `data` (a Dataset's training part, a pair X, y, or a Sample) it
+    sees `samples` rows (None: all), drawn by `rng`. `reduction` says how the scores of a piece's weights become one,
+    `per` ("macs", "bytes") by which cost it is divided, `distribution` how much each layer loses, `min_density` what
+    each keeps at least. With `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
 
     Exactly one budget is given: `sparsity` in [0, 1]; `count`, how many pieces are to be gone; `macs` or `bytes`, what
     may remain (an int, or a float as a share of the unpruned model), pieces going until it holds; or `units`, how many
@@ -61,7 +62,10 @@ def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units
                samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
     """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
     budget = Budget(sparsity, count, macs, bytes, units)
-    pieces = structure_of(budget.structure(structure))(model, choose(model, layers, protect))
+    structure = budget.structure(structure)
+    rank = partial(by_sensitivity, model, data=data, criterion=criterion, structure=structure, samples=samples,
+                   reduction=reduction, rng=rng)
+    pieces = structure_of(structure)(model, choose(model, layers, protect, rank))
     own = isinstance(distribution, dict)
     spread = distribution if own else check_choice("distribution", distribution, DISTRIBUTIONS)
     budget.check(pieces, distribution, min_density)
@@ -96,18 +100,3 @@ def in_range(model, value_range):
         raise InvalidValue(f"value_range={shown(repr(value_range))}; wanted (lowest, highest) with lowest < highest")
     size = np.abs(model.weights)
     return (size >= low) & (size <= high)
-
-
-def reduced(pieces, scores, criterion, reduction):
-    """(n,) scores of pieces. Without `reduction` the criterion's facts say which. Raises InvalidValue where a reduction
-    would lose the sign of scores, NotFinite where the reduced ones are NaN."""
-    facts, name = facts_of(check_choice("criterion", criterion, CRITERIA)), name_of(criterion)
-    if reduction is not None:
-        check_choice("reduction", reduction, REDUCTIONS)
-    signed = facts.signed or bool(scores.min(initial=0) < 0)
-    if reduction in UNSIGNED and signed:
-        raise InvalidValue(f'reduction="{reduction}" of {name}, whose scores have a sign: a very low one would '
-                           'count as high; take "sum", "mean", "max" or "abs_sum"')
-    if reduction is None:
-        reduction = "sum" if signed and not facts.unit else facts.default_reduction
-    return check_numbers(pieces.reduce(scores, reduction), name)

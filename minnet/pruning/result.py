@@ -97,6 +97,11 @@ class Plan:
         return counts
 
     @property
+    def layers(self):
+        """The names of the layers in the scope, whose pieces were compared."""
+        return [name for part in self.pool.parts for name in part.layers]
+
+    @property
     def collapsed(self):
         """The layers that this leaves without a weight: no signal passes them but their biases."""
         return tuple(name for name, layer in self.per_layer.items() if layer.removed and not layer.remaining)
@@ -159,6 +164,7 @@ class Result:
     def __init__(self, plan):
         self.plan = plan
         self.removed, self.remaining, self.sparsity = plan.count, plan.remaining, plan.sparsity
+        self.layers = plan.layers
         self.units, self.per_layer, self.collapsed = plan.units, plan.per_layer, plan.collapsed
 
     def explain(self, name, index):

@@ -11,6 +11,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.errors import InvalidType, InvalidValue, NotFinite, check_choice
 from minnet.pruning.criteria import CRITERIA, facts_of
+from minnet.pruning.reductions import REDUCTIONS, UNSIGNED
 
 
 class NoData:
@@ -83,3 +84,18 @@ def name_of(function):
     while not hasattr(function, "__name__") and hasattr(function, "func"):
         function = function.func
     return getattr(function, "__name__", type(function).__name__)
+
+
+def reduced(pieces, scores, criterion, reduction):
+    """(n,) scores of pieces. Without `reduction` the criterion's facts say which. Raises InvalidValue where a reduction
+    would lose the sign of scores, NotFinite where the reduced ones are NaN."""
+    facts, name = facts_of(check_choice("criterion", criterion, CRITERIA)), name_of(criterion)
+    if reduction is not None:
+        check_choice("reduction", reduction, REDUCTIONS)
+    signed = facts.signed or bool(scores.min(initial=0) < 0)
+    if reduction in UNSIGNED and signed:
+        raise InvalidValue(f'reduction="{reduction}" of {name}, whose scores have a sign: a very low one would '
+                           'count as high; take "sum", "mean", "max" or "abs_sum"')
+    if reduction is None:
+        reduction = "sum" if signed and not facts.unit else facts.default_reduction
+    return check_numbers(pieces.reduce(scores, reduction), name)

@@ -1,6 +1,9 @@
 """The goal of a recipe: where it prunes to, and how far it is after a share of the way."""
+from functools import partial
+
 from minnet.engine.rng import as_rng
 from minnet.errors import check_fraction
+from minnet.pruning.choose import is_measured
 from minnet.pruning.rounds import share_of
 
 
@@ -17,7 +20,11 @@ class Goal:
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if not self.open:
-            units = prune(model, count=0, data=data, rng=self.rng).units  # nothing goes
+            first = prune(model, count=0, data=data, rng=self.rng)  # nothing goes
+            units = first.units
+            bound = getattr(prune, "keywords", {})
+            if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
+                self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
             self.before = units.total - units.remaining
             self.total = max(round(check_fraction("sparsity", sparsity) * units.total), self.before)
 
