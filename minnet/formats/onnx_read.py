@@ -31,6 +31,7 @@ KNOWN = {*OPS, *FOLDS, "Constant"}
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"}
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
+LOST = "what could not be read"
 ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
@@ -54,7 +55,7 @@ def load_onnx(path):
         net, end = reader.walk()
         return _model(net, end, reader.shape, path)
     except Cannot as error:
-        raise file_problem(path, f"cannot be read: {shown(str(error))}", TODO) from error
+        raise file_problem(path, f"cannot be read: {' '.join(str(error).split())}", TODO) from error
 
 
 def _parse(onnx, data):
@@ -101,31 +102,20 @@ class _Reader:
         return inputs[0], graph.output[0].name
 
     def reachable(self, graph):
-        """The nodes that the output depends on, in an order in which all inputs are there before they are read."""
-        makers = {name: node for node in graph.node for name in node.output if name}
-        ordered, state, stack = [], {}, [self.output]
-        while stack:
-            node = makers.get(stack[-1])
-            if node is None or state.get(id(node)) == "done":
-                stack.pop()
-            elif id(node) in state:
-                ordered.append(node)
-                state[id(node)] = "done"
-                stack.pop()
-            else:
-                state[id(node)] = "open"
-                waiting = [makers[name] for name in node.input if name in makers]
-                if any(state.get(id(before)) == "open" for before in waiting):
-                    raise Cannot("its nodes depend on each other in a circle")
-                stack += [name for name in node.input if name in makers]
-        return ordered
+        """The nodes that the output depends on, in the file's order, in which all inputs come before who reads them."""
+        wanted, found = {self.output}, []
+        for node in reversed(graph.node):
+            if wanted & set(node.output):
+                wanted |= set(node.input)
+                found.append(node)
+        return found[::-1]
 
     def refuse_unknown(self):
         """List all operators that are not read, once each, with where they are."""
         found = {}
         for node in self.nodes:
             if node.domain not in DOMAINS or node.op_type not in KNOWN:
-                kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
+                kind = shown(node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}")
                 found.setdefault(kind, []).append(_label(node))
         if found:
             listed = [f"{kind} ({', '.join(places[:3])}{', ...' if len(places) > 3 else ''})"
@@ -134,18 +124,20 @@ class _Reader:
 
     def node(self, proto):
         """A Node of the file's one."""
-        attrs = {}
-        for attribute in proto.attribute:
-            attrs[attribute.name] = self.attribute(self.onnx.helper.get_attribute_value(attribute))
+        attrs = {attribute.name: self.attribute(attribute, proto) for attribute in proto.attribute}
         weight = next((name for name in proto.input[1:] if name in self.tensors), "")
         return Node(proto.op_type, _label(proto), tuple(proto.input), tuple(filter(None, proto.output)), attrs,
                     _layer_name(weight, proto.name))
 
-    def attribute(self, value):
-        """An attribute as a number, a text, an array, or a list."""
-        if isinstance(value, self.onnx.TensorProto):
+    def attribute(self, attribute, proto):
+        """An attribute as a number, a text, an array, or a list of numbers."""
+        kinds = self.onnx.AttributeProto
+        if attribute.type not in (kinds.FLOAT, kinds.INT, kinds.STRING, kinds.TENSOR, kinds.FLOATS, kinds.INTS):
+            raise Cannot(f"{_label(proto)} has an attribute {shown(attribute.name)} of a kind that is not read")
+        value = self.onnx.helper.get_attribute_value(attribute)
+        if attribute.type == kinds.TENSOR:
             return self.array(value)
-        if isinstance(value, bytes):
+        if attribute.type == kinds.STRING:
             return value.decode(errors="backslashreplace")
         return value if isinstance(value, int | float) else list(value)
 
@@ -186,16 +178,12 @@ class _Reader:
         readers = Counter(name for node in self.nodes for name in set(node.inputs)) + Counter([self.output])
         net, problems = Net(readers, self.most, self.batch), []
         for node in self.nodes:
-            inputs = [self.value(name) for name in node.inputs]
-            if any(isinstance(value, Cannot) for value in inputs):
-                made = Cannot("it needs what could not be read")
-            else:
-                made = self.made(net, node, inputs, problems)
+            made = self.made(net, node, problems)
             self.values |= dict.fromkeys(node.outputs[:1], made)
-            self.values |= dict.fromkeys(node.outputs[1:], Cannot("it is a second output"))
+            self.values |= dict.fromkeys(node.outputs[1:], LOST)
         if problems:
             raise Cannot("; ".join(problems[:MOST_TOLD]) + _more(problems))
-        end = self.values.get(self.output)
+        end = self.value(self.output)
         if not isinstance(end, Signal) or any(end.pads):
             raise Cannot("its output does not depend on its input, or is padding")
         if end.order is not None:
@@ -203,20 +191,31 @@ class _Reader:
         return net, end
 
     def value(self, name):
-        """What a name stands for; a Cannot where that could not be read."""
+        """What a name stands for; LOST where that could not be read."""
         if name not in self.values:
             if name not in self.tensors:
-                return Cannot("it is nowhere in the file")
+                raise Cannot(f"it reads {shown(name)}, which nothing before it makes")
             self.values[name] = self.array(self.tensors[name])
         return self.values[name]
 
-    def made(self, net, node, inputs, problems):
-        """What a node makes; notes why, where it cannot be read."""
+    def made(self, net, node, problems):
+        """What a node makes; LOST where that cannot be read, and `problems` says why, where that is new."""
         try:
-            return next(iter(node.attrs.values())) if node.op == "Constant" else compute(net, node, inputs)
+            inputs = [self.value(name) for name in node.inputs]
+            if any(value is LOST for value in inputs):
+                return LOST
+            return self.constant(node) if node.op == "Constant" else compute(net, node, inputs)
         except Cannot as error:
-            problems.append(f"{node.op} ({node.label}): {' '.join(str(error).split())}")
-            return error
+            problems.append(f"{shown(node.op)} ({node.label}): {shown(' '.join(str(error).split()))}")
+            return LOST
+
+    def constant(self, node):
+        """The array of a Constant."""
+        for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+            if name in node.attrs:
+                value = np.asarray(node.attrs[name])
+                return value.astype(np.float32) if value.dtype == np.float64 and name != "value" else value
+        raise Cannot("it holds neither a tensor nor numbers")
 
 
 def _model(net, end, shape, path):
