@@ -1,6 +1,7 @@
 """VGG16: the example on a tiny net of its shape, and the real weights, where they are, beside PyTorch."""
 import argparse
 import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import minnet as mn
 from minnet.errors import InvalidValue
 from minnet.pruning.resume import Kept
+from minnet.study import training
+from minnet.study.job import Job
+from minnet.study.settings import Settings
 
 EXAMPLE = runpy.run_path(str(Path(mn.__file__).parents[1] / "examples" / "vgg16_arithmetic.py"))
 TINY = ((4, 1), (4, 1), (6, 1), (8, 1), (16, 3))
@@ -85,3 +89,25 @@ def test_real_weights_give_what_pytorch_gives_after_each_convolution(data_folder
             theirs = torch.relu(theirs)
         else:
             theirs = torch.nn.functional.max_pool2d(theirs, 2)
+
+
+def test_the_main_job_cuts_a_pretrained_net_behind_its_frozen_base(weights, monkeypatch):
+    """Frozen layers keep their bits, the saved net takes images, and its figures are those of the whole net."""
+    monkeypatch.setattr(training, "vgg16", partial(mn.models.vgg16, widths=TINY))
+    job = Job(Settings(model="vgg16", weights=str(weights[0]), structure="filter", sparsity=0.5, epochs=1))
+    assert isinstance(job.arguments["optimizer"], mn.Adam)
+    for _ in job.run():
+        pass
+    result = job.measure()
+    for name, parameter in weights[1].parameters.items():
+        same = np.array_equal(job.whole(job.dense).parameters[name].value, parameter.value)
+        assert same == (not name.startswith("block5"))
+    assert job.small.input_shape == (32, 32, 3)
+    assert result["before"]["macs"] > result["after"]["macs"]
+    assert sum(job.small.layers[f"block5_conv{i}"].filters for i in (1, 2, 3)) == 3 * 16 - round(0.5 * 3 * 16)
+    assert str(weights[0]) not in str(job.made)
+
+
+def test_weights_are_for_vgg_alone(weights):
+    with pytest.raises(InvalidValue, match="those of vgg16, and the model is lenet_5"):
+        Job(Settings(model="lenet_5", data="digits", weights=str(weights[0])))

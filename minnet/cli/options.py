@@ -7,7 +7,18 @@ from pathlib import Path
 
 from minnet.cli import parser as kinds
 from minnet.errors import InvalidValue
-from minnet.study.settings import LARGE_BATCH, MANY_ROWS, SGD_DECAY, SGD_LR, SMALL_BATCH, SPARSITY, Settings
+from minnet.study.settings import (
+    FROZEN,
+    LARGE_BATCH,
+    MANY_ROWS,
+    PRETRAINED,
+    PRETRAINED_LR,
+    SGD_DECAY,
+    SGD_LR,
+    SMALL_BATCH,
+    SPARSITY,
+    Settings,
+)
 
 OUT = "minnet-out"
 DATA_HELP = "digits (embedded), mnist, fashion-mnist, a .npz with X and y, or a .csv"
@@ -25,7 +36,9 @@ def training_options(parser):
     add = parser.options.add_argument
     add("--model", metavar="NAME", help=f"({DEFAULT['model']})")
     add("--epochs", type=kinds.whole(1), metavar="N", help=f"dense, and again in pruning ({DEFAULT['epochs']})")
-    add("--optimizer", metavar="NAME", help=f"({DEFAULT['optimizer']})")
+    add("--weights", metavar="FILE", help=f"pretrained weights in Keras's layout, for --model {PRETRAINED}")
+    add("--freeze", metavar="LAYER", help=f"layers up to this one stay as they are ({FROZEN} after --weights)")
+    add("--optimizer", metavar="NAME", help=f"(sgd; adam at {PRETRAINED_LR:g} after --weights)")
     add("--lr", type=kinds.positive, metavar="RATE", help=f"learning rate (sgd {SGD_LR:g}, others 0.001)")
     add("--batch-size", type=kinds.whole(1), metavar="N",
         help=f"({SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} rows on)")

@@ -45,7 +45,7 @@ def run(args, talk):
         for news in job.run():
             LISTENER.check()
             bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
-    write_files(out, {MODEL: saved(job.model, job.made)})
+    write_files(out, {MODEL: saved(job.whole(job.model), job.made)})
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())

@@ -24,7 +24,7 @@ def keeping(job, out):
         stop.kept = _keep(job, job.kept, out)
         raise
     except Diverged as error:
-        raise Diverged(f"{error}; {_keep(job, job.kept or job.model, out)}") from error
+        raise Diverged(f"{error}; {_keep(job, job.kept or job.whole(job.model), out)}") from error
 
 
 def _keep(job, model, out):

@@ -107,9 +107,9 @@ class Job(Training):
 
         `files` then has the bytes of both saved nets.
         """
-        self.small = compact(self.model)
-        nets = {"before": self.dense, "after": self.small}
-        figures = compare_nets(nets, self.data)
+        self.small = self.whole(compact(self.model))
+        nets = {"before": self.whole(self.dense), "after": self.small}
+        figures = compare_nets(nets, self.images)
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
             self.files[name] = saved(nets[net], self.made)
             figures[net]["bytes_on_disk"] = len(self.files[name])

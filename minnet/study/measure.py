@@ -17,6 +17,7 @@ from minnet.formats.storage import save
 from minnet.runtime.predictor import freeze
 
 BATCH = 1024           # rows of a call whose throughput is measured
+BATCH_MACS = 2**33     # of a large net fewer rows, so that a call stays within a second or so
 MOST_ROUNDS = 2000
 FEWEST_ROUNDS = 51
 SECONDS = 0.6          # for one of the two measurements, all nets together
@@ -33,10 +34,11 @@ def compare_nets(nets, data):
 
 def speeds(nets, X):
     """{name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}, each frozen with the plan that is best for
-    one sample and with the one that is best for BATCH of them; medians, on rows of X."""
+    one sample and with the one that is best for BATCH of them (fewer of a large net); medians, on rows of X."""
+    size = max(1, min(BATCH, BATCH_MACS // max(1, *(net.macs for net in nets.values()))))
     latency = _median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, _rows(X, 1))
-    span = _median_times({name: freeze(net, batch_size=BATCH) for name, net in nets.items()}, _rows(X, BATCH))
-    return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": BATCH / span[name]} for name in nets}
+    span = _median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, _rows(X, size))
+    return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": size / span[name]} for name in nets}
 
 
 def saved(model, made=None):

@@ -25,7 +25,7 @@ def result_of(job, figures):
     of_units = unit != "weight"
     gone = f"{job.reached:.1%} of the {unit}s"
     reached = {"reached_weights": job.model.sparsity,
-               "reached_units": job.reached if of_units else units_gone(job.dense, job.small)}
+               "reached_units": job.reached if of_units else units_gone(job.whole(job.dense), job.small)}
     return plain({
         "minnet": __version__, "data": job.data.name, **main, "threads": threads.n_threads(),
         "sparsity": {"asked": job.sparsity, "of": "units" if of_units else "weights", **reached},

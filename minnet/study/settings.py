@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
 SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # from here on the large batch
+PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model that takes weights, and what stays of it
 SPARSITY = 0.9  # where neither `sparsity` nor `count` is given, nor a structure that fixes the count itself
 
 
@@ -18,9 +19,11 @@ class Settings:
     """`data` and `model` are names, or a Dataset and a Model (trained already, so pruning begins at once).
 
     `sparsity` is the fraction of the scope (`layers` less `protect`) to remove, `count` how many weights or units;
-    `value_range` limits who may go. `criterion` and the other names may be functions. `penalty` holds pairs (name,
-    strength). `epochs` count for training and again for pruning. `lr`, `weight_decay` and `batch_size` None: by
-    optimizer and number of rows. `guard` maps a score to the most it may lose; `target` is a file's column of classes.
+    `value_range` limits who may go. `weights` is the file of pretrained ones; the layers up to the one named `freeze`
+    then stay as they are, run once, and are in no scope. `criterion` and the other names may be functions. `penalty`
+    holds pairs (name, strength). `epochs` count for training and again for pruning. `optimizer` None: sgd, or adam
+    after pretrained weights. `lr`, `weight_decay` and `batch_size` None: by optimizer and number of rows. `guard` maps
+    a score to the most it may lose; `target` is a file's column of classes.
     """
 
     data: object = "digits"
@@ -37,7 +40,9 @@ class Settings:
     layers: tuple | None = None
     protect: tuple | None = None
     value_range: tuple | None = None
-    optimizer: str = "sgd"
+    weights: str | None = None
+    freeze: str | None = None
+    optimizer: str | None = None
     lr: float | None = None
     batch_size: int | None = None
     weight_decay: float | None = None

@@ -14,19 +14,31 @@ import numpy as np
 from minnet.data import load_data
 from minnet.engine.metrics import evaluate
 from minnet.engine.model import Model
-from minnet.engine.optimizers import OPTIMIZERS, SGD
+from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam
+from minnet.engine.split import cached, join, split
 from minnet.engine.training import train
-from minnet.errors import check_choice
+from minnet.errors import InvalidValue, check_choice, shown
 from minnet.files import sniff
 from minnet.formats.storage import load
-from minnet.models import MODELS
+from minnet.models import MODELS, vgg16, vgg16_input
 from minnet.pruning.penalties import PENALTIES
-from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_DECAY, SGD_LR, SMALL_BATCH
+from minnet.study.settings import (
+    FROZEN,
+    LARGE_BATCH,
+    MANY_ROWS,
+    MOMENTUM,
+    PRETRAINED,
+    PRETRAINED_LR,
+    SGD_DECAY,
+    SGD_LR,
+    SMALL_BATCH,
+)
 
 LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # lets one learning rate serve dense and convolutional nets
 WEIGHTS, TRAINING, PRUNING, REHEARSAL = range(4)  # what a stream of random numbers is for
 DENSE = "dense"
+NOT_KEPT = ("data", "model", "guard", "weights")  # settings that a model's file leaves out: they may be paths
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,8 @@ class Training:
 
     def __init__(self, settings):
         self.settings = settings
-        self.data = load_data(settings.data, rng=settings.seed, target=settings.target)
-        self.model, self.given = model_of(settings, self.data, self.seed(WEIGHTS))
+        self.images, model, self.given = begin(settings, self.seed(WEIGHTS))
+        self.base, self.model, self.data = frozen(settings, model, self.images)
         self.start = self.scores() if self.given else None
         self.arguments = training_arguments(settings, len(self.data.X_train))
         self.train = partial(train, **self.arguments)
@@ -81,7 +93,11 @@ class Training:
         copy = model.clone()
         copy.values[:] = values
         copy.mask[:] = mask
-        return copy
+        return self.whole(copy)
+
+    def whole(self, model):
+        """`model` behind what is frozen before it: the net that takes images."""
+        return model if self.base is None else join(self.base, model)
 
     def scores(self):
         """How good the model is as it is now, on the test part."""
@@ -91,13 +107,34 @@ class Training:
     def made(self):
         """What a file of the model says of how it came to be, and of the scaling that `predict` needs; no paths."""
         data, settings = self.data, self.settings.record()
-        settings = {name: value for name, value in settings.items() if name not in ("data", "model", "guard")}
+        settings = {name: value for name, value in settings.items() if name not in NOT_KEPT}
         return {"data": data.name, "classes": data.classes.tolist(), "scaling": data.scaling,
                 "shift": data.shift.tolist(), "scale": data.scale.tolist(), "settings": settings}
 
     def seed(self, use):
         """A Generator for one use; the same seed gives the same one."""
         return np.random.default_rng([self.settings.seed, use])
+
+
+def begin(settings, rng):
+    """(data as the model takes them, the model that the settings mean, whether it is trained already)."""
+    data = load_data(settings.data, rng=settings.seed, target=settings.target)
+    if settings.model == PRETRAINED:
+        data = vgg16_input(data)
+        return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
+    if settings.weights is not None:
+        raise InvalidValue(f"weights={shown(str(settings.weights))} are those of {PRETRAINED}, and the model is "
+                           f"{shown(str(settings.model))}: take model {PRETRAINED}, or `minnet import`")
+    return data, *model_of(settings, data, rng)
+
+
+def frozen(settings, model, data):
+    """(the frozen base, the model behind it, its outputs as data), or (None, model, data) where nothing is frozen."""
+    last = settings.freeze or (FROZEN if settings.weights is not None else None)
+    if last is None:
+        return None, model, data
+    base, rest = split(model, last)
+    return base, rest, cached(base, data)
 
 
 def model_of(settings, data, rng):
@@ -124,9 +161,13 @@ def training_arguments(settings, rows):
 
 
 def optimizer_of(settings):
-    """The optimizer that the settings name: SGD with Nesterov's momentum, others as they come, unless told."""
-    make = check_choice("optimizer", settings.optimizer, OPTIMIZERS)
-    optimizer = SGD(SGD_LR, MOMENTUM, nesterov=True, weight_decay=SGD_DECAY) if make is SGD else make()
+    """The optimizer that the settings name: SGD with Nesterov's momentum, others as they come, unless told; after
+    pretrained weights Adam at a small rate."""
+    if settings.optimizer is None and settings.weights is not None:
+        optimizer = Adam(PRETRAINED_LR)
+    else:
+        make = check_choice("optimizer", settings.optimizer or "sgd", OPTIMIZERS)
+        optimizer = SGD(SGD_LR, MOMENTUM, nesterov=True, weight_decay=SGD_DECAY) if make is SGD else make()
     given = {name: getattr(settings, name) for name in ("lr", "weight_decay") if getattr(settings, name) is not None}
     return replace(optimizer, **given)
 
