@@ -35,6 +35,7 @@ LOST = "what could not be read"
 ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
+NAMING = ("weight", "gain")     # what stands behind the name of a layer in that of its weights
 TODO = "export it again for inference, with fixed image sizes and these operators spelled otherwise"
 
 
@@ -125,7 +126,7 @@ class _Reader:
     def node(self, proto):
         """A Node of the file's one."""
         attrs = {attribute.name: self.attribute(attribute, proto) for attribute in proto.attribute}
-        weight = next((name for name in proto.input[1:] if name in self.tensors), "")
+        weight = next((name for name in proto.input[1:] if name.rpartition(".")[2] in NAMING), "")
         return Node(proto.op_type, _label(proto), tuple(proto.input), tuple(filter(None, proto.output)), attrs,
                     _layer_name(weight, proto.name))
 
@@ -243,8 +244,8 @@ def _model(net, end, shape, path):
 def _layer_name(weight, node):
     """The name that a layer may have, by its weights or its node: features_0 of "features.0.weight", or of
     "/features/features.0/Conv"; None where neither says one."""
-    name, _, kind = weight.rpartition(".")
-    if kind not in ("weight", "gain"):
+    name = weight.rpartition(".")[0]
+    if not name:
         path = node.split("/")
         name = "/".join(part for part, below in pairwise(path) if not below.startswith(f"{part}."))
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name[:LONGEST_NAME]).strip("_") or None

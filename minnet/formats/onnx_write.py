@@ -70,10 +70,11 @@ class _Writer:
         if self.transposes:
             self.orders = {}
 
-    def node(self, op, inputs, output, **attributes):
-        """Add a node; returns the name of its output, which no layer, parameter, input or output can have."""
-        self.nodes.append(self.onnx.helper.make_node(op, inputs, [f"{output}.out"], name=output, **attributes))
-        return f"{output}.out"
+    def node(self, op, inputs, name, attributes=None, output=None):
+        """Add a node; returns the name of its output: one that no layer, parameter, input or output has."""
+        output = output or f"{name}.out"
+        self.nodes.append(self.onnx.helper.make_node(op, inputs, [output], name=name, **attributes or {}))
+        return output
 
     def tensor(self, name, array):
         """Add an initializer; returns its name."""
@@ -101,8 +102,9 @@ class _Writer:
         size = self.tensor(f"{name}.size", np.array([array.size]))
         zeros = self.node("ConstantOfShape", [size], f"{name}.zeros")
         what = [self.tensor(f"{name}.places", places), self.tensor(f"{name}.values", array.reshape(-1)[places])]
-        flat = self.node("ScatterElements", [zeros, *what], f"{name}.flat", axis=0)
-        return self.node("Reshape", [flat, self.tensor(f"{name}.shape", np.array(array.shape))], name)
+        flat = self.node("ScatterElements", [zeros, *what], f"{name}.flat", {"axis": 0})
+        shape = self.tensor(f"{name}.shape", np.array(array.shape))
+        return self.node("Reshape", [flat, shape], f"{name}.dense", output=name)
 
     def write(self, layer, x):
         """Add the nodes of a layer that reads `x`; returns the name of its output."""
@@ -137,7 +139,8 @@ def _residual(writer, layer, x):
 
 
 def _concat(writer, layer, x):
-    return writer.node("Concat", [writer.write(child, x) for child in layer.branches], layer.name, axis=1)
+    return writer.node("Concat", [writer.write(child, x) for child in layer.branches], layer.name,
+                       {"axis": 1})
 
 
 def _dense(writer, layer, x):
@@ -147,45 +150,39 @@ def _dense(writer, layer, x):
 
 
 def _conv(writer, layer, x):
-    at = layer.window
     names = [writer.weight(layer.weight, lambda array: array.transpose(3, 2, 0, 1))]
     names += [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
     group = layer.input_shape[2] if isinstance(layer, DepthwiseConv2d) else 1
-    return writer.node("Conv", [x, *names], layer.name, kernel_shape=at.kernel, strides=at.stride, group=group,
-                       pads=[at.top, at.left, at.bottom, at.right])
+    return writer.node("Conv", [x, *names], layer.name, _window(layer) | {"group": group})
 
 
 def _batchnorm(writer, layer, x):
     names = [writer.weight(p, _turn(writer, layer)) for p in layer.parameters]
-    return writer.node("BatchNormalization", [x, *names], layer.name, epsilon=float(layer.epsilon),
-                       momentum=1 - float(layer.momentum))
+    return writer.node("BatchNormalization", [x, *names], layer.name,
+                       {"epsilon": float(layer.epsilon), "momentum": 1 - float(layer.momentum)})
 
 
 def _max_pool(writer, layer, x):
-    at = layer.window
-    return writer.node("MaxPool", [x], layer.name, kernel_shape=at.kernel, strides=at.stride,
-                       pads=[at.top, at.left, at.bottom, at.right])
+    return writer.node("MaxPool", [x], layer.name, _window(layer))
 
 
 def _avg_pool(writer, layer, x):
-    at = layer.window
-    return writer.node("AveragePool", [x], layer.name, kernel_shape=at.kernel, strides=at.stride, count_include_pad=0,
-                       pads=[at.top, at.left, at.bottom, at.right])
+    return writer.node("AveragePool", [x], layer.name, _window(layer) | {"count_include_pad": 0})
 
 
 def _global_avg_pool(writer, layer, x):
     image = writer.node("GlobalAveragePool", [x], f"{layer.name}.image")
-    return writer.node("Flatten", [image], layer.name, axis=1)
+    return writer.node("Flatten", [image], layer.name, {"axis": 1})
 
 
 def _flatten(writer, layer, x):
     if writer.transposes and len(layer.input_shape) == IMAGE_AXES:
-        x = writer.node("Transpose", [x], f"{layer.name}.image", perm=TO_CHANNELS_LAST)
-    return writer.node("Flatten", [x], layer.name, axis=1)
+        x = writer.node("Transpose", [x], f"{layer.name}.image", {"perm": TO_CHANNELS_LAST})
+    return writer.node("Flatten", [x], layer.name, {"axis": 1})
 
 
 def _leaky_relu(writer, layer, x):
-    return writer.node("LeakyRelu", [x], layer.name, alpha=float(layer.slope))
+    return writer.node("LeakyRelu", [x], layer.name, {"alpha": float(layer.slope)})
 
 
 def _plain(op):
@@ -196,6 +193,12 @@ def _plain(op):
 
 def _nothing(writer, layer, x):
     return x
+
+
+def _window(layer):
+    """The attributes of a window: padding is always spelled out."""
+    at = layer.window
+    return {"kernel_shape": at.kernel, "strides": at.stride, "pads": [at.top, at.left, at.bottom, at.right]}
 
 
 def _turn(writer, layer):
