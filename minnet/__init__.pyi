@@ -32,8 +32,13 @@ from minnet.engine.state import State as State
 from minnet.engine.stopping import early_stopping as early_stopping
 from minnet.engine.tape import Tape as Tape
 from minnet.engine.training import train as train
+from minnet.formats.keras import load_keras as load_keras
+from minnet.formats.onnx_read import load_onnx as load_onnx
+from minnet.formats.onnx_write import save_onnx as save_onnx
 from minnet.formats.storage import save as save
 from minnet.formats.storage import load as load
+from minnet.formats.torch_state import load_torch as load_torch
+from minnet.formats.torch_state import save_torch as save_torch
 from minnet.pruning.compact import compact as compact
 from minnet.pruning.compact import compact_report as compact_report
 from minnet.pruning.compact import expand as expand
@@ -90,8 +95,13 @@ __all__ = [
     "early_stopping",
     "Tape",
     "train",
+    "load_keras",
+    "load_onnx",
+    "save_onnx",
     "save",
     "load",
+    "load_torch",
+    "save_torch",
     "compact",
     "compact_report",
     "expand",
