@@ -31,6 +31,7 @@ _HOMES = {
     "minnet.formats.storage": ("save", "load"),
     "minnet.formats.torch_state": ("load_torch", "save_torch"),
     "minnet.pruning.compact": ("compact", "compact_report", "expand"),
+    "minnet.pruning.paths": ("effective_sparsity",),
     "minnet.pruning.prune": ("prune", "plan_prune"),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.study.agreement": ("compare_criteria",),

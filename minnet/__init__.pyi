@@ -42,6 +42,7 @@ from minnet.formats.torch_state import save_torch as save_torch
 from minnet.pruning.compact import compact as compact
 from minnet.pruning.compact import compact_report as compact_report
 from minnet.pruning.compact import expand as expand
+from minnet.pruning.paths import effective_sparsity as effective_sparsity
 from minnet.pruning.prune import prune as prune
 from minnet.pruning.prune import plan_prune as plan_prune
 from minnet.runtime.predictor import Predictor as Predictor
@@ -105,6 +106,7 @@ __all__ = [
     "compact",
     "compact_report",
     "expand",
+    "effective_sparsity",
     "prune",
     "plan_prune",
     "Predictor",

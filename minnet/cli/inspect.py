@@ -27,6 +27,7 @@ def _model(args):
     """(facts, layers) of a saved model."""
     from minnet.engine.model import Model
     from minnet.formats.storage import describe, load
+    from minnet.pruning.paths import effective_sparsity
     from minnet.study.result import layers_of, plain
 
     found, about = load(args.what), describe(args.what)
@@ -34,7 +35,7 @@ def _model(args):
     facts = {"kind": "a model" if model is found else f"a training run, after {found.epoch} epochs",
              "input_shape": " x ".join(map(str, model.input_shape)), "outputs": model.output_shape[-1],
              "bytes": about["bytes"], "dtype": model.dtype.name, "parameters": model.n_parameters,
-             "sparsity": model.sparsity, "macs": model.macs,
+             "sparsity": model.sparsity, "effective_sparsity": effective_sparsity(model), "macs": model.macs,
              "trained_on": about["made"].get("data"), "format_version": about["format_version"]}
     return plain(facts), plain(layers_of(model))
 

@@ -1,6 +1,7 @@
 """Live paths: what the mask alone proves about every weight, before any data is seen.
 
     carries, needed = Skeleton(model).paths(model.mask)       # two bool vectors of the model's index space
+    effective_sparsity(model)                                 # the share of weights that is masked or on no live path
 
 A weight carries something if a path of live weights leads from the input through it to the logits. Paths are counted
 by one ordinary pass, forward and backward, through the model's skeleton: the same tree with weights that are 1 where
@@ -56,7 +57,11 @@ class Skeleton:
         carries: something that varies with the input passes here and reaches the logits. needed: whatever is read
         here, even a constant, reaches the logits.
         """
-        return self._gradient(live, live), self._gradient(np.ones_like(live), live)
+        return self.carries(live), self._gradient(np.ones_like(live), live)
+
+    def carries(self, live):
+        """The first of `paths` alone."""
+        return self._gradient(live, live)
 
     def _gradient(self, forward, backward):
         """Where paths through `forward` to a live weight go on through `backward` to the logits."""
@@ -77,3 +82,16 @@ class Skeleton:
             elif p.kind == "variance":
                 p.of(values)[...] = 1
         return values
+
+
+def effective_sparsity(model):
+    """The fraction of the model's weights that are masked, or live for nothing: no path of live weights leads from the
+    input through them to the logits, so no signal or no gradient reaches them (Vysogorets and Kempe, 2023,
+    "Connectivity matters: neural network pruning through the lens of effective sparsity", section 2).
+
+    At least `model.sparsity`. Biases begin no path: what they send does not depend on the input. One pass, forward and
+    backward, of one sample.
+    """
+    total = sum(p.size for p in model.weight_parameters)
+    on_paths = np.count_nonzero(Skeleton(model).carries(model.mask)[: model.n_weights])
+    return 1.0 - int(on_paths) / total if total else 0.0

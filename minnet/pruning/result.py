@@ -4,11 +4,13 @@ Nothing is kept on the model: a Result holds what it needs to explain and to und
 """
 from collections import namedtuple
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, shown, unknown
 from minnet.kernels.select import GONE, MAY_GO, STAYS
+from minnet.pruning.paths import Skeleton
 
 Units = namedtuple("Units", "removed remaining total unit")
 Units.__doc__ = "Counts of the structure's own pieces in the scope; `removed` by this call, `unit` what one is called."
@@ -106,6 +108,27 @@ class Plan:
         """The layers that this leaves without a weight: no signal passes them but their biases."""
         return tuple(name for name, layer in self.per_layer.items() if layer.removed and not layer.remaining)
 
+    @cached_property
+    def effective(self):
+        """{layer: how many of its weights will be on a path of live weights from the input to the logits}."""
+        return self._on_paths(self.mask)
+
+    @property
+    def effective_sparsity(self):
+        """The fraction of the model's weights that is gone, or left on no such path: see `effective_sparsity`."""
+        return 1 - sum(self.effective.values()) / sum(p.size for p in self.model.weight_parameters)
+
+    @cached_property
+    def cut_off(self):
+        """The layers whose last path from the input to the logits this cuts, whether weights remain in them or not."""
+        lost = [name for name, number in self.effective.items() if not number]
+        before = self._on_paths(self.before) if lost else {}
+        return tuple(name for name in lost if before[name])
+
+    def _on_paths(self, mask):
+        carries = Skeleton(self.model).carries(mask)
+        return {p.layer: int(np.count_nonzero(p.of(carries))) for p in self.model.weight_parameters}
+
     def apply(self):
         """Mask what goes; returns the Result. Raises InvalidValue where the mask has changed since it was made."""
         if not np.array_equal(self.model.mask, self.before):
@@ -154,18 +177,38 @@ class Plan:
                 f"(sparsity {self.sparsity:.2%})")
         units = self.units
         text += f"; {units.removed} {units.unit}s, {units.remaining} of {units.total} remain" * (units.unit != "weight")
-        return text + f"; nothing remains in {', '.join(self.collapsed)}" * bool(self.collapsed)
+        text += f"; nothing remains in {', '.join(self.collapsed)}" * bool(self.collapsed)
+        idle = self.remaining - sum(self.effective.values())
+        text += f"; {idle} of those that remain are on no path (effective sparsity {self.effective_sparsity:.2%})" * \
+            bool(idle)
+        return text + f"; the last path through {', '.join(self.cut_off)} is cut" * bool(self.cut_off)
 
 
 class Result:
     """What a pruning did: `removed` weights by this call, `remaining` in the model, `sparsity` of the weights, `units`
-    (the structure's own pieces), `per_layer`, `collapsed`; `explain(name, index)` says why, `undo()` takes it back."""
+    (the structure's own pieces), `per_layer`, `collapsed` (layers without a weight); `explain(name, index)` says why,
+    `undo()` takes it back. Found out when asked: `effective`, `effective_sparsity` and `cut_off`, as in `Plan`."""
 
     def __init__(self, plan):
         self.plan = plan
         self.removed, self.remaining, self.sparsity = plan.count, plan.remaining, plan.sparsity
         self.layers = plan.layers
         self.units, self.per_layer, self.collapsed = plan.units, plan.per_layer, plan.collapsed
+
+    @property
+    def effective(self):
+        """{layer: how many of its weights were left on a path of live weights from the input to the logits}."""
+        return self.plan.effective
+
+    @property
+    def effective_sparsity(self):
+        """The fraction of the model's weights that was gone, or left on no such path."""
+        return self.plan.effective_sparsity
+
+    @property
+    def cut_off(self):
+        """The layers whose last path from the input to the logits was cut."""
+        return self.plan.cut_off
 
     def explain(self, name, index):
         """Why the weight at `index` of the parameter `name` went or stayed, as an Explanation."""
