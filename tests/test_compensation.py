@@ -133,6 +133,15 @@ def test_an_error_leaves_the_model_as_it_was(name, monkeypatch):
     assert bits(model.values, model.mask) == state
 
 
+def test_what_is_too_large_for_the_models_dtype_is_refused():
+    model = make("normed", dtype=np.float32)
+    model.layers["dense1"].weight.value[...] *= np.float32(1e25)  # the square of this is no float32
+    state = bits(model.values)
+    with pytest.raises(NotFinite, match="nothing was changed"):
+        compensation.recalibrate_batchnorm(model, sample_for(model))
+    assert bits(model.values) == state
+
+
 def test_a_result_stands_for_the_values_before():
     data = sample_for(make("dense"), rows=20)
     first, second = make("dense"), make("dense")

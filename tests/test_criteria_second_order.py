@@ -410,10 +410,11 @@ def sparse_gpt(G, W, live, sparsity, block):
     return scores
 
 
+@pytest.mark.parametrize("density", [0.9, 0.4])
 @pytest.mark.parametrize(("sparsity", "block"), [(0.5, 3), (0.3, 128), (0.0, 2), (1.0, 4)])
-def test_the_blocked_order_is_sparsegpts(sparsity, block):
+def test_the_blocked_order_is_sparsegpts(sparsity, block, density):
     model, sample, seen = dense_layer()
-    model.set_mask(np.random.default_rng(1).random(len(model.values)) < 0.9)
+    model.set_mask(np.random.default_rng(1).random(len(model.values)) < density)
     p = model.weight_parameters[0]
     G = seen[0].T @ seen[0] / len(sample)
     G += 0.01 * np.diag(G).mean() * np.eye(len(G))

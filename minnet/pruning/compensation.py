@@ -189,7 +189,7 @@ def _pass(model, sample, rows, values):
 def _put(model, values):
     """Let the model have these values, in its own dtype, if all are finite."""
     with np.errstate(over="ignore"):  # what overflows is found below
-        values = np.where(model.mask, values, 0).astype(model.dtype)
+        values = values.astype(model.dtype)
     if not np.isfinite(values).all():
         raise NotFinite("the compensated values are not finite (nothing was changed): take more damping")
     model.values[:] = values

@@ -95,14 +95,14 @@ def _remove_one(G, added, W, live):
 
 
 def _remove_all(G, added, W, live, sparsity, block):
-    """(K, o) the largest cost so far, when each weight goes in turn. Where a cost is no larger than one before, the
-    score is the next number above it, so that no index has to decide."""
+    """(K, o) the largest cost so far, when each weight goes in turn; masked ones are 0 and so go first. Where a cost is
+    no larger than one before, the score is the next number above it, so that no index has to decide."""
     inverse, scores = invert(G, added), np.zeros(W.shape)
     least = 1 / (np.diag(G) + added)
 
     def judge(outputs):
         for j in outputs:
-            order, costs = remove_greedily(inverse, least, np.where(live[:, j], W[:, j], 0))
+            order, costs = remove_greedily(inverse, least, W[:, j])
             highest = 0.0
             for q, cost in zip(order.tolist(), costs.tolist(), strict=True):
                 highest = max(cost, np.nextafter(highest, np.inf)) if highest else cost
