@@ -93,7 +93,7 @@ def is_model(what):
     """Whether `what` is a file that holds a model, by its content."""
     from minnet.files import sniff
 
-    return os.path.isfile(what) and sniff(what) == "safetensors"
+    return os.path.isfile(what) and sniff(what) in ("safetensors", "onnx")
 
 
 PRUNING = {

@@ -5,6 +5,7 @@
   minnet prune digits --model small_conv --structure filter --sparsity 0.5
   minnet prune mine.csv --target kind --guard accuracy:0.01
   minnet prune minnet-out/dense.safetensors --data digits      starts from a saved model
+  minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
 
 The dense net is given the same epochs, so that pruning is all the two differ in. Writes to DIR model.safetensors (the

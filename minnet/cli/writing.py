@@ -3,14 +3,18 @@ from contextlib import contextmanager
 
 from minnet.cli.signals import Stopped
 from minnet.errors import Diverged, shown
+from minnet.formats.onnx_write import onnx_bytes
 from minnet.formats.storage import save
 from minnet.report.page import page
-from minnet.study.folder import PAGE, RESULT, as_json, place_for_unfinished, write_files
+from minnet.study.folder import ONNX_MODEL, PAGE, RESULT, as_json, place_for_unfinished, write_files
+from minnet.study.training import is_onnx
 
 
 def write_outcome(job, result, out):
-    """Write the nets of a measured job, its result and the page to `out`; returns the names of the files."""
-    files = job.files | {PAGE: page(result), RESULT: as_json(result)}
+    """Write the nets of a measured job, its result and the page to `out`; returns the names of the files. A net that
+    came as ONNX goes as ONNX too."""
+    onnx = {ONNX_MODEL: onnx_bytes(job.small, sparse=True)} if is_onnx(job.settings.model) else {}
+    files = job.files | onnx | {PAGE: page(result), RESULT: as_json(result)}
     write_files(out, files)
     return list(files)
 

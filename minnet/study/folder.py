@@ -13,6 +13,7 @@ from minnet.errors import file_problem
 from minnet.files import read_bounded, write_whole
 
 RESULT, MODEL, DENSE_MODEL, PAGE = "result.json", "model.safetensors", "dense.safetensors", "report.html"
+ONNX_MODEL = "model.onnx"
 UNFINISHED = "unfinished.safetensors"
 LARGEST_RESULT = 16 * 2**20
 NEEDED = ("data", "model", "before", "after", "layers", "words", "sparsity")

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from minnet.data import load_data
+from minnet.data import load_data, none, unit
 from minnet.engine.metrics import evaluate
 from minnet.engine.model import Model
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam
@@ -19,6 +19,7 @@ from minnet.engine.split import cached, join, split
 from minnet.engine.training import train
 from minnet.errors import InvalidValue, check_choice, shown
 from minnet.files import sniff
+from minnet.formats.onnx_read import load_onnx
 from minnet.formats.storage import load
 from minnet.models import MODELS, vgg16, vgg16_input
 from minnet.pruning.penalties import PENALTIES
@@ -118,7 +119,8 @@ class Training:
 
 def begin(settings, rng):
     """(data as the model takes them, the model that the settings mean, whether it is trained already)."""
-    data = load_data(settings.data, rng=settings.seed, target=settings.target)
+    scaling = as_given if is_onnx(settings.model) else "unit"
+    data = load_data(settings.data, rng=settings.seed, target=settings.target, scaling=scaling)
     if settings.model == PRETRAINED:
         data = vgg16_input(data)
         return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
@@ -142,13 +144,25 @@ def model_of(settings, data, rng):
     model = settings.model
     if isinstance(model, Model):
         return model, True
-    if isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == "safetensors":
+    if isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) in ("safetensors", "onnx"):
         return load_model(model), True
     return check_choice("model", model, MODELS)(data.shape, data.n_classes, rng=rng), False
 
 
+def is_onnx(model):
+    """Whether the setting `model` is an ONNX file."""
+    return isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == "onnx"
+
+
+def as_given(X, full_scale):
+    """The scaling for a model from elsewhere, which knows its own: only bytes are divided by 255."""
+    return unit(X, full_scale) if X.dtype == np.uint8 or full_scale is not None else none(X, full_scale)
+
+
 def load_model(path):
-    """The Model in the file `path`, or that of the training run in it."""
+    """The Model in the file `path`: saved by minnet, that of a training run in it, or imported from ONNX."""
+    if is_onnx(path):
+        return load_onnx(path)
     found = load(path)
     return found if isinstance(found, Model) else found.model
 
