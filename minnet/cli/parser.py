@@ -128,6 +128,11 @@ def patterns(text):
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def sizes(text):
+    """Whole numbers with commas between, each at least 1; gives a tuple."""
+    return tuple(_checked(check_count, "each", _number(part), 1) for part in text.split(","))
+
+
 def pair(wanted, value=real):
     """The kind: NAME:NUMBER, as `wanted` spells it; gives (name, number)."""
     def kind(text):
