@@ -20,6 +20,7 @@ _HOMES = {
     "minnet.engine.optimizers": ("SGD", "RMSprop", "Adam", "AdamW"),
     "minnet.engine.pooling": ("Flatten", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"),
     "minnet.engine.sample": ("Sample",),
+    "minnet.engine.sparse": ("SparseDense",),
     "minnet.engine.split": ("split", "join", "cached"),
     "minnet.engine.state": ("State",),
     "minnet.engine.stopping": ("early_stopping",),
@@ -35,6 +36,7 @@ _HOMES = {
     "minnet.pruning.prune": ("prune", "plan_prune"),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.study.agreement": ("compare_criteria",),
+    "minnet.study.latency": ("latency_table",),
     "minnet.study.sensitivity": ("sensitivity",),
 }
 _MODULES = {

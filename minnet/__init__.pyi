@@ -25,6 +25,7 @@ from minnet.engine.pooling import MaxPool2d as MaxPool2d
 from minnet.engine.pooling import AvgPool2d as AvgPool2d
 from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from minnet.engine.sample import Sample as Sample
+from minnet.engine.sparse import SparseDense as SparseDense
 from minnet.engine.split import split as split
 from minnet.engine.split import join as join
 from minnet.engine.split import cached as cached
@@ -48,6 +49,7 @@ from minnet.pruning.prune import plan_prune as plan_prune
 from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
 from minnet.study.agreement import compare_criteria as compare_criteria
+from minnet.study.latency import latency_table as latency_table
 from minnet.study.sensitivity import sensitivity as sensitivity
 from minnet import models as models
 from minnet.engine import losses as losses
@@ -112,6 +114,7 @@ __all__ = [
     "Predictor",
     "freeze",
     "compare_criteria",
+    "latency_table",
     "sensitivity",
     "models",
     "losses",

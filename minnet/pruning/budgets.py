@@ -1,8 +1,9 @@
 """Budgets: how much is to go, said in one of several ways, becomes a count.
 
-`sparsity` and `count` say it at once, `units` for each layer. `macs` and `bytes` say what may remain: pieces go in the
-order in which they would go anyway, until the model is within the budget, and would be over it again if the last one
-came back.
+`sparsity` and `count` say it at once, `units` for each layer. `macs`, `bytes` and `latency` say what may remain: pieces
+go in the order in which they would go anyway, until the model is within the budget, and would be over it again if the
+last one came back. Nothing is timed here: `clock` is a function mask -> seconds, such as `latency_table` fits to times
+that it has measured before; so a noisy clock cannot make two counts of one.
 """
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction
 from minnet.pruning.apportion import apportion
 from minnet.pruning.choose import matching
 from minnet.pruning.pool import Infeasible
+from minnet.pruning.units import Units
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class Budget:
     macs: object = None
     bytes: object = None
     units: object = None
+    latency: object = None
+    clock: object = None  # no budget, but what latency is read from
 
     @property
     def given(self):
         """The names of those that are not None."""
-        return [name for name, value in vars(self).items() if value is not None]
+        return [name for name, value in vars(self).items() if value is not None and name != "clock"]
 
     @property
     def name(self):
@@ -42,7 +46,7 @@ class Budget:
         """Raise where not exactly one is given (none where something else sets the count), or its value is wrong."""
         sets_count = pieces.own_count or isinstance(distribution, dict)
         if len(self.given) != (0 if sets_count else 1):
-            wanted = "exactly one of sparsity, count, macs, bytes and units" if not sets_count else \
+            wanted = "exactly one of sparsity, count, macs, bytes, units and latency" if not sets_count else \
                 "no budget, since the structure or the distribution sets the count"
             raise InvalidValue(f"got {' and '.join(self.given) or 'no budget'}; wanted {wanted}")
         if distribution != "global" and (pieces.own_count or self.units is not None):
@@ -52,6 +56,12 @@ class Budget:
         if min_density is not None and pieces.own_count:
             raise InvalidValue(f"min_density={shown(repr(min_density))}, but the structure says how much stays: "
                                "leave it out")
+        if (self.latency is None) != (self.clock is None) or not (self.clock is None or callable(self.clock)):
+            raise InvalidValue(f"latency={shown(repr(self.latency))} and clock={shown(repr(self.clock))}: give both, "
+                               "as in prune(model, latency=0.5, clock=latency_table(model, X), structure='channel')")
+        if self.clock is not None and not isinstance(pieces, Units):
+            raise InvalidValue(f"latency= beside pieces that are {pieces.unit}s: time is measured unit by unit, so "
+                               'take structure="channel", "filter" or "neuron"')
         if self.sparsity is not None:
             check_fraction("sparsity", self.sparsity)
         if self.count is not None:
@@ -79,8 +89,8 @@ class Budget:
         return lost
 
     def _within(self, costs, pool, distribution):
-        """The smallest count with which the model is within the budget of macs or bytes."""
-        cost = getattr(costs, self.name)
+        """The smallest count with which the model is within the budget of macs, bytes or latency."""
+        cost = getattr(costs, self.name, self.clock)
         whole = cost(np.ones(len(costs.model.values), bool))
         most = limit(self.name, getattr(self, self.name), whole)
 
@@ -118,8 +128,8 @@ def by_layer(fractions, pool):
 
 
 def limit(name, value, whole):
-    """A budget as a number: an int as it is, a float in (0, 1] as a share of `whole`."""
-    if isinstance(value, float | np.floating):
+    """A budget as a number: an int as it is, a float in (0, 1] as a share of `whole`; latency is always a share."""
+    if name == "latency" or isinstance(value, float | np.floating):
         return check_fraction(name, check_positive(name, value)) * whole
     try:
         return check_count(name, value)

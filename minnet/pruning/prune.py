@@ -29,9 +29,9 @@ from minnet.pruning.scores import reduced, score
 PAIR = 2  # a range has two ends
 
 
-def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, criterion="magnitude",
-          structure="weight", distribution="global", layers=None, protect=None, value_range=None, data=None,
-          samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
+def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, latency=None,
+          clock=None, criterion="magnitude", structure="weight", distribution="global", layers=None, protect=None,
+          value_range=None, data=None, samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
     """Mask exactly round(sparsity n) of the n pieces in the scope: masked ones first, then the lowest scores, then the
     lowest indices. Returns a `Result`; where so many are gone already nothing changes. What is masked becomes +0.0.
 
@@ -44,24 +44,25 @@ def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None
     each keeps at least. With `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
 
     Exactly one budget is given: `sparsity` in [0, 1]; `count`, how many pieces are to be gone; `macs` or `bytes`, what
-    may remain (an int, or a float as a share of the unpruned model), pieces going until it holds; or `units`, how many
-    units of each named layer remain (structure "weight" then means "channel"). None is given where the structure sets
-    the count ("2:4") or the distribution does (a dict of layers and sparsities).
+    may remain (an int, or a float as a share of the unpruned model), pieces going until it holds; `latency`, a share of
+    the time by `clock`, a function mask -> seconds as `latency_table` measures it, for structures of whole units; or
+    `units`, how many units of each named layer remain (structure "weight" then means "channel"). None is given where
+    the structure sets the count ("2:4") or the distribution does (a dict of layers and sparsities).
 
     Raises InvalidValue or InvalidType, and changes nothing, for what cannot be: among others fewer pieces that may go
     than are asked for (the largest count is named), and NaN scores.
     """
-    return plan_prune(model, sparsity, count=count, macs=macs, bytes=bytes, units=units, criterion=criterion,
-                      structure=structure, distribution=distribution, layers=layers, protect=protect,
-                      value_range=value_range, data=data, samples=samples, reduction=reduction, per=per,
-                      rng=rng, min_density=min_density).apply()
+    return plan_prune(model, sparsity, count=count, macs=macs, bytes=bytes, units=units, latency=latency,
+                      clock=clock, criterion=criterion, structure=structure, distribution=distribution, layers=layers,
+                      protect=protect, value_range=value_range, data=data, samples=samples, reduction=reduction,
+                      per=per, rng=rng, min_density=min_density).apply()
 
 
-def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, criterion="magnitude",
-               structure="weight", distribution="global", layers=None, protect=None, value_range=None, data=None,
-               samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
+def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, latency=None,
+               clock=None, criterion="magnitude", structure="weight", distribution="global", layers=None, protect=None,
+               value_range=None, data=None, samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
     """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
-    budget = Budget(sparsity, count, macs, bytes, units)
+    budget = Budget(sparsity, count, macs, bytes, units, latency, clock)
     structure = budget.structure(structure)
     rank = partial(by_sensitivity, model, data=data, criterion=criterion, structure=structure, samples=samples,
                    reduction=reduction, rng=rng)

@@ -36,8 +36,8 @@ def speeds(nets, X):
     """{name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}, each frozen with the plan that is best for
     one sample and with the one that is best for BATCH of them (fewer of a large net); medians, on rows of X."""
     size = max(1, min(BATCH, BATCH_MACS // max(1, *(net.macs for net in nets.values()))))
-    latency = _median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, _rows(X, 1))
-    span = _median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, _rows(X, size))
+    latency = median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, rows_of(X, 1))
+    span = median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, rows_of(X, size))
     return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": size / span[name]} for name in nets}
 
 
@@ -49,13 +49,13 @@ def saved(model, made=None):
         return path.read_bytes()
 
 
-def _rows(X, n):
+def rows_of(X, n):
     """Batches of n rows, contiguous: those of X, from the start again where it has fewer."""
     whole = np.resize(X, (max(n, len(X) // n * n), *X.shape[1:]))
     return [np.ascontiguousarray(whole[start : start + n]) for start in range(0, len(whole), n)]
 
 
-def _median_times(predictors, batches):
+def median_times(predictors, batches):
     """{name: median seconds of one call}; the predictors take turns on the same batches."""
     for predictor in predictors.values():
         predictor(batches[0])  # warm: buffers are made, kernels compiled
