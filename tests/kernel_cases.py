@@ -310,6 +310,38 @@ def max_pool_gradients(draw, dtype):
 
 
 @st.composite
+def planes(draw, dtype):
+    (n, h, w, _), output, size, place = draw(windows())
+    place = [*place[:2], *(draw(st.integers(0, 3)) for _ in "hw")]
+    return floats(draw, dtype, n, h, w, 1), *place, np.empty((*size, *output[:3]), dtype)
+
+
+@st.composite
+def convolutions_pooled(draw, dtype, back=False):
+    """A convolution of any window and the pool on it, forward or backward, some images at a time."""
+    at_once, rows, columns, filters = y = tuple(draw(st.integers(1, 4)) for _ in range(4))
+    image = tuple(draw(st.integers(1, 5)) for _ in range(4))
+    kernel = [draw(st.integers(1, 3)) for _ in "hw"]
+    conv = *kernel, *(draw(st.integers(1, 2)) for _ in "hw"), *(draw(st.integers(0, 2)) for _ in "hw")
+    pool = [draw(st.integers(1, side)) for side in (rows, columns)]
+    stride = [draw(st.integers(1, 3)) for _ in "hw"]
+    sides = ((side - p) // s + 1 for side, p, s in zip((rows, columns), pool, stride, strict=True))
+    pooled = (image[0], *sides, filters)
+    x = floats(draw, dtype, *image, elements=plain)
+    w = floats(draw, dtype, kernel[0] * kernel[1] * image[3], filters, elements=plain)
+    sizes, part = (*conv, *pool, *stride), sorted(draw(st.integers(0, image[0])) for _ in range(2))
+    scratch = np.empty((at_once * rows * columns, len(w)), dtype), np.empty(y, dtype)
+    if not back:
+        b = floats(draw, dtype, draw(st.sampled_from([0, filters])), elements=plain)
+        return x, w, b, sizes, *part, *scratch, np.zeros(pooled, dtype), np.zeros(pooled, np.int32)
+    dpooled = floats(draw, dtype, *pooled, elements=plain)
+    winner = draw(arrays(np.int32, pooled, elements=st.integers(0, pool[0] * pool[1] - 1)))
+    dx = np.zeros(image if draw(st.booleans()) else (0, *image[1:]), dtype)
+    dw = floats(draw, dtype, *w.shape, elements=plain)
+    return dpooled, winner, x, w, sizes, *part, *scratch, np.empty_like(w), dw, dx
+
+
+@st.composite
 def depthwise(draw, dtype, role):
     """Role is which of the three arrays x, w and y is computed from the others."""
     image, output, size, place = draw(windows())
@@ -391,6 +423,10 @@ CASES = {
     "batch_norm_backward": Case(normalisation_gradients, writes=3),
     "im2col": Case(lambda dtype: columns_of(dtype, back=False), exact=True),
     "col2im": Case(lambda dtype: columns_of(dtype, back=True)),
+    "im2col_planes": Case(planes, exact=True),
+    "conv_pool": Case(convolutions_pooled, writes=4, means=lambda *arguments: arguments[-2:-1]),
+    "conv_pool_backward": Case(lambda dtype: convolutions_pooled(dtype, back=True), writes=5,
+                               means=lambda *arguments: arguments[-2:]),
     "average_pool": Case(pools),
     "average_pool_backward": Case(lambda dtype: pools(dtype, back=True)),
     "max_pool": Case(max_pools, writes=2, exact=True),

@@ -264,6 +264,33 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
     dx[...] = total
 
 
+def im2col_planes(x, stride_h, stride_w, top, left, cols):
+    kh, kw, n, oh, ow = cols.shape
+    by_pixel = np.empty((n, oh, ow, kh, kw, 1), cols.dtype)
+    im2col(x, stride_h, stride_w, top, left, by_pixel)
+    cols[...] = by_pixel[..., 0].transpose(3, 4, 0, 1, 2)
+
+
+def conv_pool(x, w, b, sizes, first, stop, cols, y, pooled, winner):
+    x, pooled, winner = x[first:stop], pooled[first:stop], winner[first:stop]
+    kh, kw, sh, sw, top, left, *pool = sizes
+    seen = np.empty((len(x), *y.shape[1:3], kh, kw, x.shape[3]))
+    im2col(x, sh, sw, top, left, seen)
+    whole = (seen.reshape(-1, len(w)) @ wide(w)).reshape(len(x), *y.shape[1:]) + (b if b.size else 0)
+    max_pool(whole, *pool, 0, 0, pooled, winner)
+
+
+def conv_pool_backward(dpooled, winner, x, w, sizes, first, stop, cols, y, part, dw, dx):
+    x, dpooled, winner, dx = x[first:stop], dpooled[first:stop], winner[first:stop], dx[first:stop]
+    kh, kw, sh, sw, top, left, *pool = sizes
+    seen, dy = np.empty((len(x), *y.shape[1:3], kh, kw, x.shape[3])), np.empty((len(x), *y.shape[1:]))
+    im2col(x, sh, sw, top, left, seen)
+    max_pool_backward(dpooled, winner, *pool, 0, 0, dy)
+    dw += seen.reshape(-1, len(w)).T @ dy.reshape(-1, w.shape[1])
+    if dx.size:
+        col2im((dy.reshape(-1, w.shape[1]) @ wide(w).T).reshape(seen.shape), sh, sw, top, left, dx)
+
+
 def average_pool(x, size_h, size_w, stride_h, stride_w, top, left, y):
     total, pixels = np.zeros(y.shape), np.zeros(y.shape)
     for oy, ox, _, _, iy, ix in taps(x, y.shape[1:3], (size_h, size_w), (stride_h, stride_w), (top, left)):

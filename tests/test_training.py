@@ -124,6 +124,35 @@ def test_the_compiled_chain_takes_the_steps_of_the_layers(net):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
+CONVOLUTIONS = {
+    "one channel": ((9, 8, 1), mn.Conv2d(4, 3, padding="same"), mn.MaxPool2d(2)),
+    "strides": ((11, 12, 2), mn.Conv2d(3, (3, 2), stride=2, use_bias=False), mn.MaxPool2d(2, 1)),
+    "gaps": ((9, 8, 3), mn.Conv2d(4, 2), mn.MaxPool2d(2, 3)),
+}
+
+
+@pytest.mark.parametrize("net", CONVOLUTIONS)
+def test_a_convolution_joined_with_its_pool_takes_the_steps_of_the_layers(net, monkeypatch):
+    found, (shape, *layers) = [], CONVOLUTIONS[net]
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(11, *shape)), rng.integers(N_CLASSES, size=11)
+    more = mn.ReLU(), mn.Conv2d(5, 2, padding="same"), mn.MaxPool2d(2), mn.Flatten(), mn.Dense(N_CLASSES)
+    tree = mn.Sequential(*layers, *more)
+    for name in ("conv.COLUMN_BYTES", "fused.CALL_MACS"):  # a few images at a time, a few of those a call
+        monkeypatch.setattr(f"minnet.engine.{name}", 2**13)
+    for joined in (True, False):
+        model = mn.Model(tree, shape, rng=0, dtype=np.float64)
+        assert len(model.tree.steps) == len(model.tree.layers) - 2
+        if not joined:
+            model.tree.steps = model.tree.layers
+        steps = finish(mn.train(model, (X, y), epochs=3, batch_size=4, rng=0, every="batch"))
+        tape = mn.Tape(model, input_gradient=True)
+        dx = model.backward(np.ones_like(model.forward(X, tape)), tape)
+        found.append((model.values, [step.loss for step in steps], dx, model(X)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
 def test_steps_are_those_of_the_equation():
     """Plain SGD with a ragged last batch, by hand: the order of rows is the State's, the loss of an epoch its mean."""
     model, (X, y) = problem("chain", n=10, dtype=np.float64)

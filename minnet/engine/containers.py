@@ -1,6 +1,7 @@
 """Layers that hold layers: the model is a tree, and backward is recursion."""
 import numpy as np
 
+from minnet.engine.fused import joined
 from minnet.engine.layer import Layer
 from minnet.engine.space import concat, join
 from minnet.errors import InvalidValue
@@ -61,6 +62,7 @@ class Sequential(Container):
         for layer in self.layers:
             shape, more = build_child(layer, shape)
             wanted += more
+        self.steps = joined(self.layers)
         return shape, wanted
 
     def trace(self, upstream):
@@ -72,14 +74,14 @@ class Sequential(Container):
 
     def forward(self, x, tape):
         """First to last."""
-        for layer in self.layers:
-            x = layer.forward(x, tape)
+        for step in self.steps:
+            x = step.forward(x, tape)
         return x
 
     def backward(self, dy, tape):
         """Last to first; ends early where nothing below learns."""
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy, tape)
+        for step in reversed(self.steps):
+            dy = step.backward(dy, tape)
             if dy is None:
                 return None
         return dy

@@ -104,10 +104,14 @@ class Conv2d(Linear):
 
     def blocks(self, n, tape):
         """Slices of the batch whose columns fit the block, one after the other."""
-        per_image = self.positions * math.prod(self.weight.shape[:-1]) * tape.dtype.itemsize
-        size = max(1, COLUMN_BYTES // per_image)
+        size = self.images_at_once(tape)
         for start in range(0, n, size):
             yield slice(start, min(start + size, n))
+
+    def images_at_once(self, tape):
+        """How many images' columns fit the block."""
+        per_image = self.positions * math.prod(self.weight.shape[:-1]) * tape.dtype.itemsize
+        return max(1, COLUMN_BYTES // per_image)
 
     @property
     def pointwise(self):

@@ -1,0 +1,93 @@
+"""A convolution and the max pool that follows it, a few images at a time: what lies between them stays in the cache.
+
+    conv_pool(x, w, b, sizes, first, stop, cols, y, pooled, winner)
+    conv_pool_backward(dpooled, winner, x, w, sizes, first, stop, cols, y, part, dw, dx)
+
+The greatest of a window plus a number is the greatest of the window's pixels each plus that number, so the bias is
+added after the pool, where there is less to add it to. `sizes` is (kh, kw, sh, sw, top, left, ph, pw, psh, psw): the
+convolution's kernel, stride, top and left padding, then the pool's size and stride; the pool has no padding.
+Images first, ..., stop - 1 are done; of those under way, `y` (images at a time, h, w, o) takes the convolution's output
+or its gradient, and `cols` (images at a time * h * w, kh * kw * c) the windows. w is (kh * kw * c, o).
+"""
+import numpy as np
+
+from minnet.kernels.images import col2im, im2col, max_pool, max_pool_backward
+from minnet.kernels.jit import kernel
+from minnet.kernels.pointwise import add_bias
+
+
+@kernel
+def im2col_planes(x, stride_h, stride_w, top, left, cols):
+    """`im2col` for images of one channel, by tap: each row of each image is copied whole.
+
+    x: (n, h, w, 1); cols: (kh, kw, n, oh, ow).
+    """
+    images, height, width, _ = x.shape
+    size_h, size_w, _, rows, columns = cols.shape
+    plane = x.reshape(images, height, width)
+    for ky, kx in np.ndindex(size_h, size_w):
+        first = min(max((left - kx + stride_w - 1) // stride_w, 0), columns)  # the columns whose tap is inside
+        last = max(min((width - 1 - kx + left) // stride_w + 1, columns), first)
+        for i, oy in np.ndindex(images, rows):
+            iy, out = oy * stride_h - top + ky, cols[ky, kx, i, oy]
+            if not 0 <= iy < height or first == last:
+                out[:] = 0
+                continue
+            line, inside = plane[i, iy, first * stride_w - left + kx :], out[first:last]
+            for j in range(inside.size):
+                inside[j] = line[j * stride_w]
+            out[:first] = 0
+            out[last:] = 0
+
+
+@kernel
+def conv_pool(x, w, b, sizes, first, stop, cols, y, pooled, winner):
+    """pooled = max_pool(convolution of x with w) + b, and the winners of the pool.
+
+    x: (n, h, w, c); b: (o,), or (0,) for none; pooled, winner: (n, oh, ow, o), winner int32.
+    """
+    kh, kw, sh, sw, top, left, ph, pw, psh, psw = sizes
+    channels, (at_once, rows, columns, filters) = x.shape[3], y.shape
+    for start in range(first, stop, at_once):
+        m = min(at_once, stop - start)
+        here, pixels = x[start : start + m], m * rows * columns
+        out = y[:m].reshape(pixels, filters)
+        if channels == 1:
+            planes = cols.reshape(cols.size)[: pixels * kh * kw].reshape(kh, kw, m, rows, columns)
+            im2col_planes(here, sh, sw, top, left, planes)
+            np.dot(planes.reshape(kh * kw, pixels).T, w, out)
+        else:
+            im2col(here, sh, sw, top, left, cols[:pixels].reshape(m, rows, columns, kh, kw, channels))
+            np.dot(cols[:pixels], w, out)
+        max_pool(y[:m], ph, pw, psh, psw, 0, 0, pooled[start : start + m], winner[start : start + m])
+        if b.size:
+            add_bias(b, pooled[start : start + m].reshape(m * pooled.shape[1] * pooled.shape[2], filters))
+
+
+@kernel
+def conv_pool_backward(dpooled, winner, x, w, sizes, first, stop, cols, y, part, dw, dx):
+    """dw += the gradient of `conv_pool` for w, dx = that for x unless dx has no entries; b's is the sum of dpooled.
+
+    dpooled, winner: (n, oh, ow, o); part, dw: (kh * kw * c, o), part is scratch; dx: (n, h, w, c) or (0, h, w, c).
+    """
+    kh, kw, sh, sw, top, left, ph, pw, psh, psw = sizes
+    channels, (at_once, rows, columns, filters) = x.shape[3], y.shape
+    for start in range(first, stop, at_once):
+        m = min(at_once, stop - start)
+        here, pixels = x[start : start + m], m * rows * columns
+        max_pool_backward(dpooled[start : start + m], winner[start : start + m], ph, pw, psh, psw, 0, 0, y[:m])
+        dy = y[:m].reshape(pixels, filters)
+        windows = cols[:pixels].reshape(m, rows, columns, kh, kw, channels)
+        if channels == 1:
+            planes = cols.reshape(cols.size)[: pixels * kh * kw].reshape(kh, kw, m, rows, columns)
+            im2col_planes(here, sh, sw, top, left, planes)
+            np.dot(planes.reshape(kh * kw, pixels), dy, part)
+        else:
+            im2col(here, sh, sw, top, left, windows)
+            np.dot(cols[:pixels].T, dy, part)
+        for i in range(part.shape[0]):
+            for j in range(filters):
+                dw[i, j] += part[i, j]
+        if dx.size:
+            np.dot(dy, w.T, cols[:pixels])
+            col2im(windows, sh, sw, top, left, dx[start : start + m])
