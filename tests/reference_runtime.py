@@ -81,18 +81,49 @@ def pool_tile(code, at, x, y):
 pool_image = pool_tile
 
 
+def several_lines(lines, run, x0, x_line, y0, y_line, starts, weights, bias, x, y):
+    """The lines of one plane: bias + the sum of weights times runs."""
+    for line in range(lines):
+        total = np.full(run, wide(bias))
+        for start, w in zip(starts, weights, strict=True):
+            total += wide(w) * x[x0 + line * x_line + start :][:run]
+        y[y0 + line * y_line :][:run] = total
+
+
 def sparse_planes(code, at, index, value, x, y):
     planes, lines, run, x0, x_line, y0, y_plane, y_line, first, start, weight, bias = operands(code, at, 12)
-    for i, line in np.ndindex(planes, lines):
-        total = np.full(run, wide(value[bias + i]))
-        for k in range(int(index[first + i]), int(index[first + i + 1])):
-            source = x0 + line * x_line + int(index[start + k])
-            total += wide(value[weight + k]) * x[source : source + run]
-        target = y0 + i * y_plane + line * y_line
-        y[target : target + run] = total
+    for i in range(planes):
+        begin, end = index[first + i : first + i + 2].tolist()
+        starts, w = index[start + begin : start + end].tolist(), value[weight + begin : weight + end]
+        several_lines(lines, run, x0, x_line, y0 + i * y_plane, y_line, starts, w, value[bias + i], x, y)
 
 
-def scatter_row(code, at, index, value, x, y):
+def block_planes(code, at, index, value, x, y0, y1, y2, y3):
+    planes, lines, run, x0, x_line, target, y_plane, y_line, first, start, weight, bias = operands(code, at, 12)
+    outputs = y0, y1, y2, y3
+    for i in range(-(-planes // 4)):
+        begin, end = index[first + i : first + i + 2].tolist()
+        w = value[weight + 4 * begin : weight + 4 * end].reshape(-1, 4)
+        starts = index[start + begin : start + end].tolist()
+        for r, y in enumerate(outputs):
+            plane = min(4 * i, planes - 4) + r
+            y0 = target + plane * y_plane
+            several_lines(lines, run, x0, x_line, y0, y_line, starts, w[:, r], value[bias + plane], x, y)
+
+
+def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
+    planes, lines, run, x0, x_line, target, y_plane, y_line, count, start, weight, bias = operands(code, at, 12)
+    groups = -(-planes // 6)
+    w = value[weight : weight + groups * count * 6].reshape(groups, count, 6)
+    starts, outputs = index[start : start + count].tolist(), (y0, y1, y2, y3, y4, y5)
+    for i in range(groups):
+        for r, y in enumerate(outputs):
+            plane = min(6 * i, planes - 6) + r
+            y0 = target + plane * y_plane
+            several_lines(lines, run, x0, x_line, y0, y_line, starts, w[i, :, r], value[bias + plane], x, y)
+
+
+def sparse_row(code, at, index, value, x, y):
     x0, y0, units, inputs, place, first, column, weight, bias = operands(code, at, 9)
     total = wide(value[bias : bias + units]).copy()
     for r in range(inputs):
@@ -101,8 +132,19 @@ def scatter_row(code, at, index, value, x, y):
     y[y0 : y0 + units] = total
 
 
+def block_row(code, at, index, value, x, y):
+    x0, y0, units, inputs, place, first, column, weight, bias = operands(code, at, 9)
+    total = np.concatenate([wide(value[bias : bias + units]), y[y0 + units : y0 + -(-units // 4) * 4]])
+    for r in range(0, inputs, 4):
+        seen = wide(x[x0 + index[place + r : place + r + 4].astype(int)])
+        for k in range(int(index[first + r // 4]), int(index[first + r // 4 + 1])):
+            unit = int(index[column + k])
+            total[unit : unit + 4] += seen @ wide(value[weight + 16 * k :][:16]).reshape(4, 4)
+    y[y0 : y0 + len(total)] = total
+
+
 def dense_row(code, at, index, value, x, y):
-    x0, y0, units, inputs, place, weight, bias = operands(code, at, 7)
+    x0, y0, units, inputs, place, _, _, weight, bias = operands(code, at, 9)
     seen = wide(x[x0 + index[place : place + inputs].astype(int)])
     w = wide(value[weight : weight + inputs * units]).reshape(inputs, units)
     y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w
@@ -110,7 +152,8 @@ def dense_row(code, at, index, value, x, y):
 
 def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
     of_two = {do.COPY: copy, do.ADD: add, do.POOL: pool_tile}
-    of_four = {do.SPARSE: sparse_planes, do.SCATTER: scatter_row, do.DENSE_ROW: dense_row}
+    linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
+              do.SPARSE_ROW: (sparse_row, 1), do.BLOCK_ROW: (block_row, 1), do.DENSE_ROW: (dense_row, 1)}
     total = 0.0
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)
@@ -118,8 +161,9 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
             step = int(code[at, 0])
             if step in of_two:
                 of_two[step](code, at, work, work)
-            elif step in of_four:
-                of_four[step](code, at, index, value, work, work)
+            elif step in linear:
+                kernel, outputs = linear[step]
+                kernel(code, at, index, value, work, *[work] * outputs)
             elif step in (do.AFFINE, do.ACTIVATE):
                 (affine if step == do.AFFINE else activate)(code, at, value, work)
             elif step == do.CLEAR:

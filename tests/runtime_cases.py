@@ -8,8 +8,10 @@ from kernel_cases import Case, few, floats, odd, plain
 from trees import masked_models, random_input
 
 from minnet.kernels.program import OPERANDS, RUN
+from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import Linear, graph
+from minnet.runtime.linear import KERNELS
 
 size = st.integers(1, 3)
 gap = st.integers(0, 3)
@@ -102,50 +104,47 @@ def integers(draw, count, below):
 
 
 @st.composite
-def sparse(draw, dtype):
-    planes, lines, run = draw(size), draw(size), draw(st.sampled_from([RUN, 2 * RUN, 3 * RUN, 5 * RUN]))
-    first, x_line, width = live(draw, planes, 9), draw(few), draw(few)
+def plane_steps(draw, dtype, together):
+    """Sums of runs, for so many planes together; if there are six, all of them read the same starts."""
+    planes, lines = draw(st.integers(together, together + 7)), draw(size)
+    run, groups = draw(st.sampled_from([RUN, 2 * RUN, 3 * RUN])), -(-planes // together)
+    first, x_line, width = live(draw, groups, 9), draw(few), draw(few)
+    if together == DENSE_PLANES:
+        first = np.array([draw(st.integers(0, 9))])  # of each group
     start = integers(draw, first[-1], width)
     x0, y0, y_line = draw(gap), draw(gap), run + draw(gap)
     y_plane = lines * y_line + draw(gap)
-    code = table(planes, lines, run, x0, x_line, y0, y_plane, y_line, 1, planes + 2, 0, first[-1])
-    index = np.concatenate([[3], first, start]).astype(np.uint32)
-    value = floats(draw, dtype, first[-1] + planes, elements=plain)
+    weights = together * first[-1] * (groups if together == DENSE_PLANES else 1)
+    place, after = (first[0], 1) if together == DENSE_PLANES else (1, 1 + len(first))
+    code = table(planes, lines, run, x0, x_line, y0, y_plane, y_line, place, after, 0, weights)
+    index = np.concatenate([[3], [] if together == DENSE_PLANES else first, start]).astype(np.uint32)
+    value = floats(draw, dtype, weights + planes, elements=plain)
     x = floats(draw, dtype, x0 + lines * x_line + width + run, elements=plain)
-    return code, 1, index, value, x, np.ones(y0 + planes * y_plane, dtype)
+    return code, 1, index, value, x, *[np.ones(y0 + planes * y_plane, dtype) for _ in range(together)]
 
 
 @st.composite
-def scatters(draw, dtype):
-    x0, y0, units, inputs = draw(gap), draw(gap), draw(st.integers(1, 20)), draw(few)
-    first = live(draw, inputs, units)
-    parts = [[5], integers(draw, inputs, inputs), first, integers(draw, first[-1], units)]
+def row_steps(draw, dtype, rows, columns):
+    """One sample: blocks of rows x columns weights, by inputs; rows of 0 mean a weight that is dense."""
+    x0, y0, units, groups = draw(gap), draw(gap), draw(st.integers(1, 20)), draw(gap)
+    wide = -(-units // columns)
+    inputs, first = groups * (rows or 4), live(draw, groups, wide)
+    parts = [[5], integers(draw, inputs, inputs), first, columns * integers(draw, first[-1], wide)]
     places = np.cumsum([len(part) for part in parts[:-1]])
-    value = floats(draw, dtype, first[-1] + units, elements=plain)
-    code = table(x0, y0, units, inputs, *places, 0, first[-1])
-    x = floats(draw, dtype, x0 + inputs, elements=plain)
-    return code, 1, np.concatenate(parts).astype(np.uint32), value, x, np.ones(y0 + units, dtype)
-
-
-@st.composite
-def dense_rows(draw, dtype):
-    x0, y0, units, inputs = draw(gap), draw(gap), draw(few), 4 * draw(gap)
-    value = floats(draw, dtype, inputs * units + units, elements=plain)
+    weights = rows * columns * first[-1] if rows else inputs * units
+    code = table(x0, y0, units, inputs, *places, 0, weights)
+    value = floats(draw, dtype, weights + units, elements=plain)
     x = floats(draw, dtype, x0 + inputs + 1, elements=plain)
-    code = table(x0, y0, units, inputs, 0, 0, inputs * units)
-    return code, 1, integers(draw, inputs, inputs), value, x, np.ones(y0 + units, dtype)
+    return code, 1, np.concatenate(parts).astype(np.uint32), value, x, np.ones(y0 + wide * columns, dtype)
 
 
 @st.composite
 def programs(draw, dtype):
-    """A random net's program for single rows, or for tiles, without what BLAS does."""
+    """A random net's program for single rows, or for tiles."""
     model = draw(masked_models(dtype=dtype))
-    nodes = graph(model)
-    tile, kernels = draw(st.sampled_from([1, RUN])), {}
-    for node in nodes:
-        if isinstance(node, Linear):
-            dense = tile == 1 and node.window is None and draw(st.booleans())
-            kernels[node.name] = "dense" if dense else "sparse"
+    nodes, tile = graph(model), draw(st.sampled_from([1, RUN]))
+    kernels = {node.name: "sparse" if node.multiplier else draw(st.sampled_from(KERNELS))
+               for node in nodes if isinstance(node, Linear)}
     program = emit(nodes, kernels, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
@@ -167,8 +166,11 @@ RUNTIME_CASES = {
     "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 4)), 1), value=2)),
     "pool_tile": Case(lambda dtype: pools(dtype, RUN)),
     "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),
-    "sparse_planes": Case(sparse),
-    "scatter_row": Case(scatters),
-    "dense_row": Case(dense_rows),
+    "sparse_planes": Case(lambda dtype: plane_steps(dtype, 1)),
+    "block_planes": Case(lambda dtype: plane_steps(dtype, BLOCK_PLANES), writes=BLOCK_PLANES),
+    "dense_planes": Case(lambda dtype: plane_steps(dtype, DENSE_PLANES), writes=DENSE_PLANES),
+    "sparse_row": Case(lambda dtype: row_steps(dtype, 1, 1)),
+    "block_row": Case(lambda dtype: row_steps(dtype, 4, BLOCK_PLANES)),
+    "dense_row": Case(lambda dtype: row_steps(dtype, 0, 1)),
     "run_program": Case(programs, writes=2, means=logits),
 }

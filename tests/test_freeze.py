@@ -31,7 +31,7 @@ from minnet.runtime.layout import Memory
 from minnet.runtime.predictor import freeze
 
 ROUNDING = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-11}  # of the largest logit of the batch
-PLANS = [None, "dense", "sparse", "dense/sparse", "sparse/dense"]
+PLANS = [None, "dense", "block", "sparse", "dense/sparse", "sparse/block"]
 ROWS = st.sampled_from([1, 2, 5, RUN - 1, RUN, RUN + 1, 2 * RUN + 7])
 
 
@@ -348,13 +348,13 @@ def test_no_two_tensors_share_memory(wanted):
 def test_rates_are_kept_and_read_again(tmp_path):
     path = tmp_path / rates.FILE
     assert rates.read_rates(path) is None
-    known = rates.Rates(product=1e-11)
+    known = rates.Rates(dense=2e-11)
     rates.write_rates(path, known)
     assert rates.read_rates(path) == known
 
 
 @pytest.mark.parametrize("content", [
-    b"", b"{", b"[1]", b"null", b"\xff\xfe", b"[" * 4000, b" " * 5000, b'{"product": 1e-11}',
+    b"", b"{", b"[1]", b"null", b"\xff\xfe", b"[" * 4000, b" " * 5000, b'{"dense": 1e-11}',
     json.dumps(asdict(rates.Rates()) | {"more": 1e-11}).encode(),
     *[json.dumps(asdict(rates.Rates()) | {"sparse": bad}).encode() for bad in ("x", 1, 0.0, -1e-11, 1.0, None)],
     json.dumps(asdict(rates.Rates())).replace("3.2e-11", "NaN").encode(),
@@ -377,5 +377,5 @@ def test_what_is_measured_are_rates():
 
 def test_without_rates_there_are_defaults(monkeypatch):
     monkeypatch.setattr(rates, "code_folder", lambda folder: None)
-    monkeypatch.setattr(rates, "measure", lambda: {"product": float("nan")})
+    monkeypatch.setattr(rates, "measure", lambda: {"dense": float("nan")})
     assert rates.machine_rates.__wrapped__() == rates.Rates()

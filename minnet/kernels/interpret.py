@@ -1,10 +1,12 @@
 """The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see program.py)."""
 from minnet.kernels.jit import kernel
 from minnet.kernels.program import activate, add, affine, clear, copy, load_rows, pool_image, pool_tile, store_rows
-from minnet.kernels.sparse_planes import dense_row, scatter_row, sparse_planes
+from minnet.kernels.sparse_planes import block_planes, dense_planes, sparse_planes
+from minnet.kernels.sparse_rows import block_row, dense_row, sparse_row
 
 # the first column of the table of steps
-LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL, SPARSE, SCATTER, DENSE_ROW = range(11)
+LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL = range(8)
+DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, SPARSE_ROW = range(8, 14)
 
 
 @kernel
@@ -20,8 +22,14 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
             step = code[at, 0]
             if step == SPARSE:
                 sparse_planes(code, at, index, value, work, work)
-            elif step == SCATTER:
-                scatter_row(code, at, index, value, work, work)
+            elif step == BLOCK:
+                block_planes(code, at, index, value, work, work, work, work, work)
+            elif step == DENSE:
+                dense_planes(code, at, index, value, work, work, work, work, work, work, work)
+            elif step == SPARSE_ROW:
+                sparse_row(code, at, index, value, work, work)
+            elif step == BLOCK_ROW:
+                block_row(code, at, index, value, work, work)
             elif step == DENSE_ROW:
                 dense_row(code, at, index, value, work, work)
             elif step == ACTIVATE:

@@ -1,24 +1,31 @@
-"""Layers whose live weights are few, as steps of a compiled program (see program.py).
+"""Linear layers as steps of a compiled program (see program.py), for tiles and for images.
 
-`sparse_planes` is for tiles and for images: a live weight times a run of neighbouring numbers, added to another run. A
-dense layer's run is the tile, a convolution's the pixels of a line; so no zero is ever multiplied, no window copied.
-`scatter_row` and `dense_row` are for one sample: its units are a vector, and units that are zero are passed over.
+A weight times a run of neighbouring numbers is added to another run. A dense layer's run is the tile, a convolution's
+the pixels of a line; so no zero need be multiplied, and no window copied. The sums of a stretch of a run stay in
+registers until they are complete: of one plane in `sparse_planes`, of four in `block_planes`, of six in `dense_planes`,
+which read each number of x once for all of them.
+
+All take code[at]: step, planes, lines, run, x, x_line, y, y_plane, y_line, first, start, weight, bias, and in `index`
+and `value` what stands there. Runs are multiples of RUN; all of a run is read and written, also where less would do.
 """
+import llvmlite.binding
 import numpy as np
 
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
+from minnet.kernels.program import RUN
 
-LANES, FEWER = 128, 64  # numbers that a sum is kept in registers for: eight vectors of 512 bits, or four
+WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+LANES = 128 if WIDE else RUN  # numbers of a plane that are summed in registers: eight vectors of 512 or of 256 bits
+BLOCK_LANES, DENSE_LANES = (64, 64) if WIDE else (16, 16)  # the same with several planes at once
+BLOCK_PLANES, DENSE_PLANES = 4, 6
 
 
 @kernel
 def sparse_planes(code, at, index, value, x, y):
     """y[i, l, j] = bias[i] + the sum over k of weight[k] * x[start[k] + l * x_line + j], for lines l and j < run.
 
-    code[at]: step, planes, lines, run, x, x_line, y, y_plane, y_line, first, start, weight, bias. In `index` stand
-    first (planes + 1,), which says that the weights of plane i are k = first[i], ..., first[i + 1] - 1, and start (k,);
-    in `value` weight (k,) and bias (planes,). Runs are multiples of FEWER, also where less would do.
+    first (planes + 1,) says that the weights of plane i are k = first[i], ..., first[i + 1] - 1; start, weight (k,).
     """
     apart()
     planes, lines, run = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
@@ -38,52 +45,81 @@ def sparse_planes(code, at, index, value, x, y):
                     s, w = source + c + np.int64(index[start + k]), value[weight + k]
                     for j in range(LANES):
                         y[target + c + j] += w * x[s + j]
-            for c in range(wide, run, FEWER):
-                for j in range(FEWER):
+            for c in range(wide, run, RUN):
+                for j in range(RUN):
                     y[target + c + j] = b
                 for k in range(begin, end):
                     s, w = source + c + np.int64(index[start + k]), value[weight + k]
-                    for j in range(FEWER):
+                    for j in range(RUN):
                         y[target + c + j] += w * x[s + j]
 
 
 @kernel
-def scatter_row(code, at, index, value, x, y):
-    """y = bias + x W for one sample, W by its live inputs: each that is not zero is added to its units.
+def block_planes(code, at, index, value, x, y0, y1, y2, y3):
+    """The same for four planes at a time that share their starts. All of y are the same array.
 
-    code[at]: step, x, y, units, inputs, place, first, column, weight, bias. In `index` stand place (inputs,), where
-    each is in x; first (inputs + 1,), which says that its weights are k = first[r], ..., first[r + 1] - 1; and
-    column (k,), their units; in `value` weight (k,) and bias (units,).
+    Group i begins at plane 4 i, the last one at planes - 4: planes may be done twice, but there must be four. first
+    (groups + 1,) says which k are its; start (k,), weight (k, 4).
     """
-    x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
-    place, first, column = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
-    weight, bias = np.int64(code[at, 8]), np.int64(code[at, 9])
-    for j in range(units):
-        y[y0 + j] = value[bias + j]
-    for r in range(inputs):
-        v = x[x0 + np.int64(index[place + r])]
-        if v != 0:
-            for k in range(np.int64(index[first + r]), np.int64(index[first + r + 1])):
-                y[y0 + np.int64(index[column + k])] += v * value[weight + k]
+    apart()
+    planes, lines, run = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
+    x0, x_line = np.int64(code[at, 4]), np.int64(code[at, 5])
+    target, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
+    first, start = np.int64(code[at, 9]), np.int64(code[at, 10])
+    weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
+    for i in range((planes + BLOCK_PLANES - 1) // BLOCK_PLANES):
+        plane = min(BLOCK_PLANES * i, planes - BLOCK_PLANES)
+        begin, end, b = np.int64(index[first + i]), np.int64(index[first + i + 1]), offset(bias + plane)
+        for line in range(lines):
+            for c in range(0, run, BLOCK_LANES):
+                t0 = offset(target + plane * y_plane + line * y_line + c)
+                t1, t2, t3 = offset(t0 + y_plane), offset(t0 + 2 * y_plane), offset(t0 + 3 * y_plane)
+                for j in range(BLOCK_LANES):
+                    y0[t0 + j], y1[t1 + j], y2[t2 + j], y3[t3 + j] = value[b], value[b + 1], value[b + 2], value[b + 3]
+                for k in range(begin, end):
+                    s = offset(x0 + line * x_line + c + np.int64(index[start + k]))
+                    w = offset(weight + BLOCK_PLANES * k)
+                    w0, w1, w2, w3 = value[w], value[w + 1], value[w + 2], value[w + 3]
+                    for j in range(BLOCK_LANES):
+                        y0[t0 + j] += w0 * x[s + j]
+                        y1[t1 + j] += w1 * x[s + j]
+                        y2[t2 + j] += w2 * x[s + j]
+                        y3[t3 + j] += w3 * x[s + j]
 
 
 @kernel
-def dense_row(code, at, index, value, x, y):
-    """y = bias + x W for one sample, four rows of W at a time, passing over fours of zero inputs.
+def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
+    """The same for six planes at a time, where all planes share all starts. All of y are the same array.
 
-    code[at]: step, x, y, units, inputs, place, weight, bias. `inputs` is a multiple of 4; in `index` stands
-    place (inputs,): where in x; in `value` weight (inputs, units) and bias (units,).
+    Group i begins at plane 6 i, the last one at planes - 6: there must be six. `first` is the number of starts;
+    start (first,), weight (groups, first, 6).
     """
     apart()
-    x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
-    place, weight, bias = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
-    for j in range(units):
-        y[y0 + j] = value[bias + j]
-    for r in range(0, inputs, 4):
-        a, b = x[x0 + np.int64(index[place + r])], x[x0 + np.int64(index[place + r + 1])]
-        c, d = x[x0 + np.int64(index[place + r + 2])], x[x0 + np.int64(index[place + r + 3])]
-        if a != 0 or b != 0 or c != 0 or d != 0:
-            w = offset(weight + r * units)
-            for j in range(units):
-                y[y0 + j] += (a * value[w + j] + b * value[w + units + j]) + (
-                    c * value[w + 2 * units + j] + d * value[w + 3 * units + j])
+    planes, lines, run = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
+    x0, x_line = np.int64(code[at, 4]), np.int64(code[at, 5])
+    target, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
+    count, start = np.int64(code[at, 9]), np.int64(code[at, 10])
+    weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
+    for i in range((planes + DENSE_PLANES - 1) // DENSE_PLANES):
+        plane = min(DENSE_PLANES * i, planes - DENSE_PLANES)
+        b = offset(bias + plane)
+        for line in range(lines):
+            for c in range(0, run, DENSE_LANES):
+                t0 = offset(target + plane * y_plane + line * y_line + c)
+                t1, t2, t3 = offset(t0 + y_plane), offset(t0 + 2 * y_plane), offset(t0 + 3 * y_plane)
+                t4, t5 = offset(t0 + 4 * y_plane), offset(t0 + 5 * y_plane)
+                for j in range(DENSE_LANES):
+                    y0[t0 + j], y1[t1 + j], y2[t2 + j] = value[b], value[b + 1], value[b + 2]
+                    y3[t3 + j], y4[t4 + j], y5[t5 + j] = value[b + 3], value[b + 4], value[b + 5]
+                for k in range(count):
+                    s = offset(x0 + line * x_line + c + np.int64(index[start + k]))
+                    w = offset(weight + DENSE_PLANES * (i * count + k))
+                    w0, w1, w2 = value[w], value[w + 1], value[w + 2]
+                    w3, w4, w5 = value[w + 3], value[w + 4], value[w + 5]
+                    for j in range(DENSE_LANES):
+                        y0[t0 + j] += w0 * x[s + j]
+                        y1[t1 + j] += w1 * x[s + j]
+                        y2[t2 + j] += w2 * x[s + j]
+                        y3[t3 + j] += w3 * x[s + j]
+                        y4[t4 + j] += w4 * x[s + j]
+                        y5[t5 + j] += w5 * x[s + j]

@@ -2,13 +2,13 @@
 
     program = emit(nodes, {"dense1": "sparse", "dense2": "dense"}, tile=64, dtype=np.dtype(np.float32))
 """
-import math
 from dataclasses import replace
 
 from minnet.kernels import interpret as do
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import Activation, Add, Affine, Join, Linear, Node, Pool, Reshape, users
-from minnet.runtime.linear import DENSE, emit_linear, pool_step
+from minnet.runtime.linear import emit_linear, pool_step
+from minnet.runtime.plans import weights_of
 from minnet.runtime.program import Span
 
 
@@ -32,12 +32,12 @@ def emit(nodes, kernels, tile, dtype):
 
 
 def span_of(made, node, first, nbytes):
-    """The Span of a node that was just emitted. A dense kernel multiplies zeros too."""
+    """The Span of a node that was just emitted."""
     if not isinstance(node, Linear):
         return Span("input" if type(node) is Node else type(node).__name__.lower(), first, len(made.code), nbytes)
     kernel = made.kernels[node.name]
-    weights = math.prod(node.full) if kernel == DENSE else node.n_live
-    return Span(node.name, first, len(made.code), nbytes, kernel, node.density, made.tile * node.positions * weights)
+    macs = made.tile * node.positions * weights_of(node, kernel, made.tile)
+    return Span(node.name, first, len(made.code), nbytes, kernel, node.density, macs)
 
 
 def emit_affine(made, node, x):

@@ -6,7 +6,7 @@ import numpy as np
 from minnet.kernels import interpret as do
 from minnet.kernels.program import OPERANDS
 from minnet.runtime.layout import ROUND, Memory, Tensor, image_shape
-from minnet.runtime.program import Product, Program
+from minnet.runtime.program import Program
 
 
 @dataclass
@@ -20,26 +20,17 @@ class Emitter:
     code: list = field(default_factory=list)
     indices: list = field(default_factory=list)
     values: list = field(default_factory=list)
-    products: dict = field(default_factory=dict)
     last_use: set = field(default_factory=set)
     outputs: int = 0
 
     @property
     def nbytes(self):
         """Bytes of indices and numbers so far."""
-        products = {id(product.weight): product.weight.nbytes for product in self.products.values()}
-        numbers = sum(map(len, self.values)) * self.dtype.itemsize
-        return numbers + sum(array.nbytes for array in self.indices) + sum(products.values())
+        return sum(array.nbytes for array in (*self.indices, *self.values))
 
     def step(self, *operands):
         """Append a step."""
         self.code.append([int(number) for number in operands] + [0] * (OPERANDS - len(operands)))
-
-    def product(self, weight, x, y, columns):
-        """Append a dense product of matrices that stand at x and y; it is done before the step that comes next."""
-        units, inputs = weight.shape
-        self.products[len(self.code)] = Product(weight, slice(x, x + inputs * columns), slice(y, y + units * columns),
-                                                columns)
 
     def index(self, numbers):
         """Append indices; returns where they begin."""
@@ -102,5 +93,5 @@ class Emitter:
         """The Program."""
         index = np.concatenate([np.zeros(0, np.uint32), *self.indices])
         value = np.concatenate([np.zeros(0, self.dtype), *self.values])
-        return Program(self.tile, np.array(self.code, np.uint32), index, value, self.products, spans,
-                       self.memory.size + 2 * ROUND, self.outputs)
+        return Program(self.tile, np.array(self.code, np.uint32), index, value, spans, self.memory.size + 2 * ROUND,
+                       self.outputs)

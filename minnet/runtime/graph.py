@@ -21,6 +21,7 @@ from minnet.engine.padding import Window
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import Unsupported
 from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
+from minnet.kernels.sparse_planes import BLOCK_PLANES
 
 
 @dataclass(eq=False)
@@ -62,6 +63,14 @@ class Linear(Node):
     def n_live(self):
         """Weights that are not 0."""
         return int(np.count_nonzero(self.entries))
+
+    def block_weights(self, rows):
+        """Weights in all blocks of `rows` inputs by BLOCK_PLANES neighbouring units that hold one that is not 0."""
+        width = -(-self.units // BLOCK_PLANES)
+        row, unit = np.divmod(self.live()[0], self.units)
+        live = np.zeros((math.prod(self.full) // self.units // rows + 1) * width, bool)
+        live[row // rows * width + unit // BLOCK_PLANES] = True
+        return rows * BLOCK_PLANES * int(np.count_nonzero(live))
 
     @property
     def density(self):

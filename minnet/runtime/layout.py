@@ -7,9 +7,9 @@ import numpy as np
 ROUND = 64  # tensors begin, and runs end, at multiples of so many numbers: aligned, and what `sparse_planes` asks for
 
 
-def rounded(size):
-    """`size`, or the next multiple of ROUND."""
-    return -(-size // ROUND) * ROUND
+def rounded(size, to=ROUND):
+    """`size`, or the next multiple of `to`."""
+    return -(-size // to) * to
 
 
 @dataclass(frozen=True)

@@ -1,94 +1,162 @@
-"""The linear layers' part of `emit`: dense layers and convolutions, by sparse kernels or by BLAS."""
-from dataclasses import replace
+"""The linear layers' part of `emit`: dense layers and convolutions, each by one of three kernels.
+
+DENSE multiplies all weights, SPARSE the live ones, BLOCK blocks of four neighbouring units in which one lives (on a
+single sample, of four inputs by four units).
+"""
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from minnet.kernels import interpret as do
+from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
+from minnet.kernels.sparse_rows import ROWS
 from minnet.runtime.layout import rounded
 
-DENSE, SPARSE = "dense", "sparse"  # the kernels
-COLUMN_BYTES = 2**20  # what the copied windows of a dense convolution may take: a part of the second-level cache
-FOUR = 4              # inputs that dense_row takes at once
+DENSE, BLOCK, SPARSE = KERNELS = ("dense", "block", "sparse")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A layer's numbers as a kernel of planes takes them: for groups of so many planes, and where they stand in `index`
+    and `value`. `stride` is from one group to the next in `first` and in `weight`."""
+
+    kernel: int
+    planes: int
+    first: int
+    start: int
+    weight: int
+    bias: int
+    stride: tuple
 
 
 def emit_linear(made, node, x):
-    """A linear layer: what kind, and by which kernel."""
-    dense = made.kernels[node.name] == DENSE and not node.multiplier
+    """A linear layer."""
+    kernel = made.kernels[node.name]
     if node.window is not None:
-        return (dense_conv if dense else sparse_conv)(made, node, x)
+        return conv_planes(made, node, x, kernel)
     if made.tile == 1:
-        return (dense_row if dense else scatter_row)(made, node, x)
-    return (dense_units if dense else sparse_units)(made, node, x)
+        return ROW_KERNELS[kernel](made, node, x)
+    y = roomy(made, node.units, (1, 1), DENSE_PLANES)
+    weights = PLANE_KERNELS[kernel](made, node, x.places())
+    plane_step(made, weights, node.units, (1, made.tile, x.offset, 0), y)
+    return replace(y, flat=True)
 
 
-def sparse_units(made, node, x):
-    """A tile: each live weight times a run of `tile` numbers."""
-    y, (index, live) = made.like(node.shape), node.live()
-    source, unit = np.divmod(index, node.units)
-    sparse_step(made, node, live, unit, x.places()[source], (1, made.tile, x.offset, 0), y)
+def roomy(made, units, image, planes, pitch=None, plane=None):
+    """A tensor of `units` planes with room for `planes`: what a kernel writes that does several at once."""
+    y = made.tensor((*image, max(units, planes)), pitch=pitch, plane=plane)
+    return replace(y, channels=units)
+
+
+# --- one sample ------------------------------------------------------------------------------------------------------
+
+
+def dense_row(made, node, x):
+    """All weights, with rows of zeros up to a multiple of ROWS."""
+    y, places = made.like(node.shape), x.places()
+    more = -len(places) % ROWS
+    place, weight = made.index(np.concatenate([places, np.zeros(more)])), made.value(node.matrix())
+    made.value(np.zeros(more * node.units))
+    bias = made.value(node.bias)
+    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(places) + more, place, 0, 0, weight, bias)
     return y
 
 
-def dense_units(made, node, x):
-    """A tile: W' times a matrix (in, tile), by BLAS; its columns in the order in which the inputs stand."""
-    row = x if x.compact else made.like((x.channels * x.height * x.width,))
-    if row is not x:
-        made.row(x, row.offset)
-    y = made.like(node.shape)
-    order = np.argsort(row.places())
-    made.product(np.array(node.matrix()[order].T, order="C"), row.offset, y.offset, made.tile)
-    add_bias(made, node, y)
-    if row is not x:
-        made.give_back(row)
-    return y
+def block_row(made, node, x):
+    """Fours of inputs, each with its blocks."""
+    places, (inputs, units) = x.places(), node.full
+    high, wide = rounded(inputs, ROWS), rounded(units, BLOCK_PLANES)
+    y, matrix = roomy(made, units, (1, 1), wide), np.zeros((high, wide), made.dtype)
+    matrix[:inputs, :units] = node.matrix()
+    blocks = matrix.reshape(high // ROWS, ROWS, -1, BLOCK_PLANES).transpose(0, 2, 1, 3)
+    four, block = np.nonzero(blocks.any(axis=(2, 3)))
+    first = np.concatenate([[0], np.cumsum(np.bincount(four, minlength=len(blocks)))])
+    place, first = made.index(np.concatenate([places, np.zeros(high - inputs)])), made.index(first)
+    made.step(do.BLOCK_ROW, x.offset, y.offset, units, high, place, first, made.index(block * BLOCK_PLANES),
+              made.value(blocks[four, block]), made.value(node.bias))
+    return replace(y, flat=True)
 
 
-def scatter_row(made, node, x):
-    """One sample: live inputs, each with its weights."""
+def sparse_row(made, node, x):
+    """Live inputs, each with its weights."""
     y, (index, live) = made.like(node.shape), node.live()
     source, unit = np.divmod(index, node.units)
     inputs, count = np.unique(source, return_counts=True)
     place, first = made.index(x.places()[inputs]), made.index(np.concatenate([[0], np.cumsum(count)]))
-    made.step(do.SCATTER, x.offset, y.offset, node.units, len(inputs), place, first, made.index(unit),
+    made.step(do.SPARSE_ROW, x.offset, y.offset, node.units, len(inputs), place, first, made.index(unit),
               made.value(live), made.value(node.bias))
     return y
 
 
-def dense_row(made, node, x):
-    """One sample: all weights, rows of zeros added up to a multiple of FOUR."""
-    y, places = made.like(node.shape), x.places()
-    more = -len(places) % FOUR
-    place, weight = made.index(np.concatenate([places, np.zeros(more)])), made.value(node.matrix())
-    made.value(np.zeros(more * node.units))
-    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(places) + more, place, weight, made.value(node.bias))
-    return y
+# --- planes ----------------------------------------------------------------------------------------------------------
 
 
-def add_bias(made, node, y):
-    """What BLAS leaves to be done."""
-    made.step(do.AFFINE, y.offset, y.channels, y.plane, made.value(np.ones(y.channels)), made.value(node.bias))
+def dense_weights(made, node, starts):
+    """All weights in groups of DENSE_PLANES planes: (groups, starts, planes).
+
+    `starts` (K,) says where in x each row of the weight's matrix (K, units) begins to read.
+    """
+    order = np.argsort(starts, kind="stable")
+    groups = grouped(node, DENSE_PLANES)[:, order]
+    start = made.index(starts[order])
+    return Weights(do.DENSE, DENSE_PLANES, len(starts), start, made.value(groups), made.value(padded_bias(node)),
+                   (0, len(starts) * DENSE_PLANES))
 
 
-def sparse_step(made, node, live, unit, start, source, y):
-    """The weights `live` by unit; `source` is (lines, run, x, x_line)."""
+def block_weights(made, node, starts):
+    """Groups of BLOCK_PLANES planes, each with the starts at which one of them has a live weight."""
+    order = np.argsort(starts, kind="stable")
+    groups = grouped(node, BLOCK_PLANES)[:, order]
+    group, row = np.nonzero(groups.any(axis=2))
+    first = made.index(np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(groups)))]))
+    return Weights(do.BLOCK, BLOCK_PLANES, first, made.index(starts[order][row]), made.value(groups[group, row]),
+                   made.value(padded_bias(node)), (1, 0))
+
+
+def sparse_weights(made, node, starts):
+    """The live weights of each plane, by their starts."""
+    index, live = node.live()
+    row, unit = np.divmod(index, node.units)
+    start = starts[row, unit] if starts.ndim == 2 else starts[row]
     order = np.lexsort((start, unit))
     first = made.index(np.concatenate([[0], np.cumsum(np.bincount(unit, minlength=node.units))]))
-    starts, weight, bias = made.index(start[order]), made.value(live[order]), made.value(node.bias)
-    if node.pooling is None:
-        made.step(do.SPARSE, node.units, *source, y.offset, y.plane, y.line, first, starts, weight, bias)
-        return y
-    pooled = made.tensor(node.pooling.shape)
-    for i in range(node.units):  # a plane at a time, while it is in the cache
-        made.step(do.SPARSE, 1, *source, y.offset, y.plane, y.line, first + i, starts, weight, bias + i)
-        pool_step(made, node.pooling, y, replace(pooled, offset=pooled.offset + i * pooled.plane), 1)
-    return pooled
+    start, weight = made.index(start[order]), made.value(live[order])
+    return Weights(do.SPARSE, 1, first, start, weight, made.value(node.bias), (1, 0))
+
+
+def grouped(node, planes):
+    """The weight's matrix (K, units) as (groups, K, planes), with zeros for planes that are not there."""
+    matrix = node.matrix()
+    if node.units < planes:
+        matrix = np.concatenate([matrix, np.zeros((len(matrix), planes - node.units), matrix.dtype)], axis=1)
+    columns = group_starts(matrix.shape[1], planes)[:, None] + np.arange(planes)
+    return matrix[:, columns].transpose(1, 0, 2)
+
+
+def group_starts(units, planes):
+    """The first plane of each group: every `planes` planes; the last group ends with the last plane."""
+    return np.minimum(np.arange(0, units, planes), max(units - planes, 0))
+
+
+def padded_bias(node):
+    """The bias, with zeros for planes that are not there."""
+    return np.concatenate([node.bias, np.zeros(max(DENSE_PLANES - node.units, 0))])
+
+
+def plane_step(made, weights, units, source, y, group=None):
+    """All planes of a layer in one step, or those of one group. `source` is (lines, run, x, x_line)."""
+    first, weight, bias, planes = weights.first, weights.weight, weights.bias, max(units, weights.planes)
+    if group is not None:
+        first, weight = first + group * weights.stride[0], weight + group * weights.stride[1]
+        bias, planes = bias + group_starts(units, weights.planes)[group], weights.planes
+    made.step(weights.kernel, planes, *source, y.offset, y.plane, y.line, first, weights.start, weight, bias)
 
 
 # --- convolutions ----------------------------------------------------------------------------------------------------
 
 
-def sparse_conv(made, node, x):
-    """Each live weight times a run of pixels: of a line of a tile, or of the whole image of one sample."""
+def conv_planes(made, node, x, kernel):
+    """A run is a line of a tile, or the whole image of one sample."""
     at, (lines, columns) = node.window, node.window.output
     ready = spread(made, x, at)
     if made.tile == 1:
@@ -97,28 +165,40 @@ def sparse_conv(made, node, x):
     else:
         pitch, plane = columns, lines * columns * made.tile
         source = (lines, columns * made.tile, ready.offset, ready.line)
-    planes = node.units if node.pooling is None else 1
-    y = made.tensor((lines, columns, planes), pitch=pitch, plane=plane)
-    index, live = node.live()
-    result = sparse_step(made, node, live, index % node.units, tap_places(node, index, x, ready), source, y)
-    made.give_back(*(tensor for tensor in (ready, y) if tensor not in (x, result)))
+    weights = PLANE_KERNELS[kernel](made, node, tap_places(node, x, ready))
+    y = roomy(made, 0 if node.pooling else node.units, at.output, weights.planes, pitch, plane)
+    result = y
+    if node.pooling is None:
+        plane_step(made, weights, node.units, source, y)
+    else:
+        result = pooled_groups(made, node, weights, source, y)
+        made.give_back(y)
+    if ready is not x:
+        made.give_back(ready)
     return result
 
 
-def tap_places(node, index, x, ready):
-    """Where the pixel that the weight at each flat position sees first stands in the planes of `spread`."""
-    rest, unit = np.divmod(index, node.units)
-    tap, channel = np.divmod(rest, node.full[-2])
+def pooled_groups(made, node, weights, source, scratch):
+    """Some planes at a time are computed, and pooled while they are in the cache."""
+    y, planes = made.tensor(node.pooling.shape), min(weights.planes, node.units)
+    for group, first in enumerate(group_starts(node.units, weights.planes)):
+        plane_step(made, weights, node.units, source, scratch, group)
+        pool_step(made, node.pooling, scratch, replace(y, offset=y.offset + first * y.plane), planes)
+    return y
+
+
+def tap_places(node, x, ready):
+    """Where in the planes of `spread` each tap and channel of the window sees its first pixel: (kh*kw*c,).
+
+    For a depthwise layer, whose units have a channel each, (kh*kw, units).
+    """
+    (kernel_h, kernel_w), (stride_h, stride_w) = node.window.kernel, node.window.stride
+    h, w = np.divmod(np.arange(kernel_h * kernel_w), kernel_w)
+    phase = (h % stride_h) * min(stride_w, kernel_w) + w % stride_w
+    tap = phase * x.channels * ready.plane + (h // stride_h) * ready.line + (w // stride_w) * x.tile
     if node.multiplier:
-        channel = unit // node.multiplier
-    return tap_place(node.window, x, ready, *np.divmod(tap, node.window.kernel[1])) + channel * ready.plane
-
-
-def tap_place(at, x, ready, h, w):
-    """The same for row h and column w of the window, channel 0."""
-    (stride_h, stride_w), phases_w = at.stride, min(at.stride[1], at.kernel[1])
-    phase = (h % stride_h) * phases_w + w % stride_w
-    return phase * x.channels * ready.plane + (h // stride_h) * ready.line + (w // stride_w) * x.tile
+        return tap[:, None] + np.arange(node.units) // node.multiplier * ready.plane
+    return (tap[:, None] + np.arange(x.channels) * ready.plane).reshape(-1)
 
 
 def spread(made, x, at):
@@ -153,42 +233,13 @@ def _phases(size, kernel, stride, before, output):
     return length, found
 
 
-def dense_conv(made, node, x):
-    """The windows of some lines at a time, copied side by side, times the weights, by BLAS."""
-    ready, y = spread(made, x, node.window), made.tensor((*node.window.output, node.units))
-    weight = np.array(node.matrix().T, order="C")  # (o, k*k*c)
-    block = max(1, min(y.height, COLUMN_BYTES // (weight.shape[1] * y.line * made.dtype.itemsize)))
-    windows, part = made.memory.take(weight.shape[1] * block * y.line), made.memory.take(node.units * block * y.line)
-    for line in range(0, y.height, block):
-        lines = min(block, y.height - line)
-        copy_windows(made, node.window, x, ready, y, line, lines, windows)
-        run = lines * y.line
-        made.product(weight, windows, part, run)
-        made.step(do.COPY, node.units, 1, 1, run, part, run, 0, 0, y.offset + line * y.line, y.plane, 0, 0)
-    made.memory.give_back(windows)
-    made.memory.give_back(part)
-    add_bias(made, node, y)
-    result = y
-    if node.pooling is not None:
-        result = made.tensor(node.pooling.shape)
-        pool_step(made, node.pooling, y, result, y.channels)
-    made.give_back(*(tensor for tensor in (ready, y) if tensor not in (x, result)))
-    return result
-
-
-def copy_windows(made, at, x, ready, y, line, lines, windows):
-    """What the windows of some lines of y see: a row for each tap and channel, a run for each line, at `windows`."""
-    for h in range(at.kernel[0]):
-        for w in range(at.kernel[1]):
-            source = ready.offset + tap_place(at, x, ready, h, w) + line * ready.line
-            made.step(do.COPY, x.channels, lines, 1, y.line, source, ready.plane, ready.line, 0,
-                      windows, lines * y.line, y.line, 0)
-            windows += x.channels * lines * y.line
-
-
 def pool_step(made, pool, x, y, planes):
     """Pool some planes of x into y."""
     at, room = pool.window, made.memory.take(x.width * x.tile)
     made.step(do.POOL, planes, y.height, y.width, made.tile, x.offset, x.plane, x.line, x.height, x.width, *at.kernel,
               *at.stride, at.top, at.left, y.offset, y.plane, y.line, pool.average, room)
     made.memory.give_back(room)
+
+
+ROW_KERNELS = {DENSE: dense_row, BLOCK: block_row, SPARSE: sparse_row}
+PLANE_KERNELS = {DENSE: dense_weights, BLOCK: block_weights, SPARSE: sparse_weights}

@@ -1,19 +1,19 @@
 """Which kernel each linear layer gets: for single rows, and for tiles of them.
 
-    plan = choose(nodes, machine_rates())            # ["dense/sparse", "sparse", ...]: row kernel / tile kernel
+    plan = choose(nodes, machine_rates())            # ["dense/sparse", "sparse", ...]: for rows / for tiles
     kernels(plan, nodes, tile)                       # {"dense1": "sparse", ...}
 """
 import math
 
 from minnet.errors import InvalidType, InvalidValue, shown
 from minnet.kernels.program import RUN
+from minnet.kernels.sparse_rows import ROWS
 from minnet.runtime.graph import Linear
 from minnet.runtime.layout import rounded
-from minnet.runtime.linear import DENSE, SPARSE
+from minnet.runtime.linear import BLOCK, DENSE, KERNELS, SPARSE
 
-KERNELS = (DENSE, SPARSE)
-CALL = 2e-6  # seconds that a call of BLAS costs beside its arithmetic
-STEPS = 1e-7  # and what a sample costs beside its linear layers
+ALMOST = 1.1  # times as long is a tie: what a stopwatch cannot tell apart
+STEPS = 1e-7  # seconds that a sample costs beside its linear layers
 ALIVE = 0.5   # of the inputs of a layer, as after a ReLU: the kernels for single rows pass over zeros
 POOLED, POOLED_TILE = 8, 0.6  # copies of a number that cost as much as to pool it: of a single row, and in a tile
 
@@ -29,8 +29,9 @@ def choose(nodes, rates):
 
 
 def fastest(node, tile, rates):
-    """The kernel for one layer."""
-    return min(KERNELS, key=lambda kernel: seconds(node, kernel, tile, rates))
+    """The kernel for one layer: the first of KERNELS that is almost as fast as the fastest."""
+    costs = {kernel: seconds(node, kernel, tile, rates) for kernel in KERNELS}
+    return next(kernel for kernel in KERNELS if costs[kernel] <= ALMOST * min(costs.values()))
 
 
 def kernels(plan, nodes, tile):
@@ -50,8 +51,8 @@ def check_plan(plan, layers):
                            f"{', '.join(layer.name for layer in layers)}")
     for name in names:
         if len(name.split("/")) > 2 or not set(name.split("/")) <= set(KERNELS):
-            raise InvalidValue(f'plan names {shown(repr(name))}; wanted "{DENSE}" or "{SPARSE}", or two of them, for '
-                               f'single rows and for tiles: "{DENSE}/{SPARSE}"')
+            raise InvalidValue(f"plan names {shown(repr(name))}; wanted one of {', '.join(KERNELS)}, or two of them, "
+                               f'for single rows and for tiles: "{DENSE}/{SPARSE}"')
     return list(names)
 
 
@@ -63,16 +64,20 @@ def total_seconds(nodes, chosen, tile, rates):
 
 def seconds(node, kernel, tile, rates):
     """What a linear layer takes for one tile, with its pool."""
-    live, size = node.n_live, math.prod(node.full)
+    if node.multiplier and kernel != SPARSE:  # its units share no starts
+        return math.inf
+    weights = weights_of(node, kernel, tile)
     if node.window is None and tile == 1:
-        return ALIVE * (live * rates.scatter if kernel == SPARSE else size * rates.dense_row)
+        return ALIVE * weights * getattr(rates, f"{kernel}_row")
     pooled = 0 if node.pooling is None else node.positions * node.units * rates.copied
     pooled *= POOLED if tile == 1 else POOLED_TILE * tile
-    if kernel == SPARSE:
-        lines, columns = node.window.output if node.window else (1, 1)
-        run = rounded(lines * node.inputs[0].shape[1]) if tile == 1 else lines * columns * tile
-        return (live + node.units) * run * rates.sparse + pooled
-    if node.multiplier:  # there is no dense kernel for depthwise layers
-        return math.inf
-    copied = 0 if node.window is None else node.positions * (size // node.units) * rates.copied
-    return (node.positions * size * rates.product + copied) * tile + CALL + pooled
+    lines, columns = node.window.output if node.window else (1, 1)
+    run = rounded(lines * node.inputs[0].shape[1]) if tile == 1 else lines * columns * tile
+    return (weights + node.units) * run * getattr(rates, kernel) + pooled
+
+
+def weights_of(node, kernel, tile):
+    """How many weights a kernel has, the zeros that it multiplies included."""
+    if kernel == BLOCK:
+        return node.block_weights(1 if tile > 1 or node.window else ROWS)
+    return math.prod(node.full) if kernel == DENSE else node.n_live

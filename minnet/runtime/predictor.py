@@ -33,9 +33,10 @@ def freeze(model, batch_size=None, plan=None, *, classes=None):
 
     `batch_size` is the number of rows that a call will bring: the Predictor then has only the program that is the
     fastest for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
-    gets, in the order of the layers with weights: "dense" or "sparse", or two of them ("dense/sparse") for single rows
-    and for tiles; a single name is every layer's. Without, each layer gets what is the fastest by this machine's rates,
-    which are measured once. `classes` (k,) are the labels that `predict` answers with, else 0, ..., k - 1.
+    gets, in the order of the layers with weights: "dense", "block" (of four neighbouring units) or "sparse", or two of
+    them ("dense/sparse") for single rows and for tiles; a single name is every layer's. Without, each layer gets what
+    is the fastest by this machine's rates, which are measured once. `classes` (k,) are the labels that `predict`
+    answers with, else 0, ..., k - 1.
 
     Raises InvalidValue and InvalidType for these, Unsupported for a layer that it does not know.
     """
@@ -122,11 +123,10 @@ class Predictor:
         program, tiles = self.programs[tile], -(-(stop - row) // tile)
         shards = min(int(tiles * self.cost[tile] / SHARD), tiles)
         shards = min(shards, threads.n_threads()) if shards > 1 else 1
-        if shards == 1 and not program.products:
+        if shards == 1:
             return self.shard(program, X, row, stop, out)
         edges = [min(row + tiles * i // shards * tile, stop) for i in range(shards + 1)]
-        with threads.one_blas_thread():
-            return sum(threads.run([partial(self.shard, program, X, *ends, out) for ends in pairwise(edges)]))
+        return sum(threads.run([partial(self.shard, program, X, *ends, out) for ends in pairwise(edges)]))
 
     def shard(self, program, X, row, stop, out):
         """One thread's share, in a room that no other thread has."""

@@ -1,4 +1,4 @@
-"""A program: what a frozen net does, as a table of steps for the compiled interpreter, and the products left to BLAS.
+"""A program: what a frozen net does, as a table of steps for the compiled interpreter.
 
     program = emit(nodes, kernels, tile, dtype)          # emit.py
     program.run(X, 0, len(X), program.room(), out)
@@ -17,20 +17,6 @@ MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a
 
 
 @dataclass(frozen=True)
-class Product:
-    """A dense product between two steps, left to BLAS: work[y] = weight @ work[x], as matrices of so many columns."""
-
-    weight: np.ndarray
-    x: slice
-    y: slice
-    columns: int
-
-    def run(self, work):
-        """Do it."""
-        np.dot(self.weight, work[self.x].reshape(-1, self.columns), out=work[self.y].reshape(-1, self.columns))
-
-
-@dataclass(frozen=True)
 class Span:
     """The steps of one node; of a linear layer also its kernel, the fraction of its weights that live, and its
     multiply-adds on a tile. `nbytes` are those of its numbers and indices."""
@@ -45,17 +31,16 @@ class Span:
 
 
 class Program:
-    """Steps, numbers and dense products for tiles of `tile` samples. Threads may share it, each with a room of its own.
+    """Steps and numbers for tiles of `tile` samples. Threads may share it, each with a room of its own.
 
-    `products` maps a step to the product that is done before it; `spans` has one Span for each node.
+    `spans` has one Span for each node.
     """
 
-    def __init__(self, tile, code, index, value, products, spans, room_size, outputs):
+    def __init__(self, tile, code, index, value, spans, room_size, outputs):
         self.tile = tile
         self.code = code
         self.index = index
         self.value = value
-        self.products = products
         self.spans = spans
         self.room_size = room_size
         self.outputs = outputs
@@ -64,15 +49,15 @@ class Program:
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
     def cut(self, first, last):
-        """Steps first, ..., last - 1 as calls (product or None, then first step, last step)."""
-        cuts, macs = set(self.products), 0
+        """Steps first, ..., last - 1 as calls (first step, last step), none of which does too much."""
+        cuts, macs = set(), 0
         for span in self.spans:
             macs += span.macs
             if macs > MACS_AT_ONCE:
                 cuts.add(span.first)
                 macs = span.macs
         edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
-        return [(self.products.get(a), a, b) for a, b in pairwise(edges)]
+        return list(pairwise(edges))
 
     def room(self):
         """Memory for one thread, where tensors begin at cache lines."""
@@ -83,8 +68,7 @@ class Program:
     @property
     def nbytes(self):
         """Bytes of steps, numbers and indices."""
-        weights = {id(product.weight): product.weight for product in self.products.values()}
-        return sum(array.nbytes for array in (self.code, self.index, self.value, *weights.values()))
+        return self.code.nbytes + self.index.nbytes + self.value.nbytes
 
     def run(self, X, row, stop, work, out):
         """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum: finite if those rows are."""
@@ -98,9 +82,7 @@ class Program:
     def run_calls(self, calls, X, row, stop, work, out):
         """Some of the calls, on one tile."""
         total = 0.0
-        for product, first, last in calls:
-            if product is not None:
-                product.run(work)
+        for first, last in calls:
             total += run_program(self.code, first, last, self.index, self.value, X, row, stop, self.tile, work, out)
         return total
 

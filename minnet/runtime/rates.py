@@ -15,18 +15,20 @@ from minnet.files import read_bounded, write_whole
 from minnet.kernels import interpret as do
 from minnet.kernels.jit import code_folder
 from minnet.kernels.program import RUN
+from minnet.kernels.sparse_planes import BLOCK_PLANES
+from minnet.kernels.sparse_rows import ROWS
 from minnet.runtime.emit import emit
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import Linear, Node
-from minnet.runtime.linear import DENSE, SPARSE
+from minnet.runtime.linear import BLOCK, KERNELS
+from minnet.runtime.plans import weights_of
 from minnet.runtime.program import median_seconds
-from minnet.threads import one_blas_thread
 
 FILE = "rates.json"
 MOST_BYTES = 4096
 FASTEST, SLOWEST = 1e-14, 1e-5  # seconds: no machine is outside
-INPUTS, UNITS, SHARE = 784, 300, 0.1  # the layer that is measured, and the share of its weights that live
-SHORT = 24  # numbers copied at a time: a line of a window
+INPUTS, UNITS, SHARE = 784, 300, 0.1  # the layer that is measured, and the share of it that lives
+COPIED, SHORT = 1000, 24  # runs that are copied, and numbers of each: a line of a small image
 ROUNDS, REPEATS = 9, 4
 
 
@@ -34,11 +36,13 @@ ROUNDS, REPEATS = 9, 4
 class Rates:
     """Seconds of one multiply-add by each kernel, and of one number copied; float32, one thread."""
 
-    product: float = 1.6e-11    # BLAS, on a tile
-    sparse: float = 3.2e-11     # sparse_planes
-    scatter: float = 4.5e-10    # scatter_row
-    dense_row: float = 4.5e-11  # dense_row
-    copied: float = 1.5e-10     # copy
+    dense: float = 1.4e-11
+    block: float = 1.7e-11
+    sparse: float = 3.2e-11
+    dense_row: float = 5.0e-11
+    block_row: float = 2.0e-10
+    sparse_row: float = 4.5e-10
+    copied: float = 1.3e-10
 
 
 @cache
@@ -81,31 +85,34 @@ def write_rates(path, rates):
 
 
 def measure():
-    """Each rate, on a layer of 784 x 300 of which a tenth lives."""
-    size = INPUTS * UNITS
-    entries = (np.arange(size) % round(1 / SHARE) == 0).astype(np.float32)
-    few = Linear([], (UNITS,), "layer", entries, None, (INPUTS, UNITS), np.zeros(UNITS))
-    with one_blas_thread():
-        return {"product": layer_seconds(few, DENSE, RUN) / size / RUN,
-                "sparse": layer_seconds(few, SPARSE, RUN) / few.n_live / RUN,
-                "scatter": layer_seconds(few, SPARSE, 1) / few.n_live,
-                "dense_row": layer_seconds(few, DENSE, 1) / size,
-                "copied": copy_seconds() / size}
+    """Each rate: of the kernels on a layer of 784 x 300 of which a tenth of the weights, or blocks of 4 x 4, lives."""
+    measured = {"copied": copy_seconds()}
+    for kernel in KERNELS:
+        layer = sparse_layer(ROWS, BLOCK_PLANES) if kernel == BLOCK else sparse_layer(1, 1)
+        measured[kernel] = layer_seconds(layer, kernel, RUN) / weights_of(layer, kernel, RUN) / RUN
+        measured[f"{kernel}_row"] = layer_seconds(layer, kernel, 1) / weights_of(layer, kernel, 1)
+    return measured
+
+
+def sparse_layer(rows, units):
+    """The layer, with random blocks of that size."""
+    lives = np.random.default_rng(0).random((INPUTS // rows, UNITS // units)) < SHARE
+    entries = np.kron(lives, np.ones((rows, units))).astype(np.float32).reshape(-1)
+    return Linear([Node([], (INPUTS,))], (UNITS,), "layer", entries, None, (INPUTS, UNITS), np.zeros(UNITS))
 
 
 def layer_seconds(layer, kernel, tile):
     """Time of the steps of one layer on one tile."""
-    layer.inputs = [Node([], (INPUTS,))]
     program = emit([*layer.inputs, layer], {layer.name: kernel}, tile, np.dtype(np.float32))
     X = np.random.default_rng(0).random((tile, INPUTS), np.float32)
     return median_seconds(program, program.cut(program.spans[1].first, program.spans[1].last), X, ROUNDS, REPEATS)
 
 
 def copy_seconds():
-    """Time to copy as many numbers as the layer has weights, in short runs."""
+    """Time to copy a number, in short runs."""
     made = Emitter(1, np.dtype(np.float32), {})
-    size = INPUTS * UNITS
+    size = COPIED * SHORT
     x, y = made.memory.take(size), made.memory.take(size)
-    made.step(do.COPY, 1, 1, size // SHORT, SHORT, x, 0, 0, SHORT, y, 0, 0, SHORT)
+    made.step(do.COPY, 1, 1, COPIED, SHORT, x, 0, 0, SHORT, y, 0, 0, SHORT)
     program = made.finish([])
-    return median_seconds(program, program.calls, np.zeros((1, 1), np.float32), ROUNDS, REPEATS)
+    return median_seconds(program, program.calls, np.zeros((1, 1), np.float32), ROUNDS, REPEATS) / size

@@ -1,0 +1,78 @@
+"""Dense layers on a single sample, as steps of a compiled program (see program.py): its units are a vector.
+
+Inputs that are zero, as many are after a ReLU, are passed over with all their weights. All take code[at]: step, x, y,
+units, inputs, place, first, column, weight, bias, and in `index` and `value` what stands there: place (inputs,) says
+where in x an input is, bias is (units,).
+"""
+import numpy as np
+
+from minnet.kernels.hints import apart, offset
+from minnet.kernels.jit import kernel
+from minnet.kernels.sparse_planes import BLOCK_PLANES
+
+ROWS = 4  # of the weight, done at once by `dense_row` and `block_row`
+
+
+@kernel
+def sparse_row(code, at, index, value, x, y):
+    """y = bias + x W, W by its live inputs: each is added to its units.
+
+    first (inputs + 1,) says that the weights of input r are k = first[r], ..., first[r + 1] - 1; column (k,) is the
+    unit, weight (k,).
+    """
+    x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
+    place, first, column = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
+    weight, bias = np.int64(code[at, 8]), np.int64(code[at, 9])
+    for j in range(units):
+        y[y0 + j] = value[bias + j]
+    for r in range(inputs):
+        v = x[x0 + np.int64(index[place + r])]
+        if v != 0:
+            for k in range(np.int64(index[first + r]), np.int64(index[first + r + 1])):
+                y[y0 + np.int64(index[column + k])] += v * value[weight + k]
+
+
+@kernel
+def block_row(code, at, index, value, x, y):
+    """The same in blocks of four inputs by four neighbouring units; fours of zero inputs are passed over.
+
+    `inputs` is a multiple of four; first (inputs / 4 + 1,) says which blocks k are those of four inputs; column (k,) is
+    the first of a block's units, weight (k, 4, 4). Units are written in fours.
+    """
+    apart()
+    x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
+    place, first, column = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
+    weight, bias = np.int64(code[at, 8]), np.int64(code[at, 9])
+    for j in range(units):
+        y[y0 + j] = value[bias + j]
+    for r in range(0, inputs, ROWS):
+        a, b = x[x0 + np.int64(index[place + r])], x[x0 + np.int64(index[place + r + 1])]
+        c, d = x[x0 + np.int64(index[place + r + 2])], x[x0 + np.int64(index[place + r + 3])]
+        if a != 0 or b != 0 or c != 0 or d != 0:
+            group = first + r // ROWS
+            for k in range(np.int64(index[group]), np.int64(index[group + 1])):
+                t, w = offset(y0 + np.int64(index[column + k])), offset(weight + ROWS * BLOCK_PLANES * k)
+                w1, w2, w3 = w + BLOCK_PLANES, w + 2 * BLOCK_PLANES, w + 3 * BLOCK_PLANES
+                for j in range(BLOCK_PLANES):
+                    y[t + j] += (a * value[w + j] + b * value[w1 + j]) + (c * value[w2 + j] + d * value[w3 + j])
+
+
+@kernel
+def dense_row(code, at, index, value, x, y):
+    """y = bias + x W, four rows of W at a time, passing over fours of zero inputs.
+
+    `inputs` is a multiple of four, `first` and `column` mean nothing; weight (inputs, units).
+    """
+    apart()
+    x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
+    place, weight, bias = np.int64(code[at, 5]), np.int64(code[at, 8]), np.int64(code[at, 9])
+    for j in range(units):
+        y[y0 + j] = value[bias + j]
+    for r in range(0, inputs, ROWS):
+        a, b = x[x0 + np.int64(index[place + r])], x[x0 + np.int64(index[place + r + 1])]
+        c, d = x[x0 + np.int64(index[place + r + 2])], x[x0 + np.int64(index[place + r + 3])]
+        if a != 0 or b != 0 or c != 0 or d != 0:
+            w = offset(weight + r * units)
+            for j in range(units):
+                y[y0 + j] += (a * value[w + j] + b * value[w + units + j]) + (
+                    c * value[w + 2 * units + j] + d * value[w + 3 * units + j])
