@@ -21,6 +21,7 @@ _HOMES = {
     "minnet.engine.pooling": ("Flatten", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"),
     "minnet.engine.sample": ("Sample",),
     "minnet.engine.sparse": ("SparseDense",),
+    "minnet.engine.sparse": ("SparseDense",),
     "minnet.engine.split": ("split", "join", "cached"),
     "minnet.engine.state": ("State",),
     "minnet.engine.stopping": ("early_stopping",),

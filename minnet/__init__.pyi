@@ -26,6 +26,7 @@ from minnet.engine.pooling import AvgPool2d as AvgPool2d
 from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from minnet.engine.sample import Sample as Sample
 from minnet.engine.sparse import SparseDense as SparseDense
+from minnet.engine.sparse import SparseDense as SparseDense
 from minnet.engine.split import split as split
 from minnet.engine.split import join as join
 from minnet.engine.split import cached as cached

@@ -2,7 +2,9 @@
 
 `shape` is one row or image of the data, as `Dataset.shape` has it.
 """
+import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,8 +16,10 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
-from minnet.errors import InvalidValue
+from minnet.engine.sparse import SparseDense
+from minnet.errors import InvalidValue, check_count, check_positive
 
+FEWEST_WIDTHS = 2  # of inputs and classes
 VGG_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 VGG_WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (filters, convolutions) of each block
 
@@ -30,6 +34,31 @@ def mlp(shape, n_classes, hidden=(100,), *, rng=None, dtype=np.float32):
 def lenet_300_100(shape, n_classes, *, rng=None, dtype=np.float32):
     """784-300-100-10 on MNIST: 266,200 weights (LeCun et al., 1998; the widths of Han et al., 2015, table 3)."""
     return mlp(shape, n_classes, (300, 100), rng=rng, dtype=dtype)
+
+
+def sparse_mlp(widths, epsilon=20, *, shape=None, rng=None, dtype=np.float32):
+    """Layers of the widths `widths`, inputs and classes included, born sparse, with ReLU between (Mocanu et al., 2018,
+    "Scalable training of artificial neural networks with adaptive sparse connectivity", eq. 1).
+
+    Between n_in and n_out units stand epsilon (n_in + n_out) weights, at random places: an Erdős-Rényi graph with
+    exactly the number that it has on average. A layer that would have more weights than places is dense. `shape` is
+    that of one image, where the data are not rows. No dense matrix is made of a layer that is not.
+    """
+    widths = [check_count("a width", width, 1) for width in widths]
+    check_positive("epsilon", epsilon)
+    shape = tuple(widths[:1] if shape is None else shape)
+    if len(widths) < FEWEST_WIDTHS or math.prod(shape) != widths[0]:
+        raise InvalidValue(f"widths={widths} and shape={shape}: wanted the number of inputs, any hidden widths, and "
+                           "the number of classes, as in (784, 1000, 10)")
+    layers = [ReLU() if between else _scattered(ins, outs, epsilon) for ins, outs in pairwise(widths)
+              for between in (False, True)][:-1]
+    return Model(Sequential(*([] if len(shape) == 1 else [Flatten()]), *layers), shape, rng=rng, dtype=dtype)
+
+
+def _scattered(ins, outs, epsilon):
+    """The layer between `ins` and `outs` units."""
+    live = round(epsilon * (ins + outs))
+    return SparseDense(outs, live) if live < ins * outs else Dense(outs)
 
 
 def small_conv(shape, n_classes, *, rng=None, dtype=np.float32):

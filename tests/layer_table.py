@@ -23,6 +23,7 @@ from minnet.engine.layer import Layer
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.sparse import SparseDense
 
 SPREAD = 4.0  # the numbers of an input lie in +-SPREAD / 2
 UNEVEN = ((0, 2), (1, 0))
@@ -47,6 +48,9 @@ class Row:
         """(model, x): the input's numbers are evenly spaced, in random order, so that no maximum is a close call."""
         rng = np.random.default_rng(seed)
         model = randomise(Model(Sequential(self.layer), self.shape, rng=seed, dtype=np.float64), rng)
+        for p in model.parameters.values():
+            if p.index is not None:  # of the model, not of its values
+                p.index[:] = np.sort(np.random.default_rng(0).choice(p.size, len(p.index), replace=False))
         return model, spaced((self.batch, *self.shape), rng, self.zeros)
 
 
@@ -69,6 +73,12 @@ def pad(torch, layer, x, value=0.0):
 
 def dense(torch, layer, p, x, training):
     return torch.nn.functional.linear(x, p.weight.T, p.bias)
+
+
+def sparse_dense(torch, layer, p, x, training):
+    index = torch.as_tensor(layer.weight.index)
+    flat = torch.zeros(layer.weight.size, dtype=x.dtype).index_put((index,), p.weight)
+    return torch.nn.functional.linear(x, flat.reshape(layer.weight.shape).T, p.bias)
 
 
 def relu(torch, layer, p, x, training):
@@ -158,6 +168,8 @@ ROWS = {
     "Dense": Row(Dense(4), (3,), twin=dense),
     "Dense without bias": Row(Dense(2, use_bias=False), (5,), batch=1),
     "Dense on dark rows": Row(Dense(3), (17,), batch=4, zeros=0.8),
+    "SparseDense": Row(SparseDense(4, 9), (5,), twin=sparse_dense),
+    "SparseDense on a wide batch": Row(SparseDense(3, 4, use_bias=False), (6,), batch=19),
     "ReLU": Row(ReLU(), (5,), twin=relu),
     "ReLU on images": Row(ReLU(), (2, 3, 4)),
     "LeakyReLU": Row(LeakyReLU(0.2), (5,), twin=leaky_relu),

@@ -93,10 +93,10 @@ def test_counts_are_those_of_the_arrays(model):
 
 def test_every_layer_has_a_linear_stand_in():
     """Live paths are counted in linear layers; a new layer that is not linear must say what stands for it."""
-    needs = {"Conv2d": (3, 2), "Dense": (3,), "DepthwiseConv2d": (2,), "AvgPool2d": (2,)}
+    needs = {"Conv2d": (3, 2), "Dense": (3,), "SparseDense": (3, 20), "DepthwiseConv2d": (2,), "AvgPool2d": (2,)}
     images = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
     for name in LAYERS.keys() - STAND_INS.keys() - {"Sequential", "Residual", "Concat"}:
-        x = images.reshape(2, -1) if name == "Dense" else images
+        x = images.reshape(2, -1) if name.endswith("Dense") else images
         model = build(LAYERS[name](*needs.get(name, ())), shape=x.shape[1:])
         a, b, both, none = model(np.stack([x[0], x[1], x[0] + x[1], 0 * x[0]]))
         np.testing.assert_allclose(both - none, a + b - 2 * none, atol=1e-12, err_msg=name)

@@ -1,8 +1,8 @@
-"""Every kernel gives what its plain twin in `reference.py` or `reference_runtime.py` gives, on odd shapes and numbers.
+"""Every kernel gives what its plain twin in the files `reference*.py` gives, on odd shapes and numbers.
 
-A new kernel needs a twin, and a row in `kernel_cases.py` that says how its arguments are drawn. The walk is repeated by
-the plain Python of the kernels (NUMBA_DISABLE_JIT=1) and with checked indices (NUMBA_BOUNDSCHECK=1), in processes of
-their own.
+A new kernel needs a twin, and a row in one of the `*_cases.py` that says how its arguments are drawn. The walk is
+repeated by the plain Python of the kernels (NUMBA_DISABLE_JIT=1) and with checked indices (NUMBA_BOUNDSCHECK=1), in
+processes of their own.
 """
 
 import importlib
@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import reference
 import reference_runtime
+import reference_sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import CASES as PLAIN_CASES
 from kernel_cases import adam_steps, few, floats, fraction, plain, rankings, sgd_steps
 from runtime_cases import RUNTIME_CASES
+from sparse_cases import SPARSE_CASES
 
 from minnet import kernels
 from minnet.kernels.losses import softmax_cross_entropy
@@ -49,8 +51,8 @@ def find_kernels():
 
 
 KERNELS = find_kernels()
-CASES = PLAIN_CASES | RUNTIME_CASES
-TWINS = vars(reference) | vars(reference_runtime)
+CASES = PLAIN_CASES | RUNTIME_CASES | SPARSE_CASES
+TWINS = vars(reference) | vars(reference_runtime) | vars(reference_sparse)
 
 
 def assert_equal(got, wanted, exact, dtype):

@@ -6,7 +6,8 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.sparse import SparseDense
 
 LAYERS = {layer.__name__: layer for layer in (
     Dense, ReLU, LeakyReLU, Tanh, Sigmoid, Flatten, Dropout, BatchNorm, Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d,
-    GlobalAvgPool2d, Sequential, Residual, Concat)}
+    GlobalAvgPool2d, SparseDense, Sequential, Residual, Concat)}

@@ -18,6 +18,7 @@ from minnet.data import check_X
 from minnet.engine.containers import build_child
 from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
+from minnet.engine.rewire import rewire
 from minnet.engine.rng import as_rng
 from minnet.engine.space import couple
 from minnet.engine.summary import Summary
@@ -61,7 +62,8 @@ class Model:
             shape = item.shape if item.index is None else (item.size,)
             value, mask = self.values[window].reshape(shape), self.mask[window].reshape(shape)
             name = f"{item.layer.name}.{item.kind}"
-            parameter = Parameter(name, item.kind, window, item.shape, item.index, value, mask)
+            index = None if item.index is None else np.array(item.index)
+            parameter = Parameter(name, item.kind, window, item.shape, index, value, mask)
             setattr(item.layer, item.kind, parameter)
             yield parameter
 
@@ -119,6 +121,18 @@ class Model:
         self.mask[:] = mask
         zero_masked(self.mask, self.values)
 
+    def rewire(self, parameter, drop, grow, state=None):
+        """Move live weights of a parameter born sparse: `drop` and `grow` are flat positions in its dense shape.
+
+        As many grow as drop; what grows begins at 0, with moments of 0 where `state`, the run's State, comes along. A
+        position that drops may grow again. A State that does not come along is refused from then on. Raises
+        Unsupported for a dense parameter, InvalidValue for positions that are not live, or not free, or come twice.
+        """
+        rewire(self, parameter, drop, grow, state)
+        self.topology += 1
+        if state is not None:
+            state.topology = self.topology
+
     def forward(self, x, tape):
         """Logits of the batch `x` (n, *input_shape), contiguous and of the tape's dtype; they live in its buffers."""
         return self.tree.forward(x, tape)
@@ -171,6 +185,9 @@ class Model:
         copy = Model.blank(self.tree, self.input_shape, dtype or self.dtype)
         copy.values[:] = self.values
         copy.mask[:] = self.mask
+        for name, p in self.parameters.items():
+            if p.index is not None:
+                copy.parameters[name].index[:] = p.index
         return copy
 
     def summary(self):

@@ -52,4 +52,6 @@ def _copy(model, source):
         if name in source.parameters:
             np.copyto(parameter.value, source.parameters[name].value)
             np.copyto(parameter.mask, source.parameters[name].mask)
+            if parameter.index is not None:
+                np.copyto(parameter.index, source.parameters[name].index)
     return model

@@ -19,6 +19,7 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.sparse import SparseDense
 from minnet.errors import Unsupported
 from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
 from minnet.kernels.sparse_planes import BLOCK_PLANES
@@ -288,6 +289,7 @@ def trace_concat(made, layer, x):
 TRACES = {
     Sequential: trace_sequential,
     Dense: trace_linear,
+    SparseDense: trace_linear,
     Conv2d: trace_linear,
     DepthwiseConv2d: trace_linear,
     BatchNorm: trace_batch_norm,
