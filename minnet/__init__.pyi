@@ -12,6 +12,7 @@ from minnet.engine.containers import Concat as Concat
 from minnet.engine.conv import Conv2d as Conv2d
 from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
+from minnet.engine.fista import fista as fista
 from minnet.engine.metrics import evaluate as evaluate
 from minnet.engine.model import Model as Model
 from minnet.engine.normalise import BatchNorm as BatchNorm
@@ -25,7 +26,6 @@ from minnet.engine.pooling import MaxPool2d as MaxPool2d
 from minnet.engine.pooling import AvgPool2d as AvgPool2d
 from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
 from minnet.engine.sample import Sample as Sample
-from minnet.engine.sparse import SparseDense as SparseDense
 from minnet.engine.sparse import SparseDense as SparseDense
 from minnet.engine.split import split as split
 from minnet.engine.split import join as join
@@ -47,6 +47,7 @@ from minnet.pruning.compact import expand as expand
 from minnet.pruning.paths import effective_sparsity as effective_sparsity
 from minnet.pruning.prune import prune as prune
 from minnet.pruning.prune import plan_prune as plan_prune
+from minnet.pruning.result import Record as Record
 from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
 from minnet.study.agreement import compare_criteria as compare_criteria
@@ -79,6 +80,7 @@ __all__ = [
     "Conv2d",
     "Dense",
     "DepthwiseConv2d",
+    "fista",
     "evaluate",
     "Model",
     "BatchNorm",
@@ -92,6 +94,7 @@ __all__ = [
     "AvgPool2d",
     "GlobalAvgPool2d",
     "Sample",
+    "SparseDense",
     "split",
     "join",
     "cached",
@@ -112,6 +115,7 @@ __all__ = [
     "effective_sparsity",
     "prune",
     "plan_prune",
+    "Record",
     "Predictor",
     "freeze",
     "compare_criteria",

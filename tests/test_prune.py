@@ -1,6 +1,7 @@
 """Prune: exact counts, ties by index, scopes that hold, budgets that are met, and a model that errors never touch."""
 import itertools
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from trees import masked_models, models
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.engine.training import train
 from minnet.errors import InvalidValue, MinnetError
+from minnet.pruning import recipes
 from minnet.pruning.budgets import Costs
 from minnet.pruning.choose import choose, weighted
 from minnet.pruning.compact import compact
@@ -19,6 +21,7 @@ from minnet.pruning.distributions import DISTRIBUTIONS
 from minnet.pruning.named import structure_of
 from minnet.pruning.pool import Infeasible
 from minnet.pruning.prune import plan_prune, prune
+from minnet.pruning.result import Record
 
 by_seed = st.integers(0, 2**32 - 1)
 sparsities = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.29, 0.5, 0.9, 1.0]))
@@ -349,6 +352,35 @@ def test_explanations_are_true(pair, sparsity, seed, distribution):
                 assert told.outcome != "removed" or told.score <= told.cut
                 assert told.outcome == "removed" or told.cut is None or told.score > told.cut or told.tie
             assert str(told).startswith(p.name)
+
+
+def test_a_record_says_in_which_round_a_weight_went():
+    model, record, masks = make("dense"), Record(), []
+    data = sample_for(model)
+    for _ in recipes.iterative(model, (data.X, data.y), 0.8, epochs=3, rounds=3, schedule="arithmetic", rng=0,
+                               prune=partial(prune, record=record, distribution="layerwise", protect="dense3")):
+        masks.append(model.mask.copy())
+    assert len(record) == 3  # the recipe's trial is no round
+    for p in model.weight_parameters:
+        for index in np.ndindex(*p.shape):
+            told = record.explain(p.name, index)
+            lives = [bool(p.of(mask)[index]) for mask in masks]
+            assert told.round == (3 if all(lives) else lives.index(False) + 1)
+            assert told.outcome == ("not in the scope" if p.layer == "dense3" else "kept" if all(lives) else "removed")
+            if told.score is not None:
+                assert told.layer_quota == np.count_nonzero(~p.of(masks[told.round - 1])) == told.quota
+                assert f"{told.outcome} in round {told.round}, its score" in str(told)
+    assert prune(model, 0.9).explain("dense1", 0).round is None
+    with pytest.raises(InvalidValue, match="record is empty"):
+        Record().explain("dense1", 0)
+
+
+def test_the_quota_of_a_layer_is_what_it_loses_in_a_global_cut():
+    model = make("dense")
+    result = prune(model, 0.5)
+    for p in model.weight_parameters:
+        told = result.explain(p.name, 0)
+        assert told.layer_quota == np.count_nonzero(~p.mask) and told.quota == 31
 
 
 def test_an_explanation_of_equal_scores_names_the_tie():

@@ -31,7 +31,8 @@ PAIR = 2  # a range has two ends
 
 def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, latency=None,
           clock=None, criterion="magnitude", structure="weight", distribution="global", layers=None, protect=None,
-          value_range=None, data=None, samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None):
+          value_range=None, data=None, samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None,
+          record=None):
     """Mask exactly round(sparsity n) of the n pieces in the scope: masked ones first, then the lowest scores, then the
     lowest indices. Returns a `Result`; where so many are gone already nothing changes. What is masked becomes +0.0.
 
@@ -49,13 +50,15 @@ def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None
     `units`, how many units of each named layer remain (structure "weight" then means "channel"). None is given where
     the structure sets the count ("2:4") or the distribution does (a dict of layers and sparsities).
 
+    The Result joins the list `record` if there is one: a `Record` says of every weight in which round it went and why.
+
     Raises InvalidValue or InvalidType, and changes nothing, for what cannot be: among others fewer pieces that may go
     than are asked for (the largest count is named), and NaN scores.
     """
     return plan_prune(model, sparsity, count=count, macs=macs, bytes=bytes, units=units, latency=latency,
                       clock=clock, criterion=criterion, structure=structure, distribution=distribution, layers=layers,
                       protect=protect, value_range=value_range, data=data, samples=samples, reduction=reduction,
-                      per=per, rng=rng, min_density=min_density).apply()
+                      per=per, rng=rng, min_density=min_density).apply(record)
 
 
 def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, latency=None,

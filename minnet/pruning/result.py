@@ -36,7 +36,8 @@ class Explanation:
 
     `value` of the weight before, `score` of its piece, `rank` (1 is the first to go) among the `rivals` it was compared
     with, of which `quota` go; `cut` is the score of the last that goes; `tie` is True where the index decided.
-    `outcome` is "removed", "kept", "gone before" or "not in the scope"; `reason` a sentence.
+    `layer_quota` is how many pieces of its layer are gone then, `round` the place of this pruning in its `Record`, from
+    1. `outcome` is "removed", "kept", "gone before" or "not in the scope"; `reason` a sentence.
     """
 
     name: str
@@ -50,9 +51,28 @@ class Explanation:
     quota: int | None = None
     cut: float | None = None
     tie: bool = False
+    layer_quota: int | None = None
+    round: int | None = None
 
     def __str__(self):
-        return f"{self.name}[{', '.join(map(str, self.index))}] = {self.value:g}: {self.outcome}, {self.reason}"
+        outcome = self.outcome + f" in round {self.round}" * (self.round is not None)
+        return f"{self.name}[{', '.join(map(str, self.index))}] = {self.value:g}: {outcome}, {self.reason}"
+
+
+class Record(list):
+    """The Results of several prunings of one model, in order: `prune(model, ..., record=record)` adds its own.
+
+        record = Record()
+        for step in recipes.gradual(model, data, 0.9, prune=partial(prune, record=record)): ...
+        record.explain("dense1.weight", (3, 7))         # in which round it went, and why; or why it is still there
+    """
+
+    def explain(self, name, index):
+        """The Explanation of the round that removed the weight last; of the last round where none did."""
+        if not self:
+            raise InvalidValue("this record is empty: prune(model, ..., record=record) adds to it")
+        told = [result.explain(name, index) for result in self]
+        return next((one for one in reversed(told) if one.outcome == "removed"), told[-1])
 
 
 class Plan:
@@ -65,6 +85,7 @@ class Plan:
         self.before = model.mask.copy()
         self.mask = self.before & pool.pieces.expand(~gone)
         self.values = model.values.copy()
+        self.round = None
 
     @property
     def count(self):
@@ -129,14 +150,19 @@ class Plan:
         carries = Skeleton(self.model).carries(mask)
         return {p.layer: int(np.count_nonzero(p.of(carries))) for p in self.model.weight_parameters}
 
-    def apply(self):
-        """Mask what goes; returns the Result. Raises InvalidValue where the mask has changed since it was made."""
+    def apply(self, record=None):
+        """Mask what goes; returns the Result, which joins the list `record`. Raises InvalidValue where the mask has
+        changed since the plan was made."""
         if not np.array_equal(self.model.mask, self.before):
             raise InvalidValue("the model's mask has changed since this plan was made: make another plan")
         self.values[:] = self.model.values
         if not np.array_equal(self.mask, self.before):
             self.model.set_mask(self.mask)
-        return Result(self)
+        result = Result(self)
+        if record is not None:
+            record.append(result)
+            self.round = len(record)
+        return result
 
     def explain(self, name, index):
         """Why the weight at `index` of the parameter `name` goes or stays, as an Explanation."""
@@ -146,8 +172,11 @@ class Plan:
         position, index = _position(p, index)
         value, piece = float(self.values[position]), self.pool.pieces.piece_at(position)
         if piece is None:
-            return Explanation(p.name, index, value, "not in the scope", "its layer was not chosen, or is protected")
-        return Explanation(p.name, index, value, *self._why(piece))
+            return Explanation(p.name, index, value, "not in the scope", "its layer was not chosen, or is protected",
+                               round=self.round)
+        part = self.pool.parts[self.pool.layers[piece]]
+        return Explanation(p.name, index, value, *self._why(piece), round=self.round,
+                           layer_quota=int(np.count_nonzero(self.gone[part.slice])))
 
     def _why(self, piece):
         """(outcome, reason, score, rank, rivals, quota, cut, tie) of one piece."""

@@ -20,9 +20,10 @@ class Goal:
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if not self.open:
-            first = prune(model, count=0, data=data, rng=self.rng)  # nothing goes
-            units = first.units
             bound = getattr(prune, "keywords", {})
+            trial = prune if bound.get("record") is None else partial(prune, record=None)  # it is no round
+            first = trial(model, count=0, data=data, rng=self.rng)  # nothing goes
+            units = first.units
             if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
                 self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
             self.before = units.total - units.remaining
