@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.measure import table
 
-SPEED = ("training", "predict")                       # modules with measure(quick) -> [Result]
+SPEED = ("training", "sparse_training", "predict", "surgery")  # modules with measure(quick) -> [Result]
 OPEN, CLOSE = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
