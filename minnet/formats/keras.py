@@ -192,14 +192,12 @@ def _as_parameters(layer, theirs):
     if set(arrays) != set(kinds):
         there = shown(", ".join(theirs.arrays))
         return {}, f"{shown(layer.name)} has the weights {', '.join(kinds)}, in the file {there}"
-    if isinstance(layer, DepthwiseConv2d) and arrays["weight"].ndim == len(layer.weight.shape):
-        arrays["weight"] = _depthwise(arrays["weight"])
+    if isinstance(layer, DepthwiseConv2d):
+        kernel, wanted = arrays["weight"], (*layer.window.kernel, layer.input_shape[2], layer.multiplier)
+        if kernel.shape != wanted:
+            return {}, f"{shown(layer.name)} has a kernel of shape {wanted}, in the file {kernel.shape}"
+        arrays["weight"] = kernel.reshape(layer.weight.shape)  # output c*m + j is the j-th of channel c
     return {f"{layer.name}.{kind}": array for kind, array in arrays.items()}, None
-
-
-def _depthwise(kernel):
-    """(kh, kw, c, m) -> (kh, kw, 1, c*m): output c*m + j is the j-th of channel c."""
-    return kernel.reshape(*kernel.shape[:2], 1, -1)
 
 
 def _fits(layer, arrays):
