@@ -15,6 +15,7 @@ _HOMES = {
     "minnet.engine.dense": ("Dense",),
     "minnet.engine.depthwise": ("DepthwiseConv2d",),
     "minnet.engine.fista": ("fista",),
+    "minnet.engine.fista": ("fista",),
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.model": ("Model",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),

@@ -82,4 +82,5 @@ def _measured(pattern, argument, ranked):
 
 def _labels(layer):
     """What a layer answers to: its name, its weight's name, its kind and the short name of its kind."""
-    return layer.name, layer.weight.name, type(layer).__name__, layer.prefix
+    weights = [p.name for p in layer.parameters if p.kind == "weight"]
+    return layer.name, *weights, type(layer).__name__, layer.prefix

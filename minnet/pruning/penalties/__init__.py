@@ -12,9 +12,9 @@ Penalties touch weights only. Their strength is a number, or a dict of layers (n
 which the last that matches a layer holds, and no match is 0. The files go from easy to hard; each has a table
 PENALTIES (name -> class) at its foot, and what is in it is found everywhere.
 """
-from minnet.pruning.penalties import convex
+from minnet.pruning.penalties import by_gradient, concave, convex, grouped
 
-FILES = (convex,)
+FILES = (convex, concave, by_gradient, grouped)
 PENALTIES = {name: made for file in FILES for name, made in file.PENALTIES.items()}
 
 

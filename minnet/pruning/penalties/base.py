@@ -2,15 +2,20 @@
 import numpy as np
 
 from minnet.errors import check_real
-from minnet.pruning.choose import matching, weighted
+from minnet.pruning.choose import matching
 
 
 class Penalty:
     """Base of all penalties: the strength of each layer, and a walk over its weights.
 
-    A subclass writes `value_of(w, strength)`, and `gradient_of(w, strength, out)` or `prox_of(w, amount)`, on the flat
-    weights of one layer; what it does not write is 0.
+    A subclass writes `smooth_of` with `gradient_of`, `rest_of` with `prox_of`, or both pairs, on the flat weights of
+    one layer; what it does not write is 0. What it is and is not stands in the fields that follow.
     """
+
+    kind = "weight"     # which parameters it pulls at: "weight" or "gain"
+    convex = False      # prox is then firmly non-expansive, and FISTA finds the one minimum of a convex loss with it
+    separable = True    # a sum over single weights
+    alone = True        # a weight feels the strength of its own layer only
 
     def __init__(self, strength):
         for given in strength.values() if isinstance(strength, dict) else [strength]:
@@ -18,8 +23,16 @@ class Penalty:
         self.strength = strength
 
     def value(self, model):
-        """The penalty of the model's weights, a float."""
-        return float(sum(self.value_of(p.value.reshape(-1), strength) for p, strength in self.layers(model)))
+        """The penalty of the model's weights, a float: smooth part and rest."""
+        return self.smooth(model) + self.rest(model)
+
+    def smooth(self, model):
+        """The part that joins the loss by its gradient."""
+        return float(sum(self.smooth_of(model.values[p.slice], strength) for p, strength in self.layers(model)))
+
+    def rest(self, model):
+        """The part that acts by `prox`."""
+        return float(sum(self.rest_of(model.values[p.slice], strength) for p, strength in self.layers(model)))
 
     def add_gradient(self, model, grads):
         """Add the gradient of the smooth part to `grads` (length of the vector, the model's dtype), in place."""
@@ -29,21 +42,26 @@ class Penalty:
     def prox(self, model, lr):
         """Move the model's weights by the proximal operator of `lr` times the rest, in place."""
         for p, strength in self.layers(model):
-            self.prox_of(model.values[p.slice], lr * strength)
+            self.prox_of(model.values[p.slice], strength, lr)
 
     def layers(self, model):
         """Pairs (weight parameter, strength) of the layers whose strength is not 0."""
-        return [(p, s) for p, s in zip(model.weight_parameters, strengths(model, self.strength), strict=True) if s]
+        parameters = [p for p in model.parameters.values() if p.kind == self.kind]
+        return [(p, s) for p, s in zip(parameters, strengths(model, parameters, self.strength), strict=True) if s]
 
-    def value_of(self, w, strength):
-        """The penalty of the weights w (size,) of one layer."""
+    def smooth_of(self, w, strength):
+        """The smooth part for the weights w (size,) of one layer."""
         return 0.0
 
     def gradient_of(self, w, strength, out):
         """Add the gradient of the smooth part at w to `out`, both (size,)."""
 
-    def prox_of(self, w, amount):
-        """Move w (size,) by the proximal operator of `amount` times the rest."""
+    def rest_of(self, w, strength):
+        """The rest for the weights w (size,) of one layer."""
+        return 0.0
+
+    def prox_of(self, w, strength, lr):
+        """Move w (size,) by the proximal operator of `lr` times the rest."""
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
@@ -59,11 +77,11 @@ def square_sum(w):
     return np.square(w, dtype=np.float64).sum()
 
 
-def strengths(model, strength):
-    """The strength of each layer with weights, in the order of `model.weight_parameters`."""
+def strengths(model, parameters, strength):
+    """The strength of the layer of each of the parameters."""
     if not isinstance(strength, dict):
-        return [strength] * len(model.weight_parameters)
-    found = {}
+        return [strength] * len(parameters)
+    found, names = {}, [p.layer for p in parameters]
     for pattern, value in strength.items():
-        found.update(dict.fromkeys(matching(model, weighted(model), pattern, "strength"), value))
-    return [found.get(p.layer, 0.0) for p in model.weight_parameters]
+        found.update(dict.fromkeys(matching(model, names, pattern, "strength"), value))
+    return [found.get(name, 0.0) for name in names]
