@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """One line of a table: the work, both medians in seconds, the ratio peer / ours with its quartiles, target, limit."""
+    """One line of a table: the work, both medians in seconds, the ratio peer / ours, its quartiles, target, limit."""
 
     work: str
     peer: str
