@@ -148,9 +148,9 @@ def obs_update(model, data, before=None, *, damping=DAMPING, samples=SAMPLES, rn
     (Hassibi and Stork, 1993, eq. 5; for sets Kurtic et al., 2022, "The optimal BERT surgeon").
 
     w are the values before, at a minimum of the loss; R is all that is trained and live; H is the exact Hessian at w,
-    damped as in the criterion `obs`. The quadratic holds near w: where much went at once, take more damping, or prune in
-    rounds, or take least_squares. About 3 forward and backward passes for each entry of R and Q. Raises InvalidValue
-    without `before`, and where there are more than 4096 of these entries.
+    damped as in the criterion `obs`. The quadratic holds near w: where much went at once take more damping, more
+    rounds, or least_squares. About 3 forward and backward passes for each entry of R and Q. Raises InvalidValue without
+    `before`, and where there are more than 4096 of these entries.
     """
     before, sample = _given(model, before, "obs_update"), draw_sample(model, data, samples=samples, rng=rng)
     live = model.mask[: model.n_trainable]
