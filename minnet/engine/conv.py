@@ -128,7 +128,7 @@ class Conv2d(Linear):
             return x.reshape(-1, x.shape[-1])
         cols = self.column_buffer(len(x) * self.positions, tape)
         shape = (len(x), *self.window.output, *self.window.kernel, x.shape[-1])
-        im2col(x, *self.window.stride, self.window.top, self.window.left, cols.reshape(shape))
+        im2col(np.ascontiguousarray(x), *self.window.stride, self.window.top, self.window.left, cols.reshape(shape))
         return cols
 
     def scatter(self, cols, dx):

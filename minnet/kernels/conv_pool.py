@@ -11,6 +11,7 @@ or its gradient, and `cols` (images at a time * h * w, kh * kw * c) the windows.
 """
 import numpy as np
 
+from minnet.kernels.hints import apart, offset
 from minnet.kernels.images import col2im, im2col, max_pool, max_pool_backward
 from minnet.kernels.jit import kernel
 from minnet.kernels.pointwise import add_bias
@@ -22,22 +23,29 @@ def im2col_planes(x, stride_h, stride_w, top, left, cols):
 
     x: (n, h, w, 1); cols: (kh, kw, n, oh, ow).
     """
+    apart()
     images, height, width, _ = x.shape
     size_h, size_w, _, rows, columns = cols.shape
-    plane = x.reshape(images, height, width)
+    pixels, taps = x.reshape(x.size), cols.reshape(cols.size)
     for ky, kx in np.ndindex(size_h, size_w):
         first = min(max((left - kx + stride_w - 1) // stride_w, 0), columns)  # the columns whose tap is inside
         last = max(min((width - 1 - kx + left) // stride_w + 1, columns), first)
         for i, oy in np.ndindex(images, rows):
-            iy, out = oy * stride_h - top + ky, cols[ky, kx, i, oy]
-            if not 0 <= iy < height or first == last:
-                out[:] = 0
+            iy, here = oy * stride_h - top + ky, (((ky * size_w + kx) * images + i) * rows + oy) * columns
+            if not 0 <= iy < height:
+                taps[here : here + columns] = 0
                 continue
-            line, inside = plane[i, iy, first * stride_w - left + kx :], out[first:last]
-            for j in range(inside.size):
-                inside[j] = line[j * stride_w]
-            out[:first] = 0
-            out[last:] = 0
+            for j in range(first):
+                taps[here + j] = 0
+            from_here, to_here = offset((i * height + iy) * width + first * stride_w - left + kx), offset(here + first)
+            if stride_w == 1:  # the same, said so that the compiler sees neighbours in memory
+                for j in range(last - first):
+                    taps[to_here + j] = pixels[from_here + j]
+            else:
+                for j in range(last - first):
+                    taps[to_here + j] = pixels[from_here + j * stride_w]
+            for j in range(last, columns):
+                taps[here + j] = 0
 
 
 @kernel

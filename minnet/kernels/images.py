@@ -10,6 +10,7 @@ follows from the shape of the output. Outside the image, convolutions read zeros
 
 import numpy as np
 
+from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
 
 
@@ -19,24 +20,25 @@ def im2col(x, stride_h, stride_w, top, left, cols):
 
     x: (n, h, w, c); cols: (n, oh, ow, kh, kw, c).
     """
+    apart()
     images, height, width, channels = x.shape
     _, rows, columns, size_h, size_w, _ = cols.shape
+    pixels, taps, run = x.reshape(x.size), cols.reshape(cols.size), size_w * channels
     for i, oy, ox in np.ndindex(images, rows, columns):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
-        inside = start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width
-        if channels == 1 and inside:  # the general way takes four times as long
-            for ky in range(size_h):
-                for kx in range(size_w):
-                    cols[i, oy, ox, ky, kx, 0] = x[i, start_y + ky, start_x + kx, 0]
+        window = ((i * rows + oy) * columns + ox) * size_h * run
+        if start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width:
+            for ky in range(size_h):  # a row of the window lies side by side in both
+                here = offset(((i * height + start_y + ky) * width + start_x) * channels)
+                there = offset(window + ky * run)
+                for j in range(run):
+                    taps[there + j] = pixels[here + j]
             continue
         for ky, kx in np.ndindex(size_h, size_w):
             iy, ix = start_y + ky, start_x + kx
-            if inside or (0 <= iy < height and 0 <= ix < width):
-                for ch in range(channels):
-                    cols[i, oy, ox, ky, kx, ch] = x[i, iy, ix, ch]
-            else:
-                for ch in range(channels):
-                    cols[i, oy, ox, ky, kx, ch] = 0
+            inside = 0 <= iy < height and 0 <= ix < width
+            for ch in range(channels):
+                cols[i, oy, ox, ky, kx, ch] = x[i, iy, ix, ch] if inside else 0
 
 
 @kernel
@@ -45,11 +47,21 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
 
     cols: (n, oh, ow, kh, kw, c); dx: (n, h, w, c), overwritten.
     """
+    apart()
     images, height, width, channels = dx.shape
     _, rows, columns, size_h, size_w, _ = cols.shape
+    pixels, taps, run = dx.reshape(dx.size), cols.reshape(cols.size), size_w * channels
     dx[...] = 0
     for i, oy, ox in np.ndindex(images, rows, columns):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
+        window = ((i * rows + oy) * columns + ox) * size_h * run
+        if start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width:
+            for ky in range(size_h):
+                here = offset(((i * height + start_y + ky) * width + start_x) * channels)
+                there = offset(window + ky * run)
+                for j in range(run):
+                    pixels[here + j] += taps[there + j]
+            continue
         for ky in range(size_h):
             for kx in range(size_w):
                 iy, ix = start_y + ky, start_x + kx
@@ -108,6 +120,21 @@ def max_pool(x, size_h, size_w, stride_h, stride_w, top, left, y, winner):
     _, rows, columns, _ = y.shape
     for i, oy, ox in np.ndindex(images, rows, columns):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
+        inside = start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width
+        if size_h == 2 and size_w == 2 and inside:  # the same in registers
+            for ch in range(channels):
+                best, place = x[i, start_y, start_x, ch], np.int32(0)
+                value = x[i, start_y, start_x + 1, ch]
+                wins = (best == best) & (not value <= best)
+                best, place = value if wins else best, np.int32(1) if wins else place
+                value = x[i, start_y + 1, start_x, ch]
+                wins = (best == best) & (not value <= best)
+                best, place = value if wins else best, np.int32(2) if wins else place
+                value = x[i, start_y + 1, start_x + 1, ch]
+                wins = (best == best) & (not value <= best)
+                y[i, oy, ox, ch] = value if wins else best
+                winner[i, oy, ox, ch] = np.int32(3) if wins else place
+            continue
         for ch in range(channels):
             y[i, oy, ox, ch] = 0
             winner[i, oy, ox, ch] = -1
@@ -126,12 +153,18 @@ def max_pool_backward(dy, winner, size_h, size_w, stride_h, stride_w, top, left,
     """The gradient of `max_pool`: each dy goes to the pixel that won. dy, winner: (n, oh, ow, c); dx: (n, h, w, c)."""
     images, height, width, channels = dx.shape
     _, rows, columns, _ = dy.shape
+    alone = stride_h >= size_h and stride_w >= size_w  # each pixel is in one window at most
     dx[...] = 0
     for i, oy, ox in np.ndindex(images, rows, columns):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
         for iy in range(max(start_y, 0), min(start_y + size_h, height)):
             for ix in range(max(start_x, 0), min(start_x + size_w, width)):
-                place = (iy - start_y) * size_w + ix - start_x
+                place = np.int32((iy - start_y) * size_w + ix - start_x)
+                if alone:
+                    for ch in range(channels):
+                        gradient = dy[i, oy, ox, ch]
+                        dx[i, iy, ix, ch] = gradient if winner[i, oy, ox, ch] == place else 0
+                    continue
                 for ch in range(channels):
                     gradient = dy[i, oy, ox, ch]
                     dx[i, iy, ix, ch] += gradient if winner[i, oy, ox, ch] == place else 0
