@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nets import bits, is_plus_zero
 from scipy.optimize import minimize
 from tables import NETS, make, sample_for
-from test_criteria_second_order import WINDOWED, linear_problem, numerical_hessian, one_layer, with_ones
+from test_criteria_second_order import WINDOWED, born_sparse, linear_problem, numerical_hessian, one_layer, with_ones
 
 import minnet as mn
 from minnet.engine.sample import draw_sample
@@ -189,6 +189,20 @@ def test_what_cannot_be_compensated_is_refused():
     before = mask_some(large)
     with pytest.raises(InvalidValue, match="least_squares"):
         obs_update(large, sample_for(large, rows=2), before)
+
+
+@pytest.mark.parametrize("name", ["mean_replacement", "least_squares", "obs_update"])
+def test_a_layer_born_sparse_is_compensated_as_its_masked_twin(name):
+    model, twin, at = born_sparse()
+    sample, before = sample_for(model, rows=30), (model.values.copy(), twin.values.copy())
+    keep, mask = np.arange(len(model.values)) % 3 > 0, twin.mask.copy()
+    keep[model.n_weights :] = True
+    mask[at[~keep]] = False
+    model.set_mask(keep)
+    twin.set_mask(mask)
+    COMPENSATIONS[name](model, sample, before[0])
+    COMPENSATIONS[name](twin, sample, before[1])
+    np.testing.assert_allclose(model.values, twin.values[at], rtol=1e-8, atol=1e-9)
 
 
 # --- the OBS update --------------------------------------------------------------------------------------------------

@@ -486,6 +486,31 @@ def test_what_others_can_replace_costs_nothing(name):
         assert (np.count_nonzero(scores < 1e-8, axis=0) == 2).all()
 
 
+# --- born sparse -----------------------------------------------------------------------------------------------------
+
+
+def born_sparse():
+    """(model, its twin of dense layers under a mask, where each of the model's values stands in the twin)."""
+    trees = [(mn.SparseDense(6, 30), mn.ReLU(), mn.SparseDense(5, 20), mn.Tanh(), mn.Dense(3)),
+             (mn.Dense(6), mn.ReLU(), mn.Dense(5), mn.Tanh(), mn.Dense(3))]
+    model, twin = (mn.Model(mn.Sequential(*tree), (8,), rng=0, dtype=np.float64) for tree in trees)
+    pairs = zip(model.parameters.values(), twin.parameters.values(), strict=True)
+    at = np.concatenate([q.slice.start + (np.arange(q.size) if p.index is None else p.index) for p, q in pairs])
+    mask = np.zeros(len(twin.values), bool)
+    mask[at] = True
+    twin.values[at] = model.values
+    twin.set_mask(mask)
+    return model, twin, at
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_a_layer_born_sparse_is_judged_as_its_masked_twin(name):
+    model, twin, at = born_sparse()
+    sample = sample_for(model, rows=30)
+    expected = SECOND_ORDER[name](twin, sample)[at[: model.n_weights]]
+    np.testing.assert_allclose(SECOND_ORDER[name](model, sample), expected, rtol=1e-8, atol=1e-10 * expected.max())
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
