@@ -89,6 +89,20 @@ def test_the_count_is_told_before_anything_goes(done):
     assert told == [f"{round(0.9 * WEIGHTS):,} of {WEIGHTS:,} weights will go (90.0%), by gradual pruning"]
 
 
+def test_a_cut_through_a_layer_is_told_before_it_happens(command):
+    ended = command("prune", "--epochs", "1", "--sparsity", "1")
+    told = [line for line in ended.stderr.splitlines() if "will go" in line]
+    assert told[0].endswith("as the net is now, that cuts the last path through dense1, dense2, dense3")
+    assert ended.result["sparsity"]["effective"] == 1
+
+
+def test_layers_are_measured_on_the_trained_net_and_stay_the_same(command):
+    ended = command("prune", "--epochs", "2", "--layers", "insensitive:1", "--sparsity", "0.8")
+    shares = [layer["sparsity"] for layer in ended.result["layers"]]
+    assert sorted(shares)[:2] == [0, 0] and abs(max(shares) - 0.8) < 1e-3
+    assert ended.result["sparsity"]["asked"] == 0.8
+
+
 def test_result_json_holds_what_is_promised(done):
     for place, names in PROMISED.items():
         held = done.result[place] if place else done.result

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from minnet.errors import InvalidValue, check_choice
+from minnet.pruning.choose import is_measured
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, facts_of
 from minnet.pruning.prune import in_range, plan_prune, prune
@@ -63,7 +64,9 @@ class Job(Training):
         units = self.rehearsal.units
         gone = units.total - units.remaining
         what = f"{gone:,} of {units.total:,} {units.unit}s"
-        return f"{what} will go ({gone / units.total:.1%}), by {self.settings.recipe} pruning"
+        cut = self.rehearsal.cut_off
+        return f"{what} will go ({gone / units.total:.1%}), by {self.settings.recipe} pruning" + \
+            f"; as the net is now, that cuts the last path through {', '.join(cut)}" * bool(cut)
 
     @property
     def reached(self):
@@ -89,10 +92,17 @@ class Job(Training):
         return plan_prune(self.model, self.sparsity, count=s.count, **self.pruning | {"value_range": None},
                           rng=self.seed(REHEARSAL))
 
+    def settle(self):
+        """Measure again which layers are meant, now that the net is trained; from here they stay the same."""
+        if is_measured(self.settings.layers) or is_measured(self.settings.protect):
+            self.rehearsal = self.rehearse()
+            self.pruning |= {"layers": self.rehearsal.layers, "protect": None}
+
     def run(self):
         """Train and prune; a generator of News, once an epoch."""
         if not self.given:
             yield from super().run()
+        self.settle()
         self.dense = self.model.clone()
         stride = -(-len(self.data.X_train) // (self.arguments["batch_size"] * PARTS))
         steps = self.recipe(self.model, self.data, self.sparsity, epochs=self.settings.epochs,

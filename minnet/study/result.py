@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from minnet import __version__, threads
+from minnet.pruning.paths import effective_sparsity
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn")
 PERCENT = 100
@@ -24,7 +25,7 @@ def result_of(job, figures):
     unit = job.rehearsal.units.unit
     of_units = unit != "weight"
     gone = f"{job.reached:.1%} of the {unit}s"
-    reached = {"reached_weights": job.model.sparsity,
+    reached = {"reached_weights": job.model.sparsity, "effective": effective_sparsity(job.model),
                "reached_units": job.reached if of_units else units_gone(job.whole(job.dense), job.small)}
     return plain({
         "minnet": __version__, "data": job.data.name, **main, "threads": threads.n_threads(),
