@@ -90,8 +90,10 @@ def _run(run, every):
         with threads.one_blas_thread():
             run.begin_epoch()
         while state.batch < run.n_batches:
+            stop = state.batch + 1 if every == "batch" else run.n_batches
             with threads.one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
-                run.step()
+                while state.batch < stop:
+                    run.step()
             if every == "batch" and state.batch < run.n_batches:
                 yield run.report()
         loss = state.loss_sum / run.n_batches
