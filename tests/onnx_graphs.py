@@ -60,7 +60,8 @@ class Graph:
         start = helper.make_tensor_value_info("x", kind, [self.batch, *self.shape])
         ends = [helper.make_tensor_value_info(name, kind, None) for name in outputs]
         graph = helper.make_graph(self.nodes, "graph", [start], ends, self.tensors)
-        imports = [helper.make_opsetid("", self.opset), helper.make_opsetid("custom", 1)]
+        imports = [helper.make_opsetid("", self.opset)]
+        imports += [helper.make_opsetid(domain, 1) for domain in {node.domain for node in self.nodes} - {""}]
         return helper.make_model(graph, opset_imports=imports, ir_version=8, producer_name=self.producer)
 
     def bytes(self, *outputs):

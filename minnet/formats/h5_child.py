@@ -56,11 +56,9 @@ class _Walk:
         self.opened += 1
         if self.opened > MOST_NAMES:
             raise _Refused(f"has more than {MOST_NAMES} objects")
-        try:
-            link = group.id.links.get_info(name.encode())
-        except KeyError:
-            raise _Refused(f"lacks {name!r} in {group.name!r}") from None
-        if link.type != self.h5py.h5l.TYPE_HARD:
+        if not group.id.links.exists(name.encode()):
+            raise _Refused(f"lacks {name!r} in {group.name!r}")
+        if group.id.links.get_info(name.encode()).type != self.h5py.h5l.TYPE_HARD:
             raise _Refused(f"has a link to elsewhere at {name!r} in {group.name!r}: links are not followed")
         found = group[name]
         if not isinstance(found, self.h5py.Group | self.h5py.Dataset):

@@ -67,6 +67,8 @@ def _parse(onnx, data):
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise Cannot("it is damaged or cut off") from error
+    if any(isinstance(name, bytes) for name in _names(model)):
+        raise Cannot("it is damaged: names in it are no text")
     versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
     if not model.HasField("graph") or len(versions) != 1:
         raise Cannot("it holds no graph of ONNX's own operators")
@@ -75,6 +77,16 @@ def _parse(onnx, data):
     if len(model.graph.node) > MOST_NODES:
         raise Cannot(f"it has {len(model.graph.node)} nodes; at most {MOST_NODES} are read")
     return model
+
+
+def _names(model):
+    """All names in the file; protobuf gives bytes for what is not UTF-8."""
+    graph = model.graph
+    yield from (model.producer_name, *(o.domain for o in model.opset_import))
+    yield from (value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    for node in graph.node:
+        yield from (node.op_type, node.name, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 class _Reader:
