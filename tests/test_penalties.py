@@ -12,7 +12,12 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize_scalar
 from tables import NETS, make, sample_for
 
+from minnet.engine.activations import ReLU
+from minnet.engine.containers import Sequential
+from minnet.engine.dense import Dense
+from minnet.engine.model import Model
 from minnet.engine.optimizers import SGD
+from minnet.engine.sparse import SparseDense
 from minnet.engine.training import train
 from minnet.errors import MinnetError
 from minnet.pruning.penalties import (
@@ -394,6 +399,26 @@ def test_groups_are_the_pieces_of_the_structure(structure, net, outgoing):
     everything = sorted(set().union(*groups))
     assert not model.values[everything].any()
     assert np.delete(model.values, everything).all()
+
+
+def test_groups_follow_weights_that_move():
+    """Live weights of a SparseDense, before and after their places move, as those of a Dense layer full of zeros."""
+    tree = Sequential(SparseDense(6, live=20), ReLU(), SparseDense(5, live=15), ReLU(), Dense(2))
+    model = Model(tree, (7,), rng=0, dtype=np.float64)
+    penalty = GroupLasso(0.3)
+    for moved in (False, True):
+        if moved:
+            p = model.layers["dense1"].weight
+            model.rewire(p, p.index[::5].copy(), np.setdiff1d(np.arange(42), p.index)[:4])
+        value, dense = 0.0, [p.value.copy() if p.index is None else np.zeros(p.shape) for p in model.weight_parameters]
+        live = [np.ones(p.shape) if p.index is None else np.zeros(p.shape) for p in model.weight_parameters]
+        for p, full, alive in zip(model.weight_parameters, dense, live, strict=True):
+            if p.index is not None:
+                full.ravel()[p.index], alive.ravel()[p.index] = p.value, 1
+        for before, after, there, here in zip(dense, dense[1:], live, live[1:], strict=False):
+            squares = (before**2).sum(axis=0) + (after**2).sum(axis=1)
+            value += (np.sqrt(squares) * np.sqrt(there.sum(axis=0) + here.sum(axis=1))).sum()
+        assert penalty.value(model) == pytest.approx(0.3 * value)
 
 
 def test_a_group_of_several_layers_has_their_mean_strength():

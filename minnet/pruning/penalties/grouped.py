@@ -2,7 +2,7 @@
 
     for step in train(model, data, penalty=GroupLasso(1e-3)):            # all weights into and out of a unit
         ...
-    GroupLasso(1e-3, structure="filter", outgoing=False)                 # only those into it; much cheaper
+    GroupLasso(1e-3, structure="filter", outgoing=False)                 # only those into it; many times faster
     GroupLasso(1e-3, structure="4x1")                                    # blocks
 
 A group holds weights only; the unit's bias, gain and shift are left alone. Pruning a unit whose group is 0 takes them
@@ -22,7 +22,7 @@ from minnet.pruning.units import Units
 
 ROUNDS = 500      # of the search where groups overlap: far more than it takes as a rule
 EXACTNESS = 8     # units in the last place within which it ends
-KEPT = WeakKeyDictionary()  # model -> {what was asked: its Members}: finding them takes longer than a training step
+KEPT = WeakKeyDictionary()  # model -> {what was asked: (topology, Members)}: finding them takes longer than a step
 
 
 class GroupLasso(Penalty):
@@ -118,11 +118,10 @@ class Members:
 
 def members_of(model, layers, structure, outgoing):
     """The Members of the pieces of `structure` in these layers; kept while the model lives and is not rewired."""
-    kept = KEPT.setdefault(model, {})
-    asked = (layers, structure, outgoing, model.topology)
-    if asked not in kept:
-        kept[asked] = _find_members(model, list(layers), structure_of(structure), outgoing)
-    return kept[asked]
+    kept, asked = KEPT.setdefault(model, {}), (layers, structure, outgoing)
+    if asked not in kept or kept[asked][0] != model.topology:
+        kept[asked] = model.topology, _find_members(model, list(layers), structure_of(structure), outgoing)
+    return kept[asked][1]
 
 
 def _find_members(model, layers, structure, outgoing):
@@ -136,8 +135,9 @@ def _find_members(model, layers, structure, outgoing):
         positions, group = pieces.reduce(np.arange(model.n_weights)), np.arange(pieces.n)  # each weight by itself
     if outgoing and isinstance(pieces, Units):
         both = [(positions, group), *_readers(pieces)]
-        pairs = np.unique(np.stack([np.concatenate(side) for side in zip(*both, strict=True)]), axis=1)
-        positions, group = pairs  # a weight from a unit to itself is in its group once
+        positions, group = (np.concatenate(side) for side in zip(*both, strict=True))
+        once = np.unique(positions * pieces.n + group)  # a weight from a unit to itself is in its group once
+        positions, group = np.divmod(once, pieces.n)
     parts = tuple((part.layers, part.start, part.stop) for part in pieces.parts)
     most = int(np.bincount(positions).max(initial=1))
     return Members(positions, group, np.bincount(group, minlength=pieces.n), parts, most)
