@@ -206,6 +206,8 @@ REFUSED = {  # what a graph has -> (its end, words of the message)
     "ends in features": (lambda g: g("Flatten", "x"), "in another order"),
     "a constant end": (lambda g: g("Identity", g.random(3, 4)), "does not depend on its input"),
     "counted images": (lambda g: g("Reshape", "x", g("Mul", g("Shape", "x"), g.ints(1))), "number of images"),
+    "a slope that is no number": (lambda g: g("LeakyRelu", "x", alpha=float("nan")), "nan for a number"),
+    "division by nothing": (lambda g: g.conv(g("Div", "x", g.const(np.float32(0))), (1, 4, 1, 1)), "infinite"),
     "a mask": (lambda g: g("Dropout", "x", outputs=2), "mask is read"),
     "too many inputs": (lambda g: g("Relu", "x", "x"), "does not fit its inputs"),
     "missing": (lambda g: g("Relu", "nowhere"), "which nothing before it makes"),

@@ -105,5 +105,7 @@ def spread(array, shape):
 
 
 def short(number):
-    """A float32 from a file as the decimal that was meant: 0.001, not 0.0010000000474974513."""
+    """A float32 from a file as the decimal that was meant: 0.001, not 0.0010000000474974513. Refuses NaN, infinity."""
+    if not math.isfinite(number):
+        raise Cannot(f"it has {number} for a number")
     return float(f"{number:.7g}")

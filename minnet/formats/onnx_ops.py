@@ -38,7 +38,8 @@ def compute(net, node, values):
         raise Cannot("it stands behind a Softmax, which can be read at the end only")
     try:
         inspect.signature(OPS[node.op]).bind(net, node, *values)
-        return OPS[node.op](net, node, *values)
+        with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
+            return OPS[node.op](net, node, *values)
     except MISFITS as error:
         raise Cannot(f"it does not fit its inputs: {error}") from error
 
@@ -82,8 +83,7 @@ def divide(net, node, x, constant):
     """x / c."""
     if not isinstance(x, Signal) or isinstance(constant, Signal):
         raise Cannot("it divides by what depends on the input")
-    with np.errstate(divide="ignore"):
-        return _affine(net, node, x, gain=1 / constant)
+    return _affine(net, node, x, gain=1 / constant)
 
 
 def _affine(net, node, x, gain=None, shift=None):
