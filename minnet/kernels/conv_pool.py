@@ -37,7 +37,8 @@ def im2col_planes(x, stride_h, stride_w, top, left, cols):
                 continue
             for j in range(first):
                 taps[here + j] = 0
-            from_here, to_here = offset((i * height + iy) * width + first * stride_w - left + kx), offset(here + first)
+            from_here = offset((i * height + iy) * width + max(first * stride_w - left + kx, 0))
+            to_here = offset(here + first)
             if stride_w == 1:  # the same, said so that the compiler sees neighbours in memory
                 for j in range(last - first):
                     taps[to_here + j] = pixels[from_here + j]
