@@ -2,9 +2,9 @@
 
 Nets have random weights, of which each layer keeps the same random share; so nobody gains by a lucky mask. Each peer
 gets a session made for exactly this batch size, is warmed up, and runs with one thread and with all: the faster is
-quoted. DeepSparse 1.7.1 is installed into an environment of its own, since it needs an older NumPy; where that cannot be
-(it runs on x86 and Python up to 3.11) its lines are left out and a line says so. Outputs are compared before anything is
-timed.
+quoted. DeepSparse 1.7.1 is installed into an environment of its own, since it needs an older NumPy; where that cannot
+be (it runs on x86 and Python up to 3.11) its lines are left out and a line says so. Outputs are compared before
+anything is timed.
 """
 import platform
 import statistics
@@ -188,10 +188,10 @@ def agree(outputs, wanted, who):
 
 
 def limit(model, batch):
-    """How long the multiply-adds with live weights would take at the speed of BLAS, one thread."""
+    """How long the multiply-adds with live weights would take one thread at the speed of the dense kernel."""
     from minnet.runtime.rates import machine_rates
 
-    return f"{duration(model.macs * batch * machine_rates().product)} at BLAS speed"
+    return f"{duration(model.macs * batch * machine_rates().dense)} at the speed of dense"
 
 
 def measure_layer(share, rounds, batch=256):

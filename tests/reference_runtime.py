@@ -78,7 +78,7 @@ def pool_tile(code, at, x, y):
         y[target : target + tile] = seen.mean(axis=0) if average else seen.max(axis=0)
 
 
-pool_image = pool_tile
+pool_image = halve_image = pool_tile
 
 
 def several_lines(lines, run, x0, x_line, y0, y_line, starts, weights, bias, x, y):
@@ -151,7 +151,8 @@ def dense_row(code, at, index, value, x, y):
 
 
 def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
-    of_two = {do.COPY: copy, do.ADD: add, do.POOL: pool_tile}
+    of_two = {do.COPY: copy, do.ADD: add, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
+              do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
               do.SPARSE_ROW: (sparse_row, 1), do.BLOCK_ROW: (block_row, 1), do.DENSE_ROW: (dense_row, 1)}
     total = 0.0

@@ -76,12 +76,13 @@ def affines(draw, dtype):
 
 
 @st.composite
-def pools(draw, dtype, tile):
-    """Every window sees a pixel at least. Planes and lines may stand apart."""
-    planes, sizes = draw(size), [draw(size), draw(size)]
-    before = [draw(st.integers(0, n - 1)) for n in sizes]
-    strides, image = [draw(size), draw(size)], [draw(st.integers(1, 5)), draw(st.integers(1, 5))]
-    output = [(n - 1 + b) // s + 1 for n, b, s in zip(image, before, strides, strict=True)]
+def pools(draw, dtype, tile, halve=False):
+    """Every window sees a pixel; with `halve` it is 2 x 2, and all inside. Planes and lines may stand apart."""
+    planes, sizes = draw(size), [2, 2] if halve else [draw(size), draw(size)]
+    before = [0, 0] if halve else [draw(st.integers(0, n - 1)) for n in sizes]
+    strides = sizes if halve else [draw(size), draw(size)]
+    image = [draw(st.integers(1, 5)) + halve, draw(st.integers(1, 5)) + 40 * halve]
+    output = [(n - 1 + b) // s + 1 - (halve and n % s) for n, b, s in zip(image, before, strides, strict=True)]
     x_line, y_line = (image[1] + draw(gap)) * tile, (output[1] + draw(gap)) * tile
     x_plane, y_plane = image[0] * x_line + draw(gap) * tile, output[0] * y_line + draw(gap) * tile
     x0, y0 = draw(gap), draw(gap)
@@ -165,6 +166,7 @@ RUNTIME_CASES = {
     "affine": Case(affines),
     "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 4)), 1), value=2)),
     "pool_tile": Case(lambda dtype: pools(dtype, RUN)),
+    "halve_image": Case(lambda dtype: pools(dtype, 1, halve=True), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "sparse_planes": Case(lambda dtype: plane_steps(dtype, 1)),
     "block_planes": Case(lambda dtype: plane_steps(dtype, BLOCK_PLANES), writes=BLOCK_PLANES),

@@ -1,12 +1,23 @@
 """The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see program.py)."""
 from minnet.kernels.jit import kernel
-from minnet.kernels.program import activate, add, affine, clear, copy, load_rows, pool_image, pool_tile, store_rows
+from minnet.kernels.program import (
+    activate,
+    add,
+    affine,
+    clear,
+    copy,
+    halve_image,
+    load_rows,
+    pool_image,
+    pool_tile,
+    store_rows,
+)
 from minnet.kernels.sparse_planes import block_planes, dense_planes, sparse_planes
 from minnet.kernels.sparse_rows import block_row, dense_row, sparse_row
 
 # the first column of the table of steps
-LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL = range(8)
-DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, SPARSE_ROW = range(8, 14)
+LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
+DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, SPARSE_ROW = range(10, 16)
 
 
 @kernel
@@ -36,9 +47,11 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
                 activate(code, at, value, work)
             elif step == COPY:
                 copy(code, at, work, work)
-            elif step == POOL and tile > 1:
+            elif step == POOL_TILE:
                 pool_tile(code, at, work, work)
-            elif step == POOL:
+            elif step == HALVE_IMAGE:
+                halve_image(code, at, work, work)
+            elif step == POOL_IMAGE:
                 pool_image(code, at, work, work)
             elif step == AFFINE:
                 affine(code, at, value, work)

@@ -180,9 +180,27 @@ def pool_tile(code, at, x, y):
 
 
 @kernel
+def halve_image(code, at, x, y):
+    """The same for tiles of one sample and the commonest of windows, 2 x 2 at stride 2, all within the image."""
+    apart()
+    planes, lines, columns = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
+    x0, x_plane, x_line = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
+    y0, y_plane, y_line = np.int64(code[at, 16]), np.int64(code[at, 17]), np.int64(code[at, 18])
+    average, quarter = code[at, 19] != 0, y.dtype.type(0.25)
+    for plane in range(planes):
+        for line in range(lines):
+            above = offset(x0 + plane * x_plane + 2 * line * x_line)
+            below = offset(above + x_line)
+            target = offset(y0 + plane * y_plane + line * y_line)
+            for j in range(columns):
+                a, b, c, d = x[above + 2 * j], x[above + 2 * j + 1], x[below + 2 * j], x[below + 2 * j + 1]
+                y[target + j] = quarter * ((a + b) + (c + d)) if average else max(max(a, b), max(c, d))
+
+
+@kernel
 def pool_image(code, at, x, y):
-    """The same for tiles of one sample. After the operands of `pool_tile` comes room: where in y a line of x may stand,
-    which is there made of the lines of a window; of its pixels then come those of y.
+    """The same for tiles of one sample and any window. After the operands of `pool_tile` comes room: where in y a line
+    of x may stand, which is there made of the lines of a window; of its pixels then come those of y.
     """
     apart()
     planes, lines, columns = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])

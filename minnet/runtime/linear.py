@@ -235,8 +235,10 @@ def _phases(size, kernel, stride, before, output):
 
 def pool_step(made, pool, x, y, planes):
     """Pool some planes of x into y."""
-    at, room = pool.window, made.memory.take(x.width * x.tile)
-    made.step(do.POOL, planes, y.height, y.width, made.tile, x.offset, x.plane, x.line, x.height, x.width, *at.kernel,
+    at, room = pool.window, made.memory.take(x.width)
+    halve = at.kernel == at.stride == (2, 2) and not at.padded
+    kernel = do.POOL_TILE if x.tile > 1 else do.HALVE_IMAGE if halve else do.POOL_IMAGE
+    made.step(kernel, planes, y.height, y.width, made.tile, x.offset, x.plane, x.line, x.height, x.width, *at.kernel,
               *at.stride, at.top, at.left, y.offset, y.plane, y.line, pool.average, room)
     made.memory.give_back(room)
 

@@ -25,7 +25,7 @@ from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, tota
 from minnet.runtime.rates import machine_rates
 
 ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
-SHARD = 2e-4             # seconds of work for each thread, below which it is not worth its wake-up
+SHARD = 1e-4             # seconds of work for each thread, below which it is not worth its wake-up
 
 
 def freeze(model, batch_size=None, plan=None, *, classes=None):
