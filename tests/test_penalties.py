@@ -207,6 +207,18 @@ def test_what_the_prox_takes_off_is_a_subgradient(name, w, strength, lr, seed):
         assert penalty.rest(model) >= at + (start - p) @ (model.values - p) / lr - 1e-8 * scale
 
 
+@pytest.mark.parametrize("name", CONVEX)
+@pytest.mark.parametrize("strength", [0.05, 0.1, 0.2, 0.4])
+def test_the_prox_of_a_whole_net_takes_off_a_subgradient(name, strength):
+    """As above where all layers count, so that groups overlap; along <w - p, p> it is an equality."""
+    penalty, model = PENALTIES[name](strength), make(net_for(name))
+    spaced(model, 3)
+    start = model.values.copy()
+    penalty.prox(model, 1.0)
+    p = model.values
+    assert (start - p) @ p == pytest.approx(penalty.rest(model), abs=1e-9)
+
+
 @given(vector(8), strengths, rates)
 def test_moreau_for_l1(w, strength, lr):
     """w = prox of t |.| + projection onto the cube [-t, t]^n."""

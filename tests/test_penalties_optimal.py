@@ -105,6 +105,22 @@ def test_fista_is_ahead_of_plain_steps_and_leaves_what_it_showed():
     assert values[fista] < values[iter]
 
 
+class Probe(L1):
+    """Looks at what is masked where the gradient is taken."""
+
+    def add_gradient(self, model, grads):
+        assert not model.values[~model.mask].any()
+
+
+def test_fista_does_not_carry_on_what_was_pruned_meanwhile():
+    model, sample = make("dense"), sample_for(make("dense"))
+    for step in fista(train(model, (sample.X, sample.y), optimizer=SGD(0.1), epochs=8, batch_size=len(sample),
+                            penalty=Probe(0.001))):
+        if step.epoch == 4:
+            model.set_mask(np.arange(len(model.values)) % 2 == 0)
+    assert not model.values[1::2].any()
+
+
 def test_fista_shows_its_values_when_the_caller_stops():
     X, y = standardised(load_iris)
     model, lr = logistic(X, y)
