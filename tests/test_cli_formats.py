@@ -1,0 +1,160 @@
+"""`minnet import`, `minnet export`, and pruning what came as ONNX: from the command to files that others read."""
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from test_cli import command  # noqa: F401 - a fixture
+
+import minnet as mn
+
+onnxruntime = pytest.importorskip("onnxruntime")
+h5py = pytest.importorskip("h5py")
+from keras_files import old  # noqa: E402 - needs h5py itself
+
+SIDE = 8
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small net, as model.safetensors and model.onnx in the folder where commands run."""
+    net = mn.models.small_conv((SIDE, SIDE, 1), 3, rng=0)
+    mn.save(net, tmp_path / "model.safetensors")
+    mn.save_onnx(net, tmp_path / "model.onnx")
+    return net
+
+
+def images(n=120, seed=0):
+    """Images (n, h, w, 1) of three classes that can be told apart."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    return (rng.normal(size=(n, SIDE, SIDE, 1)) + y[:, None, None, None]).astype(np.float32), y
+
+
+def run_onnx(path, X):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(X)})[0]
+
+
+# --- import ----------------------------------------------------------------------------------------------------------
+
+
+def test_import_onnx(command, model, tmp_path):  # noqa: F811 - the fixture
+    ended = command("import", "model.onnx", "--json")
+    assert ended.code == 0
+    facts = json.loads(ended.stdout)
+    assert facts["imported"] == "an ONNX model" and facts["parameters"] == model.n_parameters
+    X, _ = images(4)
+    np.testing.assert_allclose(mn.load(ended.out / "model.safetensors")(X), model(X), rtol=1e-5, atol=1e-5)
+
+
+def test_import_keras_weights(command, model, tmp_path):  # noqa: F811
+    """Into an architecture by its name, or that of a file."""
+    rng = np.random.default_rng(0)
+    kinds = {"weight": "kernel", "bias": "bias"}
+    weights = {layer.name: {kinds[p.kind]: rng.normal(size=p.shape) for p in layer.parameters}
+               for layer in model.layers.values() if layer.parameters}
+    old(tmp_path / "w.h5", weights | {"unknown": {"kernel": np.ones(1)}})
+    ended = command("import", "w.h5", "--model", "small_conv", "--shape", "8,8,1", "--classes", "3")
+    assert ended.code == 0 and "not used" in ended.stdout and "unknown" in ended.stdout
+    loaded = mn.load(ended.out / "model.safetensors")
+    np.testing.assert_allclose(loaded.parameters["dense1.weight"].value, weights["dense1"]["kernel"], rtol=1e-6)
+    assert command("import", "w.h5", "--model", "model.safetensors", "--out", "other").code == 0
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() == (ended.out / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["nothing.h5"], "no such file"), (["model.onnx", "--model", "mlp"], "is a whole model"),
+    (["w.h5"], "say with --model"), (["w.h5", "--model", "small_con"], "did you mean small_conv"),
+    (["w.h5", "--model", "small_conv"], "--shape"), (["w.h5", "--model", "small_conv", "--shape", "8,8"], "--classes"),
+    (["w.h5", "--model", "small_conv", "--shape", "8,x"], "whole number"),
+    (["w.h5", "--model", "small_conv", "--shape", "8,8,1", "--classes", "4"], "does not fit the model"),
+    (["X.npz"], "is a NumPy archive"), (["net.pt"], "save_file"),
+    (["model.safetensors", "--model", "model.safetensors"], "names|Conv2d|fit"),
+])
+def test_import_refused(arguments, words, command, model, tmp_path):  # noqa: F811
+    """One line, exit code 2, and no model is written."""
+    old(tmp_path / "w.h5", {"conv1": {"kernel": np.ones((3, 3, 1, 5)), "bias": np.ones(5)}})
+    np.savez(tmp_path / "X.npz", X=np.ones(3), y=np.ones(3))
+    (tmp_path / "net.pt").write_bytes(b"\x80\x02}q\x00.")
+    ended = command("import", *arguments)
+    assert ended.code == 2 and not ended.stdout and ended.stderr.count("\n") == 1
+    assert any(word in ended.stderr for word in words.split("|"))
+    assert not (ended.out / "model.safetensors").exists()
+
+
+# --- export ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["model.safetensors", "model.onnx"])
+@pytest.mark.parametrize("options, turn", [([], (0, 3, 1, 2)), (["--channels-last"], (0, 1, 2, 3))])
+def test_export_onnx(source, options, turn, command, model):  # noqa: F811
+    ended = command("export", source, "--to", "onnx", *options, "--out", "there")
+    assert ended.code == 0 and ended.stdout.strip() == "there/model.onnx"
+    X, _ = images(4)
+    np.testing.assert_allclose(run_onnx("there/model.onnx", X.transpose(turn)), model(X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(mn.load_onnx("there/model.onnx")(X), model(X), rtol=1e-5, atol=1e-5)
+
+
+def test_export_sparse(command, model, tmp_path):  # noqa: F811
+    mn.prune(model, 0.9)
+    mn.save(model, tmp_path / "pruned.safetensors")
+    sizes = [json.loads(command("export", "pruned.safetensors", "--to", "onnx", "--json", *options).stdout)["bytes"]
+             for options in ([], ["--sparse"])]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_export_for_pytorch_and_back(command, model):  # noqa: F811
+    assert command("export", "model.safetensors", "--to", "safetensors", "--out", "there").code == 0
+    assert load_file("there/weights.safetensors")["conv2.weight"].shape == (32, 16, 3, 3)
+    assert command("import", "there/weights.safetensors", "--model", "model.safetensors", "--out", "back").code == 0
+    np.testing.assert_array_equal(mn.load("back/model.safetensors").values, model.values)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["model.safetensors"], "--to"), (["model.safetensors", "--to", "pickle"], "invalid choice"),
+    (["model.safetensors", "--to", "safetensors", "--sparse"], "go with --to onnx"),
+    (["X.npz", "--to", "onnx"], "is a NumPy archive"), (["weights.safetensors", "--to", "onnx"], "import"),
+])
+def test_export_refused(arguments, words, command, model, tmp_path):  # noqa: F811
+    np.savez(tmp_path / "X.npz", X=np.ones(3))
+    save_file({"a.weight": np.ones((2, 2), np.float32)}, tmp_path / "weights.safetensors")
+    ended = command("export", *arguments)
+    assert ended.code == 2 and not ended.stdout and ended.stderr.count("\n") == 1 and words in ended.stderr
+
+
+# --- from any framework, and back ------------------------------------------------------------------------------------
+
+
+def test_prune_a_model_that_came_as_onnx(command, model, tmp_path):  # noqa: F811
+    """Fewer filters, the same outputs in ONNX Runtime as here."""
+    X, y = images()
+    np.savez(tmp_path / "X.npz", X=X, y=y)
+    ended = command("prune", "model.onnx", "--data", "X.npz", "--structure", "filter", "--sparsity", "0.5",
+                    "--epochs", "2")
+    assert ended.code == 0, ended.stderr
+    small = mn.load(ended.out / "model.safetensors")
+    assert sum(layer.filters for layer in small.layers.values() if isinstance(layer, mn.Conv2d)) == (16 + 32) / 2
+    theirs = run_onnx(ended.out / "model.onnx", X.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(theirs, small(X), rtol=1e-4, atol=1e-4)
+    assert ended.result["before"]["parameters"] == model.n_parameters
+
+
+def test_data_in_the_other_layout_are_told(command, model, tmp_path):  # noqa: F811
+    X, y = images()
+    np.savez(tmp_path / "X.npz", X=X.transpose(0, 3, 1, 2), y=y)
+    ended = command("prune", "model.onnx", "--data", "X.npz")
+    assert ended.code == 2 and "X.transpose(0, 2, 3, 1)" in ended.stderr
+
+
+@pytest.mark.parametrize("scale, dtype, full", [(1, np.float32, 1), (50, np.float32, 1), (20, np.uint8, 255)])
+def test_data_reach_an_imported_model_as_they_are(scale, dtype, full, model, tmp_path):
+    """It has its own preprocessing behind it: numbers stay, only bytes become shares of 255."""
+    from minnet.study.settings import Settings
+    from minnet.study.training import Training
+
+    X, y = images()
+    X = (scale * (X - X.min())).astype(dtype)
+    np.savez(tmp_path / "X.npz", X=X, y=y)
+    seen = Training(Settings(data=str(tmp_path / "X.npz"), model=str(tmp_path / "model.onnx"))).data.X_train
+    assert np.isin(np.round(seen * full, 3), np.round(X, 3)).all()
