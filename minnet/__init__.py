@@ -15,7 +15,6 @@ _HOMES = {
     "minnet.engine.dense": ("Dense",),
     "minnet.engine.depthwise": ("DepthwiseConv2d",),
     "minnet.engine.fista": ("fista",),
-    "minnet.engine.fista": ("fista",),
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.model": ("Model",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),

@@ -13,7 +13,6 @@ from minnet.engine.conv import Conv2d as Conv2d
 from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
 from minnet.engine.fista import fista as fista
-from minnet.engine.fista import fista as fista
 from minnet.engine.metrics import evaluate as evaluate
 from minnet.engine.model import Model as Model
 from minnet.engine.normalise import BatchNorm as BatchNorm
@@ -81,7 +80,6 @@ __all__ = [
     "Conv2d",
     "Dense",
     "DepthwiseConv2d",
-    "fista",
     "fista",
     "evaluate",
     "Model",
