@@ -2,6 +2,7 @@
 
     save_onnx(model, "model.onnx")                  # images (n, c, h, w), logits; no Transpose anywhere
     save_onnx(model, "model.onnx", sparse=True)     # pruned weights as places and values: smaller on disk
+    save_onnx(model, "model.onnx", channels_last=True)      # images (n, h, w, c), by a Transpose at the start
 
 Weights keep their names ("conv1.weight"), in the layout of PyTorch and ONNX; a Dense layer behind Flatten has its rows
 in the order of a channels-first Flatten. Only a model that ends in a flattened image, or adds one to other features, is
@@ -29,24 +30,25 @@ LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is no weights
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
-def save_onnx(model, path, *, sparse=False):
+def save_onnx(model, path, *, sparse=False, channels_last=False):
     """Write `model` to the ONNX file `path`, whole or not at all; its input is (n, c, h, w) for images, else (n, ...).
 
-    `sparse=True` stores each pruned weight, where that is smaller, as the places and values of what the mask lets live;
-    runtimes make it dense when they load it. Dropout is left out. Raises NotFinite for NaN or infinity, InvalidValue
-    for more than 2 GiB, Unsupported for a layer that ONNX cannot say, FileProblem, MissingExtra.
+    `channels_last=True` makes it (n, h, w, c), and outputs that are images as well. `sparse=True` stores each pruned
+    weight, where that is smaller, as the places and values of what the mask lets live; runtimes make it dense when they
+    load it. Dropout is left out. Raises NotFinite for NaN or infinity, InvalidValue for more than 2 GiB, Unsupported
+    for a layer that ONNX cannot say, FileProblem, MissingExtra.
     """
-    write_whole(path, onnx_bytes(model, sparse=sparse))
+    write_whole(path, onnx_bytes(model, sparse=sparse, channels_last=channels_last))
 
 
-def onnx_bytes(model, *, sparse=False):
+def onnx_bytes(model, *, sparse=False, channels_last=False):
     """The bytes that `save_onnx` writes; the same model gives the same bytes."""
     onnx = need("onnx", "onnx", "an ONNX file")
     if not isinstance(model, Model):
         raise InvalidType(f"{shown(repr(model))} is no Model: only these are exported")
-    writer = _Writer(onnx, model, sparse)
-    end = writer.write(model.tree, INPUT)
-    writer.name_output(end)
+    writer = _Writer(onnx, model, sparse, channels_last)
+    end = writer.write(model.tree, writer.turned(INPUT, model.input_shape, TO_CHANNELS_FIRST))
+    writer.name_output(writer.turned(end, model.output_shape, TO_CHANNELS_LAST))
     graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
                                    [writer.value(OUTPUT, model.output_shape)], writer.initializers)
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
@@ -57,10 +59,10 @@ def onnx_bytes(model, *, sparse=False):
 class _Writer:
     """The nodes and initializers so far."""
 
-    def __init__(self, onnx, model, sparse):
+    def __init__(self, onnx, model, sparse, channels_last):
         self.onnx = onnx
-        self.model = model
         self.sparse = sparse
+        self.channels_last = channels_last
         self.nodes, self.initializers, self.n_bytes = [], [], 0
         try:
             self.orders = feature_orders(model)
@@ -112,6 +114,12 @@ class _Writer:
             raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which cannot be exported to ONNX")
         return WRITERS[type(layer)](self, layer, x)
 
+    def turned(self, name, shape, perm):
+        """The name of an image in the other layout, where the file's ends have channels last."""
+        if not self.channels_last or len(shape) != IMAGE_AXES:
+            return name
+        return self.node("Transpose", [name], f"{name}.turned", {"perm": perm})
+
     def name_output(self, end):
         """Call the output as promised."""
         if end == INPUT:
@@ -123,7 +131,8 @@ class _Writer:
 
     def value(self, name, shape):
         """The type of the graph's input or output."""
-        shape = (shape[2], *shape[:2]) if len(shape) == IMAGE_AXES else shape
+        first = len(shape) == IMAGE_AXES and not self.channels_last
+        shape = (shape[2], *shape[:2]) if first else shape
         return self.onnx.helper.make_tensor_value_info(name, self.onnx.TensorProto.FLOAT, [BATCH, *shape])
 
 

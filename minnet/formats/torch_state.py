@@ -95,13 +95,18 @@ def save_torch(model, path):
     A layer "conv1" gives "conv1.weight" and "conv1.bias", a BatchNorm also running_mean and running_var. Raises
     FileProblem, NotFinite for NaN or infinity, Unsupported where a Residual adds a flattened image to other features.
     """
+    write_whole(path, torch_bytes(model))
+
+
+def torch_bytes(model):
+    """The bytes that `save_torch` writes."""
     orders, arrays = feature_orders(model), {}
     for layer in model.layers.values():
         kinds = {ours: theirs for theirs, ours in (NORM_KINDS if isinstance(layer, BatchNorm) else KINDS).items()}
         for p in layer.parameters:
             check_numbers(p.name, p.value)
             arrays[f"{layer.name}.{kinds[p.kind]}"] = _as_theirs(layer, p, orders.get(layer))
-    write_whole(path, to_bytes(arrays, None))
+    return to_bytes(arrays, None)
 
 
 def _as_theirs(layer, p, order):
