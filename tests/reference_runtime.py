@@ -143,6 +143,16 @@ def block_row(code, at, index, value, x, y):
     y[y0 : y0 + len(total)] = total
 
 
+def n_m_row(code, at, index, value, x, y):
+    x0, y0, units, inputs, place, n, column, weight, bias = operands(code, at, 9)
+    total, per = wide(value[bias : bias + units]).copy(), 32 // (2 * n)
+    for four, k, unit in np.ndindex(inputs // 4, n, units):
+        which = int(index[column + four // per * units + unit]) >> 2 * (four % per * n + k) & 3
+        seen = x[x0 + int(index[place + 4 * four + which])]
+        total[unit] += wide(value[weight + (four * n + k) * units + unit]) * seen
+    y[y0 : y0 + units] = total
+
+
 def dense_row(code, at, index, value, x, y):
     x0, y0, units, inputs, place, _, _, weight, bias = operands(code, at, 9)
     seen = wide(x[x0 + index[place : place + inputs].astype(int)])
@@ -154,7 +164,8 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
     of_two = {do.COPY: copy, do.ADD: add, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
               do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
-              do.SPARSE_ROW: (sparse_row, 1), do.BLOCK_ROW: (block_row, 1), do.DENSE_ROW: (dense_row, 1)}
+              do.SPARSE_ROW: (sparse_row, 1), do.BLOCK_ROW: (block_row, 1), do.N_M_ROW: (n_m_row, 1),
+              do.DENSE_ROW: (dense_row, 1)}
     total = 0.0
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)

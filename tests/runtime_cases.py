@@ -12,6 +12,7 @@ from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import Linear, graph
 from minnet.runtime.linear import KERNELS
+from minnet.runtime.plans import kernels
 
 size = st.integers(1, 3)
 gap = st.integers(0, 3)
@@ -140,13 +141,23 @@ def row_steps(draw, dtype, rows, columns):
 
 
 @st.composite
+def n_m_rows(draw, dtype):
+    """One sample: n of each four inputs."""
+    x0, y0, units, fours, n = draw(gap), draw(gap), draw(few), draw(st.integers(0, 20)), draw(st.integers(1, 4))
+    words = -(-fours // (32 // (2 * n))) * units
+    index = np.concatenate([integers(draw, 4 * fours, 40), draw(arrays(np.uint32, words))])
+    code = table(x0, y0, units, 4 * fours, 0, n, 4 * fours, 0, fours * n * units)
+    value = floats(draw, dtype, fours * n * units + units, elements=plain)
+    return code, 1, index, value, floats(draw, dtype, x0 + 40, elements=plain), np.ones(y0 + units, dtype)
+
+
+@st.composite
 def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
     model = draw(masked_models(dtype=dtype))
     nodes, tile = graph(model), draw(st.sampled_from([1, RUN]))
-    kernels = {node.name: "sparse" if node.multiplier else draw(st.sampled_from(KERNELS))
-               for node in nodes if isinstance(node, Linear)}
-    program = emit(nodes, kernels, tile, np.dtype(dtype))
+    chosen = kernels([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, Linear)], nodes, tile)
+    program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
     return program.code, 0, len(program.code), program.index, program.value, X, 1, 3, tile, program.room(), out
@@ -173,6 +184,7 @@ RUNTIME_CASES = {
     "dense_planes": Case(lambda dtype: plane_steps(dtype, DENSE_PLANES), writes=DENSE_PLANES),
     "sparse_row": Case(lambda dtype: row_steps(dtype, 1, 1)),
     "block_row": Case(lambda dtype: row_steps(dtype, 4, BLOCK_PLANES)),
+    "n_m_row": Case(n_m_rows),
     "dense_row": Case(lambda dtype: row_steps(dtype, 0, 1)),
     "run_program": Case(programs, writes=2, means=logits),
 }

@@ -12,26 +12,29 @@ from trees import masked_models, random_input, randomise
 
 from minnet import threads
 from minnet.engine.activations import LeakyReLU, ReLU
-from minnet.engine.containers import Sequential
+from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.layer import Layer
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import MaxPool2d
+from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
 from minnet.kernels.program import RUN
 from minnet.models import lenet_5, lenet_300_100, resnet_8
+from minnet.pruning.prune import prune
 from minnet.runtime import graph as graphs
 from minnet.runtime import predictor as predictors
 from minnet.runtime import program as programs
 from minnet.runtime import rates
 from minnet.runtime.graph import Activation, Affine, Graph, Linear, Pool, graph
 from minnet.runtime.layout import Memory
+from minnet.runtime.plans import choose
 from minnet.runtime.predictor import freeze
 
 ROUNDING = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-11}  # of the largest logit of the batch
-PLANS = [None, "dense", "block", "sparse", "dense/sparse", "sparse/block"]
+PLANS = [None, "dense", "block", "n_m", "sparse", "dense/sparse", "sparse/block"]
 ROWS = st.sampled_from([1, 2, 5, RUN - 1, RUN, RUN + 1, 2 * RUN + 7])
 
 
@@ -208,8 +211,27 @@ def test_a_plan_survives_json_and_gives_the_same_bits(net):
 
 
 def test_dense_where_it_is_dense_and_sparse_where_it_is_sparse():
-    assert set("/".join(freeze(sparse_model(share=1.0)).plan[:2]).split("/")) == {"dense"}
-    assert set("/".join(freeze(sparse_model(share=0.02)).plan[:2]).split("/")) == {"sparse"}
+    assert choose(graph(sparse_model(share=1.0)), rates.Rates()) == 3 * ["dense"]
+    assert choose(graph(sparse_model(share=0.02)), rates.Rates()) == 3 * ["sparse"]
+
+
+@pytest.mark.parametrize("structure, row, tile", [
+    ("2:4", "dense", "dense"), ("1:4", "n_m", "sparse"), ("4x4", "block", "block"), ("weight", "sparse", "sparse")])
+def test_a_structure_gets_its_kernel(structure, row, tile):
+    """By rates that are no matter of the machine."""
+    model = randomise(Model(Sequential(Dense(400), ReLU(), Dense(400)), (400,), rng=0), np.random.default_rng(0))
+    prune(model, None if ":" in structure else 0.95, structure=structure, criterion="magnitude")
+    plan = choose(graph(model), rates.Rates())
+    assert plan == 2 * [row if row == tile else f"{row}/{tile}"]
+    for rows in (1, RUN):
+        assert_same_logits(freeze(model, plan=plan), model, random_input(model, rows))
+
+
+def test_large_layers_take_the_fewest_bytes():
+    """Whatever is read from memory is not computed."""
+    model = randomise(Model(Sequential(Dense(1000)), (1000,), rng=0), np.random.default_rng(0))
+    prune(model, structure="2:4", criterion="magnitude")
+    assert choose(graph(model), rates.Rates(far=1e-8)) == ["n_m/dense"]
 
 
 def test_a_batch_size_keeps_one_program():
@@ -313,6 +335,26 @@ def test_a_rising_activation_waits_for_the_pool():
     conv, pool = Conv2d(2, 2), MaxPool2d(2)
     assert kinds(Sequential(conv, ReLU(), pool), (5, 5, 1)) == ([Linear, Activation], ["conv1"])
     assert kinds(Sequential(conv, LeakyReLU(-0.5), pool), (5, 5, 1)) == ([Linear, Activation, Pool], [])
+
+
+@pytest.mark.parametrize("tree, shape", [
+    (Sequential(Dense(3), BatchNorm(), Residual(Sequential(BatchNorm()))), (4,)),
+    (Sequential(ReLU(), MaxPool2d(1), Concat(Sequential(), MaxPool2d(2, 1, "same"))), (2, 3, 2)),
+    (Sequential(Conv2d(2, 1), MaxPool2d(1), Concat(Sequential(), MaxPool2d(2, 1, "same"))), (2, 3, 2)),
+])
+def test_what_two_read_after_a_change_is_changed_no_more(tree, shape):
+    """A layer takes over the readers of what was folded into it."""
+    model = randomise(Model(tree, shape, rng=0, dtype=np.float64), np.random.default_rng(0))
+    assert_same_logits(freeze(model), model, random_input(model, 3))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_layer_born_sparse_is_never_made_dense(plan):
+    tree = Sequential(SparseDense(2**20, live=50), ReLU(), SparseDense(2**20, live=2**18), SparseDense(3, live=1000))
+    model = randomise(Model(tree, (4,), rng=0), np.random.default_rng(0))
+    predictor = freeze(model, plan=plan)
+    assert predictor.nbytes < 2**25
+    assert_same_logits(predictor, model, random_input(model, 3))
 
 
 def test_a_layer_that_is_not_known_is_named():

@@ -13,11 +13,11 @@ from minnet.kernels.program import (
     store_rows,
 )
 from minnet.kernels.sparse_planes import block_planes, dense_planes, sparse_planes
-from minnet.kernels.sparse_rows import block_row, dense_row, sparse_row
+from minnet.kernels.sparse_rows import block_row, dense_row, n_m_row, sparse_row
 
 # the first column of the table of steps
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
-DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, SPARSE_ROW = range(10, 16)
+DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(10, 17)
 
 
 @kernel
@@ -41,6 +41,8 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
                 sparse_row(code, at, index, value, work, work)
             elif step == BLOCK_ROW:
                 block_row(code, at, index, value, work, work)
+            elif step == N_M_ROW:
+                n_m_row(code, at, index, value, work, work)
             elif step == DENSE_ROW:
                 dense_row(code, at, index, value, work, work)
             elif step == ACTIVATE:

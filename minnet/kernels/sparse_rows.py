@@ -10,7 +10,8 @@ from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
 from minnet.kernels.sparse_planes import BLOCK_PLANES
 
-ROWS = 4  # of the weight, done at once by `dense_row` and `block_row`
+ROWS = 4   # inputs that all but `sparse_row` do at once
+WORD = 32  # bits of a word of `index`
 
 
 @kernel
@@ -55,6 +56,34 @@ def block_row(code, at, index, value, x, y):
                 w1, w2, w3 = w + BLOCK_PLANES, w + 2 * BLOCK_PLANES, w + 3 * BLOCK_PLANES
                 for j in range(BLOCK_PLANES):
                     y[t + j] += (a * value[w + j] + b * value[w1 + j]) + (c * value[w2 + j] + d * value[w3 + j])
+
+
+@kernel
+def n_m_row(code, at, index, value, x, y):
+    """The same where of each four inputs every unit has at most n = `first`: with 2:4 and 1:4 sparsity, say.
+
+    `inputs` is a multiple of four. column (fours / per, units) tells which of four inputs a weight belongs to, two bits
+    a weight, those of per = 32 // (2 n) fours in a word, the first in the lowest bits; weight (fours, n, units).
+    """
+    apart()
+    x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
+    place, n, column = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
+    weight, bias = np.int64(code[at, 8]), np.int64(code[at, 9])
+    per = WORD // (2 * n)
+    for j in range(units):
+        y[y0 + j] = value[bias + j]
+    for four in range(inputs // ROWS):
+        r = place + ROWS * four
+        a, b = x[x0 + np.int64(index[r])], x[x0 + np.int64(index[r + 1])]
+        c, d = x[x0 + np.int64(index[r + 2])], x[x0 + np.int64(index[r + 3])]
+        if a != 0 or b != 0 or c != 0 or d != 0:
+            words = offset(column + four // per * units)
+            for k in range(n):
+                w, shift = offset(weight + (four * n + k) * units), 2 * (four % per * n + k)
+                low, high = np.uint32(1 << shift), np.uint32(2 << shift)
+                for j in range(units):
+                    odd, late = np.uint32(index[words + j] & low) == low, np.uint32(index[words + j] & high) == high
+                    y[y0 + j] += value[w + j] * ((d if odd else c) if late else (b if odd else a))
 
 
 @kernel

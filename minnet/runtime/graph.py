@@ -23,6 +23,7 @@ from minnet.engine.sparse import SparseDense
 from minnet.errors import Unsupported
 from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
 from minnet.kernels.sparse_planes import BLOCK_PLANES
+from minnet.kernels.sparse_rows import ROWS
 
 
 @dataclass(eq=False)
@@ -56,6 +57,11 @@ class Linear(Node):
         return self.full[-1]
 
     @property
+    def only_sparse(self):
+        """Whether no other kernel is for it: depthwise units share no inputs; a layer born sparse is never dense."""
+        return bool(self.multiplier) or self.index is not None
+
+    @property
     def positions(self):
         """How often a sample uses each weight."""
         return 1 if self.window is None else math.prod(self.window.output)
@@ -72,6 +78,13 @@ class Linear(Node):
         live = np.zeros((math.prod(self.full) // self.units // rows + 1) * width, bool)
         live[row // rows * width + unit // BLOCK_PLANES] = True
         return rows * BLOCK_PLANES * int(np.count_nonzero(live))
+
+    @cached_property
+    def most_of_four(self):
+        """The most weights that are not 0 among four neighbouring inputs of a unit; the first four begin at input 0."""
+        row, unit = np.divmod(self.live()[0], self.units)
+        fours = -(-math.prod(self.full) // self.units // ROWS)
+        return int(np.bincount(row // ROWS * self.units + unit, minlength=fours * self.units).max(initial=0))
 
     @property
     def density(self):
@@ -193,6 +206,7 @@ def fold_affine(nodes):
         if isinstance(node, Affine) and isinstance(node.inputs[0], Linear) and count[node.inputs[0]] == 1:
             linear = node.inputs[0]
             linear.fold(node.scale, node.shift)
+            count[linear] = count[node]
             drop(nodes, node)
 
 
@@ -207,6 +221,7 @@ def pool_first(nodes):
                 redirect(nodes, pool, activation)
                 pool.inputs, activation.inputs, activation.shape = activation.inputs, [pool], pool.shape
                 nodes.insert(nodes.index(pool) + 1, activation)
+                count[activation], count[pool] = count[pool], 1
 
 
 def attach_pools(nodes):

@@ -1,7 +1,7 @@
 """The linear layers' part of `emit`: dense layers and convolutions, each by one of three kernels.
 
 DENSE multiplies all weights, SPARSE the live ones, BLOCK blocks of four neighbouring units in which one lives (on a
-single sample, of four inputs by four units).
+single sample, of four inputs by four units), N_M as many weights of each four as live in the fullest four.
 """
 from dataclasses import dataclass, replace
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from minnet.kernels import interpret as do
 from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
-from minnet.kernels.sparse_rows import ROWS
+from minnet.kernels.sparse_rows import ROWS, WORD
 from minnet.runtime.layout import rounded
 
-DENSE, BLOCK, SPARSE = KERNELS = ("dense", "block", "sparse")
+DENSE, BLOCK, N_M, SPARSE = KERNELS = ("dense", "block", "n_m", "sparse")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,25 @@ def block_row(made, node, x):
     made.step(do.BLOCK_ROW, x.offset, y.offset, units, high, place, first, made.index(block * BLOCK_PLANES),
               made.value(blocks[four, block]), made.value(node.bias))
     return replace(y, flat=True)
+
+
+def n_m_row(made, node, x):
+    """Of each four inputs the n that a unit has, or fewer and zeros."""
+    places, (inputs, units), n = x.places(), node.full, max(node.most_of_four, 1)
+    fours = np.zeros((rounded(inputs, ROWS), units), made.dtype)
+    fours[:inputs] = node.matrix()
+    fours = fours.reshape(-1, ROWS, units)
+    chosen = np.sort(np.argsort(fours == 0, axis=1, kind="stable")[:, :n], axis=1)  # (fours, n, units): live ones first
+    per = WORD // (2 * n)
+    bits = np.zeros((rounded(len(fours), per), n, units), np.uint32)
+    bits[: len(fours)] = chosen
+    shifts = 2 * np.arange(per * n, dtype=np.uint32)
+    words = (bits.reshape(-1, per * n, units) << shifts[:, None]).sum(axis=1, dtype=np.uint32)
+    y, place = made.like(node.shape), made.index(np.concatenate([places, np.zeros(-inputs % ROWS)]))
+    column, weight = made.index(words.reshape(-1)), made.value(np.take_along_axis(fours, chosen, axis=1))
+    made.step(do.N_M_ROW, x.offset, y.offset, units, ROWS * len(fours), place, n, column, weight,
+              made.value(node.bias))
+    return y
 
 
 def sparse_row(made, node, x):
@@ -243,5 +262,5 @@ def pool_step(made, pool, x, y, planes):
     made.memory.give_back(room)
 
 
-ROW_KERNELS = {DENSE: dense_row, BLOCK: block_row, SPARSE: sparse_row}
+ROW_KERNELS = {DENSE: dense_row, BLOCK: block_row, N_M: n_m_row, SPARSE: sparse_row}
 PLANE_KERNELS = {DENSE: dense_weights, BLOCK: block_weights, SPARSE: sparse_weights}

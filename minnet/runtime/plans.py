@@ -10,11 +10,13 @@ from minnet.kernels.program import RUN
 from minnet.kernels.sparse_rows import ROWS
 from minnet.runtime.graph import Linear
 from minnet.runtime.layout import rounded
-from minnet.runtime.linear import BLOCK, DENSE, KERNELS, SPARSE
+from minnet.runtime.linear import BLOCK, DENSE, KERNELS, N_M, SPARSE
 
 ALMOST = 1.1  # times as long is a tie: what a stopwatch cannot tell apart
 STEPS = 1e-7  # seconds that a sample costs beside its linear layers
 ALIVE = 0.5   # of the inputs of a layer, as after a ReLU: the kernels for single rows pass over zeros
+NEAR = 2**20  # bytes of weights that stay in a core's cache from one row to the next
+BYTES = {DENSE: 4, BLOCK: 4, N_M: 4.5, SPARSE: 8}  # of a weight, with what says where it stands
 POOLED, POOLED_TILE = 8, 0.6  # copies of a number that cost as much as to pool it: of a single row, and in a tile
 
 
@@ -38,7 +40,14 @@ def kernels(plan, nodes, tile):
     """The kernel of each layer, by name, for tiles of `tile` samples."""
     layers = linear_nodes(nodes)
     names = [name.split("/")[0 if tile == 1 else -1] for name in check_plan(plan, layers)]
-    return {node.name: SPARSE if node.multiplier else name for node, name in zip(layers, names, strict=True)}
+    return {node.name: name if possible(node, name, tile) else SPARSE for node, name in zip(layers, names, strict=True)}
+
+
+def possible(node, kernel, tile):
+    """Whether a kernel is for such a layer. SPARSE is for all, and stands in for those that are not."""
+    if kernel == N_M:
+        return tile == 1 and node.window is None and not node.only_sparse
+    return kernel == SPARSE or not node.only_sparse
 
 
 def check_plan(plan, layers):
@@ -64,11 +73,12 @@ def total_seconds(nodes, chosen, tile, rates):
 
 def seconds(node, kernel, tile, rates):
     """What a linear layer takes for one tile, with its pool."""
-    if node.multiplier and kernel != SPARSE:  # its units share no starts
+    if not possible(node, kernel, tile):
         return math.inf
     weights = weights_of(node, kernel, tile)
     if node.window is None and tile == 1:
-        return ALIVE * weights * getattr(rates, f"{kernel}_row")
+        size = BYTES[kernel] * weights
+        return ALIVE * max(weights * getattr(rates, f"{kernel}_row"), size * rates.far if size > NEAR else 0)
     pooled = 0 if node.pooling is None else node.positions * node.units * rates.copied
     pooled *= POOLED if tile == 1 else POOLED_TILE * tile
     lines, columns = node.window.output if node.window else (1, 1)
@@ -80,4 +90,6 @@ def weights_of(node, kernel, tile):
     """How many weights a kernel has, the zeros that it multiplies included."""
     if kernel == BLOCK:
         return node.block_weights(1 if tile > 1 or node.window else ROWS)
+    if kernel == N_M:
+        return node.most_of_four * -(-node.full[0] // ROWS) * node.units
     return math.prod(node.full) if kernel == DENSE else node.n_live

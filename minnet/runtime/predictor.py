@@ -25,7 +25,7 @@ from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, tota
 from minnet.runtime.rates import machine_rates
 
 ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
-SHARD = 1e-4             # seconds of work for each thread, below which it is not worth its wake-up
+SHARD = 2e-4             # seconds of work for each thread, below which it is not worth its wake-up
 
 
 def freeze(model, batch_size=None, plan=None, *, classes=None):
@@ -33,8 +33,9 @@ def freeze(model, batch_size=None, plan=None, *, classes=None):
 
     `batch_size` is the number of rows that a call will bring: the Predictor then has only the program that is the
     fastest for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
-    gets, in the order of the layers with weights: "dense", "block" (of four neighbouring units) or "sparse", or two of
-    them ("dense/sparse") for single rows and for tiles; a single name is every layer's. Without, each layer gets what
+    gets, in the order of the layers with weights: "dense", "block" (of four neighbouring units), "n_m" (n of each
+    four inputs) or "sparse", or two of them ("dense/sparse") for single rows and for tiles; a single name is every
+    layer's. Without, each layer gets what
     is the fastest by this machine's rates, which are measured once. `classes` (k,) are the labels that `predict`
     answers with, else 0, ..., k - 1.
 

@@ -20,7 +20,7 @@ from minnet.kernels.sparse_rows import ROWS
 from minnet.runtime.emit import emit
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import Linear, Node
-from minnet.runtime.linear import BLOCK, KERNELS
+from minnet.runtime.linear import BLOCK, DENSE, KERNELS, PLANE_KERNELS
 from minnet.runtime.plans import weights_of
 from minnet.runtime.program import median_seconds
 
@@ -28,21 +28,25 @@ FILE = "rates.json"
 MOST_BYTES = 4096
 FASTEST, SLOWEST = 1e-14, 1e-5  # seconds: no machine is outside
 INPUTS, UNITS, SHARE = 784, 300, 0.1  # the layer that is measured, and the share of it that lives
+LARGE = 2048                          # and another: inputs, and units
 COPIED, SHORT = 1000, 24  # runs that are copied, and numbers of each: a line of a small image
 ROUNDS, REPEATS = 9, 4
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds of one multiply-add by each kernel, and of one number copied; float32, one thread."""
+    """Seconds of one multiply-add by each kernel, of one number copied, and of one byte of weights read from afar (that
+    is, from no cache of the core's own); float32, one thread."""
 
     dense: float = 1.4e-11
     block: float = 1.7e-11
     sparse: float = 3.2e-11
     dense_row: float = 5.0e-11
     block_row: float = 2.0e-10
+    n_m_row: float = 1.4e-10
     sparse_row: float = 4.5e-10
     copied: float = 1.3e-10
+    far: float = 6e-11
 
 
 @cache
@@ -86,11 +90,14 @@ def write_rates(path, rates):
 
 def measure():
     """Each rate: of the kernels on a layer of 784 x 300 of which a tenth of the weights, or blocks of 4 x 4, lives."""
-    measured = {"copied": copy_seconds()}
+    large = Linear([Node([], (LARGE,))], (LARGE,), "layer", np.ones(LARGE * LARGE, np.float32), None, (LARGE, LARGE),
+                   np.zeros(LARGE))
+    measured = {"copied": copy_seconds(), "far": layer_seconds(large, DENSE, 1) / large.entries.nbytes}
     for kernel in KERNELS:
         layer = sparse_layer(ROWS, BLOCK_PLANES) if kernel == BLOCK else sparse_layer(1, 1)
-        measured[kernel] = layer_seconds(layer, kernel, RUN) / weights_of(layer, kernel, RUN) / RUN
         measured[f"{kernel}_row"] = layer_seconds(layer, kernel, 1) / weights_of(layer, kernel, 1)
+        if kernel in PLANE_KERNELS:
+            measured[kernel] = layer_seconds(layer, kernel, RUN) / weights_of(layer, kernel, RUN) / RUN
     return measured
 
 
@@ -104,7 +111,7 @@ def sparse_layer(rows, units):
 def layer_seconds(layer, kernel, tile):
     """Time of the steps of one layer on one tile."""
     program = emit([*layer.inputs, layer], {layer.name: kernel}, tile, np.dtype(np.float32))
-    X = np.random.default_rng(0).random((tile, INPUTS), np.float32)
+    X = np.random.default_rng(0).random((tile, layer.full[0]), np.float32)
     return median_seconds(program, program.cut(program.spans[1].first, program.spans[1].last), X, ROUNDS, REPEATS)
 
 
