@@ -1,7 +1,7 @@
 """Plain twins of the kernels that train with live weights alone (see reference.py)."""
 
 import numpy as np
-from reference import wide
+from reference import softmax_cross_entropy, wide
 
 
 def matrix(first, unit, w, units):
@@ -51,3 +51,58 @@ def live_gradient(first, unit, x, dy, g):
 def live_backward(first, unit, w, x, dy, g, dx):
     live_gradient(first, unit, x, dy, g)
     dx[:] = matrix(first, unit, w, len(dy)) @ wide(dy)
+
+
+# --- a whole chain ---------------------------------------------------------------------------------------------------
+
+
+def take_features(X, rows, out):
+    by_feature(X[rows], out)
+
+
+def dense_layers(table, first, unit, vector):
+    """(weight (in, out), bias (out,), where each weight stands) of all layers."""
+    for ins, outs, weight, bias, live, at, begin in table:
+        if live < 0:
+            flat = np.arange(ins * outs)
+        else:
+            flat = np.repeat(np.arange(ins), np.diff(first[at : at + ins + 1])) * outs + unit[begin : begin + live]
+        w = np.zeros(ins * outs)
+        w[flat] = vector[weight : weight + len(flat)]
+        yield w.reshape(ins, outs), wide(vector[bias : bias + outs]), flat
+
+
+def sparse_chain_forward(table, first, unit, values, lanes, work):
+    here = lanes * table[0, 0]
+    x = wide(work[:here]).reshape(-1, lanes)
+    for layer, (w, b, _) in enumerate(dense_layers(table, first, unit, values)):
+        y = w.T @ x + b[:, None]
+        x = np.maximum(y, 0) if layer < len(table) - 1 else y
+        work[here : here + x.size] = x.reshape(-1)
+        here += x.size
+        x = wide(work[here - x.size : here]).reshape(x.shape)
+
+
+def sparse_chain_backward(table, first, unit, values, lanes, work, deltas, grads):
+    ends = np.cumsum([table[0, 0], *table[:, 1]]) * lanes
+    layers = list(dense_layers(table, first, unit, values))
+    for layer in range(len(table) - 1, -1, -1):
+        w, _, flat = layers[layer]
+        begin = ends[layer] - ends[0]
+        dy = wide(deltas[begin : begin + lanes * table[layer, 1]]).reshape(-1, lanes)
+        x = wide(work[ends[layer] - lanes * table[layer, 0] : ends[layer]]).reshape(-1, lanes)
+        grads[table[layer, 2] : table[layer, 2] + len(flat)] = (x @ dy.T).reshape(-1)[flat]
+        grads[table[layer, 3] : table[layer, 3] + len(dy)] = dy.sum(axis=1)
+        if layer:
+            deltas[begin - x.size : begin] = np.where(x > 0, w @ dy, 0).reshape(-1)
+
+
+def sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, lanes, work, labels, losses, grads):
+    n, k, inputs, features = rows.size, table[-1, 1], lanes * table[0, 0], lanes * table[:, 1].sum()
+    passed, deltas = np.zeros(inputs + features), np.zeros(features)
+    take_features(X, rows, passed[:inputs].reshape(-1, lanes))
+    sparse_chain_forward(table, first, unit, values, lanes, passed)
+    dlogits = np.empty((n, k), X.dtype)
+    softmax_cross_entropy(passed[-lanes * k :].reshape(k, lanes)[:, :n].T, y[rows], 0.0, scale, losses, dlogits)
+    by_feature(dlogits, deltas[-lanes * k :].reshape(k, lanes))
+    sparse_chain_backward(table, first, unit, values, lanes, passed, deltas, grads)

@@ -1,11 +1,15 @@
 """How the arguments of the kernels that train with live weights alone are drawn (see kernel_cases.py)."""
 
+from itertools import pairwise
+
 import numpy as np
 import reference_sparse
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, plain, some
 
-from minnet.kernels.sparse_train import lanes_of
+from minnet.kernels.sparse_chain import sparse_chain_room
+from minnet.kernels.sparse_train import VECTOR, lanes_of
 
 WIDE = [16, 32, 48, 64, 80, 128, 176]
 FEW = [2, 4, 8]
@@ -88,6 +92,60 @@ def row_totals(draw, dtype):
     return dy, np.empty(len(dy), dtype)
 
 
+@st.composite
+def row_choices(draw, dtype):
+    X = floats(draw, dtype, draw(some), draw(few))
+    rows = draw(arrays(np.int64, st.integers(1, 40), elements=st.integers(0, len(X) - 1)))
+    return X, rows, np.empty((X.shape[1], lanes_of(rows.size)), dtype)
+
+
+@st.composite
+def chains(draw, dtype, wide):
+    """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector."""
+    widths = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
+    table, firsts, units, end = [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
+    for ins, outs in pairwise(widths):
+        weight, live = end + draw(st.integers(0, 2)), -1
+        begins = sum(map(len, firsts)), sum(map(len, units))
+        if draw(st.booleans()):
+            index = np.array(sorted(draw(st.sets(st.integers(0, ins * outs - 1)))), np.int64)
+            live, (first, unit) = index.size, empty_places(ins, index.size)
+            reference_sparse.find_places(index, outs, first, unit)
+            u_first, source, place = *empty_places(outs, live), np.zeros_like(unit)
+            reference_sparse.turn_places(first, unit, u_first, source, place)
+            firsts += [first, u_first] if wide else [first]
+            units += [unit, source, place] if wide else [unit]
+        bias = weight + (ins * outs if live < 0 else live)
+        table.append([ins, outs, weight, bias, live, *begins])
+        end = bias + outs
+    values = floats(draw, dtype, end, elements=plain)
+    return np.array(table), np.concatenate(firsts), np.concatenate(units), values
+
+
+@st.composite
+def chain_passes(draw, dtype, backward):
+    width = draw(lanes)
+    table, *places, values = draw(chains(dtype, width >= VECTOR))
+    inputs, outputs = width * int(table[0, 0]), width * int(table[:, 1].sum())
+    work = floats(draw, dtype, inputs + outputs, elements=plain)
+    if not backward:
+        return table, *places, values, width, work
+    deltas = floats(draw, dtype, outputs, elements=plain)
+    return table, *places, values, width, work, deltas, np.zeros_like(values)
+
+
+@st.composite
+def chain_gradients(draw, dtype):
+    n = draw(st.integers(1, 30))
+    table, *places, values = draw(chains(dtype, lanes_of(n) >= VECTOR))
+    X = floats(draw, dtype, draw(st.integers(1, 5)), table[0, 0], elements=plain)
+    y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(table[-1, 1]) - 1)))
+    rows = draw(arrays(np.int64, n, elements=st.integers(0, len(X) - 1)))
+    work = np.zeros(sparse_chain_room(n, lanes_of(n), [int(table[0, 0]), *table[:, 1].tolist()]), dtype)
+    return (X, y, rows, table, *places, values, dtype(0.5), lanes_of(n), work, np.zeros(n, np.int32), np.empty(n),
+            np.zeros_like(values))
+
+
 SPARSE_CASES = {
     "by_feature": Case(turned, exact=True),
     "by_row": Case(lambda dtype: turned(dtype, back=True), exact=True),
@@ -98,4 +156,8 @@ SPARSE_CASES = {
     "push_live": Case(lambda dtype: forward(dtype, pull=False)),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
     "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
+    "take_features": Case(row_choices, exact=True),
+    "sparse_chain_forward": Case(lambda dtype: chain_passes(dtype, backward=False)),
+    "sparse_chain_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
+    "sparse_chain_gradient": Case(chain_gradients, writes=4, means=lambda *arguments: arguments[-2:]),
 }

@@ -221,7 +221,7 @@ def test_a_state_from_before_is_refused(tmp_path):
     p = model.parameters["dense1.weight"]
     model.rewire(p, p.index[:1], draw_places(np.random.default_rng(0), p.size, 1, p.index))
     for late in (partial(mn.train, model, data(), state=step.state), partial(mn.save, step.state, tmp_path / "run"),
-                 partial(model.rewire, p, [], [], step.state)):
+                 partial(next, steps), partial(model.rewire, p, [], [], step.state)):
         with pytest.raises(InvalidValue, match="moved"):
             late()
 

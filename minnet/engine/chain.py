@@ -1,7 +1,8 @@
 """The fast path of training for a plain chain: Flatten, Dense, ReLU, Dense, ..., with cross-entropy.
 
 Same arithmetic as the layers (they share their kernels), in one compiled call per thread and batch. Whether a model is
-such a chain is a matter of its layers alone, so the same model always takes the same path.
+such a chain is a matter of its layers alone, so the same model always takes the same path. Some or all of the Dense
+layers may be SparseDense.
 """
 import numpy as np
 
@@ -10,7 +11,10 @@ from minnet.engine.containers import Sequential
 from minnet.engine.dense import MOSTLY_ZERO, Dense
 from minnet.engine.losses import cross_entropy
 from minnet.engine.pooling import Flatten
+from minnet.engine.sparse import Places, SparseDense
 from minnet.kernels.chain import chain_gradient, chain_room
+from minnet.kernels.sparse_chain import sparse_chain_gradient, sparse_chain_room
+from minnet.kernels.sparse_train import VECTOR, lanes_of
 
 
 class Chain:
@@ -31,15 +35,53 @@ class Chain:
         return losses.sum() / n
 
 
+class SparseChain:
+    """The same where layers are born sparse: their sizes, where their numbers begin, and their places, all in one."""
+
+    def __init__(self, dense):
+        self.dense = dense
+        self.widths = [dense[0].input_shape[0]] + [layer.units for layer in dense]
+        self.wide, self.arrays = False, None
+
+    def gradient(self, X, y, rows, n, tape):
+        """Write the gradient of these rows' part of the mean over n rows to `tape.grads`; returns their loss."""
+        lanes = lanes_of(len(rows))
+        table, first, unit = self.places(lanes >= VECTOR)
+        work = tape.buffer(self, "work", (sparse_chain_room(len(rows), lanes, self.widths),))
+        losses = tape.buffer(self, "losses", (len(rows),), np.dtype(np.float64))
+        labels = tape.buffer(self, "labels", (len(rows),), np.dtype(np.int32))
+        sparse_chain_gradient(X.reshape(len(X), -1), y, rows, table, first, unit, tape.values, tape.dtype.type(1 / n),
+                              lanes, work, labels, losses, tape.grads)
+        return losses.sum() / n
+
+    def places(self, wide):
+        """(table, first, unit) of sparse_chain.py; `wide` batches need them by output too."""
+        if self.arrays is None or wide > self.wide:
+            self.wide, table, firsts, units = wide, [], [], []
+            for layer in self.dense:
+                begins = sum(map(len, firsts)), sum(map(len, units))
+                weight, live = layer.weight, -1 if layer.weight.index is None else len(layer.weight.index)
+                table.append([*weight.shape, weight.slice.start, layer.bias.slice.start, live, *begins])
+                if live >= 0:
+                    found = Places(weight.index, weight.shape)
+                    by_output = found.by_output() if wide else ()
+                    firsts += [found.first, *by_output[:1]]
+                    units += [found.unit, *by_output[1:]]
+            self.arrays = np.array(table), np.concatenate(firsts), np.concatenate(units)
+        return self.arrays
+
+
 def chain_of(model, loss):
-    """The Chain of `model` under `loss`, or None where the layers have to be walked one by one."""
+    """The Chain or SparseChain of `model` under `loss`, or None where the layers have to be walked one by one."""
     if loss is not cross_entropy:
         return None
     layers = [layer for layer in _flat(model.tree) if not isinstance(layer, Flatten)]
     dense, between = layers[::2], layers[1::2]
-    fits = (len(layers) % 2 and all(type(layer) is Dense and layer.weight.index is None for layer in dense)
+    fits = (len(layers) % 2 and all(type(layer) in (Dense, SparseDense) for layer in dense)
             and all(type(layer) is ReLU for layer in between))
-    return Chain(dense) if fits else None
+    if not fits or not any(type(layer) is SparseDense for layer in dense):
+        return Chain(dense) if fits else None
+    return SparseChain(dense) if all(layer.bias is not None for layer in dense) else None
 
 
 def _flat(layer):

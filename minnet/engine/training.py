@@ -5,6 +5,7 @@
             prune(model, 0.9)
 
 A batch is shared between threads: each has a tape and a row of the gradient; then each moves a part of the vector.
+Dense layers whose mask leaves few weights are trained by these alone (packed.py).
 """
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,15 +16,18 @@ import numpy as np
 from minnet import threads
 from minnet.engine.chain import chain_of
 from minnet.engine.optimizers import as_optimizer
+from minnet.engine.packed import is_sparse, pack
 from minnet.engine.rates import RATES
 from minnet.engine.sample import check_pair, training_part
 from minnet.engine.state import State, Step
 from minnet.engine.tape import Tape
 from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
+from minnet.kernels.sparse_train import VECTOR
 from minnet.kernels.steps import square_norm, zero_masked
 
 SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
 CHAIN_MACS = 2**22    # the same where a thread's whole pass is one call
+SPARSE_MACS = 2**20   # the same where only live weights count
 WINDOW = 2**16        # entries of the vector that are worth a thread's step
 
 
@@ -48,7 +52,7 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
         state = State(model, as_optimizer(optimizer), rng, shards_of(model, batch_size, loss))
-    _check_state(state, model)
+    check_state(state, model)
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
     return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), every)
@@ -65,16 +69,20 @@ def _check_penalties(penalty):
 
 
 def shards_of(model, batch_size, loss):
-    """How many threads share a batch: a function of shapes and the number of threads, so that bits repeat."""
+    """How many threads share a batch: a function of shapes, mask and number of threads, so that bits repeat."""
     layers = model.layers.values()
     if any(layer.shares_batch for layer in layers):
         return 1
-    macs = sum(layer.positions * p.size for layer in layers for p in layer.parameters if p.kind == "weight")
-    worth = SHARD_MACS if chain_of(model, loss) is None else CHAIN_MACS
-    return max(1, min(threads.n_threads(), batch_size, batch_size * macs // worth))
+    sparse = {layer for layer in layers for p in layer.parameters if p.index is not None or is_sparse(layer)}
+    macs = sum(layer.positions * (np.count_nonzero(p.mask) if layer in sparse else p.size)
+               for layer in layers for p in layer.parameters if p.kind == "weight")
+    worth = SHARD_MACS if chain_of(model, loss) is None else SPARSE_MACS if sparse else CHAIN_MACS
+    rows = batch_size // VECTOR if sparse else batch_size
+    return max(1, min(threads.n_threads(), rows, batch_size * int(macs) // worth))
 
 
-def _check_state(state, model):
+def check_state(state, model):
+    """Refuse what is no State, or not one of this model as it stands."""
     if not isinstance(state, State):
         raise InvalidType(f"state={shown(repr(state))}: give the State of a Step, or one that was loaded")
     if state.model is not model:
@@ -89,13 +97,16 @@ def _run(run, every):
     while state.epoch < run.epochs:
         with threads.one_blas_thread():
             run.begin_epoch()
-        while state.batch < run.n_batches:
-            stop = state.batch + 1 if every == "batch" else run.n_batches
-            with threads.one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
-                while state.batch < stop:
-                    run.step()
-            if every == "batch" and state.batch < run.n_batches:
-                yield run.report()
+        try:
+            while state.batch < run.n_batches:
+                stop = state.batch + 1 if every == "batch" else run.n_batches
+                with threads.one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
+                    run.go_on(stop)
+                if every == "batch" and state.batch < run.n_batches:
+                    run.give()
+                    yield run.report()
+        finally:
+            run.give()
         loss = state.loss_sum / run.n_batches
         state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
         yield run.report(loss)
@@ -118,14 +129,51 @@ class _Run:
     scale: float = field(init=False, default=1.0)
 
     def __post_init__(self):
-        model, shards = self.state.model, self.state.threads
-        self.chain = chain_of(model, self.loss)
         self.n_batches = -(-len(self.X) // self.batch_size)
-        self.grads = np.zeros((shards, len(model.values)), model.dtype)
-        self.gradient = self.grads[:, : model.n_trainable]
         self.norm = np.zeros(1)
         self.rows = np.arange(len(self.X))
-        self.order, self.before = self.rows.copy(), model.values.copy()
+        self.order, self.before = self.rows.copy(), self.state.model.values.copy()
+        self.model = self.packed = self.topology = None
+        self.mask = self.state.model.mask.copy()
+        self.changed = np.zeros_like(self.mask)
+        self.ahead = False
+
+    def go_on(self, stop):
+        """Batches up to `stop`."""
+        if not self.ahead:
+            self.arrange()
+        while self.state.batch < stop:
+            self.step()
+
+    def arrange(self):
+        """After the caller had the model: take over its mask, its places, its values and the State's vectors."""
+        state, model = self.state, self.state.model
+        check_state(state, model)
+        np.not_equal(self.mask, model.mask, out=self.changed)
+        moved = self.topology != model.topology
+        if moved or self.changed.any():
+            before, self.topology = self.packed, model.topology
+            np.copyto(self.mask, model.mask)
+            self.packed = None if self.penalties else pack(state)
+            if moved or before is not self.packed:
+                self.make_room()
+        if self.packed is not None:
+            self.packed.take(state)
+        self.ahead = True
+
+    def give(self):
+        """Before the caller has the model: it is as the last step left it."""
+        if self.ahead and self.packed is not None:
+            self.packed.give(self.state)
+        self.ahead = False
+
+    def make_room(self):
+        """The memory that every step uses again, for the model that is trained: the caller's, or the packed one."""
+        trained = self.state if self.packed is None else self.packed
+        self.model, self.vectors, shards = trained.model, trained.vectors, self.state.threads
+        model, self.chain = self.model, chain_of(self.model, self.loss)
+        self.grads = np.zeros((shards, len(model.values)), model.dtype)
+        self.gradient = self.grads[:, : model.n_trainable]
         self.shards = [_Shard(self, i, row, stream)
                        for i, (row, stream) in enumerate(zip(self.grads, self.state.streams, strict=True))]
         parts = max(1, min(shards, model.n_trainable // WINDOW))
@@ -142,7 +190,7 @@ class _Run:
 
     def step(self):
         """One batch: gradients of all shards, penalties, clipping, optimizer, prox, statistics."""
-        state, model = self.state, self.state.model
+        state, model = self.state, self.model
         loss = sum(threads.run(self.shards))
         state.t += 1
         self.lr = state.optimizer.lr * self.rate((state.t - 1) / (self.epochs * self.n_batches))
@@ -164,18 +212,20 @@ class _Run:
     def move(self, window):
         """One thread's part of the optimizer's step."""
         state = self.state
-        state.optimizer.step(state.model, window, self.gradient, state.vectors, self.lr, self.scale, state.t)
+        state.optimizer.step(self.model, window, self.gradient, self.vectors, self.lr, self.scale, state.t)
 
     def clip(self):
         """What the gradient is multiplied by so that its norm is at most clip_norm."""
         if self.clip_norm is None:
             return 1.0
+        for gradient in self.gradient:  # of what the mask cuts nothing is learned
+            zero_masked(self.model.mask[: self.model.n_trainable], gradient)
         square_norm(self.gradient, self.norm)
         return min(1.0, self.clip_norm / max(float(np.sqrt(self.norm[0])), np.finfo(float).tiny))
 
     def give_up(self, loss):
         """Put the last good values back and say where it ended."""
-        state, model = self.state, self.state.model
+        state, model, self.ahead = self.state, self.state.model, False
         model.values[:] = self.before
         zero_masked(model.mask, model.values)
         raise Diverged(f"the loss became {loss} in epoch {state.epoch + 1}, batch {state.batch + 1} (step {state.t}, "
@@ -196,7 +246,7 @@ class _Shard:
     def __init__(self, run, number, grads, stream):
         self.run = run
         self.number = number
-        self.tape = Tape(run.state.model, training=True, rng=stream, grads=grads)
+        self.tape = Tape(run.model, training=True, rng=stream, grads=grads)
 
     def rows(self):
         """(row numbers of this thread's part of the batch under way, how many rows the whole batch has)."""
@@ -207,7 +257,7 @@ class _Shard:
 
     def __call__(self):
         """Gradient of these rows' part of the mean over the batch; returns that part of the loss."""
-        run, tape, model = self.run, self.tape, self.run.state.model
+        run, tape, model = self.run, self.tape, self.run.model
         rows, n = self.rows()
         if not len(rows):
             self.tape.grads[: model.n_trainable] = 0

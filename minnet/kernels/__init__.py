@@ -17,8 +17,7 @@ the rows of a slice are contiguous. The others hold the kernels, by subject and 
     chain.py       dense layers with ReLU between, forward, loss and backward in one call
     lanes.py       runs of neighbours as one vector
     sparse_train.py  training with the live weights of a dense layer alone
-    lanes.py       runs of neighbours as one vector
-    sparse_train.py  training with the live weights of a dense layer alone
+    sparse_chain.py  the same for a chain of layers, in one call
     conv_pool.py   a convolution and the max pool behind it, what lies between them kept in the cache
 
 What holds for all of them:

@@ -1,0 +1,312 @@
+"""A sparse layer is trained by its live weights alone, and gives what masked-dense training gives."""
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minnet as mn
+from minnet.engine import packed
+from minnet.engine.chain import Chain, SparseChain, chain_of
+from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
+from minnet.engine.sample import draw_sample, gradient
+from minnet.engine.training import shards_of
+from minnet.errors import Diverged
+from minnet.kernels.sparse_train import lanes_of
+
+TREES = {
+    "chain": lambda: (mn.Dense(90), mn.ReLU(), mn.Dense(60), mn.ReLU(), mn.Dense(4)),
+    "walked": lambda: (mn.Dense(90, use_bias=False), mn.BatchNorm(), mn.Tanh(), mn.Dropout(0.2),
+                       mn.Dense(60), mn.ReLU(), mn.Residual(mn.Sequential(mn.Dense(60), mn.ReLU())), mn.Dense(4)),
+}
+OPTIMIZERS = [mn.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3), mn.Adam(0.003), mn.AdamW(0.003),
+              mn.RMSprop(0.001)]
+
+
+def net(tree="chain", dtype=np.float64, seed=0):
+    return mn.Model(mn.Sequential(*TREES[tree]()), (70,), rng=seed, dtype=dtype)
+
+
+def data(rows=55, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 70)), rng.integers(4, size=rows)
+
+
+def random_mask(model, density, seed):
+    """So many weights of each layer but the last are live."""
+    rng, mask = np.random.default_rng(seed), np.ones(len(model.mask), bool)
+    for p in model.weight_parameters[:-1]:
+        mask[p.slice] = rng.random(p.size) < density
+    return mask
+
+
+@pytest.fixture
+def masked_dense(monkeypatch):
+    """Calls a function as if no layer were sparse enough."""
+    def call(function):
+        with monkeypatch.context() as patch:
+            patch.setattr(packed, "SPARSE_DENSITY", -1.0)
+            return function()
+    return call
+
+
+# --- the same numbers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [5, 11, 55])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
+@pytest.mark.parametrize("tree", TREES)
+def test_equals_masked_dense_training_over_50_steps_with_mask_changes(tree, optimizer, batch_size, masked_dense):
+    """Density falls, rises again (regrown from 0), and a layer loses everything."""
+    changes = {5: 0.2, 15: 0.08, 25: 0.15, 35: 0.02, 42: 0.0}
+
+    def trained():
+        model, seen = net(tree), []
+        model.set_mask(random_mask(model, 0.24, 0))
+        for step in mn.train(model, data(), optimizer=optimizer, epochs=50, batch_size=batch_size, every="batch", rng=0,
+                             clip_norm=2.0, lr_schedule="cosine"):
+            seen.append((step.loss, model.values.copy(), step.state.vectors.copy()))
+            if step.state.t in changes:
+                model.set_mask(random_mask(model, changes[step.state.t], step.state.t))
+                step.state.apply_mask()
+            if step.state.t == 50:
+                return model, seen
+        return None
+
+    model, sparse = trained()
+    _, dense = masked_dense(trained)
+    assert len(sparse) == len(dense) == 50
+    for got, wanted in zip(sparse, dense, strict=True):
+        for a, b in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-9, rtol=1e-9)
+    assert not model.values[~model.mask].view(np.uint64).any()
+
+
+def test_float32_goes_the_same_way_to_rounding(masked_dense):
+    def trained():
+        model = net(dtype=np.float32)
+        model.set_mask(random_mask(model, 0.1, 0))
+        list(mn.train(model, data(), epochs=5, batch_size=20, rng=0))
+        return model.values
+
+    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("tree", TREES)
+def test_the_same_seed_gives_the_same_bits(tree, threads, monkeypatch):
+    monkeypatch.setenv("MINNET_NUM_THREADS", threads)
+
+    def trained():
+        model = net(tree)
+        model.set_mask(random_mask(model, 0.1, 0))
+        list(mn.train(model, data(), epochs=3, batch_size=40, rng=0))
+        return model.values.tobytes()
+
+    assert trained() == trained()
+
+
+def test_batches_shared_by_threads_give_the_same_up_to_rounding():
+    results = []
+    for threads in (1, 3):
+        model = net()
+        model.set_mask(random_mask(model, 0.1, 0))
+        state = mn.State(model, mn.SGD(0.1, momentum=0.9), 0, threads)
+        list(mn.train(model, data(), epochs=4, batch_size=40, state=state))
+        results.append(model.values)
+    np.testing.assert_allclose(*results, atol=1e-12)
+
+
+def test_wide_data_of_images_take_the_same_path(masked_dense):
+    def trained():
+        model = mn.Model(mn.Sequential(mn.Conv2d(3, 3), mn.ReLU(), mn.Flatten(), mn.Dense(64), mn.ReLU(), mn.Dense(4)),
+                         (8, 8, 2), rng=0, dtype=np.float64)
+        mask = np.ones(len(model.mask), bool)
+        mask[model.parameters["dense1.weight"].slice] = np.random.default_rng(0).random(108 * 64) < 0.1
+        model.set_mask(mask)
+        rng = np.random.default_rng(1)
+        list(mn.train(model, (rng.normal(size=(30, 8, 8, 2)), rng.integers(4, size=30)), epochs=3, batch_size=8, rng=0))
+        return model.values
+
+    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-10)
+
+
+# --- which path ------------------------------------------------------------------------------------------------------
+
+
+def test_the_path_is_a_fixed_function_of_shape_and_density():
+    model = net()
+    first, second, last = (model.layers[f"dense{i}"] for i in (1, 2, 3))
+    assert not any(map(is_sparse, (first, second, last)))
+    live = int(SPARSE_DENSITY * first.weight.size)
+    for count, sparse in ((live, True), (live + 1, False)):
+        mask = np.ones(len(model.mask), bool)
+        mask[first.weight.slice] = np.arange(first.weight.size) < count
+        model.set_mask(mask)
+        assert is_sparse(first) == sparse
+    model.set_mask(random_mask(model, 0.0, 0))
+    assert is_sparse(first) and is_sparse(second)
+    small = mn.Model(mn.Dense(FEWEST_WEIGHTS // 8 - 1), (8,), rng=0)
+    mn.prune(small, 0.9)
+    assert not is_sparse(small.layers["dense1"])
+
+
+def test_a_chain_stays_a_chain():
+    model = net()
+    state = mn.State(model, mn.SGD())
+    assert isinstance(chain_of(model, mn.losses.cross_entropy), Chain) and pack(state) is None
+    model.set_mask(random_mask(model, 0.1, 0))
+    assert isinstance(chain_of(pack(state).model, mn.losses.cross_entropy), SparseChain)
+    assert chain_of(pack(mn.State(model, mn.SGD())).model, mn.losses.mse) is None
+    walked = net("walked")
+    walked.set_mask(random_mask(walked, 0.1, 0))
+    assert chain_of(pack(mn.State(walked, mn.SGD())).model, mn.losses.cross_entropy) is None
+
+
+@pytest.mark.parametrize(("n", "lanes"), [(1, 2), (2, 2), (3, 4), (8, 8), (9, 16), (16, 16), (17, 32), (40, 48)])
+def test_lanes(n, lanes):
+    assert lanes_of(n) == lanes
+
+
+def test_few_live_weights_are_work_for_one_thread(monkeypatch):
+    monkeypatch.setenv("MINNET_NUM_THREADS", "2")
+    model = mn.models.lenet_300_100((784,), 10, rng=0)
+    assert shards_of(model, 64, mn.losses.cross_entropy) == 2
+    mn.prune(model, 0.95)
+    assert shards_of(model, 64, mn.losses.cross_entropy) == 1
+    large = mn.models.sparse_mlp((3000, 30000, 5), 40, rng=0)
+    assert shards_of(large, 64, mn.losses.cross_entropy) == 2
+    assert shards_of(large, 16, mn.losses.cross_entropy) == 1
+
+
+def test_criteria_and_gradients_stay_dense():
+    """A masked weight's gradient says what it would do if it came back."""
+    model = net()
+    model.set_mask(random_mask(model, 0.05, 0))
+    g = gradient(model, draw_sample(model, data(), rng=0))
+    assert np.count_nonzero(g[: model.n_weights][~model.mask[: model.n_weights]]) > 1000
+
+
+# --- the caller sees one model ---------------------------------------------------------------------------------------
+
+
+def test_between_two_steps_everything_may_be_changed(masked_dense):
+    """Values, vectors and mask written by the caller are what the next step starts from."""
+    def trained():
+        model = net()
+        model.set_mask(random_mask(model, 0.1, 0))
+        early = model.values.copy()
+        for step in mn.train(model, data(), optimizer=mn.SGD(0.1, momentum=0.9), epochs=6, batch_size=20, rng=0):
+            if step.epoch == 2:
+                model.values[:] = np.where(model.mask, early, 0)  # rewound
+            if step.epoch == 4:
+                step.state.vectors[:] /= 2
+                mn.prune(model, 0.97)
+                step.state.apply_mask()
+        return model.values
+
+    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-10)
+
+
+def test_what_the_caller_does_last_is_not_undone():
+    model = net()
+    model.set_mask(random_mask(model, 0.1, 0))
+    steps = mn.train(model, data(), epochs=6, batch_size=20, rng=0, every="batch")
+    next(steps)
+    model.values[:] = 0
+    steps.close()
+    assert not model.values.any()
+
+
+def test_an_interrupted_epoch_leaves_the_last_step():
+    class Stops(mn.SGD):
+        def step(self, model, window, grads, vectors, lr, scale, t):
+            if t == 4:
+                raise KeyboardInterrupt
+            super().step(model, window, grads, vectors, lr, scale, t)
+
+    model, wanted = net(), net()
+    for m in (model, wanted):
+        m.set_mask(random_mask(m, 0.1, 0))
+    with pytest.raises(KeyboardInterrupt):
+        list(mn.train(model, data(), optimizer=Stops(0.1), epochs=2, batch_size=10, rng=0))
+    steps = mn.train(wanted, data(), optimizer=mn.SGD(0.1), epochs=2, batch_size=10, rng=0, every="batch")
+    for _ in range(3):
+        next(steps)
+    assert model.values.tobytes() == wanted.values.tobytes()
+
+
+def test_a_run_is_saved_and_goes_on_bit_for_bit(tmp_path):
+    def run(model, **more):
+        return mn.train(model, data(), optimizer=mn.Adam(0.01), epochs=4, batch_size=10, rng=0, every="batch", **more)
+
+    models = [net(), net()]
+    for model in models:
+        model.set_mask(random_mask(model, 0.1, 0))
+    list(run(models[0]))
+    step = next(s for s in run(models[1]) if s.state.t == 9)
+    mn.save(step.state, tmp_path / "run")
+    state = mn.load(tmp_path / "run")
+    list(run(state.model, state=state))
+    assert state.model.values.tobytes() == models[0].values.tobytes()
+
+
+def test_divergence_puts_the_values_of_the_epochs_start_back():
+    model, kept = net(dtype=np.float32), []
+    model.set_mask(random_mask(model, 0.1, 0))
+    with pytest.raises(Diverged):
+        for _ in mn.train(model, data(), optimizer=mn.SGD(1e12), epochs=9, batch_size=10, rng=0):
+            kept.append(model.values.copy())
+    assert np.isfinite(model.values).all() and not model.values[~model.mask].any()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 99), st.floats(0, SPARSE_DENSITY))
+def test_packing_and_back_changes_nothing(seed, density):
+    model = net("walked", seed=seed)
+    model.set_mask(random_mask(model, density, seed))
+    state = mn.State(model, mn.Adam())
+    state.vectors[:] = np.random.default_rng(seed).normal(size=state.vectors.shape)
+    state.apply_mask()
+    before = model.values.tobytes() + state.vectors.tobytes()
+    small = pack(state)
+    if small is None:
+        assert density > SPARSE_DENSITY * 0.8
+        return
+    small.take(state)
+    X, _ = data()
+    np.testing.assert_allclose(small.model(X), model(X), atol=1e-12)
+    small.give(state)
+    assert model.values.tobytes() + state.vectors.tobytes() == before
+
+
+def test_penalties_see_the_whole_model(masked_dense):
+    class Spy:
+        def value(self, model):
+            return 0.0
+
+        def add_gradient(self, model, grads):
+            grads += 0.01 * model.values[: len(grads)]
+
+        def prox(self, model, lr):
+            assert len(model.values) == len(model.mask) == whole
+
+    def trained():
+        model = net()
+        model.set_mask(random_mask(model, 0.1, 0))
+        list(mn.train(model, data(), epochs=2, batch_size=20, rng=0, penalty=Spy()))
+        return model.values
+
+    whole = len(net().values)
+    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-12)
+
+
+@pytest.mark.parametrize("recipe", ["gradual", "lottery_ticket", "iterative"])
+def test_recipes_end_where_masked_dense_training_ends(recipe, masked_dense):
+    def trained():
+        model = net()
+        list(mn.recipes.RECIPES[recipe](model, data(), 0.93, epochs=8, rng=0, train=partial(mn.train, batch_size=20)))
+        return model.values
+
+    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-9)
