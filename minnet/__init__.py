@@ -27,6 +27,7 @@ _HOMES = {
     "minnet.engine.stopping": ("early_stopping",),
     "minnet.engine.tape": ("Tape",),
     "minnet.engine.training": ("train",),
+    "minnet.formats.c_source": ("save_c",),
     "minnet.formats.keras": ("load_keras",),
     "minnet.formats.onnx_read": ("load_onnx",),
     "minnet.formats.onnx_write": ("save_onnx",),

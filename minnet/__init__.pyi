@@ -34,6 +34,7 @@ from minnet.engine.state import State as State
 from minnet.engine.stopping import early_stopping as early_stopping
 from minnet.engine.tape import Tape as Tape
 from minnet.engine.training import train as train
+from minnet.formats.c_source import save_c as save_c
 from minnet.formats.keras import load_keras as load_keras
 from minnet.formats.onnx_read import load_onnx as load_onnx
 from minnet.formats.onnx_write import save_onnx as save_onnx
@@ -102,6 +103,7 @@ __all__ = [
     "early_stopping",
     "Tape",
     "train",
+    "save_c",
     "load_keras",
     "load_onnx",
     "save_onnx",

@@ -7,6 +7,7 @@ from safetensors.numpy import load_file, save_file
 from test_cli import command  # noqa: F401 - a fixture
 
 import minnet as mn
+from minnet.formats.c_source import c_source
 
 onnxruntime = pytest.importorskip("onnxruntime")
 h5py = pytest.importorskip("h5py")
@@ -102,6 +103,13 @@ def test_export_sparse(command, model, tmp_path):  # noqa: F811
     sizes = [json.loads(command("export", "pruned.safetensors", "--to", "onnx", "--json", *options).stdout)["bytes"]
              for options in ([], ["--sparse"])]
     assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_export_c(command, model):  # noqa: F811
+    """What test_c_source.py compiles."""
+    ended = command("export", "model.safetensors", "--to", "c", "--json")
+    assert ended.code == 0 and json.loads(ended.stdout)["format"] == "c"
+    assert (ended.out / "model.c").read_text() == c_source(model)
 
 
 def test_export_for_pytorch_and_back(command, model):  # noqa: F811
