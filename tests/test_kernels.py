@@ -17,12 +17,14 @@ import pytest
 import reference
 import reference_runtime
 import reference_sparse
+import reference_steps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import CASES as PLAIN_CASES
 from kernel_cases import adam_steps, few, floats, fraction, plain, rankings, sgd_steps
 from runtime_cases import RUNTIME_CASES
 from sparse_cases import SPARSE_CASES
+from steps_cases import STEPS_CASES
 
 from minnet import kernels
 from minnet.kernels.losses import softmax_cross_entropy
@@ -51,8 +53,8 @@ def find_kernels():
 
 
 KERNELS = find_kernels()
-CASES = PLAIN_CASES | RUNTIME_CASES | SPARSE_CASES
-TWINS = vars(reference) | vars(reference_runtime) | vars(reference_sparse)
+CASES = PLAIN_CASES | RUNTIME_CASES | SPARSE_CASES | STEPS_CASES
+TWINS = vars(reference) | vars(reference_runtime) | vars(reference_sparse) | vars(reference_steps)
 
 
 def assert_equal(got, wanted, exact, dtype):

@@ -15,9 +15,11 @@ from trees import random_mask, randomise
 
 import minnet as mn
 from minnet import threads
+from minnet.engine.chain_steps import chain_steps_of
 from minnet.engine.losses import cross_entropy
 from minnet.engine.metrics import mean_loss
 from minnet.engine.rates import RATES
+from minnet.kernels.sparse_train import VECTOR
 from minnet.kernels.steps import soft_threshold
 
 
@@ -193,6 +195,28 @@ def test_every_batch_is_every_epoch(net):
         found.add((bits(model.values), steps[-1].loss, steps[-1].epoch))
         assert len(steps) == (12 if every == "batch" else 3)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("number", ["1", "3"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.9])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, number, monkeypatch):
+    """Bit for bit, masks, batches smaller than the threads and learning rates that move included."""
+    monkeypatch.setenv("MINNET_NUM_THREADS", number)
+    for name in ("CHAIN_MACS", "SPARSE_MACS"):
+        monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
+    rng, found = np.random.default_rng(0), []
+    data = rng.normal(size=(90, 64)).astype(np.float32), rng.integers(0, 3, 90)
+    for how in (chain_steps_of, lambda run: None):
+        monkeypatch.setattr("minnet.engine.training.chain_steps_of", how)
+        model = mn.models.mlp((64,), 3, (70, 30), rng=0)
+        mn.prune(model, sparsity)
+        steps = finish(mn.train(model, data, optimizer=OPTIMIZERS[optimizer], epochs=2, batch_size=44, rng=0,
+                                lr_schedule="cosine"))
+        assert steps[-1].state.threads == (int(number) if not sparsity else min(int(number), 44 // VECTOR))
+        found.append((bits(model.values), bits(steps[-1].state.vectors), [step.loss for step in steps]))
+    assert found[0][:2] == found[1][:2]
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-14)
 
 
 def test_no_epochs_change_nothing():

@@ -33,10 +33,14 @@ class SGD:
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
         number = model.dtype.type
-        coupled, shrink = _decay(self, lr)
-        steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(self.momentum),
-                       self.nesterov, number(coupled), number(shrink), _decaying(model, window), model.values[window],
+        lr, momentum, nesterov, coupled, shrink, _, _ = self.numbers(lr, t)
+        steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(momentum),
+                       nesterov, number(coupled), number(shrink), _decaying(model, window), model.values[window],
                        vectors[0, window])
+
+    def numbers(self, lr, t):
+        """What sgd_step wants in step t."""
+        return (lr, self.momentum, self.nesterov, *_decay(self, lr), 0, 0)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ class Adam:
 
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
-        number = model.dtype.type
+        _adaptive_step(self.numbers(lr, t), model, window, grads, vectors, scale)
+
+    def numbers(self, lr, t):
+        """What adam_step wants in step t."""
         beta1, beta2 = self.betas
-        coupled, shrink = _decay(self, lr)
         rate, root = lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
-        steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), beta1, beta2,
-                        number(self.eps), number(root), number(coupled), number(shrink), _decaying(model, window),
-                        model.values[window], vectors[:, window])
+        return (rate, beta1, beta2, self.eps, root, *_decay(self, lr))
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,20 @@ class RMSprop:
 
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
-        number = model.dtype.type
-        coupled, shrink = _decay(self, lr)
-        steps.adam_step(grads[:, window], model.mask[window], number(scale), number(lr), number(0), number(self.decay),
-                        number(self.eps), number(1), number(coupled), number(shrink), _decaying(model, window),
-                        model.values[window], vectors[:, window])
+        _adaptive_step(self.numbers(lr, t), model, window, grads, vectors, scale)
+
+    def numbers(self, lr, t):
+        """What adam_step wants in step t."""
+        return (lr, 0.0, self.decay, self.eps, 1.0, *_decay(self, lr))
+
+
+def _adaptive_step(numbers, model, window, grads, vectors, scale):
+    """Adam's kernel on one window."""
+    number = model.dtype.type
+    rate, beta1, beta2, eps, root, coupled, shrink = numbers
+    steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), beta1, beta2, number(eps),
+                    number(root), number(coupled), number(shrink), _decaying(model, window), model.values[window],
+                    vectors[:, window])
 
 
 def _decay(optimizer, lr):

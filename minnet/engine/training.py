@@ -15,6 +15,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.engine.chain import chain_of
+from minnet.engine.chain_steps import chain_steps_of
 from minnet.engine.optimizers import as_optimizer
 from minnet.engine.packed import is_sparse, pack
 from minnet.engine.rates import RATES
@@ -143,7 +144,10 @@ class _Run:
         if not self.ahead:
             self.arrange()
         while self.state.batch < stop:
-            self.step()
+            if self.many is None:
+                self.step()
+            else:
+                self.several(stop)
 
     def arrange(self):
         """After the caller had the model: take over its mask, its places, its values and the State's vectors."""
@@ -179,6 +183,7 @@ class _Run:
         parts = max(1, min(shards, model.n_trainable // WINDOW))
         edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
         self.moves = [partial(self.move, slice(start, stop)) for start, stop in pairwise(edges)]
+        self.many = chain_steps_of(self)
 
     def begin_epoch(self):
         """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""
@@ -192,10 +197,7 @@ class _Run:
         """One batch: gradients of all shards, penalties, clipping, optimizer, prox, statistics."""
         state, model = self.state, self.model
         loss = sum(threads.run(self.shards))
-        state.t += 1
-        self.lr = state.optimizer.lr * self.rate((state.t - 1) / (self.epochs * self.n_batches))
-        if not np.isfinite(loss):
-            self.give_up(loss)
+        self.count(loss, self.rate_of(state.t + 1))
         for penalty in self.penalties:
             penalty.add_gradient(model, self.grads[0])
         self.scale = self.clip()
@@ -207,7 +209,24 @@ class _Run:
         for layer in model.layers.values():
             layer.commit(self.shards[0].tape)
         state.batch += 1
-        state.loss_sum += float(loss)
+
+    def several(self, stop):
+        """Some batches in one call: nothing is to be done between them."""
+        for loss, lr in zip(*self.many.go_on(stop), strict=True):
+            self.count(loss, lr)
+            self.state.batch += 1
+
+    def rate_of(self, t):
+        """The learning rate of step t, counted from 1."""
+        return self.state.optimizer.lr * self.rate((t - 1) / (self.epochs * self.n_batches))
+
+    def count(self, loss, lr):
+        """One more step, whose batch had this loss."""
+        self.state.t += 1
+        self.lr = lr
+        if not np.isfinite(loss):
+            self.give_up(loss)
+        self.state.loss_sum += float(loss)
 
     def move(self, window):
         """One thread's part of the optimizer's step."""

@@ -15,9 +15,11 @@ the rows of a slice are contiguous. The others hold the kernels, by subject and 
     images.py      convolution's rearrangements, pools, depthwise convolution
     select.py      exactly the k lowest of n scores
     chain.py       dense layers with ReLU between, forward, loss and backward in one call
+    tickets.py     numbers that threads count with: who does what next
     lanes.py       runs of neighbours as one vector
     sparse_train.py  training with the live weights of a dense layer alone
     sparse_chain.py  the same for a chain of layers, in one call
+    chain_steps.py  many steps of training such chains in one call, shared by threads
     conv_pool.py   a convolution and the max pool behind it, what lies between them kept in the cache
 
 What holds for all of them:

@@ -12,6 +12,7 @@ batch are 0 in x and in dy. The weights of a layer are sorted by input, then by 
 first[i + 1] - 1 are those of input i, and `unit` holds their outputs.
 """
 import numpy as np
+from numba.extending import register_jitable
 
 from minnet.kernels.hints import apart
 from minnet.kernels.jit import kernel
@@ -27,6 +28,7 @@ add_32, dot_32 = LANES[32]
 add_64, dot_64 = LANES[64]
 
 
+@register_jitable
 def lanes_of(n):
     """How long the row of a feature is for a batch of n."""
     few = 2

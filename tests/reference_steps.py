@@ -1,0 +1,53 @@
+"""Plain twins of the kernels that make many steps of training in one call (see reference.py)."""
+
+from itertools import pairwise
+
+from reference import adam_step, chain_gradient, sgd_step
+from reference_sparse import sparse_chain_gradient
+
+
+def parts(plan, size):
+    edges = [size * i // plan[3] for i in range(plan[3] + 1)]
+    return [slice(*pair) for pair in pairwise(edges)]
+
+
+def move_part(part, plan, row, mask, grads, values, vectors):
+    window = parts(plan, vectors.shape[1])[part]
+    decaying = max(0, min(window.stop, plan[4]) - window.start)
+    if plan[2] == 1:
+        lr, momentum, nesterov, decay, shrink, _, _ = row
+        sgd_step(grads[:, window], mask[window], 1.0, lr, momentum, nesterov, decay, shrink, decaying, values[window],
+                 vectors[0, window])
+    else:
+        adam_step(grads[:, window], mask[window], 1.0, *row, decaying, values[window], vectors[:, window])
+
+
+def steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient):
+    for step, row in enumerate(numbers):
+        begin = plan[1] + step * plan[0]
+        rows = order[begin : begin + plan[0]]
+        for shard, own in enumerate(grads):
+            low, high = [len(rows) * i // len(grads) for i in (shard, shard + 1)]
+            own[:] = 0
+            if low < high:
+                gradient(rows[low:high], values.dtype.type(1 / len(rows)), losses[step, low:high], own)
+        for part in range(plan[3]):
+            move_part(part, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
+    done = len(numbers) * (len(grads) + plan[3])
+    turn[:] = done + 1, done  # the last one finds nothing
+
+
+def chain_steps(X, y, order, plan, widths, starts, mostly, numbers, mask, turn, work, places, losses, grads, values,
+                vectors):
+    def gradient(rows, scale, lost, own):
+        chain_gradient(X, y, rows, widths, starts, values, scale, 0, None, None, lost, own)
+
+    steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient)
+
+
+def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
+                       vectors):
+    def gradient(rows, scale, lost, own):
+        sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, len(rows), None, None, lost, own)
+
+    steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient)

@@ -1,0 +1,74 @@
+"""How the arguments of the kernels that make many steps in one call are drawn (see kernel_cases.py).
+
+A case is one step: behind it a sum that is 0 but for its rounding may be on either side of a ReLU. That many steps are
+as many single ones is for test_training.py to say.
+"""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from kernel_cases import Case, chains, flags, floats, plain
+from sparse_cases import chains as sparse_chains
+
+from minnet.kernels.chain import chain_room
+from minnet.kernels.sparse_chain import sparse_chain_room
+from minnet.kernels.sparse_train import VECTOR, lanes_of
+
+SGD_ROW = [0.1, 0.5, 0.0, 0.01, 1.0, 0.0, 0.0]
+NESTEROV_ROW = [0.1, 0.9, 1.0, 0.0, 0.9, 0.0, 0.0]
+ADAM_ROW = [0.1, 0.5, 0.9, 0.01, 0.5, 0.01, 0.9]
+
+
+@st.composite
+def moves(draw, dtype, size=None):
+    """(plan, row, mask, grads, values, vectors) of one step over the whole vector."""
+    size = draw(st.integers(1, 40)) if size is None else size
+    row = draw(st.sampled_from([SGD_ROW, NESTEROV_ROW, ADAM_ROW]))
+    trained, slots = draw(st.integers(1, size)), 2 if row is ADAM_ROW else 1
+    vectors = np.abs(floats(draw, dtype, slots, trained, elements=plain))
+    plan = np.array([draw(st.integers(1, 6)), draw(st.integers(0, 3)), slots, draw(st.integers(1, 3)),
+                     draw(st.integers(0, size))])
+    grads = floats(draw, dtype, draw(st.integers(1, 3)), size, elements=plain)
+    return plan, np.array(row), flags(draw, size), grads, floats(draw, dtype, size, elements=plain), vectors
+
+
+@st.composite
+def one_part(draw, dtype):
+    plan, row, mask, grads, values, vectors = draw(moves(dtype))
+    return (draw(st.integers(0, int(plan[3]) - 1)), plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
+
+
+@st.composite
+def one_step(draw, dtype, sparse):
+    """A batch that may be the epoch's last and short, for one to three shards, of which some may get no rows."""
+    if sparse:
+        table, *places, values = draw(sparse_chains(dtype, wide=False))
+        widths, net = [int(table[0, 0]), *table[:, 1].tolist()], (table, *places)
+    else:
+        widths, starts, values = draw(chains(dtype))
+        net = widths, starts, draw(st.sampled_from([0.0, 0.5, 1.0]))
+        widths = widths.tolist()
+    plan, row, mask, grads, _, vectors = draw(moves(dtype, len(values)))
+    grads[:] = 0  # also where no layer has anything
+    X = floats(draw, dtype, draw(st.integers(1, 5)), widths[0], elements=st.just(0.0) | plain)
+    y = draw(arrays(np.int64, len(X), elements=st.integers(0, widths[-1] - 1)))
+    rows = int(plan[1]) + draw(st.integers(1, 9))
+    order = draw(arrays(np.int64, rows, elements=st.integers(0, len(X) - 1)))
+    most, shards = int(plan[0]), len(grads)
+    assert lanes_of(most) < VECTOR
+    work, room = ((sparse_chain_room(most, lanes_of(most), widths), most) if sparse else chain_room(most, widths))
+    scratch = np.zeros((shards, work), dtype), np.zeros((shards, room), np.int32)
+    return (X, y, order, plan, *net, row[None], mask, np.zeros(2, np.int64), *scratch, np.zeros((1, most)), grads,
+            values, vectors)
+
+
+def results(*arguments):
+    """The losses, the values, the vectors; and who did what."""
+    return arguments[-4], arguments[-2], arguments[-1], arguments[9]
+
+
+STEPS_CASES = {
+    "move_part": Case(one_part, writes=2),
+    "chain_steps": Case(lambda dtype: one_step(dtype, sparse=False), writes=7, means=results),
+    "sparse_chain_steps": Case(lambda dtype: one_step(dtype, sparse=True), writes=7, means=results),
+}
