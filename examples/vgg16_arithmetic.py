@@ -9,6 +9,7 @@ rule; what is left is compacted and joined to the base again. The same training 
 """
 import argparse
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -133,16 +134,18 @@ def line(row):
     return f"{row['rule']:<10} {row['round']:>5}  {filters:>11}  {scores} {sizes} {row['latency'] * 1e3:7.2f} ms"
 
 
-def verdict(rows):
-    """Who won, in plain words, from the last round of each rule."""
+def verdict(rows, n):
+    """Who won, in plain words, from the last round of each rule; n images were tested."""
     last = {row["rule"]: row for row in rows}
     control = last.pop("no cut")
     order = sorted(last.values(), key=lambda row: -row["accuracy"])
     best, second, worst = order[0], order[1], order[-1]
     ahead, spread = (100 * (best["accuracy"] - other["accuracy"]) for other in (second, worst))
     margin = f"{ahead:.2f} points ahead of {second['rule']}" if ahead else f"level with {second['rule']}"
+    error = 100 * math.sqrt(best["accuracy"] * (1 - best["accuracy"]) / n)  # of a share of n
     return (f"{best['rule']} won: {best['accuracy']:.2%}, {margin} and {spread:.2f} ahead of {worst['rule']}; the same "
-            f"training without a cut gave {control['accuracy']:.2%}. The net that won has "
+            f"training without a cut gave {control['accuracy']:.2%}. On {n:,} test images the standard error is "
+            f"{error:.2f} points: what is nearer than that is a draw. The net that won has "
             f"{control['parameters'] / best['parameters']:.2f} times fewer parameters and "
             f"{control['MACs'] / best['MACs']:.2f} times fewer multiply-adds.")
 
@@ -173,7 +176,7 @@ def run(options):
     print("rule       round      filters  accuracy   recall       F1  parameters         MACs       bytes    latency")
     print(line(measure("start", 0, tail, base, data, features)), flush=True)
     rows = [row for rule in RULES for row in cut(rule, tail, layers, base, data, features, options.seed, options.to)]
-    print(verdict(rows))
+    print(verdict(rows, len(data.y_test)))
     return rows
 
 
