@@ -347,6 +347,8 @@ BAD = {  # arguments: what the one line must say
     "prune digits --lr 0": "above 0",
     "prune digits more": "more",
     "prune digits --data digits": "goes with a saved model",
+    "prune text.csv --data digits": "is a text file, not a model file",
+    "prune missing.onnx --data digits": "no such file",
     "prune digits --model lenet_5": "16 x 16",
     "prune nan.csv": "line 3, column 2",
     "prune text.csv": "'hello'",

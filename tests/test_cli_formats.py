@@ -148,6 +148,21 @@ def test_prune_a_model_that_came_as_onnx(command, model, tmp_path):  # noqa: F81
     assert ended.result["before"]["parameters"] == model.n_parameters
 
 
+@pytest.mark.parametrize("content, words", [
+    (b"\x80\x02}q\x00.", "save_file(net.state_dict()"), (b"cut", "is a text file"),
+    (lambda onnx: onnx[: len(onnx) // 2], "cut off"), (b"\x89HDF\r\n\x1a\n", "minnet import"),
+])
+def test_files_that_are_no_model_are_not_pruned(content, words, command, model, tmp_path):  # noqa: F811
+    """One line that says what the file is, though it stands where a data set may stand as well."""
+    X, y = images()
+    np.savez(tmp_path / "X.npz", X=X, y=y)
+    whole = (tmp_path / "model.onnx").read_bytes()
+    (tmp_path / "net.pt").write_bytes(content(whole) if callable(content) else content)
+    ended = command("prune", "net.pt", "--data", "X.npz")
+    assert ended.code == 2 and not ended.stdout and ended.stderr.count("\n") == 1 and words in ended.stderr
+    assert not (ended.out / "model.safetensors").exists()
+
+
 def test_data_in_the_other_layout_are_told(command, model, tmp_path):  # noqa: F811
     X, y = images()
     np.savez(tmp_path / "X.npz", X=X.transpose(0, 3, 1, 2), y=y)

@@ -55,6 +55,21 @@ def test_the_state_is_cut_with_the_model():
     assert [s.random() for s in cut_state.streams] == [s.random() for s in state.streams]
 
 
+@pytest.mark.parametrize("budget", [{"macs": 0.5}, {"units": {"conv1": 5, "conv2": 8}}])
+def test_pruned_and_compacted_in_one_call(budget):
+    """The filters that go are gone at once, within the budget; a state is taken along."""
+    model = mn.models.small_conv((8, 8, 1), 3, rng=0)
+    state, macs = mn.State(model, mn.SGD(0.1)), model.macs
+    small, run = mn.prune(model, structure="filter", **budget).compact(state)
+    assert small.config() == compact(model).config() and run.model is small
+    if "macs" in budget:
+        assert 0.4 * macs < small.macs <= 0.5 * macs
+    else:
+        assert [small.layers[name].filters for name in ("conv1", "conv2")] == [5, 8]
+    x = random_input(small)
+    np.testing.assert_allclose(small(x), model(x), rtol=1e-4, atol=1e-5)
+
+
 # --- expand ----------------------------------------------------------------------------------------------------------
 
 

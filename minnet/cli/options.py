@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from minnet.cli import parser as kinds
-from minnet.errors import InvalidValue
+from minnet.errors import InvalidValue, shown
 from minnet.study.settings import (
     FROZEN,
     LARGE_BATCH,
@@ -87,6 +87,30 @@ def checked_out(args):
     from minnet.files import check_writable
 
     return Path(check_writable(args.out))
+
+
+def beginning(args):
+    """What DATA and --data mean: the settings `data` and, where DATA is the file of a saved model, `model`."""
+    what = args.what or DEFAULT["data"]
+    if not is_model(what):
+        if args.data is not None:
+            _refuse_as_model(what, args.data)
+        return {"data": what}
+    if args.data is None:
+        raise InvalidValue(f"{shown(what)} is a saved model: say on which data, as in --data digits")
+    if args.model is not None:
+        raise InvalidValue(f"--model {shown(args.model)} beside the saved model {shown(what)}: give one of them")
+    return {"data": args.data, "model": what}
+
+
+def _refuse_as_model(what, data):
+    """Say that `what` is a data set's name, or what is wrong with it as the file of a model."""
+    from minnet.data import DATASETS
+    from minnet.study.training import load_model
+
+    if what not in DATASETS:
+        load_model(what)
+    raise InvalidValue(f"--data {shown(data)} goes with a saved model, and {shown(what)} is none: give the data alone")
 
 
 def is_model(what):

@@ -13,9 +13,9 @@ pruned net), dense.safetensors, result.json and report.html.
 """
 from minnet.cli.options import (
     DATA_HELP,
+    beginning,
     checked_out,
     data_options,
-    is_model,
     out_option,
     pruning_options,
     settings_from,
@@ -23,7 +23,7 @@ from minnet.cli.options import (
 )
 from minnet.cli.signals import LISTENER
 from minnet.cli.tables import aligned
-from minnet.errors import InvalidValue, shown
+from minnet.errors import shown
 from minnet.report.rows import comparison, layers, names
 
 
@@ -61,7 +61,7 @@ def run(args, talk):
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
 
-    settings = settings_from(args, **_beginning(args))
+    settings = settings_from(args, **beginning(args))
     tell_compiling(talk)
     job = Job(settings)
     talk.say(job.plan)
@@ -72,21 +72,6 @@ def run(args, talk):
     talk.result(text(result, talk), result)
     talk.say(f"wrote {', '.join(files)} to {shown(str(out))}")
     check_guards(job.guard, result["before"], result["after"])
-
-
-def _beginning(args):
-    """What DATA means: the settings `data` and, where it is the file of a saved model, `model`."""
-    what = args.what or "digits"
-    if not is_model(what):
-        if args.data is not None:
-            raise InvalidValue(f"--data {shown(args.data)} goes with a saved model, and {shown(what)} is none: give "
-                               "the data alone")
-        return {"data": what}
-    if args.data is None:
-        raise InvalidValue(f"{shown(what)} is a saved model: say on which data, as in --data digits")
-    if args.model is not None:
-        raise InvalidValue(f"--model {shown(args.model)} beside the saved model {shown(what)}: give one of them")
-    return {"data": args.data, "model": what}
 
 
 def _follow(job, talk):

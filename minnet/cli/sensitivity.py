@@ -10,15 +10,15 @@ from minnet.cli import parser as kinds
 from minnet.cli.options import (
     DATA_HELP,
     DEFAULT,
+    beginning,
     checked_out,
     data_options,
-    is_model,
     out_option,
     settings_from,
     training_options,
 )
 from minnet.cli.signals import LISTENER
-from minnet.errors import InvalidValue, shown
+from minnet.errors import shown
 
 FILE = "sensitivity.json"
 
@@ -51,7 +51,7 @@ def tables():
 
 def run(args, talk):
     """Do it; returns the exit code."""
-    settings = settings_from(args, **_beginning(args))
+    settings = settings_from(args, **beginning(args))
     out = checked_out(args)
     from minnet.cli.compiling import tell_compiling
     from minnet.pruning.alone import SPARSITIES
@@ -74,15 +74,3 @@ def run(args, talk):
     write_files(out, {FILE: as_json(result)})
     talk.result(str(found), result)
     talk.say(f"wrote {FILE} to {shown(str(out))}")
-
-
-def _beginning(args):
-    """The settings `data` and, where DATA is the file of a saved model, `model`."""
-    if not is_model(args.what):
-        if args.data is not None:
-            raise InvalidValue(f"--data {shown(args.data)} goes with a saved model, and {shown(args.what)} is none: "
-                               "give the data alone")
-        return {"data": args.what}
-    if args.data is None:
-        raise InvalidValue(f"{shown(args.what)} is a saved model: say on which data, as in --data digits")
-    return {"data": args.data, "model": args.what}

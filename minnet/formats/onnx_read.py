@@ -36,7 +36,7 @@ ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
 NAMING = ("weight", "gain")     # what stands behind the name of a layer in that of its weights
-TODO = "export it again for inference, with fixed image sizes and these operators spelled otherwise"
+TODO = "export it again: in one file, for inference, with fixed image sizes, of operators that minnet has"
 
 
 def load_onnx(path):
@@ -179,7 +179,8 @@ class _Reader:
         try:
             array = self.onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
-            raise Cannot(f"its tensor {shown(tensor.name)} of shape {list(tensor.dims)} is damaged") from error
+            raise Cannot(f"its tensor {shown(tensor.name)} of shape {list(tensor.dims)} is damaged: "
+                         f"{shown(str(error))}") from error
         if array.dtype.kind not in "fiub":
             array = array.astype(np.float32) if array.dtype.name == "bfloat16" else None
         if array is None:

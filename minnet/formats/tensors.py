@@ -32,11 +32,12 @@ DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U64": np.dtype("<u8")
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 FOREIGN = DTYPES | {"F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4"),
                     "I16": np.dtype("<i2"), "I8": np.dtype("i1"), "BOOL": np.dtype("u1")}   # also in others' files
+TO_SAFETENSORS = '`from safetensors.torch import save_file`, then `save_file(net.state_dict(), "net.safetensors")`'
 IMPORT = "import it first: minnet import FILE"
 OTHER_ADVICE = "give a model that minnet saved"
 ADVICE = {  # what to do with a file that is no model file, by what `sniff` takes it for
     "empty": "write it again",
-    "pickle": "a pickle can run code and is never opened: save the weights as safetensors where it was made",
+    "pickle": f"a pickle can run code and is never opened; where PyTorch made it: {TO_SAFETENSORS}",
     "onnx": IMPORT,
     "hdf5": IMPORT,
     "keras": IMPORT,

@@ -20,11 +20,9 @@ from minnet.files import opened, sniff, write_whole
 from minnet.formats.assign import dense_of, is_chain, natural, put
 from minnet.formats.channels import channels_first, feature_orders
 from minnet.formats.layout import check_numbers
-from minnet.formats.tensors import read_arrays, read_foreign_head, to_bytes
+from minnet.formats.tensors import TO_SAFETENSORS, read_arrays, read_foreign_head, to_bytes
 
-PICKLE = ("is a Python pickle, which can run code and is never opened",
-          'where it was made: `from safetensors.torch import save_file`, then `save_file(net.state_dict(), '
-          '"net.safetensors")`')
+PICKLE = ("is a Python pickle, which can run code and is never opened", f"where it was made: {TO_SAFETENSORS}")
 PREFIXES = ("module.", "_orig_mod.")    # of DataParallel and torch.compile
 IGNORED = "num_batches_tracked"
 KINDS = {"weight": "weight", "bias": "bias"}

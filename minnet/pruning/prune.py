@@ -3,6 +3,7 @@
     result = prune(model, 0.9, criterion="taylor", structure="filter", data=data, rng=0)
     result.removed, result.remaining, result.units, result.per_layer
     result.undo()
+    small = prune(model, structure="filter", macs=0.5).compact()       # half the multiply-adds, and the smaller model
 
     plan = plan_prune(model, 0.9)      # the same, not yet done: plan.count weights are to go
     result = plan.apply()

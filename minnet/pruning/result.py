@@ -10,6 +10,7 @@ import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, shown, unknown
 from minnet.kernels.select import GONE, MAY_GO, STAYS
+from minnet.pruning.compact import compact
 from minnet.pruning.paths import Skeleton
 
 Units = namedtuple("Units", "removed remaining total unit")
@@ -216,7 +217,8 @@ class Plan:
 class Result:
     """What a pruning did: `removed` weights by this call, `remaining` in the model, `sparsity` of the weights, `units`
     (the structure's own pieces), `per_layer`, `collapsed` (layers without a weight); `explain(name, index)` says why,
-    `undo()` takes it back. Found out when asked: `effective`, `effective_sparsity` and `cut_off`, as in `Plan`."""
+    `undo()` takes it back, `compact()` makes the smaller model. Found out when asked: `effective`, `effective_sparsity`
+    and `cut_off`, as in `Plan`."""
 
     def __init__(self, plan):
         self.plan = plan
@@ -242,6 +244,13 @@ class Result:
     def explain(self, name, index):
         """Why the weight at `index` of the parameter `name` went or stayed, as an Explanation."""
         return self.plan.explain(name, index)
+
+    def compact(self, state=None, *, fold_batchnorm=False):
+        """The smaller Model of what is left: `small = prune(model, macs=0.5, structure="filter").compact()`.
+
+        What `compact(model, state, fold_batchnorm=...)` makes of the model that was pruned, as it is now.
+        """
+        return compact(self.plan.model, state, fold_batchnorm=fold_batchnorm)
 
     def undo(self):
         """Put the values and the mask back as they were before this pruning, bit for bit."""
