@@ -101,24 +101,24 @@ def sparse_planes(code, at, index, value, x, y):
 def block_planes(code, at, index, value, x, y0, y1, y2, y3):
     planes, lines, run, x0, x_line, target, y_plane, y_line, first, start, weight, bias = operands(code, at, 12)
     outputs = y0, y1, y2, y3
-    for i in range(-(-planes // 4)):
+    for i in range(planes // 4):
         begin, end = index[first + i : first + i + 2].tolist()
         w = value[weight + 4 * begin : weight + 4 * end].reshape(-1, 4)
         starts = index[start + begin : start + end].tolist()
         for r, y in enumerate(outputs):
-            plane = min(4 * i, planes - 4) + r
+            plane = 4 * i + r
             y0 = target + plane * y_plane
             several_lines(lines, run, x0, x_line, y0, y_line, starts, w[:, r], value[bias + plane], x, y)
 
 
 def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
     planes, lines, run, x0, x_line, target, y_plane, y_line, count, start, weight, bias = operands(code, at, 12)
-    groups = -(-planes // 6)
+    groups = planes // 6
     w = value[weight : weight + groups * count * 6].reshape(groups, count, 6)
     starts, outputs = index[start : start + count].tolist(), (y0, y1, y2, y3, y4, y5)
     for i in range(groups):
         for r, y in enumerate(outputs):
-            plane = min(6 * i, planes - 6) + r
+            plane = 6 * i + r
             y0 = target + plane * y_plane
             several_lines(lines, run, x0, x_line, y0, y_line, starts, w[i, :, r], value[bias + plane], x, y)
 
@@ -185,3 +185,9 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
             else:
                 store_rows(code, at, index, work, begin, count, out)
     return total
+
+
+def run_shared(ranges, turn, code, index, value, X, row, stop, tile, work, out, totals):
+    for i, (first, last, _) in enumerate(ranges):
+        totals[i] = run_program(code, first, last, index, value, X, row, stop, tile, work, out)
+    turn[:] = len(ranges) + 1, len(ranges)

@@ -1,6 +1,8 @@
 """How the arguments of the kernels of a frozen net's program are drawn (see kernel_cases.py): a table with one step,
 and arrays just large enough for it. A whole program is that of a small random net."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -108,8 +110,8 @@ def integers(draw, count, below):
 @st.composite
 def plane_steps(draw, dtype, together):
     """Sums of runs, for so many planes together; if there are six, all of them read the same starts."""
-    planes, lines = draw(st.integers(together, together + 7)), draw(size)
-    run, groups = draw(st.sampled_from([RUN, 2 * RUN, 3 * RUN])), -(-planes // together)
+    groups, lines, run = draw(size), draw(size), draw(st.sampled_from([RUN, 2 * RUN, 3 * RUN]))
+    planes = groups * together
     first, x_line, width = live(draw, groups, 9), draw(few), draw(few)
     if together == DENSE_PLANES:
         first = np.array([draw(st.integers(0, 9))])  # of each group
@@ -163,9 +165,24 @@ def programs(draw, dtype):
     return program.code, 0, len(program.code), program.index, program.value, X, 1, 3, tile, program.room(), out
 
 
+@st.composite
+def shared_programs(draw, dtype):
+    """One tile, its steps in ranges that need all before them."""
+    code, _, _, index, value, X, row, _, tile, work, out = draw(programs(dtype))
+    edges = sorted({0, len(code), *draw(st.lists(st.integers(0, len(code)), max_size=3))})
+    ranges = np.array([(first, last, i) for i, (first, last) in enumerate(pairwise(edges))])
+    totals = np.zeros(len(ranges))
+    return ranges, np.zeros(2, np.int64), code, index, value, X, row, row + 1, tile, work, out, totals
+
+
 def logits(code, first, last, index, value, X, row, stop, tile, work, out):
     """What a program is run for."""
     return [out[row:stop]]
+
+
+def shared_logits(ranges, turn, code, index, value, X, row, stop, tile, work, out, totals):
+    """The same, and that each range was taken once and none was left."""
+    return [turn, out[row:stop]]
 
 
 RUNTIME_CASES = {
@@ -187,4 +204,5 @@ RUNTIME_CASES = {
     "n_m_row": Case(n_m_rows),
     "dense_row": Case(lambda dtype: row_steps(dtype, 0, 1)),
     "run_program": Case(programs, writes=2, means=logits),
+    "run_shared": Case(shared_programs, writes=3, means=shared_logits),
 }

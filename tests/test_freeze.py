@@ -24,10 +24,10 @@ from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
 from minnet.kernels.program import RUN
 from minnet.models import lenet_5, lenet_300_100, resnet_8
 from minnet.pruning.prune import prune
+from minnet.runtime import emitter, rates
 from minnet.runtime import graph as graphs
 from minnet.runtime import predictor as predictors
 from minnet.runtime import program as programs
-from minnet.runtime import rates
 from minnet.runtime.graph import Activation, Affine, Graph, Linear, Pool, graph
 from minnet.runtime.layout import Memory
 from minnet.runtime.plans import choose
@@ -172,6 +172,23 @@ def test_many_threads_find_the_bits_of_one(monkeypatch):
         monkeypatch.setenv("MINNET_NUM_THREADS", number)
         found.add(predictor(X).tobytes())
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("build, shape", [(lenet_5, (28, 28, 1)), (resnet_8, (12, 12, 3))])
+@pytest.mark.parametrize("plan", ["dense", "block", "sparse"])
+def test_threads_that_share_a_tile_find_the_bits_of_one(build, shape, plan, monkeypatch):
+    """Also when fewer come than its program was made for, and from within tasks of the pool."""
+    model = sparse_model(build, shape)
+    X, wanted = random_input(model, RUN - 1), freeze(model, RUN, plan=plan)
+    monkeypatch.setattr(emitter, "SHARED", 1)
+    monkeypatch.setattr(programs, "SHARED_MACS_AT_ONCE", 10**6)
+    monkeypatch.setenv("MINNET_NUM_THREADS", "3")
+    predictor = freeze(model, RUN, plan=plan)
+    assert len(predictor.programs[RUN].shared) > 1
+    for number in ("1", "2", "3", "8"):
+        monkeypatch.setenv("MINNET_NUM_THREADS", number)
+        results = threads.run(4 * [lambda: [predictor(X).tobytes() for _ in range(5)]])
+        assert {found for result in results for found in result} == {wanted(X).tobytes()}
 
 
 @pytest.mark.parametrize("plan", ["dense", "sparse"])

@@ -30,7 +30,9 @@ from minnet import kernels
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.normalise import channel_moments
 from minnet.kernels.pointwise import column_sums
+from minnet.kernels.program import OPERANDS, RUN
 from minnet.kernels.select import MANY, select_lowest
+from minnet.kernels.sparse_planes import DENSE_PLANES, NEAR, dense_planes
 from minnet.kernels.steps import adam_step, sgd_step, soft_threshold, square_norm
 
 FLOATS = [np.float32, np.float64]
@@ -185,6 +187,17 @@ def test_soft_threshold_is_the_nearest_point(dtype, data):
     np.testing.assert_allclose((before - after)[nonzero], amount * np.sign(after[nonzero]), atol=bound, rtol=0)
     assert np.all(np.abs(before[~nonzero]) <= amount + bound)
     assert not np.signbit(after[~nonzero]).any()
+
+
+def test_dense_planes_of_more_weights_than_stay_near():
+    count = 2 * NEAR // RUN
+    code, rng = np.zeros((1, OPERANDS), np.uint32), np.random.default_rng(0)
+    code[0, 1:13] = 2 * DENSE_PLANES, 1, RUN, 0, 0, 0, RUN, RUN, count, 0, 0, 2 * DENSE_PLANES * count
+    index, value = rng.integers(0, 40, count, np.uint32), rng.normal(size=2 * DENSE_PLANES * count + 12)
+    x, y = rng.normal(size=40 + RUN), np.zeros((2, DENSE_PLANES, 2 * DENSE_PLANES * RUN))
+    for function, out in ((dense_planes, y[0]), (reference_runtime.dense_planes, y[1])):
+        function(code, 0, index, value, x, *out)
+    np.testing.assert_allclose(y[0], y[1], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

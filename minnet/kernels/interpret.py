@@ -14,6 +14,7 @@ from minnet.kernels.program import (
 )
 from minnet.kernels.sparse_planes import block_planes, dense_planes, sparse_planes
 from minnet.kernels.sparse_rows import block_row, dense_row, n_m_row, sparse_row
+from minnet.kernels.tickets import take, wait_for
 
 # the first column of the table of steps
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
@@ -66,3 +67,22 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
             else:
                 store_rows(code, at, index, work, begin, count, out)
     return total
+
+
+@kernel
+def run_shared(ranges, turn, code, index, value, X, row, stop, tile, work, out, totals):
+    """The same on one tile for several threads, each of which makes this call: `work` is one for all.
+
+    Ranges are taken in order, and a thread waits for ranges before its own alone, which others have then begun: so it
+    ends with any number of threads, whenever they come, and with one.
+
+    ranges: (m, 3), first and last of steps that one thread does, and how many ranges before must be done by then; turn:
+    (2,) int64, zeros; totals: (m,), the sum that `run_program` returns for each.
+    """
+    while True:
+        mine = take(turn, 0)
+        if mine >= ranges.shape[0]:
+            return
+        wait_for(turn, 1, ranges[mine, 2])
+        totals[mine] = run_program(code, ranges[mine, 0], ranges[mine, 1], index, value, X, row, stop, tile, work, out)
+        take(turn, 1)

@@ -19,6 +19,7 @@ WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 LANES = 128 if WIDE else RUN  # numbers of a plane that are summed in registers: eight vectors of 512 or of 256 bits
 BLOCK_LANES, DENSE_LANES = (64, 64) if WIDE else (16, 16)  # the same with several planes at once
 BLOCK_PLANES, DENSE_PLANES = 4, 6
+NEAR = 2**17  # numbers that stay in the second-level cache
 
 
 @kernel
@@ -58,8 +59,7 @@ def sparse_planes(code, at, index, value, x, y):
 def block_planes(code, at, index, value, x, y0, y1, y2, y3):
     """The same for four planes at a time that share their starts. All of y are the same array.
 
-    Group i begins at plane 4 i, the last one at planes - 4: planes may be done twice, but there must be four. first
-    (groups + 1,) says which k are its; start (k,), weight (k, 4).
+    planes is a multiple of four. first (planes / 4 + 1,) says which k are a group's; start (k,), weight (k, 4).
     """
     apart()
     planes, lines, run = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
@@ -67,8 +67,8 @@ def block_planes(code, at, index, value, x, y0, y1, y2, y3):
     target, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
     first, start = np.int64(code[at, 9]), np.int64(code[at, 10])
     weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
-    for i in range((planes + BLOCK_PLANES - 1) // BLOCK_PLANES):
-        plane = min(BLOCK_PLANES * i, planes - BLOCK_PLANES)
+    for i in range(planes // BLOCK_PLANES):
+        plane = BLOCK_PLANES * i
         begin, end, b = np.int64(index[first + i]), np.int64(index[first + i + 1]), offset(bias + plane)
         for line in range(lines):
             for c in range(0, run, BLOCK_LANES):
@@ -91,8 +91,8 @@ def block_planes(code, at, index, value, x, y0, y1, y2, y3):
 def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
     """The same for six planes at a time, where all planes share all starts. All of y are the same array.
 
-    Group i begins at plane 6 i, the last one at planes - 6: there must be six. `first` is the number of starts;
-    start (first,), weight (groups, first, 6).
+    planes is a multiple of six. `first` is the number of starts; start (first,), weight (planes / 6, first, 6). Some
+    starts are done for all planes before the next, so that their weights and what they read of x stay near.
     """
     apart()
     planes, lines, run = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
@@ -100,26 +100,27 @@ def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
     target, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
     count, start = np.int64(code[at, 9]), np.int64(code[at, 10])
     weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
-    for i in range((planes + DENSE_PLANES - 1) // DENSE_PLANES):
-        plane = min(DENSE_PLANES * i, planes - DENSE_PLANES)
-        b = offset(bias + plane)
-        for line in range(lines):
-            for c in range(0, run, DENSE_LANES):
-                t0 = offset(target + plane * y_plane + line * y_line + c)
-                t1, t2, t3 = offset(t0 + y_plane), offset(t0 + 2 * y_plane), offset(t0 + 3 * y_plane)
-                t4, t5 = offset(t0 + 4 * y_plane), offset(t0 + 5 * y_plane)
+    stretches, passes = run // DENSE_LANES, max(1, -(-count * (planes + DENSE_LANES) // NEAR))
+    for item in range(passes * lines * stretches):
+        begin, end = item // (lines * stretches) * count // passes, (item // (lines * stretches) + 1) * count // passes
+        line, c = item // stretches % lines, item % stretches * DENSE_LANES
+        for i in range(planes // DENSE_PLANES):
+            b, t0 = offset(bias + DENSE_PLANES * i), offset(target + DENSE_PLANES * i * y_plane + line * y_line + c)
+            t1, t2, t3 = offset(t0 + y_plane), offset(t0 + 2 * y_plane), offset(t0 + 3 * y_plane)
+            t4, t5 = offset(t0 + 4 * y_plane), offset(t0 + 5 * y_plane)
+            if item < lines * stretches:
                 for j in range(DENSE_LANES):
                     y0[t0 + j], y1[t1 + j], y2[t2 + j] = value[b], value[b + 1], value[b + 2]
                     y3[t3 + j], y4[t4 + j], y5[t5 + j] = value[b + 3], value[b + 4], value[b + 5]
-                for k in range(count):
-                    s = offset(x0 + line * x_line + c + np.int64(index[start + k]))
-                    w = offset(weight + DENSE_PLANES * (i * count + k))
-                    w0, w1, w2 = value[w], value[w + 1], value[w + 2]
-                    w3, w4, w5 = value[w + 3], value[w + 4], value[w + 5]
-                    for j in range(DENSE_LANES):
-                        y0[t0 + j] += w0 * x[s + j]
-                        y1[t1 + j] += w1 * x[s + j]
-                        y2[t2 + j] += w2 * x[s + j]
-                        y3[t3 + j] += w3 * x[s + j]
-                        y4[t4 + j] += w4 * x[s + j]
-                        y5[t5 + j] += w5 * x[s + j]
+            for k in range(begin, end):
+                s = offset(x0 + line * x_line + c + np.int64(index[start + k]))
+                w = offset(weight + DENSE_PLANES * (i * count + k))
+                w0, w1, w2 = value[w], value[w + 1], value[w + 2]
+                w3, w4, w5 = value[w + 3], value[w + 4], value[w + 5]
+                for j in range(DENSE_LANES):
+                    y0[t0 + j] += w0 * x[s + j]
+                    y1[t1 + j] += w1 * x[s + j]
+                    y2[t2 + j] += w2 * x[s + j]
+                    y3[t3 + j] += w3 * x[s + j]
+                    y4[t4 + j] += w4 * x[s + j]
+                    y5[t5 + j] += w5 * x[s + j]

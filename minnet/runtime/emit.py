@@ -54,14 +54,18 @@ def emit_affine(made, node, x):
 def emit_activation(made, node, x):
     """In place where nobody else reads x."""
     y = made.own(x)
-    made.step(do.ACTIVATE, y.offset, y.size, node.kind, made.value([node.slope]))
+    slope = made.value([node.slope])
+    for c, end in made.parts(y.channels, y.size):
+        made.step(do.ACTIVATE, y.offset + c * y.plane, (end - c) * y.plane, node.kind, slope)
     return y
 
 
 def emit_pool(made, node, x):
     """A pool that is not part of a convolution."""
     y = made.like(node.shape)
-    pool_step(made, node, x, y, x.channels)
+    room = made.memory.take(x.width)
+    pool_step(made, node, x, y, x.channels, room)
+    made.memory.give_back(room)
     return y
 
 

@@ -7,11 +7,15 @@ from minnet.kernels import interpret as do
 from minnet.kernels.program import OPERANDS
 from minnet.runtime.layout import ROUND, Memory, Tensor, image_shape
 from minnet.runtime.program import Program
+from minnet.threads import n_threads
+
+SHARED = 2**19  # numbers to copy: a tenth of a millisecond, worth to wait for another thread
 
 
 @dataclass
 class Emitter:
-    """A program under construction."""
+    """A program under construction. `shared` has, for each layer that threads may share, where their steps begin and
+    end."""
 
     tile: int
     dtype: np.dtype
@@ -21,6 +25,8 @@ class Emitter:
     indices: list = field(default_factory=list)
     values: list = field(default_factory=list)
     last_use: set = field(default_factory=set)
+    threads: int = field(default_factory=n_threads)
+    shared: list = field(default_factory=list)
     outputs: int = 0
 
     @property
@@ -31,6 +37,19 @@ class Emitter:
     def step(self, *operands):
         """Append a step."""
         self.code.append([int(number) for number in operands] + [0] * (OPERANDS - len(operands)))
+
+    def parts(self, n, numbers):
+        """(first, end) of parts of n things, one for each thread where as much is to be done as to copy many `numbers`.
+
+        Who asks emits the steps of each part in turn; they are noted in `shared`.
+        """
+        parts = max(1, min(self.threads, n // 2)) if self.tile > 1 and numbers >= SHARED else 1
+        edges = [len(self.code)]
+        for i in range(parts):
+            yield n * i // parts, n * (i + 1) // parts
+            edges.append(len(self.code))
+        if parts > 1:
+            self.shared.append(edges)
 
     def index(self, numbers):
         """Append indices; returns where they begin."""
@@ -94,4 +113,4 @@ class Emitter:
         index = np.concatenate([np.zeros(0, np.uint32), *self.indices])
         value = np.concatenate([np.zeros(0, self.dtype), *self.values])
         return Program(self.tile, np.array(self.code, np.uint32), index, value, spans, self.memory.size + 2 * ROUND,
-                       self.outputs)
+                       self.outputs, self.shared)

@@ -3,6 +3,7 @@
 DENSE multiplies all weights, SPARSE the live ones, BLOCK blocks of four neighbouring units in which one lives (on a
 single sample, of four inputs by four units), N_M as many weights of each four as live in the fullest four.
 """
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.kernels.sparse_rows import ROWS, WORD
 from minnet.runtime.layout import rounded
 
+MACS_LIKE_A_COPY = 32  # multiply-adds that take as long as to copy a number
+POOLED = 2**18         # numbers that are computed before they are pooled: they stay in the second-level cache
 DENSE, BLOCK, N_M, SPARSE = KERNELS = ("dense", "block", "n_m", "sparse")
 
 
@@ -36,15 +39,16 @@ def emit_linear(made, node, x):
         return conv_planes(made, node, x, kernel)
     if made.tile == 1:
         return ROW_KERNELS[kernel](made, node, x)
-    y = roomy(made, node.units, (1, 1), DENSE_PLANES)
     weights = PLANE_KERNELS[kernel](made, node, x.places())
-    plane_step(made, weights, node.units, (1, made.tile, x.offset, 0), y)
+    y = roomy(made, node.units, (1, 1), weights.planes)
+    for part in parts_of(made, node, weights):
+        plane_step(made, weights, (1, made.tile, x.offset, 0), y, part)
     return replace(y, flat=True)
 
 
 def roomy(made, units, image, planes, pitch=None, plane=None):
-    """A tensor of `units` planes with room for `planes`: what a kernel writes that does several at once."""
-    y = made.tensor((*image, max(units, planes)), pitch=pitch, plane=plane)
+    """A tensor of `units` planes with room for a multiple of `planes`: a kernel that does several at once writes it."""
+    y = made.tensor((*image, rounded(units, planes)), pitch=pitch, plane=plane)
     return replace(y, channels=units)
 
 
@@ -66,7 +70,7 @@ def block_row(made, node, x):
     """Fours of inputs, each with its blocks."""
     places, (inputs, units) = x.places(), node.full
     high, wide = rounded(inputs, ROWS), rounded(units, BLOCK_PLANES)
-    y, matrix = roomy(made, units, (1, 1), wide), np.zeros((high, wide), made.dtype)
+    y, matrix = roomy(made, units, (1, 1), BLOCK_PLANES), np.zeros((high, wide), made.dtype)
     matrix[:inputs, :units] = node.matrix()
     blocks = matrix.reshape(high // ROWS, ROWS, -1, BLOCK_PLANES).transpose(0, 2, 1, 3)
     four, block = np.nonzero(blocks.any(axis=(2, 3)))
@@ -118,8 +122,8 @@ def dense_weights(made, node, starts):
     order = np.argsort(starts, kind="stable")
     groups = grouped(node, DENSE_PLANES)[:, order]
     start = made.index(starts[order])
-    return Weights(do.DENSE, DENSE_PLANES, len(starts), start, made.value(groups), made.value(padded_bias(node)),
-                   (0, len(starts) * DENSE_PLANES))
+    return Weights(do.DENSE, DENSE_PLANES, len(starts), start, made.value(groups),
+                   made.value(padded_bias(node, DENSE_PLANES)), (0, len(starts) * DENSE_PLANES))
 
 
 def block_weights(made, node, starts):
@@ -129,7 +133,7 @@ def block_weights(made, node, starts):
     group, row = np.nonzero(groups.any(axis=2))
     first = made.index(np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(groups)))]))
     return Weights(do.BLOCK, BLOCK_PLANES, first, made.index(starts[order][row]), made.value(groups[group, row]),
-                   made.value(padded_bias(node)), (1, 0))
+                   made.value(padded_bias(node, BLOCK_PLANES)), (1, 0))
 
 
 def sparse_weights(made, node, starts):
@@ -146,29 +150,32 @@ def sparse_weights(made, node, starts):
 def grouped(node, planes):
     """The weight's matrix (K, units) as (groups, K, planes), with zeros for planes that are not there."""
     matrix = node.matrix()
-    if node.units < planes:
-        matrix = np.concatenate([matrix, np.zeros((len(matrix), planes - node.units), matrix.dtype)], axis=1)
-    columns = group_starts(matrix.shape[1], planes)[:, None] + np.arange(planes)
-    return matrix[:, columns].transpose(1, 0, 2)
+    whole = np.zeros((len(matrix), rounded(node.units, planes)), matrix.dtype)
+    whole[:, : node.units] = matrix
+    return whole.reshape(len(matrix), -1, planes).transpose(1, 0, 2)
 
 
-def group_starts(units, planes):
-    """The first plane of each group: every `planes` planes; the last group ends with the last plane."""
-    return np.minimum(np.arange(0, units, planes), max(units - planes, 0))
-
-
-def padded_bias(node):
+def padded_bias(node, planes):
     """The bias, with zeros for planes that are not there."""
-    return np.concatenate([node.bias, np.zeros(max(DENSE_PLANES - node.units, 0))])
+    return np.concatenate([node.bias, np.zeros(-node.units % planes)])
 
 
-def plane_step(made, weights, units, source, y, group=None):
-    """All planes of a layer in one step, or those of one group. `source` is (lines, run, x, x_line)."""
-    first, weight, bias, planes = weights.first, weights.weight, weights.bias, max(units, weights.planes)
-    if group is not None:
-        first, weight = first + group * weights.stride[0], weight + group * weights.stride[1]
-        bias, planes = bias + group_starts(units, weights.planes)[group], weights.planes
-    made.step(weights.kernel, planes, *source, y.offset, y.plane, y.line, first, weights.start, weight, bias)
+def plane_step(made, weights, source, y, part, into=None):
+    """The planes of some groups, `part` (first, end), in one step, to y or from `into` on.
+
+    `source` is (lines, run, x, x_line).
+    """
+    group, plane = part[0], part[0] * weights.planes
+    made.step(weights.kernel, part[1] * weights.planes - plane, *source,
+              y.offset + plane * y.plane if into is None else into, y.plane, y.line,
+              weights.first + group * weights.stride[0], weights.start, weights.weight + group * weights.stride[1],
+              weights.bias + plane)
+
+
+def parts_of(made, node, weights):
+    """Parts of a layer's groups, (first, end)."""
+    macs = made.tile * node.positions * math.prod(node.full)
+    return made.parts(-(-node.units // weights.planes), macs / MACS_LIKE_A_COPY)
 
 
 # --- convolutions ----------------------------------------------------------------------------------------------------
@@ -185,24 +192,32 @@ def conv_planes(made, node, x, kernel):
         pitch, plane = columns, lines * columns * made.tile
         source = (lines, columns * made.tile, ready.offset, ready.line)
     weights = PLANE_KERNELS[kernel](made, node, tap_places(node, x, ready))
-    y = roomy(made, 0 if node.pooling else node.units, at.output, weights.planes, pitch, plane)
-    result = y
     if node.pooling is None:
-        plane_step(made, weights, node.units, source, y)
+        y = roomy(made, node.units, at.output, weights.planes, pitch, plane)
+        for part in parts_of(made, node, weights):
+            plane_step(made, weights, source, y, part)
     else:
-        result = pooled_groups(made, node, weights, source, y)
-        made.give_back(y)
+        y = pooled(made, node, weights, source, (pitch, plane))
     if ready is not x:
         made.give_back(ready)
-    return result
+    return y
 
 
-def pooled_groups(made, node, weights, source, scratch):
-    """Some planes at a time are computed, and pooled while they are in the cache."""
-    y, planes = made.tensor(node.pooling.shape), min(weights.planes, node.units)
-    for group, first in enumerate(group_starts(node.units, weights.planes)):
-        plane_step(made, weights, node.units, source, scratch, group)
-        pool_step(made, node.pooling, scratch, replace(y, offset=y.offset + first * y.plane), planes)
+def pooled(made, node, weights, source, sizes):
+    """Some planes at a time are computed, and pooled while they are in the cache: each thread has room for that."""
+    y, (pitch, plane) = made.tensor(node.pooling.shape), sizes
+    groups, rooms = max(1, POOLED // (weights.planes * plane)), []
+    for begin, end in parts_of(made, node, weights):
+        planes = weights.planes * min(groups, end - begin)
+        own = made.tensor((*node.window.output, planes), pitch=pitch, plane=plane)
+        rooms += [own.offset, made.memory.take(own.width)]
+        for group in range(begin, end, groups):
+            first, stop = group * weights.planes, min(group + groups, end) * weights.planes
+            plane_step(made, weights, source, own, (group, min(group + groups, end)), own.offset)
+            pool_step(made, node.pooling, own, replace(y, offset=y.offset + first * y.plane),
+                      min(stop, node.units) - first, rooms[-1])
+    for room in rooms:
+        made.memory.give_back(room)
     return y
 
 
@@ -231,14 +246,16 @@ def spread(made, x, at):
     width, phases_w = _phases(x.width, at.kernel[1], at.stride[1], at.left, at.output[1])
     y = made.tensor((height, width, len(phases_h) * len(phases_w) * x.channels))
     if at.padded:
-        made.step(do.CLEAR, y.offset, y.size)
+        for c, end in made.parts(y.channels, y.size):
+            made.step(do.CLEAR, y.offset + c * y.plane, (end - c) * y.plane)
     for i, (to_h, from_h, lines) in enumerate(phases_h):
         for j, (to_w, from_w, columns) in enumerate(phases_w):
             source = x.offset + from_h * x.line + from_w * x.tile
             target = y.offset + (i * len(phases_w) + j) * x.channels * y.plane + to_h * y.line + to_w * x.tile
             runs = (1, columns * x.tile) if at.stride[1] == 1 else (columns, x.tile)
-            made.step(do.COPY, x.channels, lines, *runs, source, x.plane, at.stride[0] * x.line, at.stride[1] * x.tile,
-                      target, y.plane, y.line, x.tile)
+            for c, end in made.parts(x.channels, x.size):
+                made.step(do.COPY, end - c, lines, *runs, source + c * x.plane, x.plane, at.stride[0] * x.line,
+                          at.stride[1] * x.tile, target + c * y.plane, y.plane, y.line, x.tile)
     return y
 
 
@@ -252,14 +269,13 @@ def _phases(size, kernel, stride, before, output):
     return length, found
 
 
-def pool_step(made, pool, x, y, planes):
-    """Pool some planes of x into y."""
-    at, room = pool.window, made.memory.take(x.width)
+def pool_step(made, pool, x, y, planes, room):
+    """Pool some planes of x into y; `room` is where a line of x may be kept."""
+    at = pool.window
     halve = at.kernel == at.stride == (2, 2) and not at.padded
     kernel = do.POOL_TILE if x.tile > 1 else do.HALVE_IMAGE if halve else do.POOL_IMAGE
     made.step(kernel, planes, y.height, y.width, made.tile, x.offset, x.plane, x.line, x.height, x.width, *at.kernel,
               *at.stride, at.top, at.left, y.offset, y.plane, y.line, pool.average, room)
-    made.memory.give_back(room)
 
 
 ROW_KERNELS = {DENSE: dense_row, BLOCK: block_row, N_M: n_m_row, SPARSE: sparse_row}

@@ -125,18 +125,19 @@ class Predictor:
         shards = min(int(tiles * self.cost[tile] / SHARD), tiles)
         shards = min(shards, threads.n_threads()) if shards > 1 else 1
         if shards == 1:
-            return self.shard(program, X, row, stop, out)
+            alone = tiles > 1 or not program.shared or threads.n_threads() == 1
+            return self.shard(program.run if alone else program.run_shared, program, X, row, stop, out)
         edges = [min(row + tiles * i // shards * tile, stop) for i in range(shards + 1)]
-        return sum(threads.run([partial(self.shard, program, X, *ends, out) for ends in pairwise(edges)]))
+        return sum(threads.run([partial(self.shard, program.run, program, X, *ends, out) for ends in pairwise(edges)]))
 
-    def shard(self, program, X, row, stop, out):
-        """One thread's share, in a room that no other thread has."""
+    def shard(self, run, program, X, row, stop, out):
+        """One thread's share, in a room that no other call has."""
         rooms = self.rooms[program.tile]
         try:
             room = rooms.pop()
         except IndexError:
             room = program.room()
-        total = program.run(X, row, stop, room, out)
+        total = run(X, row, stop, room, out)
         rooms.append(room)
         return total
 

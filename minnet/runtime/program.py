@@ -6,14 +6,17 @@
 import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from minnet.kernels.interpret import run_program
+from minnet import threads
+from minnet.kernels.interpret import run_program, run_shared
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard
+SHARED_MACS_AT_ONCE = 2**31  # the same by several threads, of whom one may do it all
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Program:
     `spans` has one Span for each node.
     """
 
-    def __init__(self, tile, code, index, value, spans, room_size, outputs):
+    def __init__(self, tile, code, index, value, spans, room_size, outputs, shared=()):
         self.tile = tile
         self.code = code
         self.index = index
@@ -46,6 +49,7 @@ class Program:
         self.outputs = outputs
         self.macs = sum(span.macs for span in spans)
         self.calls = self.cut(0, len(code))
+        self.shared = self.turns(shared) if shared else []
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
     def cut(self, first, last):
@@ -58,6 +62,21 @@ class Program:
                 macs = span.macs
         edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
         return list(pairwise(edges))
+
+    def turns(self, shared):
+        """All steps as ranges that threads take in turn (see run_shared), in arrays for one call each."""
+        calls, end, macs = [[]], 0, 0
+        for edges in [*shared, [len(self.code)] * 2]:
+            before = [(end, edges[0])] if edges[0] > end else []
+            done, end = sum(span.macs for span in self.spans if end <= span.first < edges[-1]), edges[-1]
+            if macs + done > SHARED_MACS_AT_ONCE and calls[-1]:
+                calls.append([])
+                macs = 0
+            macs += done
+            for stage in (before, pairwise(edges)):
+                needs = len(calls[-1])
+                calls[-1] += [(first, last, needs) for first, last in stage if last > first]
+        return [np.array(call) for call in calls if call]
 
     def room(self):
         """Memory for one thread, where tensors begin at cache lines."""
@@ -77,6 +96,17 @@ class Program:
         total, rows = 0.0, self.rows_at_once if len(self.calls) == 1 else self.tile
         for begin in range(row, stop, rows):
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
+        return total
+
+    def run_shared(self, X, row, stop, work, out):
+        """The same as `run` on one tile, by several threads."""
+        total = 0.0
+        for ranges in self.shared:
+            totals = np.zeros(len(ranges))
+            call = partial(run_shared, ranges, np.zeros(2, np.int64), self.code, self.index, self.value, X, row, stop,
+                           self.tile, work, out, totals)
+            threads.run(threads.n_threads() * [call])
+            total += totals.sum()
         return total
 
     def run_calls(self, calls, X, row, stop, work, out):
