@@ -3,8 +3,10 @@
 A machine's speed drifts, so two contestants take turns and the ratio is the one to read. Each round of turns gives one
 ratio; the median of those is quoted.
 """
+import os
 import statistics
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 
@@ -40,14 +42,37 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def turns(contestants, rounds=5, warmup=1):
-    """Time {name: function} in turns; returns {name: [seconds of each round]}."""
+@contextmanager
+def using(threads):
+    """minnet uses so many threads within."""
+    before = os.environ.get("MINNET_NUM_THREADS", "")  # nothing means all
+    os.environ["MINNET_NUM_THREADS"] = str(threads)
+    try:
+        yield
+    finally:
+        os.environ["MINNET_NUM_THREADS"] = before
+
+
+def thread_counts():
+    """One, and all that this process may use."""
+    from minnet.threads import n_threads
+
+    return sorted({1, n_threads()})
+
+
+def turns(contestants, rounds=5, warmup=1, rest=0):
+    """Time {name: function} in turns; returns {name: [seconds of each round]}.
+
+    `rest` seconds pass before each turn: threads that go on looking for work after a call would take the processors
+    from whoever comes next.
+    """
     for _ in range(warmup):
         for function in contestants.values():
             function()
     times = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, function in contestants.items():
+            time.sleep(rest)
             times[name].append(seconds(function))
     return times
 

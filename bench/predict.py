@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import compare, duration, seconds, table
+from bench.measure import compare, duration, seconds, table, thread_counts
 from bench.onnx_chain import write_onnx
 
 ROUNDS, QUICK_ROUNDS = 15, 3
@@ -78,13 +78,6 @@ def rows_of(model, batch):
 def repeated(call, calls):
     """Median seconds of so many calls."""
     return statistics.median(seconds(call) for _ in range(calls))
-
-
-def thread_counts():
-    """One, and all that this process may use."""
-    from minnet.threads import n_threads
-
-    return sorted({1, n_threads()})
 
 
 def onnxruntime_contestants(path, X):
