@@ -119,6 +119,17 @@ def test_predictions_do_not_depend_on_how_rows_are_batched(monkeypatch):
     np.testing.assert_allclose(one_by_one, whole[:9], rtol=1e-12, atol=1e-12)
 
 
+def test_threads_that_share_a_prediction_give_the_same_bits_each_time(monkeypatch):
+    model, (X, _) = problem("images", n=50, dtype=np.float64)
+    whole = model(X)
+    monkeypatch.setattr("minnet.engine.model.SHARD_MACS", 1)
+    monkeypatch.setenv("MINNET_NUM_THREADS", "3")
+    assert model.shards(50) == 3 and model.shards(2) == 2 and model.shards(0) == 1
+    assert len({bits(model(X)) for _ in range(5)}) == 1
+    np.testing.assert_allclose(model(X), whole, rtol=1e-12, atol=1e-12)
+    assert model(X[:0]).shape == (0, 3)
+
+
 # --- names and shapes ------------------------------------------------------------------------------------------------
 
 

@@ -109,9 +109,9 @@ class Conv2d(Linear):
             yield slice(start, min(start + size, n))
 
     def images_at_once(self, tape):
-        """How many images' columns fit the block."""
-        per_image = self.positions * math.prod(self.weight.shape[:-1]) * tape.dtype.itemsize
-        return max(1, COLUMN_BYTES // per_image)
+        """How many images' columns fit the block, which is at least as large as the weight: BLAS reads all of that."""
+        per_image = self.positions * math.prod(self.weight.shape[:-1])
+        return max(1, max(COLUMN_BYTES // tape.dtype.itemsize, math.prod(self.weight.shape)) // per_image)
 
     @property
     def pointwise(self):
@@ -119,8 +119,8 @@ class Conv2d(Linear):
         return self.window.kernel == self.window.stride == (1, 1)
 
     def column_buffer(self, rows, tape):
-        """Room for the columns of some images: (rows, k*k*c)."""
-        return tape.buffer(self, "columns", (rows, math.prod(self.weight.shape[:-1])))
+        """Room for the columns of some images: (rows, k*k*c). All convolutions share it: nobody needs them for long."""
+        return tape.buffer(Conv2d, "columns", (rows, math.prod(self.weight.shape[:-1])))
 
     def columns(self, x, tape):
         """The windows of some images, each laid out flat: (n*ho*wo, k*k*c)."""

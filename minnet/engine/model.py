@@ -28,7 +28,8 @@ from minnet.errors import InvalidType, InvalidValue, check_count, shown
 from minnet.kernels.steps import zero_masked
 
 PREDICT_ROWS = 256                # rows that one pass of `model(X)` takes at most
-PREDICT_BYTES = 256 * 2**20       # and what its buffers may hold
+PREDICT_BYTES = 32 * 2**20        # and what its buffers may hold: about a third-level cache
+SHARD_MACS = 2**24                # multiply-adds of a thread: with fewer, handing over costs more than it saves
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
@@ -153,9 +154,10 @@ class Model:
         dtype = self.dtype if values is None else values.dtype
         X = check_X(X, self.input_shape, dtype)
         out = np.empty((len(X), *self.output_shape), dtype)
-        rows = self.rows_at_once()
+        shards = self.shards(len(X))
+        passes = shards * -(-len(X) // (shards * self.rows_at_once()))
+        rows = -(-len(X) // max(passes, 1)) or 1
         starts = range(0, len(X), rows)
-        shards = min(threads.n_threads(), len(starts)) or 1
         with threads.one_blas_thread():
             threads.run([partial(self._predict, X, values, starts[i::shards], rows, out) for i in range(shards)])
         return out
@@ -165,6 +167,12 @@ class Model:
         tape = Tape(self, values)
         for start in starts:
             out[start : start + rows] = self.forward(X[start : start + rows], tape)
+
+    def shards(self, n):
+        """How many threads share n rows."""
+        macs = sum(layer.positions * p.size
+                   for layer in self.layers.values() for p in layer.parameters if p.kind == "weight")
+        return max(1, min(threads.n_threads(), n, n * macs // SHARD_MACS))
 
     def rows_at_once(self):
         """How many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""

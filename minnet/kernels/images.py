@@ -35,10 +35,14 @@ def im2col(x, stride_h, stride_w, top, left, cols):
                     taps[there + j] = pixels[here + j]
             continue
         for ky, kx in np.ndindex(size_h, size_w):
-            iy, ix = start_y + ky, start_x + kx
-            inside = 0 <= iy < height and 0 <= ix < width
-            for ch in range(channels):
-                cols[i, oy, ox, ky, kx, ch] = x[i, iy, ix, ch] if inside else 0
+            iy, ix, there = start_y + ky, start_x + kx, offset(window + (ky * size_w + kx) * channels)
+            if 0 <= iy < height and 0 <= ix < width:
+                here = offset(((i * height + iy) * width + ix) * channels)
+                for ch in range(channels):
+                    taps[there + ch] = pixels[here + ch]
+            else:
+                for ch in range(channels):
+                    taps[there + ch] = 0
 
 
 @kernel
