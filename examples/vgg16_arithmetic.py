@@ -138,20 +138,20 @@ def verdict(rows, n):
     """Who won, in plain words, from the last round of each rule; n images were tested."""
     last = {row["rule"]: row for row in rows}
     control = last.pop("no cut")
-    order = sorted(last.values(), key=lambda row: -row["accuracy"])
-    best, second, worst = order[0], order[1], order[-1]
-    ahead, spread = (100 * (best["accuracy"] - other["accuracy"]) for other in (second, worst))
-    margin = f"{ahead:.2f} points ahead of {second['rule']}" if ahead else f"level with {second['rule']}"
-    error = 100 * math.sqrt(best["accuracy"] * (1 - best["accuracy"]) / n)  # of a share of n
-    return (f"{best['rule']} won: {best['accuracy']:.2%}, {margin} and {spread:.2f} ahead of {worst['rule']}; the same "
-            f"training without a cut gave {control['accuracy']:.2%}. On {n:,} test images the standard error is "
-            f"{error:.2f} points: what is nearer than that is a draw. The net that won has "
-            f"{control['parameters'] / best['parameters']:.2f} times fewer parameters and "
+    best, *others = sorted(last.values(), key=lambda row: -row["accuracy"])
+    error = math.sqrt(best["accuracy"] * (1 - best["accuracy"]) / n)  # of a share of n
+    behind = {row["rule"]: best["accuracy"] - row["accuracy"] for row in others}
+    leads = ", ".join(f"{100 * lead:.2f} ahead of {rule}" for rule, lead in behind.items())
+    near = [rule for rule, lead in behind.items() if lead <= error]
+    level = f"with {' and '.join(near)} it is a draw" if near else "no other rule comes so near"
+    return (f"{best['rule']} won: {best['accuracy']:.2%}, in points {leads}; the same training without a cut gave "
+            f"{control['accuracy']:.2%}. On {n:,} test images the standard error is {100 * error:.2f} points: {level}. "
+            f"The net that won has {control['parameters'] / best['parameters']:.2f} times fewer parameters and "
             f"{control['MACs'] / best['MACs']:.2f} times fewer multiply-adds.")
 
 
 def plot(rows, path):
-    """Accuracy against filters kept, a line a rule; needs matplotlib."""
+    """Accuracy after each round, a line a rule, above the filters that are left; needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -162,7 +162,9 @@ def plot(rows, path):
     for rule in dict.fromkeys(row["rule"] for row in rows):
         mine = [row for row in rows if row["rule"] == rule]
         axes.plot([row["round"] for row in mine], [100 * row["accuracy"] for row in mine], marker="o", label=rule)
-    axes.set(xlabel="round", ylabel="test accuracy (%)", xticks=range(1, ROUNDS + 1))
+    left = [f"{row['round']}\n{row['filters'][-1]}" for row in rows[:ROUNDS]]
+    axes.set(xlabel=f"round, and the filters of {LAST} that are left", ylabel="test accuracy (%)")
+    axes.set_xticks(range(1, ROUNDS + 1), left)
     axes.legend()
     figure.savefig(path, dpi=150)
 

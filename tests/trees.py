@@ -30,6 +30,7 @@ MASKS = (  # what a mask may cut
     "bare",     # all weights of a layer
 )
 few = st.integers(1, 4)
+NESTED = 5  # beside so many layers in a branch stands one Residual or Concat
 
 
 def shape_after(layer, shape):
@@ -95,11 +96,14 @@ def row_layers(draw):
 
 
 @st.composite
-def chains(draw, shape, same=False, longest=3):
-    """Some layers, one after the other, as a list."""
+def chains(draw, shape, same=False, longest=3, depth=0):
+    """Some layers, one after the other, as a list; a Residual or Concat among them where `depth` is not 0."""
     layers = []
     for _ in range(draw(st.integers(0, longest))):
-        layers.append(draw(image_layers(shape, same) if len(shape) == 3 else row_layers()))
+        if depth and draw(st.integers(0, NESTED)) == NESTED:
+            layers.append(draw(draw(st.sampled_from([residuals, concats]))(shape, same, depth - 1)))
+        else:
+            layers.append(draw(image_layers(shape, same) if len(shape) == 3 else row_layers()))
         shape = shape_after(layers[-1], shape)
     return layers
 
@@ -110,22 +114,23 @@ def maker(units, shape, **arguments):
 
 
 @st.composite
-def residuals(draw, shape):
+def residuals(draw, shape, same=False, depth=1):
     """A branch and a shortcut that come out alike: the identity, or a projection that may make the image smaller."""
-    inner = draw(chains(shape, same=True, longest=2))
+    inner = draw(chains(shape, same=True, longest=2, depth=depth))
     middle = shape_after(Sequential(*inner), shape)
     if draw(st.booleans()):
         last = maker(shape[-1], middle, kernel=draw(st.integers(1, 3)))
         return Residual(Sequential(*inner, last, draw(plain_layers())))
-    units, stride = draw(few), {"stride": draw(st.integers(1, 2))} if len(shape) == 3 else {}
+    units, stride = draw(few), {"stride": 1 if same else draw(st.integers(1, 2))} if len(shape) == 3 else {}
     return Residual(Sequential(*inner, maker(units, middle, **stride), draw(plain_layers())),
                     maker(units, shape, **stride))
 
 
 @st.composite
-def concats(draw, shape):
+def concats(draw, shape, same=True, depth=1):
     """Some branches side by side; one may be the identity."""
-    return Concat(*[Sequential(*draw(chains(shape, same=True, longest=2))) for _ in range(draw(st.integers(1, 3)))])
+    branches = [draw(chains(shape, same=True, longest=2, depth=depth)) for _ in range(draw(st.integers(1, 3)))]
+    return Concat(*[Sequential(*branch) for branch in branches])
 
 
 @st.composite
