@@ -20,6 +20,7 @@ from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidValue, check_count, check_positive
 
 FEWEST_WIDTHS = 2  # of inputs and classes
+GREY_AND_COLOUR = (1, 3)  # channels
 VGG_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 VGG_WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (filters, convolutions) of each block
 
@@ -172,16 +173,18 @@ def vgg16_input(data, size=32):
     if data.scaling != "unit":
         raise InvalidValue(f"vgg16_input wants images in [0, 1], got scaling={data.scaling!r}: load_data(..., "
                            'scaling="unit")')
-    image(data.shape, "vgg16_input", 1)
-    parts = {name: _as_bgr(getattr(data, name), size) for name in ("X_train", "X_valid", "X_test")}
+    parts = {name: as_bgr(getattr(data, name), size) for name in ("X_train", "X_valid", "X_test")}
     return replace(data, shape=(size, size, 3), scaling="vgg16", **parts)
 
 
-def _as_bgr(X, size):
-    """X (n, h, w, 1 or 3) in [0, 1] -> (n, size, size, 3) around 0, in X's dtype."""
+def as_bgr(X, size=32):
+    """The images X (n, h, w, 1 or 3) in [0, 1] -> (n, size, size, 3) around 0, in X's dtype: see `vgg16_input`."""
     from scipy.ndimage import zoom
 
+    image(X.shape[1:], "vgg16_input", 1)
     _, h, w, channels = X.shape
+    if channels not in GREY_AND_COLOUR:
+        raise InvalidValue(f"vgg16_input takes images of 1 or 3 channels (red, green, blue), got {channels}")
     sized = zoom(X, (1, size / h, size / w, 1), order=1, mode="nearest", grid_mode=True) * 255
     bgr = np.repeat(sized, 3, axis=-1) if channels == 1 else sized[..., ::-1]
     return np.ascontiguousarray(bgr - np.asarray(VGG_MEAN, X.dtype))

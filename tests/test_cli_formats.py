@@ -138,9 +138,13 @@ def test_prune_a_model_that_came_as_onnx(command, model, tmp_path):  # noqa: F81
     """Fewer filters, the same outputs in ONNX Runtime as here."""
     X, y = images()
     np.savez(tmp_path / "X.npz", X=X, y=y)
+    X = 40 * X + 3  # the model has seen no other scaling
+    np.savez(tmp_path / "X.npz", X=X, y=y)
     ended = command("prune", "model.onnx", "--data", "X.npz", "--structure", "filter", "--sparsity", "0.5",
-                    "--epochs", "2")
+                    "--epochs", "2", "--lr", "0.001")
     assert ended.code == 0, ended.stderr
+    scored = command("evaluate", str(ended.out / "model.safetensors"), "--data", "X.npz", "--json")
+    assert json.loads(scored.stdout)["accuracy"] == ended.result["after"]["accuracy"]
     small = mn.load(ended.out / "model.safetensors")
     assert sum(layer.filters for layer in small.layers.values() if isinstance(layer, mn.Conv2d)) == (16 + 32) / 2
     theirs = run_onnx(ended.out / "model.onnx", X.transpose(0, 3, 1, 2))

@@ -1,5 +1,6 @@
 """VGG16: the example on a tiny net of its shape, and the real weights, where they are, beside PyTorch."""
 import argparse
+import json
 import runpy
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import minnet as mn
+from minnet.cli import main
 from minnet.errors import InvalidValue
 from minnet.pruning.resume import Kept
 from minnet.study import training
@@ -127,6 +129,30 @@ def test_the_main_job_cuts_a_pretrained_net_behind_its_frozen_base(weights, monk
     assert result["before"]["macs"] > result["after"]["macs"]
     assert sum(job.small.layers[f"block5_conv{i}"].filters for i in (1, 2, 3)) == 3 * 16 - round(0.5 * 3 * 16)
     assert str(weights[0]) not in str(job.made)
+
+
+def test_what_it_saves_is_scored_and_predicts_on_the_same_images(weights, monkeypatch, tmp_path, capsys):
+    """The file says that images are to be enlarged, so commands take the data set's own."""
+    monkeypatch.setattr(training, "vgg16", partial(mn.models.vgg16, widths=TINY))
+    monkeypatch.chdir(tmp_path)
+    prune = ["prune", "digits", "--model", "vgg16", "--weights", str(weights[0]), "--structure", "filter"]
+    assert main([*prune, "--sparsity", "0.5", "--epochs", "1", "--json", "--quiet"]) == 0
+    told = json.loads(capsys.readouterr().out)["after"]["accuracy"]
+    path = "minnet-out/model.safetensors"
+    assert main(["evaluate", path, "--data", "digits", "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == told
+    assert main(["predict", path, "digits", "--quiet"]) == 0
+    labels = np.array(capsys.readouterr().out.split(), int)
+    data = mn.load_data("digits", rng=0)
+    assert np.mean(labels == data.y_test) == pytest.approx(told, abs=1e-12)
+    np.savez("grey.npz", X=mn.load_data("digits", rng=0, scaling="none").X_test[..., 0])
+    assert main(["predict", path, "grey.npz", "--quiet"]) == 0
+    assert np.array_equal(np.array(capsys.readouterr().out.split(), int), labels)
+    np.savez("two.npz", X=np.zeros((50, 8, 8, 2)), y=np.arange(50) % 2)
+    for refused in (["predict", path, "two.npz"], ["evaluate", path, "--data", "two.npz"],
+                    ["prune", "two.npz", *prune[2:]]):
+        assert main(refused) == 2
+        assert "1 or 3 channels" in capsys.readouterr().err
 
 
 def test_weights_are_for_vgg_alone(weights):

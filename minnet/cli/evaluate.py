@@ -3,7 +3,8 @@
   minnet evaluate minnet-out/model.safetensors --data digits
   minnet evaluate minnet-out/model.safetensors --data mine.csv --part all
 
-The data are split and scaled as in training if --seed is the same; by default the test part is scored.
+The data are scaled as the model takes them, and split as in training if --seed is the same; by default the test part
+is scored.
 """
 from minnet.cli.options import DATA_HELP, data_options
 from minnet.cli.parts import PARTS, part_of
@@ -22,13 +23,12 @@ def options(parser):
 def run(args, talk):
     """Do it; returns the exit code."""
     from minnet.cli.compiling import tell_compiling
-    from minnet.data import load_data
     from minnet.engine.metrics import evaluate
     from minnet.study.result import plain
-    from minnet.study.training import load_model
+    from minnet.study.training import data_for, load_model
 
     model = load_model(args.model)
-    data = load_data(args.data, rng=args.seed, target=args.target)
+    data = data_for(args.model, args.data, args.seed, args.target)
     tell_compiling(talk)
     X, y = part_of(data, args.part)
     facts = {"data": data.name, "part": args.part, "samples": len(y), "parameters": model.n_parameters,

@@ -4,7 +4,7 @@
   minnet predict minnet-out/model.safetensors new.npz        its member X
   minnet predict minnet-out/model.safetensors digits         of a named data set, the test part
 
-The samples are scaled as the training data were: the model's file says how.
+The samples are scaled as the training data were, images for VGG16 enlarged: the model's file says how.
 """
 from minnet.cli.options import DATA_HELP
 from minnet.errors import InvalidValue, shown
@@ -25,17 +25,21 @@ def run(args, talk):
     from minnet.cli.compiling import tell_compiling
     from minnet.cli.rows import rows_of
     from minnet.formats.storage import describe
+    from minnet.models import as_bgr
     from minnet.runtime.predictor import freeze
+    from minnet.study.settings import PRETRAINED
     from minnet.study.training import load_model
 
     model, made = load_model(args.model), describe(args.model)["made"]
     if not {"classes", "shift", "scale"} <= set(made):
         raise InvalidValue(f"{shown(args.model)} does not say how its data were scaled: save it by `minnet train` or "
                            "`minnet prune`")
-    X = rows_of(args.what, model.input_shape, args.target, args.seed)
+    enlarged = made.get("scaling") == PRETRAINED
+    X = rows_of(args.what, None if enlarged else model.input_shape, args.target, args.seed)
     tell_compiling(talk)
     fast = freeze(model, classes=np.asarray(made["classes"]))
     scaled = (X - np.asarray(made["shift"])) / np.asarray(made["scale"])
+    scaled = as_bgr(scaled, model.input_shape[0]) if enlarged else scaled
     labels = fast.predict(scaled.astype(model.dtype)).tolist()
     text = "\n".join(shown(str(label)) for label in labels)
     talk.result(text, {"model": args.model, "data": args.what, "classes": labels})

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from minnet.data import load_data, none, unit
+from minnet.data import SCALINGS, load_data, none, unit
 from minnet.engine.metrics import evaluate
 from minnet.engine.model import Model
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam
@@ -20,7 +20,7 @@ from minnet.engine.training import train
 from minnet.errors import InvalidValue, check_choice, shown
 from minnet.files import sniff
 from minnet.formats.onnx_read import load_onnx
-from minnet.formats.storage import load
+from minnet.formats.storage import describe, load
 from minnet.models import MODELS, vgg16, vgg16_input
 from minnet.pruning.penalties import PENALTIES
 from minnet.study.settings import (
@@ -119,15 +119,25 @@ class Training:
 
 def begin(settings, rng):
     """(data as the model takes them, the model that the settings mean, whether it is trained already)."""
-    scaling = as_given if is_onnx(settings.model) else "unit"
-    data = load_data(settings.data, rng=settings.seed, target=settings.target, scaling=scaling)
+    data = data_for(settings.model, settings.data, settings.seed, settings.target)
     if settings.model == PRETRAINED:
-        data = vgg16_input(data)
         return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
     if settings.weights is not None:
         raise InvalidValue(f"weights={shown(str(settings.weights))} are those of {PRETRAINED}, and the model is "
                            f"{shown(str(settings.model))}: take model {PRETRAINED}, or `minnet import`")
     return data, *model_of(settings, data, rng)
+
+
+def data_for(model, data, seed, target=None):
+    """The Dataset that `data` means, scaled as `model` takes it: a name, a Model, or a file, which says it itself."""
+    scaling = PRETRAINED if model == PRETRAINED else "unit"
+    if is_onnx(model):
+        scaling = as_given.__name__
+    elif is_saved(model):
+        scaling = describe(model)["made"].get("scaling", scaling)
+    rule = as_given if scaling == as_given.__name__ else scaling if scaling in SCALINGS else "unit"
+    data = load_data(data, rng=seed, target=target, scaling=rule)
+    return vgg16_input(data) if scaling == PRETRAINED and data.scaling != PRETRAINED else data
 
 
 def frozen(settings, model, data):
@@ -144,14 +154,23 @@ def model_of(settings, data, rng):
     model = settings.model
     if isinstance(model, Model):
         return model, True
-    if isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) in ("safetensors", "onnx"):
+    if is_saved(model) or is_onnx(model):
         return load_model(model), True
     return check_choice("model", model, MODELS)(data.shape, data.n_classes, rng=rng), False
 
 
 def is_onnx(model):
     """Whether the setting `model` is an ONNX file."""
-    return isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == "onnx"
+    return _is_file(model, "onnx")
+
+
+def is_saved(model):
+    """Whether the setting `model` is the file of a model that minnet saved."""
+    return _is_file(model, "safetensors")
+
+
+def _is_file(model, kind):
+    return isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == kind
 
 
 def as_given(X, full_scale):
