@@ -19,10 +19,10 @@ import numpy as np
 
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
+from minnet.kernels.turned import SIDE, turn
 
 OPERANDS = 24  # columns of the table of steps
 RELU, LEAKY_RELU, TANH, SIGMOID = 1, 2, 3, 4  # kinds of activations; 0 is none
-BLOCK = 16  # features that are turned at once: a cache line
 RUN = 64  # tiles are 1 sample or a multiple of this: what four vectors of 512 bits hold
 
 
@@ -35,14 +35,16 @@ def load_rows(code, at, index, X, row, count, y):
     """
     apart()
     features, tile, place = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
-    total = X.dtype.type(0)
-    whole = features - features % BLOCK
-    for block in range(0, whole, BLOCK):
-        for t in range(count):
-            for f in range(BLOCK):
-                number = X[row + t, block + f]
+    total, whole, square = X.dtype.type(0), features - features % SIDE, count - count % SIDE
+    for f in range(0, whole, SIDE):
+        for t in range(0, square, SIDE):
+            total += turn(X, row + t, f, index, place + f, y, t)
+    for t in range(square, count):
+        for block in range(0, whole, SIDE):
+            for f in range(block, block + SIDE):
+                number = X[row + t, f]
                 total += number
-                y[np.int64(index[place + block + f]) + t] = number
+                y[np.int64(index[place + f]) + t] = number
     for f in range(whole, features):
         for t in range(count):
             number = X[row + t, f]
