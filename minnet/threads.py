@@ -74,6 +74,34 @@ def run(tasks):
     return call.wait()
 
 
+def share(task, n):
+    """Call `task(True)` here and `task(False)` in up to n - 1 threads of the pool, and return what it returns here.
+
+    For work that those who call divide among themselves: here `task` returns when all is done, elsewhere when nothing
+    is left to begin. So nobody waits for a helper to wake up or to go; a late one finds nothing.
+    """
+    call = _Share(task)
+    try:
+        _POOL.ask(call, min(n, n_threads()) - 1)
+        return task(True)
+    finally:
+        call.task = None  # a late helper must not keep it alive
+
+
+class _Share:
+    """One call of `share`."""
+
+    def __init__(self, task):
+        self.task = task
+
+    def help(self):
+        """A helper's part. What it has not begun when it fails the caller does."""
+        task = self.task
+        if task is not None:
+            with suppress(Exception):
+                task(False)
+
+
 class _Call:
     """One call of `run`: what is left to do, who joined, and what came out.
 

@@ -187,7 +187,8 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
     return total
 
 
-def run_shared(ranges, turn, code, index, value, X, row, stop, tile, work, out, totals):
-    for i, (first, last, _) in enumerate(ranges):
+def run_shared(tasks, turn, begun, patience, code, index, value, X, tile, work, out, totals):
+    for i, (first, last, _, row, stop) in enumerate(tasks[turn[0] :], turn[0]):
         totals[i] = run_program(code, first, last, index, value, X, row, stop, tile, work, out)
-    turn[:] = len(ranges) + 1, len(ranges)
+    turn[:] = len(tasks) + 1, len(tasks)
+    begun += patience == 0

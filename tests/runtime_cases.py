@@ -167,12 +167,12 @@ def programs(draw, dtype):
 
 @st.composite
 def shared_programs(draw, dtype):
-    """One tile, its steps in ranges that need all before them."""
+    """One tile, its steps in tasks that need all before them, by one thread: that which wants the result or another."""
     code, _, _, index, value, X, row, _, tile, work, out = draw(programs(dtype))
     edges = sorted({0, len(code), *draw(st.lists(st.integers(0, len(code)), max_size=3))})
-    ranges = np.array([(first, last, i) for i, (first, last) in enumerate(pairwise(edges))])
-    totals = np.zeros(len(ranges))
-    return ranges, np.zeros(2, np.int64), code, index, value, X, row, row + 1, tile, work, out, totals
+    tasks = np.array([(first, last, i, row, row + 1) for i, (first, last) in enumerate(pairwise(edges))])
+    turn, begun, patience = np.zeros(2, np.int64), np.ones(1, np.int64), draw(st.sampled_from([0, 3]))
+    return tasks, turn, begun, patience, code, index, value, X, tile, work, out, np.zeros(len(tasks))
 
 
 def logits(code, first, last, index, value, X, row, stop, tile, work, out):
@@ -180,9 +180,9 @@ def logits(code, first, last, index, value, X, row, stop, tile, work, out):
     return [out[row:stop]]
 
 
-def shared_logits(ranges, turn, code, index, value, X, row, stop, tile, work, out, totals):
-    """The same, and that each range was taken once and none was left."""
-    return [turn, out[row:stop]]
+def shared_logits(tasks, turn, begun, patience, code, index, value, X, tile, work, out, totals):
+    """The same, of the rows that were asked for."""
+    return [out[tasks[0, 3] : tasks[0, 4]]]
 
 
 RUNTIME_CASES = {

@@ -165,7 +165,7 @@ def test_two_threads_on_one_predictor_find_the_bits_of_one(build, shape, plan):
 
 def test_many_threads_find_the_bits_of_one(monkeypatch):
     model = sparse_model(lenet_5, (28, 28, 1))
-    monkeypatch.setattr(predictors, "SHARD", 1e-9)
+    monkeypatch.setattr(predictors, "SHARED", 0)
     predictor, X = freeze(model), random_input(model, 5 * RUN + 3)
     found = set()
     for number in ("1", "2", "3", "8"):

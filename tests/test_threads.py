@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 from minnet import threads
 from minnet.errors import InvalidValue
-from minnet.threads import n_threads, one_blas_thread, run
+from minnet.threads import n_threads, one_blas_thread, run, share
 
 PATIENCE = 60  # seconds after which a test that should have ended has failed
 
@@ -224,6 +224,56 @@ def test_arrays_are_let_go_afterwards():
         assert alive() is None
     finally:
         gc.enable()
+
+
+# --- sharing ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_shares_is_told_who_is_first():
+    meeting, came = threading.Barrier(2), []
+
+    def task(first):
+        came.append((first, threading.get_ident()))
+        meeting.wait(PATIENCE)
+        return "the first's" if first else "a helper's"
+
+    assert share(task, 2) == "the first's"
+    assert len(set(came)) == 2 and (True, threading.get_ident()) in came
+
+
+def test_nobody_waits_for_a_helper():
+    held, release = threading.Event(), threading.Event()
+
+    def task(first):
+        if first:
+            assert held.wait(PATIENCE)
+        else:
+            held.set()
+            assert release.wait(PATIENCE)
+
+    share(task, 2)
+    assert not release.is_set()
+    release.set()
+
+
+def test_a_helper_that_fails_does_no_harm():
+    failed = threading.Event()
+
+    def task(first):
+        if first:
+            return failed.wait(PATIENCE)
+        failed.set()
+        raise ValueError("a helper's own trouble")
+
+    assert all(share(task, 2) for _ in range(3))
+    with pytest.raises(ZeroDivisionError):
+        share(lambda first: 1 // 0 if first else None, 2)
+
+
+def test_with_one_thread_nobody_is_asked(monkeypatch):
+    monkeypatch.setenv("MINNET_NUM_THREADS", "1")
+    monkeypatch.setattr(threads._POOL, "grow", lambda size: pytest.fail("a thread was started"))
+    assert share(lambda first: first, 5)
 
 
 IN_A_PROCESS = """

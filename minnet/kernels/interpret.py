@@ -14,11 +14,12 @@ from minnet.kernels.program import (
 )
 from minnet.kernels.sparse_planes import block_planes, dense_planes, sparse_planes
 from minnet.kernels.sparse_rows import block_row, dense_row, n_m_row, sparse_row
-from minnet.kernels.tickets import take, wait_for
+from minnet.kernels.tickets import look, take, wait_for, wait_for_news
 
 # the first column of the table of steps
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
 DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(10, 17)
+TAKEN, DONE = 0, 1  # the places of `turn`
 
 
 @kernel
@@ -70,19 +71,26 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
 
 
 @kernel
-def run_shared(ranges, turn, code, index, value, X, row, stop, tile, work, out, totals):
-    """The same on one tile for several threads, each of which makes this call: `work` is one for all.
+def run_shared(tasks, turn, begun, patience, code, index, value, X, tile, work, out, totals):
+    """The same by several threads, each of which makes this call: tiles in a `work` each, or parts of one tile in one.
 
-    Ranges are taken in order, and a thread waits for ranges before its own alone, which others have then begun: so it
-    ends with any number of threads, whenever they come, and with one.
+    Tasks are taken in order, and a thread waits for tasks before its own alone, which others have then begun: so it
+    ends with any number of threads, whenever they come, and with one. The thread that wants the result calls with
+    patience = 0: it adds one to `begun`, and returns when all is done. The others, when nothing is left, stay awake
+    until more is begun or for so many looks: they then come at once, and leave the interpreter's lock alone.
 
-    ranges: (m, 3), first and last of steps that one thread does, and how many ranges before must be done by then; turn:
-    (2,) int64, zeros; totals: (m,), the sum that `run_program` returns for each.
+    tasks: (m, 5), first and last step, how many tasks before must be done by then, row, stop; turn: (2,) int64, zeros;
+    begun: (1,) int64, one for all calls; totals: (m,), the sum that `run_program` returns for each.
     """
-    while True:
-        mine = take(turn, 0)
-        if mine >= ranges.shape[0]:
-            return
-        wait_for(turn, 1, ranges[mine, 2])
-        totals[mine] = run_program(code, ranges[mine, 0], ranges[mine, 1], index, value, X, row, stop, tile, work, out)
-        take(turn, 1)
+    seen = look(begun, 0) if patience else take(begun, 0)
+    mine = take(turn, TAKEN)
+    while mine < tasks.shape[0]:
+        first, last, needs, row, stop = tasks[mine]
+        wait_for(turn, DONE, needs)
+        totals[mine] = run_program(code, first, last, index, value, X, row, stop, tile, work, out)
+        take(turn, DONE)
+        mine = take(turn, TAKEN)
+    if patience:
+        wait_for_news(begun, 0, seen, patience)
+    else:
+        wait_for(turn, DONE, tasks.shape[0])

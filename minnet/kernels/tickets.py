@@ -4,6 +4,7 @@
     wait_for(turn, 1, 10)             # until ten are done
     ...
     take(turn, 1)                     # one more is done
+    wait_for_news(begun, 0, seen, 50_000)
 
 A thread that waits holds the processor, which is right for microseconds only; from time to time it lets others have it.
 """
@@ -64,5 +65,15 @@ def wait_for(numbers, at, wanted):
     looks = 0
     while look(numbers, at) < wanted:
         looks += 1
+        if looks % PATIENCE == 0:
+            give_way()
+
+
+@register_jitable
+def wait_for_news(numbers, at, seen, patience):
+    """Return when numbers[at] is not `seen` any more, or after so many looks."""
+    for looks in range(patience):
+        if look(numbers, at) != seen:
+            return
         if looks % PATIENCE == 0:
             give_way()

@@ -10,7 +10,6 @@ Where it is known that many come at once, a tile has 128.
 """
 import math
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, tota
 from minnet.runtime.rates import machine_rates
 
 ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
-SHARD = 2e-4             # seconds of work for each thread, below which it is not worth its wake-up
+SHARED = 6e-5            # seconds of work, below which a second thread would come too late to help
 
 
 def freeze(model, batch_size=None, plan=None, *, classes=None):
@@ -120,24 +119,30 @@ class Predictor:
         return total if whole == stop else total + self.run(1, X, whole, stop, out)
 
     def run(self, tile, X, row, stop, out):
-        """The same by one program, shared by threads if it is long enough."""
-        program, tiles = self.programs[tile], -(-(stop - row) // tile)
-        shards = min(int(tiles * self.cost[tile] / SHARD), tiles)
-        shards = min(shards, threads.n_threads()) if shards > 1 else 1
-        if shards == 1:
-            alone = tiles > 1 or not program.shared or threads.n_threads() == 1
-            return self.shard(program.run if alone else program.run_shared, program, X, row, stop, out)
-        edges = [min(row + tiles * i // shards * tile, stop) for i in range(shards + 1)]
-        return sum(threads.run([partial(self.shard, program.run, program, X, *ends, out) for ends in pairwise(edges)]))
+        """The same by one program, shared by threads where that is worth it: tile by tile, or the layers of one."""
+        program, n = self.programs[tile], stop - row
+        in_room, one = partial(self.in_room, program), n <= tile
 
-    def shard(self, run, program, X, row, stop, out):
-        """One thread's share, in a room that no other call has."""
+        def alone(row, stop):
+            return in_room(lambda room: program.run(X, row, stop, room, out))
+
+        if (not program.shared if one else n / tile * self.cost[tile] < SHARED) or threads.n_threads() == 1:
+            return alone(row, stop)
+        if one:
+            return in_room(lambda room: program.run_layers(X, row, stop, room, out))
+        if len(program.calls) == 1:
+            return program.run_tiles(X, row, stop, out, in_room)
+        tiles = [(begin, min(begin + tile, stop)) for begin in range(row, stop, tile)]
+        return sum(threads.run([partial(alone, *rows) for rows in tiles]))
+
+    def in_room(self, program, run):
+        """What run(room) returns, in a room that nobody else has."""
         rooms = self.rooms[program.tile]
         try:
             room = rooms.pop()
         except IndexError:
             room = program.room()
-        total = run(X, row, stop, room, out)
+        total = run(room)
         rooms.append(room)
         return total
 

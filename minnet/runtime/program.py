@@ -6,7 +6,6 @@
 import statistics
 import time
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +16,8 @@ from minnet.kernels.interpret import run_program, run_shared
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard
 SHARED_MACS_AT_ONCE = 2**31  # the same by several threads, of whom one may do it all
+PATIENCE = 100_000    # looks of a thread that has nothing to do: about a tenth of a millisecond
+BEGUN = np.zeros(1, np.int64)  # how often threads were asked to share, in all Predictors of this process
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,35 @@ class Program:
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
         return total
 
-    def run_shared(self, X, row, stop, work, out):
-        """The same as `run` on one tile, by several threads."""
+    def run_layers(self, X, row, stop, work, out):
+        """The same as `run` on one tile, by several threads in one room."""
         total = 0.0
-        for ranges in self.shared:
-            totals = np.zeros(len(ranges))
-            call = partial(run_shared, ranges, np.zeros(2, np.int64), self.code, self.index, self.value, X, row, stop,
-                           self.tile, work, out, totals)
-            threads.run(threads.n_threads() * [call])
-            total += totals.sum()
+        for steps in self.shared:
+            tasks = np.full((len(steps), 5), (0, 0, 0, row, stop))
+            tasks[:, :3] = steps
+            total += self.share(tasks, X, out, lambda run: run(work))
         return total
+
+    def run_tiles(self, X, row, stop, out, in_room):
+        """The same on several tiles, each thread in a room of its own: in_room(run) calls run(work)."""
+        total, rows = 0.0, self.rows_at_once * threads.n_threads()
+        for begin in range(row, stop, rows):
+            tasks = np.zeros((-(-(min(begin + rows, stop) - begin) // self.tile), 5), np.int64)
+            tasks[:, 1], tasks[:, 3] = len(self.code), begin + self.tile * np.arange(len(tasks))
+            tasks[:, 4] = np.minimum(tasks[:, 3] + self.tile, stop)
+            total += self.share(tasks, X, out, in_room)
+        return total
+
+    def share(self, tasks, X, out, in_room):
+        """All `tasks` (see the kernel run_shared), by as many threads as there may be."""
+        turn, totals = np.zeros(2, np.int64), np.zeros(len(tasks))
+
+        def take_part(first):
+            in_room(lambda work: run_shared(tasks, turn, BEGUN, 0 if first else PATIENCE, self.code, self.index,
+                                            self.value, X, self.tile, work, out, totals))
+
+        threads.share(take_part, len(tasks))
+        return totals.sum()
 
     def run_calls(self, calls, X, row, stop, work, out):
         """Some of the calls, on one tile."""
