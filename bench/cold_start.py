@@ -1,8 +1,7 @@
 """Cold starts: how long a new process takes until it is useful, with compiled kernels kept or without.
 
-Each line is a process of its own, started by the Python that runs this; "the first time ever" has an empty cache folder,
-so all kernels are compiled and the machine's rates are measured. The last lines of a process's time cannot be had
-cheaper by us: Python itself, and the imports of NumPy and Numba, stand beside as the limit.
+Each line is a process of its own, started by the Python that runs this. "The first time ever" has an empty cache
+folder, so kernels are compiled and the machine's rates measured. Importing NumPy and Numba stands beside as the limit.
 """
 import os
 import statistics

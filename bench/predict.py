@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -23,6 +24,7 @@ ROUNDS, QUICK_ROUNDS = 15, 3
 AGREE = 1e-4          # of the largest logit
 TIMED = 0.02          # seconds of calls in one turn, and at least
 FEWEST = 3            # calls
+PAUSE = 0.03          # seconds before each turn: threads of who had the last one may stay awake and take a processor
 DEEPSPARSE = ("deepsparse==1.7.1", "numpy<2", "onnx==1.14.1")
 NEWEST_PYTHON = (3, 11)  # that DeepSparse has a build for
 
@@ -36,7 +38,7 @@ AGAINST = {  # the same -> how many times as fast as DeepSparse, and for lenet_3
     **{("lenet_300_100", batch, share): 1.0 for batch in (64, 256) for share in (0.1, 0.05, 0.02)},
     **{("lenet_5", batch, share): least for batch in (64, 256) for share, least in ((0.1, 1.0), (0.02, 2.0))}}
 LAYER_TARGETS = {0.1: 4.0, 0.05: 8.0, 0.02: 18.0}
-SETTINGS = """All: one process a peer and net, warmed up, in turns of 20 ms; the median call of each turn.
+SETTINGS = """All: warmed up, in turns of 20 ms with a pause before each; the median call of each turn.
 minnet: a Predictor made for the batch size; threads as many as MINNET_NUM_THREADS or the CPUs allow.
 ONNX Runtime: fixed batch size, all graph optimisations (its default), channels first, called from Python with the array
 as it is; intra-op threads 1 and all, the faster is quoted; one inter-op thread (its default).
@@ -177,6 +179,7 @@ def take_turns(contestants, rounds):
     times = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
+            time.sleep(PAUSE)
             times[name].append(contestant(calls[name]))
     return times
 

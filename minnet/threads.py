@@ -75,14 +75,15 @@ def run(tasks):
 
 
 def share(task, n):
-    """Call `task(True)` here and `task(False)` in up to n - 1 threads of the pool, and return what it returns here.
+    """Call `task(True)` here and `task(False)` in up to n - 1 threads of the pool, and return what it returns here; the
+    caller knows what `n_threads()` is.
 
     For work that those who call divide among themselves: here `task` returns when all is done, elsewhere when nothing
     is left to begin. So nobody waits for a helper to wake up or to go; a late one finds nothing.
     """
     call = _Share(task)
     try:
-        _POOL.ask(call, min(n, n_threads()) - 1)
+        _POOL.ask(call, n - 1)
         return task(True)
     finally:
         call.task = None  # a late helper must not keep it alive

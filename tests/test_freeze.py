@@ -434,6 +434,13 @@ def test_what_is_measured_are_rates():
     assert rates.checked(rates.measure()) is not None
 
 
+def test_a_disturbed_measurement_does_not_count(monkeypatch):
+    known = asdict(rates.Rates())
+    passes = iter([known, {name: 7 * rate for name, rate in known.items()}, known | {"sparse": 1.0}])
+    monkeypatch.setattr(rates, "measure", lambda: next(passes))
+    assert rates.least(3) == known
+
+
 def test_without_rates_there_are_defaults(monkeypatch):
     monkeypatch.setattr(rates, "code_folder", lambda folder: None)
     monkeypatch.setattr(rates, "measure", lambda: {"dense": float("nan")})

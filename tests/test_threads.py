@@ -270,10 +270,9 @@ def test_a_helper_that_fails_does_no_harm():
         share(lambda first: 1 // 0 if first else None, 2)
 
 
-def test_with_one_thread_nobody_is_asked(monkeypatch):
-    monkeypatch.setenv("MINNET_NUM_THREADS", "1")
-    monkeypatch.setattr(threads._POOL, "grow", lambda size: pytest.fail("a thread was started"))
-    assert share(lambda first: first, 5)
+def test_who_is_alone_asks_nobody(monkeypatch):
+    monkeypatch.setattr(threads._POOL, "queue", None)
+    assert share(lambda first: first, 1)
 
 
 IN_A_PROCESS = """

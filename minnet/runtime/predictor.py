@@ -126,12 +126,14 @@ class Predictor:
         def alone(row, stop):
             return in_room(lambda room: program.run(X, row, stop, room, out))
 
-        if (not program.shared if one else n / tile * self.cost[tile] < SHARED) or threads.n_threads() == 1:
+        small = not program.shared if one else n / tile * self.cost[tile] < SHARED
+        workers = 1 if small else threads.n_threads()
+        if workers == 1:
             return alone(row, stop)
         if one:
-            return in_room(lambda room: program.run_layers(X, row, stop, room, out))
+            return in_room(lambda room: program.run_layers(X, row, stop, room, out, workers))
         if len(program.calls) == 1:
-            return program.run_tiles(X, row, stop, out, in_room)
+            return program.run_tiles(X, row, stop, out, in_room, workers)
         tiles = [(begin, min(begin + tile, stop)) for begin in range(row, stop, tile)]
         return sum(threads.run([partial(alone, *rows) for rows in tiles]))
 

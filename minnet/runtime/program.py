@@ -51,6 +51,7 @@ class Program:
         self.macs = sum(span.macs for span in spans)
         self.calls = self.cut(0, len(code))
         self.shared = self.turns(shared) if shared else []
+        self.tiles = None, None  # rows that came last, and the tasks that they are
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
     def cut(self, first, last):
@@ -99,35 +100,37 @@ class Program:
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
         return total
 
-    def run_layers(self, X, row, stop, work, out):
-        """The same as `run` on one tile, by several threads in one room."""
+    def run_layers(self, X, row, stop, work, out, workers):
+        """The same as `run` on one tile, by so many threads in one room."""
         total = 0.0
         for steps in self.shared:
             tasks = np.full((len(steps), 5), (0, 0, 0, row, stop))
             tasks[:, :3] = steps
-            total += self.share(tasks, X, out, lambda run: run(work))
+            total += self.share(tasks, X, out, lambda run: run(work), workers)
         return total
 
-    def run_tiles(self, X, row, stop, out, in_room):
+    def run_tiles(self, X, row, stop, out, in_room, workers):
         """The same on several tiles, each thread in a room of its own: in_room(run) calls run(work)."""
-        total, rows = 0.0, self.rows_at_once * threads.n_threads()
+        total, rows = 0.0, self.rows_at_once * workers
         for begin in range(row, stop, rows):
-            tasks = np.zeros((-(-(min(begin + rows, stop) - begin) // self.tile), 5), np.int64)
-            tasks[:, 1], tasks[:, 3] = len(self.code), begin + self.tile * np.arange(len(tasks))
-            tasks[:, 4] = np.minimum(tasks[:, 3] + self.tile, stop)
-            total += self.share(tasks, X, out, in_room)
+            ends = begin, min(begin + rows, stop)
+            known, tasks = self.tiles
+            if known != ends:  # mostly batches are of one size
+                tasks = tile_tasks(*ends, self.tile, len(self.code))
+                self.tiles = ends, tasks
+            total += self.share(tasks, X, out, in_room, workers)
         return total
 
-    def share(self, tasks, X, out, in_room):
-        """All `tasks` (see the kernel run_shared), by as many threads as there may be."""
+    def share(self, tasks, X, out, in_room, workers):
+        """All `tasks` (see the kernel run_shared), by so many threads or fewer."""
         turn, totals = np.zeros(2, np.int64), np.zeros(len(tasks))
 
         def take_part(first):
             in_room(lambda work: run_shared(tasks, turn, BEGUN, 0 if first else PATIENCE, self.code, self.index,
                                             self.value, X, self.tile, work, out, totals))
 
-        threads.share(take_part, len(tasks))
-        return totals.sum()
+        threads.share(take_part, min(len(tasks), workers))
+        return sum(totals.tolist())
 
     def run_calls(self, calls, X, row, stop, work, out):
         """Some of the calls, on one tile."""
@@ -135,6 +138,14 @@ class Program:
         for first, last in calls:
             total += run_program(self.code, first, last, self.index, self.value, X, row, stop, self.tile, work, out)
         return total
+
+
+def tile_tasks(row, stop, tile, steps):
+    """Rows row, ..., stop - 1 as tasks of a tile each: (tiles, 5), see the kernel run_shared."""
+    tasks = np.zeros((-(-(stop - row) // tile), 5), np.int64)
+    tasks[:, 1], tasks[:, 3] = steps, np.arange(row, stop, tile)
+    tasks[:, 4] = np.minimum(tasks[:, 3] + tile, stop)
+    return tasks
 
 
 def median_seconds(program, calls, X, rounds, repeats):
