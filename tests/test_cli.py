@@ -258,7 +258,9 @@ def test_bench_times_dense_against_sparse(command):
     nets = json.loads(ended.stdout)["nets"]
     assert [net["name"] for net in nets] == ["dense", "90.0% pruned"]
     assert all(net["latency_us"] > 0 and net["throughput_per_s"] > 0 for net in nets)
-    assert "one sample (us)" in command("bench", "--sparsity", "0.5").stdout
+    assert all("scikit-learn" in {row["peer"] for row in net["peers"]} for net in nets)
+    shown = command("bench", "--sparsity", "0.5").stdout
+    assert "one sample (us)" in shown and "scikit-learn, 50.0% pruned" in shown
 
 
 def test_report_writes_the_page_again(done, command, tmp_path):

@@ -1,4 +1,5 @@
 """The study room: the job as Python users call it, guards, measurements, and what a result says in words."""
+import json
 import math
 
 import numpy as np
@@ -183,6 +184,18 @@ def test_figures_of_two_nets(job):
 def test_speeds_take_any_number_of_rows(rows):
     net = mn.models.mlp((4,), 2, hidden=(3,), rng=0)
     assert speeds({"net": net}, np.zeros((rows, 4), np.float32))["net"]["throughput_per_s"] > 0
+
+
+def test_the_plan_of_a_result_gives_the_same_kernels(job):
+    """Also for one row, and for a batch size that is known: those that were timed."""
+    result = job.measure()
+    for net, model in (("before", job.dense), ("after", job.small)):
+        plan = json.loads(json.dumps(result[net]["plan"]))
+        assert len(plan) == 3
+        assert mn.freeze(model, plan=plan).plan == mn.freeze(model).plan == plan
+        one, many = (mn.freeze(model, batch_size).plan for batch_size in (1, 1024))
+        assert [name.split("/")[0] for name in plan] == one
+        assert [name.split("/")[-1] for name in plan] == many
 
 
 def test_machine_speed_prunes_as_asked():

@@ -26,19 +26,24 @@ MICRO = 1e6
 
 def compare_nets(nets, data):
     """{name: figures} for `nets`, {name: Model}, on the test part: accuracy, recall_macro, f1_macro and loss of the
-    frozen net; parameters (those that live), macs; and the speeds."""
-    times = speeds(nets, data.X_test)
-    return {name: {**evaluate(freeze(net), data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
-                   **times[name]} for name, net in nets.items()}
+    frozen net, and its plan; parameters (those that live), macs; and the speeds, which the same plan gives."""
+    times, fast = speeds(nets, data.X_test), {name: freeze(net) for name, net in nets.items()}
+    return {name: {**evaluate(fast[name], data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
+                   **times[name], "plan": fast[name].plan} for name, net in nets.items()}
 
 
 def speeds(nets, X):
     """{name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}, each frozen with the plan that is best for
     one sample and with the one that is best for BATCH of them (fewer of a large net); medians, on rows of X."""
-    size = max(1, min(BATCH, BATCH_MACS // max(1, *(net.macs for net in nets.values()))))
+    size = batch_for(nets.values())
     latency = median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, rows_of(X, 1))
     span = median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, rows_of(X, size))
     return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": size / span[name]} for name in nets}
+
+
+def batch_for(nets):
+    """Rows of a call whose throughput is measured: fewer where a net is large."""
+    return max(1, min(BATCH, BATCH_MACS // max(1, *(net.macs for net in nets))))
 
 
 def saved(model, made=None):

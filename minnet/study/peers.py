@@ -1,0 +1,140 @@
+"""Other libraries on the same net and the same rows, as far as they are installed: what `minnet bench` compares with.
+
+    for row in against_peers(model, X, size):
+        row["peer"], row["threads"], row["latency_us"], row["times_as_fast"]
+
+Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster; all take turns.
+"""
+import statistics
+import time
+from functools import partial
+from itertools import cycle
+
+import numpy as np
+
+from minnet.engine.activations import ReLU
+from minnet.engine.containers import Sequential
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.pooling import Flatten, MaxPool2d
+from minnet.errors import MissingExtra, Unsupported, need
+from minnet.formats.onnx_write import INPUT, onnx_bytes
+from minnet.formats.torch_state import torch_bytes
+from minnet.runtime.predictor import freeze
+from minnet.study.measure import MICRO, median_times, rows_of
+from minnet.threads import n_threads
+
+OURS = "minnet"
+TRIALS = 7
+TRANSPOSED = (0, 3, 1, 2)  # images, channels first
+
+
+def against_peers(model, X, size):
+    """Rows of one peer each: "peer"; "latency_us", and "throughput_per_s" of `size` rows at a time, with the "threads"
+    of each; and how many times as fast minnet's frozen net is: "times_as_fast" on one, "times_the_throughput"."""
+    (threads, one), (more_threads, many) = (in_turns(model, rows_of(X, n)) for n in (1, size))
+    return [{"peer": name, "threads": [threads[name], more_threads[name]], "latency_us": one[name] * MICRO,
+             "throughput_per_s": size / many[name], "times_as_fast": one[name] / one[OURS],
+             "times_the_throughput": many[name] / many[OURS]} for name in threads]
+
+
+def in_turns(model, batches):
+    """({peer: threads}, {peer or OURS: median seconds of a call}) on batches of one size."""
+    found = {name: best_threads(*peer, model, batches) for name, peer in PEERS.items()}
+    found = {name: best for name, best in found.items() if best}
+    calls = {name: call for name, (_, call) in found.items()}
+    times = median_times({OURS: freeze(model, batch_size=len(batches[0]))} | calls, batches)
+    return {name: threads for name, (threads, _) in found.items()}, times
+
+
+def best_threads(make, choosable, model, batches):
+    """(threads, call) of a peer at its faster number of threads; None where it is absent, or has no such layer."""
+    found = []
+    for threads in sorted({1, n_threads()} if choosable else {n_threads()}):
+        try:
+            call = make(model, batches, threads)
+        except (MissingExtra, Unsupported):
+            return None
+        call(batches[0])
+        found.append((statistics.median(seconds(call, batches[0]) for _ in range(TRIALS)), threads, call))
+    return min(found, key=lambda one: one[0])[1:]
+
+
+def seconds(call, rows):
+    """How long one call takes."""
+    start = time.perf_counter()
+    call(rows)
+    return time.perf_counter() - start
+
+
+# --- peers: (model, batches, threads) -> a function that predicts the next of the batches ----------------------------
+
+
+def onnxruntime_call(model, batches, threads):
+    """ONNX Runtime, with all of its graph optimisations."""
+    runtime = need("onnxruntime", "peers", "the comparison")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = runtime.InferenceSession(onnx_bytes(model), options, providers=["CPUExecutionProvider"])
+    ready = cycle([{INPUT: rows} for rows in channels_first(batches)])
+    return lambda rows: session.run(None, next(ready))[0]
+
+
+def torch_call(model, batches, threads):
+    """PyTorch: a Sequential in inference mode."""
+    torch = need("torch", "peers", "the comparison")
+    net = torch.nn.Sequential()
+    for layer in chain_of(model, TORCH):
+        net.add_module(layer.name, TORCH[type(layer)](torch.nn, layer))
+    net.load_state_dict(need("safetensors.torch", "peers").load(torch_bytes(model)))
+    ready = cycle([torch.from_numpy(rows) for rows in channels_first(batches)])
+
+    def call(rows):
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            return net(next(ready)).numpy()
+
+    return call
+
+
+def sklearn_call(model, batches, threads):
+    """scikit-learn's MLPClassifier, which knows dense layers and gives probabilities; its threads are those of BLAS."""
+    from sklearn.neural_network import MLPClassifier
+
+    dense = [layer for layer in chain_of(model, (Flatten, Dense, ReLU)) if isinstance(layer, Dense)]
+    rows = [batch.reshape(len(batch), -1) for batch in batches]
+    peer, classes = MLPClassifier([layer.units for layer in dense[:-1]], max_iter=1), np.arange(dense[-1].units)
+    peer.partial_fit(np.zeros((len(classes), rows[0].shape[1]), rows[0].dtype), classes, classes=classes)
+    peer.coefs_, peer.intercepts_ = ([getattr(layer, name).value for layer in dense] for name in ("weight", "bias"))
+    return partial(_next, peer.predict_proba, cycle(rows))
+
+
+def _next(call, ready, rows):
+    """What `call` makes of the next of its own rows."""
+    return call(next(ready))
+
+
+def chain_of(model, known):
+    """The layers of a plain chain of layers of the types `known`, with weights in ReLU and no padding."""
+    layers = model.tree.layers if type(model.tree) is Sequential else [model.tree]
+    for layer in layers:
+        if type(layer) not in known or getattr(layer, "padding", "valid") != "valid":
+            raise Unsupported(f"{layer.name} is no layer for this comparison: give a chain of layers such as Dense, "
+                              "Conv2d, MaxPool2d, Flatten and ReLU, without padding")
+    return layers
+
+
+def channels_first(batches):
+    """Batches of images with channels first; others as they are."""
+    return [np.ascontiguousarray(rows.transpose(TRANSPOSED)) if rows.ndim > 2 else rows for rows in batches]
+
+
+TORCH = {
+    Dense: lambda nn, layer: nn.Linear(np.prod(layer.input_shape), layer.units),
+    Conv2d: lambda nn, layer: nn.Conv2d(layer.input_shape[2], layer.filters, layer.window.kernel, layer.window.stride),
+    MaxPool2d: lambda nn, layer: nn.MaxPool2d(layer.window.kernel, layer.window.stride),
+    Flatten: lambda nn, layer: nn.Flatten(),
+    ReLU: lambda nn, layer: nn.ReLU(),
+}
+PEERS = {  # how a call is made, and whether it can be told the number of threads
+    "ONNX Runtime": (onnxruntime_call, True), "PyTorch": (torch_call, True), "scikit-learn": (sklearn_call, False)}
