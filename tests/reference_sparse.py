@@ -3,6 +3,8 @@
 import numpy as np
 from reference import softmax_cross_entropy, wide
 
+from minnet.kernels.moves import FINE, LIVE_ALREADY, NEW, NOT_LIVE
+
 
 def matrix(first, unit, w, units):
     """The weights as a dense matrix (in, units), in float64."""
@@ -51,6 +53,27 @@ def live_gradient(first, unit, x, dy, g):
 def live_backward(first, unit, w, x, dy, g, dx):
     live_gradient(first, unit, x, dy, g)
     dx[:] = matrix(first, unit, w, len(dy)) @ wide(dy)
+
+
+# --- places that move ------------------------------------------------------------------------------------------------
+
+
+def free_places(ranks, taken, places):
+    free = np.setdiff1d(np.arange(ranks.max(initial=0) + len(taken) + 1), taken)
+    places[:] = free[ranks]
+
+
+def merge_moves(index, drop, grow, moved, source, fault):
+    kept = np.setdiff1d(index, drop)
+    fault[0] = NOT_LIVE if len(kept) + len(drop) > len(index) else LIVE_ALREADY if np.isin(grow, kept).any() else FINE
+    if fault[0] == FINE:
+        moved[:] = np.union1d(kept, grow)
+        at = {place: k for k, place in enumerate(index.tolist())}
+        source[:] = [NEW if place in grow else at[place] for place in moved.tolist()]
+
+
+def carry(source, before, fill, after):
+    after[:] = [fill if k == NEW else before[k] for k in source]
 
 
 # --- a whole chain ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, plain, some
 
+from minnet.kernels.moves import FINE, NEW
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -56,6 +57,40 @@ def known(draw):
 def by_output(draw, dtype):
     first, unit, _, outputs = draw(known())
     return first, unit, *empty_places(outputs, unit.size), np.zeros_like(unit)
+
+
+places_of_20 = st.sets(st.integers(0, 19)).map(sorted)
+
+
+@st.composite
+def ranked(draw, dtype):
+    ranks, taken = (np.array(draw(places_of_20), np.int64) for _ in range(2))
+    return ranks, taken, np.zeros_like(ranks)
+
+
+@st.composite
+def moves(draw, dtype):
+    """Mostly moves that can be made; sometimes places that are not live, or that are live already."""
+    index = draw(places_of_20)
+    drop = sorted(draw(st.sets(st.sampled_from(index)))) if index else []
+    if draw(st.booleans()):
+        drop = draw(places_of_20)[: len(index)]
+    free = sorted(set(range(30)) - (set() if draw(st.integers(0, 3)) == 0 else set(index) - set(drop)))
+    grow = sorted(draw(st.permutations(free))[: len(drop)])
+    index, drop, grow = (np.array(places, np.int64) for places in (index, drop, grow))
+    return index, drop, grow, np.zeros_like(index), np.zeros(index.size, np.int32), np.zeros(1, np.int64)
+
+
+def what_can_be_made(*arguments):
+    """The move, where it is one; else only that it is none: where both lists are wrong, either may be told."""
+    return arguments[-3:] if arguments[-1][0] == FINE else [arguments[-1] != FINE]
+
+
+@st.composite
+def carried(draw, dtype):
+    before = floats(draw, dtype, draw(some))
+    source = draw(arrays(np.int32, before.size, elements=st.integers(NEW, before.size - 1)))
+    return source, before, dtype(0), np.empty_like(before)
 
 
 def activations(draw, dtype, features, width):
@@ -152,6 +187,9 @@ SPARSE_CASES = {
     "row_sums": Case(row_totals),
     "find_places": Case(found, writes=2, exact=True),
     "turn_places": Case(by_output, writes=3, exact=True),
+    "free_places": Case(ranked, exact=True),
+    "merge_moves": Case(moves, writes=3, exact=True, means=what_can_be_made),
+    "carry": Case(carried, exact=True),
     "pull_live": Case(lambda dtype: forward(dtype, pull=True)),
     "push_live": Case(lambda dtype: forward(dtype, pull=False)),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),

@@ -78,6 +78,7 @@ BAD = {  # what is wrong -> arguments of `train` beside the model, the error, a 
     "clip_norm 0": ((pair(), {"clip_norm": 0}), InvalidValue, "clip_norm=0"),
     "clip_norm NaN": ((pair(), {"clip_norm": np.nan}), InvalidValue, "clip_norm=nan"),
     "every step": ((pair(), {"every": "step"}), InvalidValue, "every='step'"),
+    "every 0": ((pair(), {"every": 0}), InvalidValue, "every=0"),
     "a state that is none": ((pair(), {"state": 3}), InvalidType, "state=3"),
     "another's state": ((pair(), {"state": mn.State(problem("chain")[0], mn.SGD())}), InvalidValue, "another model"),
 }

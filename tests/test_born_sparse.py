@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from born import data, dense_twin, net, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,36 +13,6 @@ from minnet.engine.rewire import among, draw_places
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
 
 SHARES = st.floats(0, 1)
-
-
-def net(seed=0, dtype=np.float64):
-    """20-30-7-4, of which two layers are born sparse."""
-    tree = mn.Sequential(mn.SparseDense(30, 100), mn.ReLU(), mn.SparseDense(7, 40, use_bias=False), mn.Tanh(),
-                         mn.Dense(4))
-    return mn.Model(tree, (20,), rng=seed, dtype=dtype)
-
-
-def dense_twin(model):
-    """The same function as a masked dense model."""
-    tree = mn.Sequential(mn.Dense(30), mn.ReLU(), mn.Dense(7, use_bias=False), mn.Tanh(), mn.Dense(4))
-    twin = mn.Model.blank(tree, model.input_shape, model.dtype)
-    twin.set_mask(spread(model, twin, model.mask, True))
-    twin.values[:] = spread(model, twin, model.values, 0)
-    return twin
-
-
-def spread(model, twin, vector, missing):
-    """A vector of the born-sparse model's index space in that of its dense twin."""
-    dense = np.zeros(len(twin.mask), vector.dtype)
-    for name, p in model.parameters.items():
-        flat = dense[twin.parameters[name].slice]
-        flat[slice(None) if p.index is None else p.index] = p.of(vector).reshape(-1)
-    return dense
-
-
-def data(rows=50, seed=1):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(rows, 20)), rng.integers(4, size=rows)
 
 
 # --- what it computes ------------------------------------------------------------------------------------------------

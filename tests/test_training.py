@@ -397,3 +397,16 @@ def test_early_stopping(patience):
     best = int(np.argmin(losses))
     assert len(losses) == best + 1 + patience < 200
     assert bits(model.values) == values[best]
+
+
+@pytest.mark.parametrize("every", [1, 3, 4, 9])
+def test_steps_are_yielded_after_so_many_batches_and_at_the_end_of_an_epoch(every):
+    """14 rows in batches of 2: 7 an epoch; the numbers are those of any other pace."""
+    model, data = problem("chain")
+    other, _ = problem("chain")
+    train = partial(mn.train, epochs=2, batch_size=2, rng=0)
+    seen = [(step.epoch, step.batch) for step in train(model, data, every=every)]
+    inner = list(range(every, 7, every))
+    assert seen == [*((0, batch) for batch in inner), (1, 0), *((1, batch) for batch in inner), (2, 0)]
+    finish(train(other, data))
+    assert bits(model.values) == bits(other.values)

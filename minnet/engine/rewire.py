@@ -3,11 +3,15 @@
     places = draw_places(rng, size=784_000, count=100, taken=parameter.index)
     model.rewire(parameter, drop, places, state=step.state)
 """
+import math
+
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, Unsupported, shown
+from minnet.kernels.moves import LIVE_ALREADY, NOT_LIVE, carry, free_places, merge_moves
+from minnet.kernels.select import MAY_GO, select_lowest
 
-MARGIN, FEW = 1.1, 16  # some places come twice: so many times as many are drawn, and a few more
+SPREAD = 3  # standard deviations: so much more than the likely number is drawn, and one draw mostly does
 
 
 def rewire(model, parameter, drop, grow, state=None):
@@ -18,17 +22,16 @@ def rewire(model, parameter, drop, grow, state=None):
     if len(drop) != len(grow):
         raise InvalidValue(f"{len(drop):,} weights of {parameter.name} are to go and {len(grow):,} to come: the count "
                            "stays, so give as many of both")
-    kept = ~among(index, drop)
-    if np.count_nonzero(kept) != len(index) - len(drop):
+    moved, source, fault = np.empty_like(index), np.empty(len(index), np.int32), np.zeros(1, np.int64)
+    merge_moves(index, drop, grow, moved, source, fault)
+    if fault[0] == NOT_LIVE:
         raise InvalidValue(f"drop names positions of {parameter.name} that are not live: choose from its index")
-    if among(grow, index[kept]).any():
+    if fault[0] == LIVE_ALREADY:
         raise InvalidValue(f"grow names positions of {parameter.name} that are live already: choose others")
-    new = np.zeros(len(index), bool)
-    new[np.searchsorted(index[kept], grow) + np.arange(len(grow))] = True
-    vectors = [model.values, *(() if state is None else state.vectors)]
-    for window, fill in [*[(parameter.of(vector), 0) for vector in vectors], (parameter.mask, True), (index, grow)]:
-        window[~new] = window[kept]
-        window[new] = fill
+    for window in (parameter.of(vector) for vector in (model.values, *(() if state is None else state.vectors))):
+        carry(source, window.copy(), window.dtype.type(0), window)
+    carry(source, parameter.mask.copy(), True, parameter.mask)
+    index[:] = moved
 
 
 def _check(model, parameter, state):
@@ -49,7 +52,9 @@ def _sorted(name, places, parameter):
     if places.ndim != 1 or (places.dtype.kind not in "iu" and len(places)):
         raise InvalidType(f"{name} is a list of flat positions, whole numbers, got {places.dtype} of shape "
                           f"{places.shape}")
-    places = np.sort(places.astype(np.int64))
+    places = places.astype(np.int64)
+    if (places[1:] <= places[:-1]).any():
+        places.sort()
     if len(places) and (places[0] < 0 or places[-1] >= parameter.size or (places[1:] == places[:-1]).any()):
         raise InvalidValue(f"{name} has a position outside {parameter.name} (0 to {parameter.size - 1:,}), or one "
                            "twice")
@@ -65,15 +70,48 @@ def draw_places(rng, size, count, taken=None):
     free = size - len(taken)
     if count > free:
         raise InvalidValue(f"{count:,} places are wanted, but only {free:,} of {size:,} are free: take fewer")
-    if 2 * count > free:  # the rest is drawn; so few are free that they can be listed
-        open_places = np.delete(np.arange(size), taken)
-        return np.delete(open_places, draw_places(rng, free, free - count)) if count < free else open_places
+    ranks = _draw(rng, free, count) if 2 * count <= free else np.delete(np.arange(free), _draw(rng, free, free - count))
+    places = np.empty(count, np.int64)
+    free_places(ranks, taken, places)
+    return places
+
+
+def _draw(rng, size, count):
+    """`count` different numbers below `size`, at most half of them, all equally likely: sorted int64.
+
+    Numbers are drawn, some of them twice, until enough differ; of what is too many any may go.
+    """
     found = np.zeros(0, np.int64)
     while len(found) < count:
-        more = np.unique(rng.integers(size, size=int((count - len(found)) * size / free * MARGIN) + FEW))
-        found = np.union1d(found, more[~among(more, taken)])
-    surplus = rng.choice(len(found), len(found) - count, replace=False)
-    return np.delete(found, surplus)
+        missing = count - len(found)
+        likely = -math.log1p(-missing / (size - len(found))) * size  # so many give `missing` new ones on average
+        found = np.sort(np.concatenate([found, rng.integers(size, size=int(likely + SPREAD * math.sqrt(likely)) + 1)]))
+        found = found[np.append(True, found[1:] > found[:-1])]
+    return np.delete(found, rng.choice(len(found), len(found) - count, replace=False))
+
+
+def highest_places(blocks, count):
+    """The `count` places with the highest scores, the lowest places where they are equal: sorted int64.
+
+    `blocks` gives (place of the first, scores (n,)) in the order of places; a score below 0 is out of the question.
+    Memory goes with `count` and the longest block.
+    """
+    places, scores, least = np.zeros(0, np.int64), None, -1.0
+    for first, block in blocks:
+        found = np.flatnonzero(block > least)
+        scores = block[found] if scores is None else np.concatenate([scores, block[found]])
+        places = np.concatenate([places, first + found])
+        if len(places) > 2 * count:
+            places, scores = _highest(places, scores, count)
+            least = scores.min(initial=np.inf)
+    return _highest(places, scores, count)[0]
+
+
+def _highest(places, scores, count):
+    """Those of `places` whose scores are the `count` highest, the first ones where they are equal, and the scores."""
+    kept = np.empty(len(scores), bool)
+    select_lowest(-scores, np.full(len(scores), MAY_GO, np.uint8), min(count, len(scores)), kept)
+    return places[kept], scores[kept]
 
 
 def among(places, taken):

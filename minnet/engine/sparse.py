@@ -12,7 +12,7 @@ import numpy as np
 
 from minnet.engine.initialisers import zeros
 from minnet.engine.linear import Linear
-from minnet.engine.rewire import draw_places
+from minnet.engine.rewire import draw_places, highest_places
 from minnet.errors import InvalidValue, check_count
 from minnet.kernels.sparse_train import (
     VECTOR,
@@ -29,6 +29,7 @@ from minnet.kernels.sparse_train import (
 )
 
 MOST_LIVE = 2**31 - 1  # kernels count a layer's live weights in 32 bits
+SLOPES = 2**20  # places whose gradient is looked at together
 
 
 class SparseDense(Linear):
@@ -94,6 +95,22 @@ class SparseDense(Linear):
             places = Places(self.weight.index, self.weight.shape)
             self._places = tape.model.topology, places
         return places
+
+    def steepest(self, tape, count, taken):
+        """The `count` places outside `taken` (sorted) where |x' dy| of the pass on the tape is largest, the lowest ones
+        where it is equal: sorted. Some inputs at a time, so that memory goes with `count`."""
+        _, xt = tape[self]
+        return highest_places(self._slopes(xt, tape.buffer(self, "dyt", (self.units, xt.shape[1])), taken), count)
+
+    def _slopes(self, xt, dyt, taken):
+        """(the first place, |x' dy| of all places of some inputs, -1 for those taken), from the first input on."""
+        rows = max(1, SLOPES // self.units)
+        for start in range(0, len(xt), rows):
+            slopes = np.abs(xt[start : start + rows] @ dyt.T).reshape(-1)
+            first = start * self.units
+            low, high = np.searchsorted(taken, (first, first + len(slopes)))
+            slopes[taken[low:high] - first] = -1
+            yield first, slopes
 
     def given(self, tape):
         """The input: (n, in)."""

@@ -7,6 +7,7 @@
 A batch is shared between threads: each has a tape and a row of the gradient; then each moves a part of the vector.
 Dense layers whose mask leaves few weights are trained by these alone (packed.py).
 """
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -34,7 +35,8 @@ WINDOW = 2**16        # entries of the vector that are worth a thread's step
 
 def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, rng=None, lr_schedule="constant",
           penalty=None, clip_norm=None, every="epoch", state=None):
-    """Train `model` on `data` (a Dataset, or a pair X, y); yields a Step once an epoch, or each batch.
+    """Train `model` on `data` (a Dataset, or a pair X, y); yields a Step once an epoch, each batch, or, where `every`
+    is a number, after so many batches and at the end of the epoch.
 
     `optimizer` is SGD(lr=0.1) unless given, a name in OPTIMIZERS or an optimizer; `loss` cross_entropy for class
     numbers, mse for others, a name in LOSSES or a function of that form; `lr_schedule` a name in RATES or a function
@@ -45,8 +47,7 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     the values of the start of that epoch, or of the last one that began with finite values.
     """
     X, y, loss = check_pair(*training_part(data), model, loss)
-    if every not in ("epoch", "batch"):
-        raise InvalidValue(f'every={shown(repr(every))}: steps are yielded every "epoch" or every "batch"')
+    stride = _stride(every)
     if clip_norm is not None:
         check_positive("clip_norm", clip_norm)
     penalties = _check_penalties(penalty)
@@ -56,7 +57,7 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     check_state(state, model)
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
-    return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), every)
+    return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), stride)
 
 
 def _check_penalties(penalty):
@@ -92,7 +93,17 @@ def check_state(state, model):
         raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
 
 
-def _run(run, every):
+def _stride(every):
+    """How many batches there are between two Steps of an epoch."""
+    if isinstance(every, str):
+        if every not in ("epoch", "batch"):
+            raise InvalidValue(f'every={shown(repr(every))}: steps are yielded every "epoch", every "batch", or after '
+                               "a number of batches")
+        return math.inf if every == "epoch" else 1
+    return check_count("every", every, 1)
+
+
+def _run(run, stride):
     """The loop. BLAS is held to one thread while we compute, not while the caller does."""
     state = run.state
     while state.epoch < run.epochs:
@@ -100,10 +111,10 @@ def _run(run, every):
             run.begin_epoch()
         try:
             while state.batch < run.n_batches:
-                stop = state.batch + 1 if every == "batch" else run.n_batches
+                stop = min(state.batch - state.batch % stride + stride, run.n_batches)
                 with threads.one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
                     run.go_on(stop)
-                if every == "batch" and state.batch < run.n_batches:
+                if state.batch < run.n_batches:
                     run.give()
                     yield run.report()
         finally:

@@ -19,7 +19,8 @@ from minnet.pruning.choose import is_measured
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, facts_of
 from minnet.pruning.prune import in_range, plan_prune, prune
-from minnet.pruning.recipes import RECIPES
+from minnet.pruning.recipes import RECIPES, REGROW
+from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.rounds import share_of
 from minnet.study.folder import DENSE_MODEL, MODEL, digest
 from minnet.study.guard import check_limits
@@ -44,6 +45,8 @@ class Job(Training):
         super().__init__(settings)
         self.guard = check_limits(settings.guard)
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
+        if settings.recipe in REGROW:
+            check_single(settings.recipe, settings.structure)
         names = ("structure", "distribution", "layers", "protect", "value_range")
         self.pruning = {name: getattr(settings, name) for name in names}
         self.pruning |= {"data": self.data, "criterion": self.criterion()}

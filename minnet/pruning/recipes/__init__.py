@@ -12,10 +12,11 @@ bound by `functools.partial`; the recipe adds the count, the data, the epochs an
 the pruning is tried out once, when the recipe is called: before any training. With a
 `record=mn.Record()` bound to `prune` the record says in the end in which round each weight went, and why.
 """
-from minnet.pruning.recipes import iterated, masking
+from minnet.pruning.recipes import iterated, masking, regrow
 
-FILES = (masking, iterated)
+FILES = (masking, iterated, regrow)
 RECIPES = {name: function for file in FILES for name, function in file.RECIPES.items()}
+REGROW = frozenset(regrow.RECIPES)  # a weight that went may come again; single weights only
 
 
 def __getattr__(name):
