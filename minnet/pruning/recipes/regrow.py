@@ -40,7 +40,7 @@ def set_(model, data, sparsity, *, epochs=30, schedule="one_shot", zeta=0.3, pru
     check_fraction("zeta", zeta)
     goal = _beginning("set", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
-    return _moving(goal, train, partial(_evolve, zeta=zeta, rng=growing))
+    return _moving(goal, train, partial(_after_epochs, zeta=zeta, rng=growing))
 
 
 def rigl(model, data, sparsity, *, epochs=30, schedule="one_shot", interval=100, alpha=0.3, end=0.75, samples=ROWS,
@@ -88,16 +88,21 @@ def _movable(model, layers):
     return [p for p in model.weight_parameters if p.layer in layers and len(_places(p)) < p.size]
 
 
-def _evolve(step, layers, zeta, rng):
+def _after_epochs(step, layers, zeta, rng):
     """SET's turn."""
-    if step.batch or step.progress >= 1:
-        return
-    for p in _movable(step.model, layers):
+    if step.batch == 0 and step.progress < 1:
+        evolve(step.state, layers, zeta, rng)
+
+
+def evolve(state, layers, zeta, rng):
+    """One change of SET, in the layers of these names: `zeta` of the smallest weights of either sign go, as many come.
+    """
+    for p in _movable(state.model, layers):
         value, live = _values(p)
         gone = np.zeros(len(value), bool)
         for side in (live & (value >= 0), live & (value < 0)):
             gone |= lowest(np.abs(value), side, round(zeta * np.count_nonzero(side)))
-        _move(step.state, p, gone, partial(draw_places, rng, p.size))
+        _move(state, p, gone, partial(draw_places, rng, p.size))
 
 
 class _Climb:

@@ -1,0 +1,180 @@
+"""Nets too large to be dense, born sparse and evolving (SET): steps, changes of the topology, and how both grow.
+
+Peers: SciPy with a compiled loop (scipy_set.py says how that was set), one thread, which is all it can use; PyTorch,
+dense, at its better number of threads, tensors in memory and no DataLoader. All take the same rows in the same batches
+with the same optimizer, and are warmed up by one epoch and one change. A change is timed with the step after it, where
+minnet takes the new places over. The largest nets run in processes of their own, which tell their peak of memory.
+"""
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from bench.measure import Result, compare, turns
+from bench.scale_worker import BATCH, ROWS, Evolving, rows_of, widths_of
+from bench.scipy_set import ScipySet
+
+ZETA, LR, MOMENTUM = 0.3, 0.01, 0.9
+FASHION, FASHION_EPSILON, FASHION_BATCH = (784, 1000, 1000, 1000, 10), 20, 40
+FEWER = 12_000                             # rows for what takes a peer long: the same for all
+EPOCH_TARGET, CHANGE_TARGET = 2.0, 0.05    # seconds, on Fashion-MNIST
+STEPS_TARGET, CHANGES_TARGET = 6.0, 30.0   # times the peer's speed, at 30,000 units a layer
+LARGE = 30_000
+DECADES = (60, 600, 6_000, 60_000, 600_000)  # units a layer: 36 thousand to 33 million weights
+LARGEST_TARGET, MEMORY_TARGET = 30.0, 8e9  # seconds an epoch of the largest, and bytes
+
+
+def fashion():
+    """60,000 images as rows (n, 784) and labels; random ones of that shape where Fashion-MNIST is absent."""
+    import minnet as mn
+    from minnet.errors import MinnetError
+
+    try:
+        data = mn.load_data("fashion-mnist")
+        images, labels = [data.X_train, data.X_valid], [data.y_train, data.y_valid]
+        return np.concatenate(images).reshape(60_000, 784), np.concatenate(labels)
+    except MinnetError:
+        rng = np.random.default_rng(0)
+        return rng.random((60_000, 784), dtype=np.float32), rng.integers(0, 10, 60_000)
+
+
+def torch_epoch(X, y, threads):
+    """A function that trains the dense net of those widths for one more epoch in PyTorch."""
+    import torch
+    from torch import nn
+
+    layers = [layer for ins, outs in pairwise(FASHION) for layer in (nn.Linear(ins, outs), nn.ReLU())]
+    net, loss = nn.Sequential(*layers[:-1]), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, foreach=True)
+    data, labels = torch.from_numpy(X.copy()), torch.from_numpy(y.copy())
+
+    def epoch():
+        torch.set_num_threads(threads)
+        order = torch.randperm(len(data))
+        for start in range(0, len(data), FASHION_BATCH):
+            rows = order[start : start + FASHION_BATCH]
+            optimizer.zero_grad(set_to_none=True)
+            loss(net(data[rows]), labels[rows]).backward()
+            optimizer.step()
+
+    return epoch
+
+
+def within(work, times, most, limit=""):
+    """The Result of times that are to be at most `most` seconds."""
+    return compare(work, f"the target, {most:g} s", times, [most] * len(times), 1.0, limit)
+
+
+def on_fashion(quick):
+    """784-1000-1000-1000-10 on Fashion-MNIST: epochs, changes."""
+    X, y = fashion()
+    X, y = (X[:FEWER], y[:FEWER]) if quick else (X, y)
+    name, rounds, results = "SET 784-1000^3-10, eps 20, batch 40", 3 if quick else 5, []
+    for threads in (1, 2):
+        os.environ["MINNET_NUM_THREADS"] = str(threads)
+        ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
+        times = turns({"minnet": ours.go_on}, rounds)["minnet"]
+        results.append(within(f"{name}, epoch of {len(X):,}, {threads} thread(s)", times, EPOCH_TARGET))
+    os.environ["MINNET_NUM_THREADS"] = "1"
+    X, y = X[:FEWER], y[:FEWER]
+    ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
+    peer = ScipySet(FASHION, FASHION_EPSILON, LR, MOMENTUM, 0)
+    times = turns({"minnet": ours.go_on, "SciPy + loop": partial(peer.epoch, X, y, FASHION_BATCH),
+                   "PyTorch, dense, 1 thread": torch_epoch(X, y, 1), "PyTorch, dense, 2 threads": torch_epoch(X, y, 2)},
+                  rounds)
+    best = min((name for name in times if name.startswith("PyTorch")), key=lambda name: np.median(times[name]))
+    work = f"{name}, epoch of {len(X):,}, 1 thread"
+    results += [compare(work, other, times["minnet"], times[other]) for other in ("SciPy + loop", best)]
+    return results + changes(name, ours, peer, X, y, FASHION_BATCH, rounds, None, CHANGE_TARGET)
+
+
+def changes(name, ours, peer, X, y, batch, rounds, target, most=None):
+    """Results of a change of the topology with the step after it, against the peer and against `most` seconds."""
+    ours.pace("batch")
+
+    def theirs():
+        peer.change(ZETA)
+        peer.step(X[:batch], y[:batch])
+
+    times = turns({"minnet": ours.change_and_step, "SciPy + loop": theirs}, rounds + 2)
+    work = f"{name}, a change and a step"
+    results = [compare(work, "SciPy + loop", times["minnet"], times["SciPy + loop"], target, note=WHY_CHANGES)]
+    return results if most is None else [*results, within(work, times["minnet"], most)]
+
+
+WHY_CHANGES = ("places are drawn, sorted and merged in one walk each, and that is what takes the time; this peer does "
+               "the same with NumPy's sorted sets, where the code of the algorithm's authors looks up pairs")
+WHY_STEPS = ("a live weight is one access to a feature of two rows, at random places: the cache's lines are the limit of "
+             "both sides")
+
+
+def at_30_000(quick):
+    """3312-30000-30000-30000-5, 1.7 million weights, batch 2: steps, changes."""
+    (X, y), widths, rounds, results = rows_of(), widths_of(LARGE), 3 if quick else 7, []
+    name, lr = f"SET 3312-{LARGE}^3-5, eps 10, batch {BATCH}", LR * 10 / LARGE
+    peer = ScipySet(widths, 10, lr, MOMENTUM, 0)
+    for threads in (1, 2):
+        os.environ["MINNET_NUM_THREADS"] = str(threads)
+        ours = Evolving(widths, 10, lr, X, y, BATCH, every="epoch")
+        times = turns({"minnet": ours.go_on, "peer": partial(peer.epoch, X, y, BATCH)}, rounds)
+        times = {who: [t / (ROWS // BATCH) for t in taken] for who, taken in times.items()}
+        results.append(compare(f"{name}, a step, {threads} thread(s)", "SciPy + loop", times["minnet"], times["peer"],
+                               STEPS_TARGET, note=WHY_STEPS))
+    return results + changes(name, ours, peer, X, y, BATCH, rounds, CHANGES_TARGET)
+
+
+def worker(units, threads):
+    """What scale_worker.py found in a process of its own."""
+    environment = os.environ | {"MINNET_NUM_THREADS": str(threads)}
+    done = subprocess.run([sys.executable, "-m", "bench.scale_worker", str(units)], env=environment, check=True,
+                          capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def growth(quick):
+    """Epochs, changes and memory from 36 thousand to 33 million weights, and the lines through them."""
+    sizes = DECADES[:-2] if quick else DECADES
+    found = [worker(units, 1) for units in sizes]
+    largest = found[-1]
+    name = f"SET 3312-{sizes[-1]:,}^3-5, eps 10, {largest['weights']:,} weights"
+    peak = f"peak {largest['peak'] / 1e9:.2f} GB of {MEMORY_TARGET / 1e9:g}"
+    results = [within(f"{name}, epoch of {ROWS // BATCH} steps, 1 thread", largest["epochs"], LARGEST_TARGET, peak)]
+    if not quick:
+        two = worker(sizes[-1], 2)
+        results.append(within(f"{name}, epoch of {ROWS // BATCH} steps, 2 threads", two["epochs"], LARGEST_TARGET,
+                              f"peak {two['peak'] / 1e9:.2f} GB"))
+    weights = np.array([one["weights"] for one in found], float)
+    for what, unit, numbers in (("an epoch", "s", [min(one["epochs"]) for one in found]),
+                                ("a change", "s", [min(one["changes"]) for one in found]),
+                                ("memory", "bytes", [one["peak"] - one["before"] for one in found])):
+        results.append(line(f"{what} by weights, {weights[0]:,.0f} to {weights[-1]:,.0f}", unit, weights,
+                            np.array(numbers, float)))
+    return results
+
+
+def line(work, unit, x, y):
+    """A row that says how y grows with x: the line a + b x, weighted so that every decade counts alike, its R², and the
+    exponent of the power law between."""
+    slope, start = np.polyfit(x, y, 1, w=1 / y)
+    fitted = start + slope * x
+    apart = np.log(y) - np.log(np.maximum(fitted, y.min() / 10))
+    r2 = 1 - (apart**2).sum() / ((np.log(y) - np.log(y).mean()) ** 2).sum()
+    exponent = np.polyfit(np.log(x), np.log(y), 1)[0]
+    text = f"{start:.3g} + {slope:.3g} n {unit}, R² {r2:.4f} of its logarithm, n^{exponent:.2f}"
+    ratio = float(fitted[-1] / y[-1])
+    return Result(work, f"the line {text}", float(y[-1]), float(fitted[-1]), ratio, ratio, ratio, None,
+                  ", ".join(f"{value:.3g}" for value in y))
+
+
+def measure(quick=False):
+    """Results of all of these."""
+    before = os.environ.get("MINNET_NUM_THREADS")
+    try:
+        return [*on_fashion(quick), *at_30_000(quick), *growth(quick)]
+    finally:
+        os.environ.pop("MINNET_NUM_THREADS")
+        os.environ.update({} if before is None else {"MINNET_NUM_THREADS": before})
