@@ -106,10 +106,10 @@ def changes(name, ours, peer, X, y, batch, rounds, target, most=None):
     return results if most is None else [*results, within(work, times["minnet"], most)]
 
 
-WHY_CHANGES = ("choosing, drawing, sorting and merging places takes the time, and this peer does it with NumPy's sorted "
-               "sets, where the code of the algorithm's authors looks up pairs")
-WHY_STEPS = ("a live weight reads or writes a line of the cache at a random place, and these lines are what takes the time "
-             "on both sides")
+WHY_CHANGES = ("choosing, drawing, sorting and merging places takes the time, and this peer does it with NumPy's "
+               "sorted sets, where the code of the algorithm's authors looks up pairs")
+WHY_STEPS = ("a live weight reads or writes a line of the cache at a random place, and these lines are what takes the "
+             "time on both sides")
 
 
 def at_30_000(quick):
