@@ -181,7 +181,8 @@ def test_threads_that_share_a_tile_find_the_bits_of_one(build, shape, plan, monk
     model = sparse_model(build, shape)
     X, wanted = random_input(model, RUN - 1), freeze(model, RUN, plan=plan)
     monkeypatch.setattr(emitter, "SHARED", 1)
-    monkeypatch.setattr(programs, "SHARED_MACS_AT_ONCE", 10**6)
+    monkeypatch.setattr(programs, "COPIES_AT_ONCE", 10**5)  # in several calls
+    monkeypatch.setattr(emitter, "COPIES_AT_ONCE", 10**5)   # and parts
     monkeypatch.setenv("MINNET_NUM_THREADS", "3")
     predictor = freeze(model, RUN, plan=plan)
     assert len(predictor.programs[RUN].shared) > 1

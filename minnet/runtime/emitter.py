@@ -1,4 +1,5 @@
 """A program under construction: its steps, its numbers, and where its tensors stand."""
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 from minnet.kernels import interpret as do
 from minnet.kernels.program import OPERANDS
 from minnet.runtime.layout import ROUND, Memory, Tensor, image_shape
-from minnet.runtime.program import Program
+from minnet.runtime.program import COPIES_AT_ONCE, Program
 from minnet.threads import n_threads
 
 SHARED = 2**19  # numbers to copy: a tenth of a millisecond, worth to wait for another thread
@@ -14,8 +15,8 @@ SHARED = 2**19  # numbers to copy: a tenth of a millisecond, worth to wait for a
 
 @dataclass
 class Emitter:
-    """A program under construction. `shared` has, for each layer that threads may share, where their steps begin and
-    end."""
+    """A program under construction. `parted` has, for each layer that is done in parts, where their steps begin and
+    end, and as how many numbers copied each counts."""
 
     tile: int
     dtype: np.dtype
@@ -26,7 +27,7 @@ class Emitter:
     values: list = field(default_factory=list)
     last_use: set = field(default_factory=set)
     threads: int = field(default_factory=n_threads)
-    shared: list = field(default_factory=list)
+    parted: list = field(default_factory=list)
     outputs: int = 0
 
     @property
@@ -39,17 +40,18 @@ class Emitter:
         self.code.append([int(number) for number in operands] + [0] * (OPERANDS - len(operands)))
 
     def parts(self, n, numbers):
-        """(first, end) of parts of n things, one for each thread where as much is to be done as to copy many `numbers`.
+        """(first, end) of parts of n things, as many for each thread where there is as much to do as to copy `numbers`.
 
-        Who asks emits the steps of each part in turn; they are noted in `shared`.
+        Who asks emits the steps of each part in turn; they are noted in `parted`.
         """
-        parts = max(1, min(self.threads, n // 2)) if self.tile > 1 and numbers >= SHARED else 1
+        threads = self.threads if self.tile > 1 and numbers >= SHARED else 1
+        parts = max(1, min(n, threads * math.ceil(numbers / COPIES_AT_ONCE / threads)))
         edges = [len(self.code)]
         for i in range(parts):
             yield n * i // parts, n * (i + 1) // parts
             edges.append(len(self.code))
         if parts > 1:
-            self.shared.append(edges)
+            self.parted.append((edges, numbers / parts))
 
     def index(self, numbers):
         """Append indices; returns where they begin."""
@@ -113,4 +115,4 @@ class Emitter:
         index = np.concatenate([np.zeros(0, np.uint32), *self.indices])
         value = np.concatenate([np.zeros(0, self.dtype), *self.values])
         return Program(self.tile, np.array(self.code, np.uint32), index, value, spans, self.memory.size + 2 * ROUND,
-                       self.outputs, self.shared)
+                       self.outputs, self.parted)

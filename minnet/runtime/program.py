@@ -15,7 +15,7 @@ from minnet.kernels.interpret import run_program, run_shared
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard
-SHARED_MACS_AT_ONCE = 2**31  # the same by several threads, of whom one may do it all
+COPIES_AT_ONCE = 2**26  # the same in numbers copied, of one step, and for each thread of a call that several share
 PATIENCE = 100_000    # looks of a thread that has nothing to do: about a tenth of a millisecond
 BEGUN = np.zeros(1, np.int64)  # how often threads were asked to share, in all Predictors of this process
 
@@ -40,7 +40,7 @@ class Program:
     `spans` has one Span for each node.
     """
 
-    def __init__(self, tile, code, index, value, spans, room_size, outputs, shared=()):
+    def __init__(self, tile, code, index, value, spans, room_size, outputs, parted=()):
         self.tile = tile
         self.code = code
         self.index = index
@@ -49,8 +49,9 @@ class Program:
         self.room_size = room_size
         self.outputs = outputs
         self.macs = sum(span.macs for span in spans)
+        self.parted = parted
         self.calls = self.cut(0, len(code))
-        self.shared = self.turns(shared) if shared else []
+        self.shared = self.turns() if parted else []
         self.tiles = None, None  # rows that came last, and the tasks that they are
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
@@ -62,22 +63,25 @@ class Program:
             if macs > MACS_AT_ONCE:
                 cuts.add(span.first)
                 macs = span.macs
+            if span.macs > MACS_AT_ONCE:
+                cuts.update(edge for edges, _ in self.parted for edge in edges if span.first < edge < span.last)
         edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
         return list(pairwise(edges))
 
-    def turns(self, shared):
+    def turns(self):
         """All steps as ranges that threads take in turn (see run_shared), in arrays for one call each."""
-        calls, end, macs = [[]], 0, 0
-        for edges in [*shared, [len(self.code)] * 2]:
-            before = [(end, edges[0])] if edges[0] > end else []
-            done, end = sum(span.macs for span in self.spans if end <= span.first < edges[-1]), edges[-1]
-            if macs + done > SHARED_MACS_AT_ONCE and calls[-1]:
-                calls.append([])
-                macs = 0
-            macs += done
-            for stage in (before, pairwise(edges)):
+        calls, end, done, together = [[]], 0, 0, threads.n_threads()
+        for edges, work in [*self.parted, ([len(self.code)] * 2, 0)]:
+            for stage in ([(end, edges[0])], pairwise(edges)):
                 needs = len(calls[-1])
-                calls[-1] += [(first, last, needs) for first, last in stage if last > first]
+                for i, (first, last) in enumerate(stage):
+                    if i % together == 0 and done + work * together > COPIES_AT_ONCE * together and calls[-1]:
+                        calls.append([])
+                        done = needs = 0
+                    if last > first:
+                        calls[-1].append((first, last, needs))
+                        done += work
+            end = edges[-1]
         return [np.array(call) for call in calls if call]
 
     def room(self):
