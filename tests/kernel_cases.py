@@ -12,8 +12,6 @@ import reference
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minnet.kernels.chain import chain_room
-
 TINY = float(np.float32(1e-40))  # a denormal number in float32
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1.0, -1.0]
 
@@ -186,13 +184,6 @@ def what_is_listed(*arguments):
 
 
 @st.composite
-def row_choices(draw, dtype):
-    X = floats(draw, dtype, draw(some), draw(few))
-    rows = draw(arrays(np.int64, few, elements=st.integers(0, len(X) - 1)))
-    return X, rows, np.empty((rows.size, X.shape[1]), dtype)
-
-
-@st.composite
 def moved_rows(draw, dtype):
     base = floats(draw, dtype, draw(some), draw(few))
     rows = draw(arrays(np.int64, few, elements=st.integers(0, len(base) - 1)))
@@ -202,11 +193,11 @@ def moved_rows(draw, dtype):
 
 @st.composite
 def chains(draw, dtype):
-    """A chain of dense layers: (widths, starts, values), with a gap in the vector before each layer."""
+    """A chain of dense layers: (widths, starts, values), with a gap in the vector before each layer but the first."""
     widths = np.array(draw(st.lists(st.integers(1, 7), min_size=2, max_size=4)))
     starts, end = [], 0
     for ins, outs in pairwise(widths):
-        weight = end + draw(st.integers(0, 2))
+        weight = end + draw(st.integers(0, 2)) * (end > 0)
         bias = weight + ins * outs if draw(st.booleans()) else -1
         starts.append([weight, bias])
         end = weight + ins * outs + (outs if bias >= 0 else 0)
@@ -214,43 +205,29 @@ def chains(draw, dtype):
 
 
 @st.composite
-def chain_inputs(draw, dtype, width):
-    """Rows of that width, as they are and as lists of their nonzeros by row and by column."""
-    x = floats(draw, dtype, draw(st.integers(1, 5)), width, elements=st.just(0.0) | plain)
-    by_row, by_column = row_lists(dtype, *x.shape), row_lists(dtype, *x.shape[::-1])
-    reference.compress_rows(x, x.size, *by_row)
-    reference.turn(*by_row, *by_column)
-    return x, by_row, by_column
-
-
-@st.composite
-def chain_forwards(draw, dtype):
-    widths, starts, values = draw(chains(dtype))
-    x, by_row, _ = draw(chain_inputs(dtype, widths[0]))
-    work = np.concatenate([x.ravel(), np.zeros(len(x) * widths[1:].sum(), dtype)])
-    return widths, starts, values, draw(st.booleans()), *by_row, work
-
-
-@st.composite
-def chain_backwards(draw, dtype):
-    widths, starts, values = draw(chains(dtype))
-    x, _, by_column = draw(chain_inputs(dtype, widths[0]))
-    activations = floats(draw, dtype, len(x) * widths[1:].sum(), elements=plain)
-    deltas = floats(draw, dtype, activations.size, elements=plain)
-    work = np.concatenate([x.ravel(), activations])
-    return widths, starts, values, draw(st.booleans()), *by_column, work, deltas, np.zeros_like(values)
-
-
-@st.composite
-def chain_gradients(draw, dtype):
-    widths, starts, values = draw(chains(dtype))
-    X, *_ = draw(chain_inputs(dtype, widths[0]))
-    y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(widths[-1]) - 1)))
+def chain_features(draw, dtype):
+    """Some columns of some rows, for a part of the first layer's weights."""
+    X = floats(draw, dtype, draw(st.integers(1, 5)), draw(st.integers(1, 7)), elements=st.just(0.0) | plain)
     rows = draw(arrays(np.int64, st.integers(1, 6), elements=st.integers(0, len(X) - 1)))
-    work, places = chain_room(rows.size, widths.tolist())
-    scratch = np.zeros(work, dtype), np.zeros(places, np.int32)
-    most = draw(st.integers(0, rows.size * int(widths[0])))
-    return X, y, rows, widths, starts, values, dtype(0.5), most, *scratch, np.empty(rows.size), np.zeros_like(values)
+    low = draw(st.integers(0, X.shape[1] - 1))
+    w = floats(draw, dtype, draw(st.integers(1, X.shape[1] - low)), draw(few), elements=plain)
+    x = np.empty((rows.size, len(w)), dtype)
+    return X, rows, low, draw(st.booleans()), w, x, *row_lists(dtype, *x.shape), np.empty((len(x), w.shape[1]), dtype)
+
+
+@st.composite
+def chain_passes(draw, dtype, backward=False):
+    """A chain and room for n rows of its outputs, and of what goes back."""
+    widths, starts, values = draw(chains(dtype))
+    n = draw(st.integers(1, 5))
+    work = [floats(draw, dtype, n * int(widths[1:].sum()), elements=plain) for _ in range(1 + backward)]
+    return widths, starts, values, n, *work, *([np.zeros_like(values)] if backward else [])
+
+
+@st.composite
+def columns_taken(draw, dtype):
+    X, rows, low, *_, x, _, _, _, _ = draw(chain_features(dtype))
+    return X, rows, low, x
 
 
 @st.composite
@@ -412,12 +389,12 @@ CASES = {
     "compress_rows": Case(dark_rows, writes=3, exact=True, means=what_is_listed),
     "turn": Case(turns, writes=3, exact=True, means=what_is_listed),
     "gather_rows": Case(gathered),
-    "take_rows": Case(row_choices, exact=True),
+    "take_columns": Case(columns_taken, exact=True),
     "move_rows": Case(moved_rows),
     "dead_below": Case(pairs, exact=True),
-    "chain_forward": Case(chain_forwards),
-    "chain_backward": Case(chain_backwards, writes=2),
-    "chain_gradient": Case(chain_gradients, writes=4, means=lambda *arguments: arguments[-2:]),
+    "chain_inputs": Case(chain_features, writes=5, means=lambda *arguments: (arguments[-5], arguments[-1])),
+    "chain_forward": Case(chain_passes),
+    "chain_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
     "batch_norm": Case(normalisations),
     "channel_moments": Case(lambda dtype: channels(dtype, some), writes=2),
     "batch_norm_backward": Case(normalisation_gradients, writes=3),

@@ -154,8 +154,8 @@ def gather_rows(index, value, count, w, y):
         y[i] = wide(value[i, : count[i]]) @ wide(w[index[i, : count[i]]])
 
 
-def take_rows(X, rows, out):
-    out[:] = X[rows]
+def take_columns(X, rows, low, out):
+    out[:] = X[rows, low : low + out.shape[1]]
 
 
 def move_rows(base, rows, delta, direction, out):
@@ -178,46 +178,34 @@ def stack(widths, vector):
     return [part.reshape(n, -1) for part in np.split(vector, np.cumsum(n * widths)[:-1])]
 
 
-def full(index, value, count, columns):
-    """The matrix of which those are the nonzeros of each row."""
-    x = np.zeros((len(count), columns))
-    for i in range(len(count)):
-        x[i, index[i, : count[i]]] = value[i, : count[i]]
-    return x
-
-
-def chain_forward(widths, starts, values, sparse, index, value, count, work):
-    x, *outputs = stack(widths, work)
+def chain_inputs(X, rows, low, sparse, w, x, index, value, count, y):
+    x[:] = X[rows, low : low + len(w)]
     if sparse:
-        x = full(index, value, count, widths[0])
-    for y, (w, b) in zip(outputs, layers(widths, starts, values), strict=True):
-        y[:] = wide(x) @ w + (0 if b is None else b)
-        if y is not outputs[-1]:
+        compress_rows(x, x.size, index, value, count)
+    y[:] = wide(x) @ w
+
+
+def chain_forward(widths, starts, values, n, work):
+    y, *outputs = stack(widths[1:], work)
+    for x, (w, b) in zip([None, y, *outputs], layers(widths, starts, values), strict=False):
+        if x is not None:
+            y, outputs = outputs[0], outputs[1:]
+            y[:] = wide(x) @ w
+        y[:] = wide(y) + (0 if b is None else b)
+        if outputs:
             y[:] = np.maximum(y, 0)
-        x = y
 
 
-def chain_backward(widths, starts, values, sparse, index, value, count, work, deltas, grads):
-    xs, dys = stack(widths, work)[:-1], stack(widths[1:], deltas)
-    if sparse:
-        xs[0] = full(index, value, count, len(xs[0])).T
+def chain_backward(widths, starts, values, n, work, deltas, grads):
+    xs, dys = [None, *stack(widths[1:], work)[:-1]], stack(widths[1:], deltas)
     parameters, gradients = list(layers(widths, starts, values)), list(layers(widths, starts, grads))
     for layer in reversed(range(len(xs))):
         x, dy, (dw, db) = xs[layer], dys[layer], gradients[layer]
-        dw[:] = wide(x).T @ dy
         if db is not None:
             db[:] = wide(dy).sum(axis=0)
         if layer > 0:
+            dw[:] = wide(x).T @ dy
             dys[layer - 1][:] = np.where(x > 0, wide(dy) @ parameters[layer][0].T, 0)
-
-
-def chain_gradient(X, y, rows, widths, starts, values, scale, most, work, places, losses, grads):
-    n = len(rows)
-    work, deltas = np.zeros(n * widths.sum()), np.zeros(n * widths[1:].sum())
-    stack(widths, work)[0][:] = X[rows]
-    chain_forward(widths, starts, values, False, None, None, None, work)
-    softmax_cross_entropy(stack(widths, work)[-1], y[rows], 0.0, scale, losses, stack(widths[1:], deltas)[-1])
-    chain_backward(widths, starts, values, False, None, None, None, work, deltas, grads)
 
 
 # --- batch normalisation ---------------------------------------------------------------------------------------------

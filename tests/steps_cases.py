@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, chains, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
-from minnet.kernels.chain import chain_room
+from minnet.kernels.chain_steps import chain_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -20,11 +20,11 @@ ADAM_ROW = [0.1, 0.5, 0.9, 0.01, 0.5, 0.01, 0.9]
 
 
 @st.composite
-def moves(draw, dtype, size=None):
-    """(plan, row, mask, grads, values, vectors) of one step over the whole vector."""
+def moves(draw, dtype, size=None, least=1):
+    """(plan, row, mask, grads, values, vectors) of one step over the whole vector; at least so many are trained."""
     size = draw(st.integers(1, 40)) if size is None else size
     row = draw(st.sampled_from([SGD_ROW, NESTEROV_ROW, ADAM_ROW]))
-    trained, slots = draw(st.integers(1, size)), 2 if row is ADAM_ROW else 1
+    trained, slots = draw(st.integers(least, size)), 2 if row is ADAM_ROW else 1
     vectors = np.abs(floats(draw, dtype, slots, trained, elements=plain))
     plan = np.array([draw(st.integers(1, 6)), draw(st.integers(0, 3)), slots, draw(st.integers(1, 3)),
                      draw(st.integers(0, size))])
@@ -39,16 +39,23 @@ def one_part(draw, dtype):
 
 
 @st.composite
+def one_window(draw, dtype):
+    plan, row, mask, grads, values, vectors = draw(moves(dtype))
+    low = draw(st.integers(0, vectors.shape[1]))
+    return low, plan, row, mask, grads[:, low : draw(st.integers(low, vectors.shape[1]))], values, vectors
+
+
+@st.composite
 def one_step(draw, dtype, sparse):
-    """A batch that may be the epoch's last and short, for one to three shards, of which some may get no rows."""
+    """A batch that may be the epoch's last and short, for one to three threads, of which some may get nothing."""
     if sparse:
         table, *places, values = draw(sparse_chains(dtype, wide=False))
         widths, net = [int(table[0, 0]), *table[:, 1].tolist()], (table, *places)
     else:
         widths, starts, values = draw(chains(dtype))
-        net = widths, starts, draw(st.sampled_from([0.0, 0.5, 1.0]))
+        net = widths, starts, draw(st.booleans())
         widths = widths.tolist()
-    plan, row, mask, grads, _, vectors = draw(moves(dtype, len(values)))
+    plan, row, mask, grads, _, vectors = draw(moves(dtype, len(values), 1 if sparse else widths[0] * widths[1]))
     grads[:] = 0  # also where no layer has anything
     X = floats(draw, dtype, draw(st.integers(1, 5)), widths[0], elements=st.just(0.0) | plain)
     y = draw(arrays(np.int64, len(X), elements=st.integers(0, widths[-1] - 1)))
@@ -56,19 +63,31 @@ def one_step(draw, dtype, sparse):
     order = draw(arrays(np.int64, rows, elements=st.integers(0, len(X) - 1)))
     most, shards = int(plan[0]), len(grads)
     assert lanes_of(most) < VECTOR
-    work, room = ((sparse_chain_room(most, lanes_of(most), widths), most) if sparse else chain_room(most, widths))
-    scratch = np.zeros((shards, work), dtype), np.zeros((shards, room), np.int32)
-    return (X, y, order, plan, *net, row[None], mask, np.zeros(2, np.int64), *scratch, np.zeros((1, most)), grads,
-            values, vectors)
+    behind = np.zeros((1, most)), grads, values, vectors
+    if not sparse:
+        plan[2] = draw(st.sampled_from([0, plan[2]]))
+        scratch = np.zeros(shards + 1, np.int64), chain_room(most, shards, np.array(widths), dtype)
+        return (draw(st.integers(0, shards - 1)), X, y, order, plan, *net, row[None], mask, *scratch, *behind)
+    work = sparse_chain_room(most, lanes_of(most), widths)
+    scratch = np.zeros(2, np.int64), np.zeros((shards, work), dtype), np.zeros((shards, most), np.int32)
+    return (X, y, order, plan, *net, row[None], mask, *scratch, *behind)
 
 
-def results(*arguments):
+def results(turn, *arguments):
     """The losses, the values, the vectors; and who did what."""
-    return arguments[-4], arguments[-2], arguments[-1], arguments[9]
+    return turn, arguments[-4], arguments[-2], arguments[-1]
+
+
+def dense_results(*arguments):
+    """The same; and the gradient, where nothing else is wanted."""
+    plan, grads = arguments[4], arguments[-3]
+    return *results(arguments[10], *arguments), (grads.sum(axis=0) if plan[2] == 0 else np.zeros(0))
 
 
 STEPS_CASES = {
     "move_part": Case(one_part, writes=2),
-    "chain_steps": Case(lambda dtype: one_step(dtype, sparse=False), writes=7, means=results),
-    "sparse_chain_steps": Case(lambda dtype: one_step(dtype, sparse=True), writes=7, means=results),
+    "move_window": Case(one_window, writes=2),
+    "chain_steps": Case(lambda dtype: one_step(dtype, sparse=False), writes=6, means=dense_results),
+    "sparse_chain_steps": Case(lambda dtype: one_step(dtype, sparse=True), writes=7,
+                               means=lambda *arguments: results(arguments[9], *arguments)),
 }

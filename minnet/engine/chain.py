@@ -1,18 +1,17 @@
 """The fast path of training for a plain chain: Flatten, Dense, ReLU, Dense, ..., with cross-entropy.
 
-Same arithmetic as the layers (they share their kernels), in one compiled call per thread and batch. Whether a model is
-such a chain is a matter of its layers alone, so the same model always takes the same path. Some or all of the Dense
-layers may be SparseDense.
+Same arithmetic as the layers (they share their kernels), in one compiled call per thread: see chain_steps.py. Whether a
+model is such a chain is a matter of its layers alone, so the same model always takes the same path. Some or all of the
+Dense layers may be SparseDense.
 """
 import numpy as np
 
 from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
-from minnet.engine.dense import MOSTLY_ZERO, Dense
+from minnet.engine.dense import Dense
 from minnet.engine.losses import cross_entropy
 from minnet.engine.pooling import Flatten
 from minnet.engine.sparse import Places, SparseDense
-from minnet.kernels.chain import chain_gradient, chain_room
 from minnet.kernels.sparse_chain import sparse_chain_gradient, sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -24,15 +23,6 @@ class Chain:
         self.widths = np.array([layer.input_shape[0] for layer in dense] + [dense[-1].units])
         self.starts = np.array([[layer.weight.slice.start, -1 if layer.bias is None else layer.bias.slice.start]
                                 for layer in dense])
-
-    def gradient(self, X, y, rows, n, tape):
-        """Write the gradient of these rows' part of the mean over n rows to `tape.grads`; returns their loss."""
-        work, places = chain_room(len(rows), self.widths.tolist())
-        losses = tape.buffer(self, "losses", (len(rows),), np.dtype(np.float64))
-        chain_gradient(X.reshape(len(X), -1), y, rows, self.widths, self.starts, tape.values, tape.dtype.type(1 / n),
-                       int(MOSTLY_ZERO * len(rows) * self.widths[0]), tape.buffer(self, "work", (work,)),
-                       tape.buffer(self, "places", (places,), np.dtype(np.int32)), losses, tape.grads)
-        return losses.sum() / n
 
 
 class SparseChain:

@@ -1,6 +1,6 @@
 """Many steps of training in one call: for a plain chain, a known optimizer, and nothing between two steps.
 
-Who trains that way is a matter of arguments and layers alone, and the numbers are those of single steps.
+Who trains that way is a matter of arguments, data and layers alone, and the numbers are those of single steps.
 """
 from functools import partial
 
@@ -10,53 +10,95 @@ from minnet import threads
 from minnet.engine.chain import Chain
 from minnet.engine.dense import MOSTLY_ZERO
 from minnet.engine.optimizers import OPTIMIZERS
-from minnet.kernels.chain import chain_room
-from minnet.kernels.chain_steps import chain_steps, sparse_chain_steps
+from minnet.kernels.chain_steps import chain_room, chain_steps, sparse_chain_steps
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
 CALL_MACS = 2**32  # multiply-adds of one call, or so: a kernel is to return within 0.2 s, so that Ctrl-C is heard
 PASSES = 3         # forward, and backward to weights and to inputs
 ROWS = 32          # of a batch, that take as long as the optimizer does
+LOOKED_AT = 1024   # rows of the data that show whether it is mostly zeros
 
 
-class ChainSteps:
+class Steps:
     """Room for the steps of one run, whose chain, model, vectors and gradients it shares."""
 
     def __init__(self, run):
-        self.run, batch, shards, widths = run, run.batch_size, len(run.grads), list(map(int, run.chain.widths))
-        rows = -(-batch // shards)
-        if type(run.chain) is Chain:
-            self.kernel, self.net = chain_steps, (run.chain.widths, run.chain.starts, MOSTLY_ZERO)
-            work, places = chain_room(rows, widths)
-        else:
-            lanes = lanes_of(rows)
-            self.kernel, self.net = sparse_chain_steps, run.chain.places(lanes >= VECTOR)
-            work, places = sparse_chain_room(rows, lanes, widths), rows
-        self.most = CALL_MACS // (PASSES * (batch + ROWS) * run.model.n_weights + 1)
-        self.most = max(1, min(run.n_batches, self.most))
-        self.work, self.places = np.empty((shards, work), run.model.dtype), np.empty((shards, places), np.int32)
-        self.losses, self.turn = np.empty((self.most, batch)), np.zeros(2, np.int64)
+        self.run, batch = run, run.batch_size
+        most = CALL_MACS // (PASSES * (batch + ROWS) * run.model.n_weights + 1)
+        self.most = max(1, min(run.n_batches, most))
+        self.losses = np.empty((self.most, batch))
         self.X = run.X.reshape(len(run.X), -1)
 
     def go_on(self, stop):
         """Batches up to `stop`, or less; returns (the losses of these batches, the learning rate of each)."""
         run, state = self.run, self.run.state
-        count, first = min(self.most, stop - state.batch), state.batch * run.batch_size
+        count = min(self.most, stop - state.batch)
         rates = [run.rate_of(state.t + i) for i in range(1, count + 1)]
-        optimizer, n = state.optimizer, np.full(count, run.batch_size)
-        numbers = np.array([optimizer.numbers(lr, state.t + i) for i, lr in enumerate(rates, 1)], np.float64)
+        numbers = np.array([state.optimizer.numbers(lr, state.t + i) for i, lr in enumerate(rates, 1)], np.float64)
+        return self.call(numbers, state.optimizer.slots), rates
+
+    def call(self, numbers, slots):
+        """So many steps as `numbers` has rows; returns the mean loss of each batch."""
+        run, count = self.run, len(numbers)
+        first, n = run.state.batch * run.batch_size, np.full(count, run.batch_size)
         n[-1] = min(run.batch_size, len(run.order) - first - (count - 1) * run.batch_size)
-        plan = np.array([run.batch_size, first, optimizer.slots, len(run.moves), run.model.n_weights])
-        losses, self.turn[:] = self.losses[:count], 0
+        plan = np.array([run.batch_size, first, slots, len(run.moves), run.model.n_weights])
+        losses = self.losses[:count]
         losses[:] = 0
-        call = partial(self.kernel, self.X, run.y, run.order, plan, *self.net, numbers, run.model.mask, self.turn,
-                       self.work, self.places, losses, run.grads, run.model.values, run.vectors)
-        threads.run(len(run.grads) * [call])
-        return losses.sum(axis=1) / n, rates
+        threads.run(self.calls((self.X, run.y, run.order), plan, numbers, losses))
+        return losses.sum(axis=1) / n
 
 
-def chain_steps_of(run):
-    """The ChainSteps of a run, or None where something has to be done between two steps."""
+class ChainSteps(Steps):
+    """Those of a dense chain, whose threads share features and rows; also its gradient alone."""
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.shards = len(run.grads)
+        self.turn = np.zeros(self.shards + 1, np.int64)
+        looked_at = self.X[:: max(1, len(self.X) // LOOKED_AT)]
+        self.sparse = np.count_nonzero(looked_at) <= MOSTLY_ZERO * looked_at.size
+        self.work = chain_room(run.batch_size, self.shards, run.chain.widths.tolist(), run.model.dtype)
+
+    def gradient(self):
+        """Write the gradient of the batch under way to the run's `grads`, whose rows add up to it; returns its loss."""
+        return self.call(np.zeros((1, 7)), 0)[0]
+
+    def calls(self, data, plan, numbers, losses):
+        """A call for each thread."""
+        run, net = self.run, (self.run.chain.widths, self.run.chain.starts, self.sparse)
+        self.turn[:] = 0
+        return [partial(chain_steps, me, *data, plan, *net, numbers, run.model.mask, self.turn, self.work, losses,
+                        run.grads, run.model.values, run.vectors) for me in range(self.shards)]
+
+
+class SparseChainSteps(Steps):
+    """Those of a chain of which some layers have live weights only: threads share rows."""
+
+    def __init__(self, run):
+        super().__init__(run)
+        shards, rows = len(run.grads), -(-run.batch_size // len(run.grads))
+        lanes = lanes_of(rows)
+        self.net, self.turn = run.chain.places(lanes >= VECTOR), np.zeros(2, np.int64)
+        work = sparse_chain_room(rows, lanes, list(map(int, run.chain.widths)))
+        self.work, self.places = np.empty((shards, work), run.model.dtype), np.empty((shards, rows), np.int32)
+
+    def calls(self, data, plan, numbers, losses):
+        """The same call for each thread."""
+        run, self.turn[:] = self.run, 0
+        call = partial(sparse_chain_steps, *data, plan, *self.net, numbers, run.model.mask, self.turn, self.work,
+                       self.places, losses, run.grads, run.model.values, run.vectors)
+        return len(run.grads) * [call]
+
+
+def steps_of(run):
+    """(what makes many steps of a run in one call, or None where something has to be done between two steps; what makes
+    the gradient of a batch in one call, or None where the layers have to be walked)."""
+    dense = type(run.chain) is Chain
     plain = run.chain is not None and not run.penalties and run.clip_norm is None
-    return ChainSteps(run) if plain and type(run.state.optimizer) in OPTIMIZERS.values() else None
+    plain = plain and type(run.state.optimizer) in OPTIMIZERS.values()
+    if dense:
+        steps = ChainSteps(run)
+        return steps if plain else None, steps.gradient
+    return SparseChainSteps(run) if plain else None, None

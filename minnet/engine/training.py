@@ -16,7 +16,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.engine.chain import chain_of
-from minnet.engine.chain_steps import chain_steps_of
+from minnet.engine.chain_steps import steps_of
 from minnet.engine.optimizers import as_optimizer
 from minnet.engine.packed import is_sparse, pack
 from minnet.engine.rates import RATES
@@ -194,7 +194,7 @@ class _Run:
         parts = max(1, min(shards, model.n_trainable // WINDOW))
         edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
         self.moves = [partial(self.move, slice(start, stop)) for start, stop in pairwise(edges)]
-        self.many = chain_steps_of(self)
+        self.many, self.gradient_of_batch = steps_of(self)
 
     def begin_epoch(self):
         """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""
@@ -207,7 +207,7 @@ class _Run:
     def step(self):
         """One batch: gradients of all shards, penalties, clipping, optimizer, prox, statistics."""
         state, model = self.state, self.model
-        loss = sum(threads.run(self.shards))
+        loss = sum(threads.run(self.shards)) if self.gradient_of_batch is None else self.gradient_of_batch()
         self.count(loss, self.rate_of(state.t + 1))
         for penalty in self.penalties:
             penalty.add_gradient(model, self.grads[0])

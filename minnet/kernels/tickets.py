@@ -1,6 +1,7 @@
 """Numbers that several threads count with: who does what next, and how much is done.
 
     ticket = take(turn, 0)            # each number goes to one thread only
+    mine = claim(turn, 0, 7)          # seven becomes eight, for one thread only
     wait_for(turn, 1, 10)             # until ten are done
     ...
     take(turn, 1)                     # one more is done
@@ -35,6 +36,17 @@ def _take(context, numbers, at):
 
 
 @intrinsic
+def _claim(context, numbers, at, number):
+    """The type of `claim`, and the code that it becomes."""
+    def generate(target, builder, signature, arguments):
+        old, new = arguments[2], builder.add(arguments[2], ir.IntType(64)(1))
+        place = _address(target, builder, signature, arguments)
+        return builder.extract_value(builder.cmpxchg(place, old, new, "seq_cst", "seq_cst"), 1)
+
+    return types.boolean(numbers, types.intp, types.int64), generate
+
+
+@intrinsic
 def _look(context, numbers, at):
     """The type of `look`, and the code that it becomes."""
     def generate(target, builder, signature, arguments):
@@ -49,12 +61,20 @@ def _take_plain(numbers, at):
     return numbers[at] - 1
 
 
+def _claim_plain(numbers, at, number):
+    mine = numbers[at] == number
+    numbers[at] += mine
+    return mine
+
+
 def _look_plain(numbers, at):
     return numbers[at]
 
 
 # numbers[at], which then is one more. numbers: (m,) int64, contiguous; at: intp.
 take = _take_plain if numba.config.DISABLE_JIT else _take
+# Whether numbers[at] == number; it then is one more, so that nobody else is told the same. number: int64.
+claim = _claim_plain if numba.config.DISABLE_JIT else _claim
 # numbers[at], as the thread that wrote it last left it; what that thread wrote before is there too.
 look = _look_plain if numba.config.DISABLE_JIT else _look
 
