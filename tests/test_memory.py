@@ -26,7 +26,8 @@ class Counted:  # a kernel that notes how many arrays it is given
     def __init__(self, kernel):
         self.kernel = kernel
     def __call__(self, *arguments):
-        Counted.given += sum(isinstance(argument, np.ndarray) for argument in arguments)
+        given = [a for argument in arguments for a in (argument if isinstance(argument, tuple) else (argument,))]
+        Counted.given += sum(isinstance(a, np.ndarray) for a in given)
         return self.kernel(*arguments)
 
 def count_arrays():
