@@ -4,8 +4,8 @@
     python examples/vgg16_arithmetic.py --weights vgg16_notop.h5 --data fashion-mnist --rows 5000 --cut all --head 256
 
 The base up to block4_pool is frozen: it runs once, its outputs are kept. A classifier is trained on top, then the
-last block is cut in equal steps (512, 448, 384, 320, 256) with two epochs of training before and after each, by each
-rule; what is left is compacted and joined to the base again. The same training without any cut is the control.
+last block is cut in equal steps (512, 448, 384, 320, 256) and compacted, with two epochs of training before and after
+each, by each rule; what is left is joined to the base again. The same training without any cut is the control.
 """
 import argparse
 import json
@@ -84,15 +84,14 @@ def latency(model, X, calls=7):
 
 
 def measure(rule, number, tail, base, data, features):
-    """One row of the table: the tail, compacted and joined to its base, on the test part."""
-    small = mn.compact(tail)
-    scores = mn.evaluate(small, features.X_test, features.y_test)
-    whole = mn.join(base, small)
+    """One row of the table: the tail, joined to its base, on the test part."""
+    scores = mn.evaluate(tail, features.X_test, features.y_test)
+    whole = mn.join(base, tail)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         mn.save(whole, path)
         size = path.stat().st_size
-    return {"rule": rule, "round": number, "filters": [small.layers[name].filters for name in BLOCK],
+    return {"rule": rule, "round": number, "filters": [tail.layers[name].filters for name in BLOCK],
             "accuracy": scores.accuracy, "recall": scores.recall_macro, "F1": scores.f1_macro,
             "parameters": whole.n_parameters, "MACs": whole.macs, "bytes": size, "latency": latency(whole, data.X_test)}
 
@@ -106,8 +105,8 @@ def cut(rule, start, layers, base, data, features, seed, to):
     widths = [progression(start.layers[name].filters, round(start.layers[name].filters * to)) for name in layers]
     for number, counts in enumerate(zip(*widths, strict=True), 1):
         if criterion is not None:
-            mn.prune(tail, units=dict(zip(layers, counts, strict=True)), criterion=criterion, structure="filter",
-                     data=features, rng=seed)
+            tail = mn.prune(tail, units=dict(zip(layers, counts, strict=True)), criterion=criterion, structure="filter",
+                            data=features, rng=seed).compact()
         train(tail, features, EPOCHS, seed + number, lr=1e-4, penalty=penalty)
         rows.append(measure(rule, number, tail, base, data, features))
         print(line(rows[-1]), flush=True)
