@@ -61,6 +61,22 @@ def test_the_example_cuts_by_an_arithmetic_progression(weights, capsys):
     assert "won:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("head", [None, 256])
+def test_the_example_on_the_real_weights(head, data_folder):
+    """block5_conv3 from 512 to 256 filters, on a hundred digits, by one of the rules; each filter has 9 x 512 weights,
+    a bias and a row of the layer above."""
+    options = argparse.Namespace(weights=data_folder / "vgg16" / "vgg16_notop.h5", data="digits", rows=100, head=head,
+                                 head_epochs=20, seed=0, widths=mn.models.VGG_WIDTHS)
+    base, tail, data, features = EXAMPLE["prepare"](options)
+    rows = EXAMPLE["cut"]("own rule", tail, (EXAMPLE["LAST"],), base, data, features, seed=0, to=0.5)
+    above = head or 10
+    top = 513 * 10 if head is None else 513 * head + (head + 1) * 10
+    assert [row["filters"] for row in rows] == [[512, 512, width] for width in (448, 384, 320, 256)]
+    assert [row["parameters"] for row in rows] == [
+        14_714_688 + top - 64 * number * (9 * 512 + 1 + above) for number in (1, 2, 3, 4)]
+    assert rows[-1]["accuracy"] > 0.5
+
+
 def row(rule, accuracy):
     """What the verdict and the plot read of a row of the example."""
     return {"rule": rule, "round": 1, "accuracy": accuracy, "parameters": 100, "MACs": 100, "filters": [8, 8, 4]}
