@@ -38,7 +38,7 @@ def passes(model, sample, backward):
 
 
 def measure(quick=False):
-    """Results for the selector and for three criteria."""
+    """Results for the selector and for three criteria, one of which takes no pass at all."""
     import minnet as mn
     from minnet.engine.sample import draw_sample
     from minnet.kernels.select import MAY_GO
@@ -55,6 +55,10 @@ def measure(quick=False):
     rng = np.random.default_rng(0)
     data = rng.random((1024, 784), np.float32), rng.integers(0, 10, 1024)
     sample = draw_sample(model, data)
+    times = turns({"criterion": partial(mn.criteria.magnitude, model, sample),
+                   "walk": partial(np.abs, model.weights)}, 30 * rounds)
+    results.append(compare("scores by magnitude", "numpy.abs of the weights, no pass", times["criterion"],
+                           times["walk"], TOLERANCE, "memory"))
     for name, backward in (("taylor", True), ("wanda", False)):
         criterion = mn.criteria.CRITERIA[name]
         times = turns({"criterion": partial(criterion, model, sample),

@@ -66,6 +66,12 @@ def sums(draw, dtype):
 
 
 @st.composite
+def square_sums(draw, dtype):
+    columns = draw(some)
+    return floats(draw, dtype, draw(few), columns), np.abs(floats(draw, np.float64, columns))
+
+
+@st.composite
 def regressions(draw, dtype):
     shape = draw(few), draw(some)
     outputs, targets = floats(draw, dtype, *shape), floats(draw, dtype, *shape)
@@ -340,18 +346,17 @@ def rankings(draw, dtype):
 
 @st.composite
 def marked(draw, dtype):
-    scores, state, k, out = draw(rankings(dtype))
-    left = k - int((state == 2).sum())
-    kth = np.sort(scores[state == 0] + 0.0)[left - 1] if left > 0 else dtype(-np.inf)
-    return scores, state, kth, k, out
+    scores, state, _, out = draw(rankings(dtype))
+    kth = draw(st.sampled_from([*scores, dtype(0)]))
+    return scores, state, kth, draw(st.integers(0, int(((state == 0) & (scores == kth)).sum()))), out
 
 
 @st.composite
 def ranked_bits(draw, dtype):
     scores, state, _, _ = draw(rankings(dtype).filter(lambda ranking: (ranking[1] == 0).any()))
     bits = scores.view(f"u{scores.itemsize}")
-    counts = np.empty(1 << draw(st.sampled_from([1, 5, 11])), np.int64)
-    return bits, state, draw(st.integers(1, int((state == 0).sum()))), counts, np.empty(1, bits.dtype)
+    counts, ties = np.empty(1 << draw(st.sampled_from([1, 5, 11])), np.int64), np.empty(1, np.int64)
+    return bits, state, draw(st.integers(1, int((state == 0).sum()))), counts, ties, np.empty(1, bits.dtype)
 
 
 @dataclass(frozen=True)
@@ -376,6 +381,7 @@ CASES = {
     "add_bias": Case(biases),
     "add_bias_relu": Case(biases),
     "add_scaled": Case(additions),
+    "add_squares": Case(square_sums),
     "column_sums": Case(sums),
     "squared_error": Case(regressions, writes=2),
     "multiclass_hinge": Case(unsmoothed, writes=2),
@@ -412,5 +418,5 @@ CASES = {
     "depthwise_conv_backward_input": Case(lambda dtype: depthwise(dtype, "x")),
     "depthwise_conv_backward_weight": Case(lambda dtype: depthwise(dtype, "w")),
     "mark_lowest": Case(marked, exact=True),
-    "kth_lowest": Case(ranked_bits, writes=2, exact=True, means=lambda *arguments: arguments[-1:]),
+    "kth_lowest": Case(ranked_bits, writes=3, exact=True, means=lambda *arguments: arguments[-2:]),
 }

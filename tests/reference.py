@@ -51,6 +51,10 @@ def add_scaled(factor, x, y):
     y[:] = wide(y) + y.dtype.type(factor) * wide(x)
 
 
+def add_squares(x, sums):
+    sums += np.square(wide(x)).sum(axis=0)
+
+
 def column_sums(dy, out):
     out[:] = wide(dy).sum(axis=0)
 
@@ -348,11 +352,14 @@ def select_lowest(scores, state, k, out):
     out[np.lexsort((index, score, rank))[:k]] = True
 
 
-def mark_lowest(scores, state, kth, k, out):
-    select_lowest(scores, state, k, out)
+def mark_lowest(scores, state, kth, ties, out):
+    tied = (state == 0) & (scores == kth)
+    out[:] = (state == 2) | ((state == 0) & (scores < kth)) | (tied & (np.cumsum(tied) <= ties))
 
 
-def kth_lowest(bits, state, k, counts, kth):
+def kth_lowest(bits, state, k, counts, ties, kth):
     scores = bits.view(f"f{bits.itemsize}")[state == 0]
     by_sign_then_score = np.lexsort((~np.signbit(scores), scores))  # -0.0 before 0.0
-    kth[0] = scores[by_sign_then_score][k - 1 : k].view(bits.dtype)[0]
+    ranked = scores[by_sign_then_score]
+    kth[0] = ranked[k - 1 : k].view(bits.dtype)[0]
+    ties[0] = np.count_nonzero(ranked[:k] == ranked[k - 1])

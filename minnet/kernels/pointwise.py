@@ -7,6 +7,8 @@ The elementwise ones take flat arrays of one size; those with a bias take (rows,
 as an input, and is computed faster where it is not.
 """
 
+import numpy as np
+
 from minnet.kernels.jit import kernel
 
 LANES = 4  # columns that are summed side by side, each in a variable of its own
@@ -77,6 +79,16 @@ def add_scaled(factor, x, y):
     factor = y.dtype.type(factor)
     for i in range(y.size):
         y[i] += factor * x[i]
+
+
+@kernel
+def add_squares(x, sums):
+    """sums[j] += the sum of the squares of x[:, j], in float64. x: (rows, c); sums: (c,) float64."""
+    rows, columns = x.shape
+    for r in range(rows):
+        for j in range(columns):
+            value = np.float64(x[r, j])
+            sums[j] += value * value
 
 
 @kernel

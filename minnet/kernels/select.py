@@ -14,6 +14,7 @@ from minnet.kernels.jit import kernel
 FEW_BITS, MANY_BITS = 11, 16  # of a digit: few are quickly counted up, many leave little to look at again
 MANY = 1 << MANY_BITS  # entries from which on the long digits pay
 BYTE_BITS = 8
+BLOCK = 4096  # entries that are walked through before anybody asks whether that is enough
 MAY_GO, STAYS, GONE = 0, 1, 2  # what `state` holds
 
 
@@ -23,55 +24,65 @@ def select_lowest(scores, state, k, out):
     scores: (n,) float32 or float64 without NaN, -0.0 equal to 0.0; state: (n,) uint8, GONE, MAY_GO or STAYS; k: at
     most the number of entries that do not stay; out: (n,) bool. Scores, state and out are contiguous.
     """
-    kth = np.empty(1, scores.dtype)
-    left = k - np.count_nonzero(state == GONE)
-    if left > 0:
-        bits = f"u{scores.itemsize}"
-        counts = np.empty(1 << (FEW_BITS if scores.size < MANY else MANY_BITS), np.int64)
-        kth_lowest(scores.view(bits), state, left, counts, kth.view(bits))
-    mark_lowest(scores, state, kth[0] if left > 0 else kth.dtype.type(-np.inf), k, out)
+    np.equal(state, GONE, out=out)
+    left = k - np.count_nonzero(out)
+    if left <= 0:
+        out[np.flatnonzero(out)[k:]] = False
+        return
+    bits = scores.view(f"u{scores.itemsize}")
+    counts = np.empty(1 << (FEW_BITS if scores.size < MANY else MANY_BITS), np.int64)
+    ties, kth = np.empty(1, np.int64), np.empty(1, bits.dtype)
+    kth_lowest(bits, state, left, counts, ties, kth)
+    mark_lowest(scores, state, kth.view(scores.dtype)[0], ties[0], out)
 
 
 @kernel
-def mark_lowest(scores, state, kth, k, out):
-    """out = whether the entry is among the k that go, `kth` being the last score to go.
+def mark_lowest(scores, state, kth, ties, out):
+    """out = whether the entry goes: those gone already, the scores below kth, and the first `ties` equal to it.
 
-    Those already gone go first, by index; then the scores below kth; then those equal to it, by index.
     scores: (n,); state: (n,) uint8; out: (n,) bool.
     """
-    left = k
-    for i in range(scores.size):
-        out[i] = state[i] == GONE
-        left -= state[i] == GONE
-    i = scores.size
-    while left < 0:  # more are gone than go: the last ones are not marked
-        i -= 1
-        left += out[i]
-        out[i] = False
-    if left == 0:
-        return
-    for i in range(scores.size):
-        below = (state[i] == MAY_GO) & (scores[i] < kth)
-        out[i] |= below
-        left -= below
-    i = 0
-    while left > 0 and i < scores.size:
-        if scores[i] == kth and state[i] == MAY_GO:
-            out[i] = True
-            left -= 1
-        i += 1
+    left = ties
+    for start in range(0, scores.size, BLOCK):
+        s, is_now, goes = scores[start : start + BLOCK], state[start : start + BLOCK], out[start : start + BLOCK]
+        wanted, equal = left > 0, 0
+        for i in range(s.size):
+            tied = (is_now[i] == MAY_GO) & (s[i] == kth)
+            below = (is_now[i] == MAY_GO) & (s[i] < kth)
+            goes[i] = (is_now[i] == GONE) | below | (tied & wanted)
+            equal += tied
+        left -= equal if wanted else 0
+        i = s.size
+        while left < 0:  # too many of them: the last ones are not marked
+            i -= 1
+            if is_now[i] == MAY_GO and s[i] == kth:
+                goes[i] = False
+                left += 1
 
 
 @kernel
-def kth_lowest(bits, state, k, counts, kth):
-    """kth[0] = the k-th lowest, from 1 on, of the scores that may go; scores are given and found as their bits.
+def kth_lowest(bits, state, k, counts, ties, kth):
+    """kth[0] = the k-th lowest, from 1 on, of the scores that may go, and ties[0] = how many equal to it are among the
+    k lowest; scores are given and found as their bits.
 
     Radix selection: the bits of a float, read as a whole number, are in the order of the floats, but turned round for
     negative ones, which are those with the highest bit. The number sought is found digit by digit, from the top: count
     how often each digit occurs among the numbers that begin as it does, and go to the digit where the count passes k.
-    bits: (n,) uint32 or uint64; state: (n,) uint8; counts: (2^digit,) int64, for its own use; kth: (1,) like bits.
+    Where all scores are alike, which is normal here, nothing is counted.
+    bits: (n,) uint32 or uint64; state: (n,) uint8; counts: (2^digit,) int64, for its own use; ties: (1,) int64;
+    kth: (1,) like bits.
     """
     kind = bits.dtype.type
+    first = bits[0]
+    start, other = 0, kind(0)
+    while start < bits.size and other == 0:
+        block = bits[start : start + BLOCK]
+        for i in range(block.size):
+            other |= block[i] ^ first
+        start += BLOCK
+    kth[0], ties[0] = first, k
+    if other == 0:
+        return
     digit_bits = 0
     while 1 << digit_bits < counts.size:
         digit_bits += 1
@@ -98,4 +109,9 @@ def kth_lowest(bits, state, k, counts, kth):
             turned = counts.size if digit >= turned else 0
         known |= ones << low
         prefix |= kind(digit) << low
-    kth[0] = prefix
+    kth[0], ties[0] = prefix, left
+    minus_zero = kind(1) << kind(BYTE_BITS * bits.itemsize - 1)
+    if prefix == 0 or prefix == minus_zero:  # -0.0 and 0.0 are equal, but their bits are not
+        ties[0] = k
+        for i in range(bits.size):
+            ties[0] -= (state[i] == MAY_GO) & (bits[i] > minus_zero)
