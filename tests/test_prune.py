@@ -5,11 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tables import NETS, PAIRS, UNITS, make, sample_for
 from trees import masked_models, models
 
+import minnet as mn
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.engine.training import train
 from minnet.errors import InvalidValue, MinnetError
@@ -399,49 +400,74 @@ def test_an_explanation_of_equal_scores_names_the_tie():
 
 
 @pytest.mark.parametrize("budget", ["macs", "bytes"])
+@settings(max_examples=40)
 @given(pair=st.sampled_from([("weight", "conv"), ("channel", "dense"), ("channel", "residual"), ("filter", "conv"),
-                             ("column", "normed"), ("channel", "depthwise")]), share=st.floats(0.3, 1), seed=by_seed)
+                             ("column", "normed"), ("channel", "depthwise")]), share=st.floats(-0.5, 1), seed=by_seed)
 def test_a_budget_is_met_and_over_again_if_the_last_piece_came_back(budget, pair, share, seed):
     structure, net = pair
     model, scores = make(net), np.random.default_rng(seed).permutation(make(net).n_weights)
-    cost = getattr(Costs(model), budget)
-    whole = cost(np.ones(len(model.values), bool))
-    one_less, pieces = make(net), structure_of(structure)(model, choose(model))
-    try:
-        result = prune(model, **{budget: share}, structure=structure, criterion=rule(scores), reduction="sum")
-    except InvalidValue as error:
-        assert "cannot be met" in str(error)
-        prune(model, count=sum(part.size - part.keeps for part in pieces.parts), structure=structure,
-              criterion=rule(scores), reduction="sum")
-        assert cost(model.mask) > share * whole
+    cost, empty = getattr(Costs(model), budget), make(net)
+    how = {"structure": structure, "criterion": rule(scores), "reduction": "sum"}
+    pieces = structure_of(structure)(model, choose(model))
+    prune(empty, count=sum(part.size - part.keeps for part in pieces.parts), **how)
+    whole, least = cost(np.ones(len(model.values), bool)), cost(empty.mask)
+    limit = max(1, least + int(share * (whole - least)))
+    if limit < least:
+        with pytest.raises(InvalidValue, match="cannot be met"):
+            prune(model, **{budget: limit}, **how)
         return
-    assert cost(model.mask) <= share * whole
+    result = prune(model, **{budget: limit}, **how)
+    assert cost(model.mask) <= limit
     if result.units.removed:
-        prune(one_less, count=result.units.removed - 1, structure=structure, criterion=rule(scores), reduction="sum")
-        assert cost(one_less.mask) > share * whole
-    absolute = make(net)
-    prune(absolute, **{budget: int(share * whole)}, structure=structure, criterion=rule(scores), reduction="sum")
-    assert bits(absolute) == bits(model)
+        one_less = make(net)
+        prune(one_less, count=result.units.removed - 1, **how)
+        assert cost(one_less.mask) > limit
+    as_share = make(net)
+    prune(as_share, **{budget: min((limit + 0.5) / whole, 1.0)}, **how)
+    assert bits(as_share) == bits(model)
 
 
 @pytest.mark.parametrize("net", ["dense", "normed", "conv", "residual"])
 def test_macs_are_those_of_the_compacted_model(net):
     model = make(net)
-    assert Costs(model).macs(model.mask) == model.macs and Costs(model).bytes(model.mask) == model.values.nbytes
+    assert Costs(model).macs(model.mask) == model.macs
     prune(model, 0.5, structure="channel")
-    small = compact(model)
-    assert Costs(model).macs(model.mask) == small.macs
-    assert Costs(model).bytes(model.mask) == small.values.nbytes
+    assert Costs(model).macs(model.mask) == compact(model).macs
+
+
+@pytest.mark.parametrize("structure", ["weight", "channel"])
+@pytest.mark.parametrize("net", NETS)
+def test_bytes_are_those_of_the_file_of_the_compacted_model(net, structure, tmp_path):
+    model, path = make(net, dtype=np.float32), tmp_path / "model.safetensors"
+    whole = Costs(model).bytes(model.mask)
+    for sparsity in (0, 0.3, 0.6):
+        before = bits(model)
+        prune(model, sparsity, structure=structure)
+        found = Costs(model).bytes(model.mask)
+        mn.save(compact(model), path)
+        assert found == path.stat().st_size and (sparsity or (bits(model) == before and found == whole))
+
+
+def test_a_budget_of_bytes_where_a_layer_was_born_sparse(tmp_path):
+    """Such a model cannot be compacted, so it is its own file that counts."""
+    model = mn.Model(mn.Sequential(mn.SparseDense(40, live=900), mn.ReLU(), mn.Dense(3)), (50,), rng=0)
+    mn.save(model, tmp_path / "whole.safetensors")
+    limit = (tmp_path / "whole.safetensors").stat().st_size - 1000
+    result = prune(model, bytes=limit)
+    mn.save(model, tmp_path / "pruned.safetensors")
+    assert result.removed and (tmp_path / "pruned.safetensors").stat().st_size <= limit
 
 
 @pytest.mark.parametrize(("structure", "net"), [pair for pair in PAIRS if pair[0] in UNITS or pair[1] != "dense"])
 @pytest.mark.parametrize("name", ["macs", "bytes"])
 def test_scores_per_cost_are_divided_by_what_a_piece_alone_frees(structure, net, name):
-    """The cost of a piece is what the model costs with it less what it costs without. (In "dense" is a unit without a
-    bias, so that a column takes the unit and its readers along; a column's cost does not count those.)"""
+    """The cost of a piece is what the model costs with it less what it costs without, bytes being those of numbers. (In
+    "dense" is a unit without a bias, so that a column takes the unit and its readers along; a column's cost does not
+    count those.)"""
     model = make(net)
     costs, pieces = Costs(model), structure_of(structure)(model, choose(model))
-    cost, whole, scores = getattr(costs, name), model.mask, np.random.default_rng(0).uniform(1, 2, model.n_weights)
+    cost = {"macs": costs.macs, "bytes": lambda mask: np.count_nonzero(costs.live(mask)) * model.dtype.itemsize}[name]
+    whole, scores = model.mask, np.random.default_rng(0).uniform(1, 2, model.n_weights)
     alone = [cost(whole) - cost(whole & pieces.expand(np.arange(pieces.n) != i)) for i in range(pieces.n)]
     assert costs.of(name, pieces, whole).tolist() == alone
     wanted = pieces.reduce(scores, "sum") / alone

@@ -54,6 +54,7 @@ def pruning_options(parser):
     add("--count", type=kinds.whole(0), metavar="N", help="how many weights (or units) to remove, instead")
     for name, words in PRUNING.items():
         add(f"--{name}", metavar="NAME", help=f"{words} ({DEFAULT[name]})")
+    add("--compensate", metavar="NAME", help="how what stays makes up for what went (not at all)")
     add("--rule", metavar="FILE:FUNCTION", help="your own criterion: (model, data) -> scores; it is run")
     add("--layers", type=kinds.patterns, action="extend", metavar="NAMES", help="only these, as 'conv*,dense1'")
     add("--protect", type=kinds.patterns, action="extend", metavar="NAMES", help="never these")

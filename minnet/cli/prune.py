@@ -42,6 +42,7 @@ def tables():
     """The names that may be given."""
     from minnet.engine.optimizers import OPTIMIZERS
     from minnet.models import MODELS
+    from minnet.pruning.compensation import COMPENSATIONS
     from minnet.pruning.criteria import CRITERIA
     from minnet.pruning.distributions import DISTRIBUTIONS
     from minnet.pruning.penalties import PENALTIES
@@ -50,7 +51,8 @@ def tables():
     from minnet.pruning.structures import STRUCTURES
 
     return {"models": MODELS, "criteria": CRITERIA, "structures": STRUCTURES, "distributions": DISTRIBUTIONS,
-            "schedules": SCHEDULES, "recipes": RECIPES, "penalties": PENALTIES, "optimizers": OPTIMIZERS}
+            "schedules": SCHEDULES, "recipes": RECIPES, "compensations": COMPENSATIONS, "penalties": PENALTIES,
+            "optimizers": OPTIMIZERS}
 
 
 def run(args, talk):

@@ -2,16 +2,19 @@
 
 `sparsity` and `count` say it at once, `units` for each layer. `macs`, `bytes` and `latency` say what may remain: pieces
 go in the order in which they would go anyway, until the model is within the budget, and would be over it again if the
-last one came back. Nothing is timed here: `clock` is a function mask -> seconds, such as `latency_table` fits to times
-that it has measured before; so a noisy clock cannot make two counts of one.
+last one came back. `bytes` is the size of the compacted model's file. Nothing is timed here: `clock` is a function
+mask -> seconds, such as `latency_table` fits to times that it has measured before; so a noisy clock cannot make two
+counts of one.
 """
 from dataclasses import dataclass
 
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, shown
+from minnet.formats.storage import expected_bytes
 from minnet.pruning.apportion import apportion
 from minnet.pruning.choose import matching
+from minnet.pruning.compact import compact
 from minnet.pruning.pool import Infeasible
 from minnet.pruning.units import Units
 
@@ -179,7 +182,8 @@ class Costs:
         return live
 
     def of(self, name, pieces, mask):
-        """(n,) what each piece costs in "macs" or "bytes" by itself, as the others are; at least one of them."""
+        """(n,) what each piece costs in "macs" or "bytes" by itself, as the others are; at least one of them. Bytes are
+        those of its numbers: what a file says beside them belongs to no piece."""
         if name not in ("macs", "bytes"):
             raise InvalidValue(f"per={shown(repr(name))}; wanted None, 'macs' or 'bytes'")
         cost = self.live(mask).astype(np.float64)
@@ -196,5 +200,10 @@ class Costs:
                    for layer in self.model.layers.values() for p in layer.parameters if p.kind == "weight")
 
     def bytes(self, mask):
-        """The numbers that remain (weights, biases, gains, shifts and statistics) times their size; no indices."""
-        return int(np.count_nonzero(self.live(mask))) * self.model.dtype.itemsize
+        """The size of the file that `save` writes of the model once it is compacted: numbers, masks and description.
+        What was born sparse cannot be compacted: of such a model it is the file as it stands."""
+        if any(p.index is not None for p in self.model.weight_parameters):
+            return expected_bytes(self.model, mask=mask)
+        model = self.model.clone()
+        model.set_mask(mask)
+        return expected_bytes(compact(model))

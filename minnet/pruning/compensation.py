@@ -1,8 +1,8 @@
 """Compensation: what stays makes up for what went.
 
-    before = model.values.copy()
-    prune(model, 0.9, criterion="obc", data=data)
-    least_squares(model, data, before)        # or: result = prune(...); least_squares(model, data, result)
+    prune(model, 0.9, criterion="obc", data=data, compensate="least_squares")     # or later, by hand:
+    result = prune(model, 0.9, criterion="obc", data=data)
+    least_squares(model, data, result)
 
 Each is a function (model, data, before) that moves live values, or statistics, of a pruned model and returns nothing;
 `before` is the vector of values that the model had, or the Result of the pruning. `data` is a Dataset, a pair X, y or a

@@ -30,7 +30,7 @@ TABLES = {
     "Schedules": ("How far a gradual pruning is at progress t: `schedule=`.", SCHEDULES),
     "Recipes": ("When pruning and training take turns.", RECIPES),
     "Penalties": ("What pulls weights to 0 while the net learns.", PENALTIES),
-    "Compensation": ("How what stays makes up for what went.", COMPENSATIONS),
+    "Compensation": ("How what stays makes up for what went: `compensate=`.", COMPENSATIONS),
 }
 NAME = r"(?:de )?[A-Z][\w-]+"
 SOURCE = re.compile(rf"{NAME}(?:(?:, {NAME})* and {NAME}| et al\.)?,? \(?(?:19|20)\d\d\b")

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, shown, unknown
+from minnet.errors import InvalidType, InvalidValue, NotFinite, shown, unknown
 from minnet.kernels.select import GONE, MAY_GO, STAYS
 from minnet.pruning.compact import compact
 from minnet.pruning.paths import Skeleton
@@ -77,15 +77,17 @@ class Record(list):
 
 
 class Plan:
-    """What goes, before it goes. `count` weights are masked by `apply()`; the rest is as in `Result`."""
+    """What goes, before it goes. `count` weights are masked by `apply()`; the rest is as in `Result`. `remedy` is None
+    or a function of the values before, which changes those of the masked model."""
 
-    def __init__(self, model, pool, heaps, counts, gone):
+    def __init__(self, model, pool, heaps, counts, gone, remedy=None):
         self.model = model
         self.pool = pool
         self.heaps, self.counts, self.gone = heaps, counts, gone
         self.before = model.mask.copy()
         self.mask = self.before & pool.pieces.expand(~gone)
         self.values = model.values.copy()
+        self.remedy = remedy
         self.round = None
 
     @property
@@ -152,18 +154,37 @@ class Plan:
         return {p.layer: int(np.count_nonzero(p.of(carries))) for p in self.model.weight_parameters}
 
     def apply(self, record=None):
-        """Mask what goes; returns the Result, which joins the list `record`. Raises InvalidValue where the mask has
-        changed since the plan was made."""
+        """Mask what goes, and compensate for it; returns the Result, which joins the list `record`. Raises InvalidValue
+        where the mask has changed since the plan was made, and what the compensation raises; then nothing changes."""
         if not np.array_equal(self.model.mask, self.before):
             raise InvalidValue("the model's mask has changed since this plan was made: make another plan")
         self.values[:] = self.model.values
         if not np.array_equal(self.mask, self.before):
             self.model.set_mask(self.mask)
+            self._compensate()
         result = Result(self)
         if record is not None:
             record.append(result)
             self.round = len(record)
         return result
+
+    def _compensate(self):
+        """Let what stays make up for what went. Masked values stay +0.0, whatever a function of the caller's does."""
+        if self.remedy is None:
+            return
+        try:
+            self.remedy(self.values.copy())
+            if not np.isfinite(self.model.values).all():
+                raise NotFinite("the compensated values are not finite (nothing was changed)")
+            self.model.set_mask(self.mask)
+        except BaseException:
+            self.revert()
+            raise
+
+    def revert(self):
+        """Put the values and the mask back as they were before `apply`, bit for bit."""
+        self.model.mask[:] = self.before
+        self.model.values[:] = self.values
 
     def explain(self, name, index):
         """Why the weight at `index` of the parameter `name` goes or stays, as an Explanation."""
@@ -253,9 +274,8 @@ class Result:
         return compact(self.plan.model, state, fold_batchnorm=fold_batchnorm)
 
     def undo(self):
-        """Put the values and the mask back as they were before this pruning, bit for bit."""
-        self.plan.model.mask[:] = self.plan.before
-        self.plan.model.values[:] = self.plan.values
+        """Put the values and the mask back as they were before this pruning and its compensation, bit for bit."""
+        self.plan.revert()
 
     def __str__(self):
         return str(self.plan)

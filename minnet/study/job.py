@@ -47,7 +47,7 @@ class Job(Training):
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
         if settings.recipe in REGROW:
             check_single(settings.recipe, settings.structure)
-        names = ("structure", "distribution", "layers", "protect", "value_range")
+        names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
         self.pruning = {name: getattr(settings, name) for name in names}
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.sparsity = settings.sparsity if settings.sparsity is not None or settings.count is not None or \
@@ -86,14 +86,19 @@ class Job(Training):
 
     def rehearse(self):
         """The Plan of all that will go, made on the model as it is now, to find what is wrong before training. How many
-        weights lie in a range of values shows after it: here the range is only checked."""
+        weights lie in a range of values shows after it: here the range is only checked. A compensation is tried out on
+        a copy, for what is wrong with it shows when it is done."""
         s = self.settings
         if s.sparsity is not None and s.count is not None:
             raise InvalidValue(f"sparsity={s.sparsity} and count={s.count}: give one of them")
         if s.value_range is not None:
             in_range(self.model, s.value_range)
-        return plan_prune(self.model, self.sparsity, count=s.count, **self.pruning | {"value_range": None},
+        model = self.model if s.compensate is None else self.model.clone()
+        plan = plan_prune(model, self.sparsity, count=s.count, **self.pruning | {"value_range": None},
                           rng=self.seed(REHEARSAL))
+        if s.compensate is not None:
+            plan.apply()
+        return plan
 
     def settle(self):
         """Measure again which layers are meant, now that the net is trained; from here they stay the same."""

@@ -19,11 +19,12 @@ class Settings:
     """`data` and `model` are names, or a Dataset and a Model (trained already, so pruning begins at once).
 
     `sparsity` is the fraction of the scope (`layers` less `protect`) to remove, `count` how many weights or units;
-    `value_range` limits who may go. `weights` is the file of pretrained ones; the layers up to the one named `freeze`
-    then stay as they are, run once, and are in no scope. `criterion` and the other names may be functions. `penalty`
-    holds pairs (name, strength). `epochs` count for training and again for pruning. `optimizer` None: sgd, or adam
-    after pretrained weights. `lr`, `weight_decay` and `batch_size` None: by optimizer and number of rows. `guard` maps
-    a score to the most it may lose; `target` is a file's column of classes.
+    `value_range` limits who may go; `compensate` is how what stays makes up for what went. `weights` is the file of
+    pretrained ones; the layers up to the one named `freeze` then stay as they are, run once, and are in no scope.
+    `criterion` and the other names may be functions. `penalty` holds pairs (name, strength). `epochs` count for
+    training and again for pruning. `optimizer` None: sgd, or adam after pretrained weights. `lr`, `weight_decay` and
+    `batch_size` None: by optimizer and number of rows. `guard` maps a score to the most it may lose; `target` is a
+    file's column of classes.
     """
 
     data: object = "digits"
@@ -35,6 +36,7 @@ class Settings:
     distribution: str | Callable = "global"
     schedule: str | Callable = "cubic"
     recipe: str = "gradual"
+    compensate: str | Callable | None = None
     penalty: tuple = ()
     epochs: int = 30
     layers: tuple | None = None

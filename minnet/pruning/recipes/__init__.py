@@ -10,7 +10,8 @@ the training, `sparsity` where it ends (None where the structure or the distribu
 name in SCHEDULES, a function of progress or a list. `prune` and `train` are those of minnet, with their own arguments
 bound by `functools.partial`; the recipe adds the count, the data, the epochs and the rng. Arguments are checked, and
 the pruning is tried out once, when the recipe is called: before any training. With a
-`record=mn.Record()` bound to `prune` the record says in the end in which round each weight went, and why.
+`record=mn.Record()` bound to `prune` the record says in the end in which round each weight went, and why; with a
+`compensate="least_squares"` what stays makes up for what went after each round.
 """
 from minnet.pruning.recipes import iterated, masking, regrow
 
