@@ -1,7 +1,7 @@
 """Laws that hold for every criterion in the table, on every small net; then what the first ones are by definition.
 
-A criterion joins by its row in CRITERIA. Where it cannot judge a net it says so by a MinnetError, and the case is
-skipped; each has to judge one net at least.
+A criterion joins by its row in CRITERIA. Nets that it cannot judge stand in its row of test_criteria_laws.py, with the
+reason; there it says so by a MinnetError. Each has to judge one net at least.
 """
 import inspect
 from functools import partial
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tables import NETS, make, sample_for
+from test_criteria_laws import row_of
 
 from minnet import criteria
 from minnet.engine.sample import Sample
@@ -32,30 +33,19 @@ def bound(name, model):
 
 
 def ask(name, net, model=None, sample=None):
-    """Scores of `name` on a net, or a skipped test where it cannot judge such nets."""
+    """Scores of `name` on a net."""
     model = make(net) if model is None else model
-    try:
-        return bound(name, model)(model, sample_for(model) if sample is None else sample)
-    except MinnetError as error:
-        pytest.skip(f"{name} on {net}: {error}")
+    return bound(name, model)(model, sample_for(model) if sample is None else sample)
 
 
-def able(name):
-    """The nets that a criterion can judge."""
-    found = []
-    for net in NETS:
-        model = make(net)
-        try:
-            bound(name, model)(model, sample_for(model))
-        except MinnetError:
-            continue
-        found.append(net)
-    return found
+def judged(names, nets=NETS):
+    """Pairs of a criterion and a net that it can judge."""
+    return [(name, net) for name in names for net in nets if net not in row_of(name).cannot]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_criterion_judges_some_net_and_says_what_it_is(name):
-    assert able(name), f"{name} judges none of {', '.join(NETS)}"
+    assert judged([name]), f"{name} judges none of {', '.join(NETS)}"
     text = inspect.getdoc(CRITERIA[name])
     assert text and text[-1] in ".)", name
     assert list(inspect.signature(CRITERIA[name]).parameters)[:2] == ["model", "data"]
@@ -63,8 +53,7 @@ def test_a_criterion_judges_some_net_and_says_what_it_is(name):
     assert facts_of(CRITERIA[name]) == facts_of(partial(CRITERIA[name])) == FACTS[name]
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "net"), judged(NAMES))
 def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
     model = make(net)
     sample = sample_for(model)
@@ -77,15 +66,13 @@ def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
     assert not np.shares_memory(scores, model.values)
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "net"), judged(NAMES))
 def test_the_same_seed_gives_the_same_bits(name, net):
     first, second = ask(name, net), ask(name, net)
     assert first.tobytes() == second.tobytes()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name].unit])
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize(("name", "net"), judged([name for name in NAMES if FACTS[name].unit]))
 def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
     model = make(net)
     scores = ask(name, net, model)
@@ -103,8 +90,7 @@ def test_who_needs_data_says_so(name):
         CRITERIA[name](model, NoData())
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", FROM_DATA)
+@pytest.mark.parametrize(("name", "net"), judged(FROM_DATA))
 def test_the_order_of_the_data_does_not_matter(name, net):
     model = make(net)
     sample, order = sample_for(model), np.random.default_rng(0).permutation(len(sample_for(model)))
@@ -143,27 +129,42 @@ def permuted(model, layer, order):
     return clone, source
 
 
-@pytest.mark.parametrize(("net", "layer"), [("dense", "dense1"), ("dense", "dense2"), ("normed", "dense1"),
-                                            ("conv", "conv1"), ("conv", "conv2"), ("conv", "dense1"),
-                                            ("residual", "conv1"), ("residual", "conv2"), ("concat", "dense2")])
-@pytest.mark.parametrize("name", STEADY)
-def test_permuting_hidden_units_permutes_scores(name, net, layer):
+HIDDEN = {"dense": ("dense1", "dense2"), "normed": ("dense1",), "conv": ("conv1", "conv2", "dense1"),
+          "residual": ("conv1", "conv2"), "concat": ("dense2",)}
+
+
+@pytest.mark.parametrize(("name", "net", "layer"),
+                         [(name, net, layer) for name, net in judged(STEADY, HIDDEN) for layer in HIDDEN[net]])
+def test_permuting_hidden_units_permutes_scores_and_masks(name, net, layer):
     model = make(net)
     clone, source = permuted(model, layer, np.random.default_rng(2).permutation(model.layers[layer].output_shape[-1]))
     sample = sample_for(model)
     np.testing.assert_allclose(clone(sample.X), model(sample.X), rtol=1e-9, atol=1e-9)
     first, second = ask(name, net, model), ask(name, net, clone)
-    np.testing.assert_allclose(second, first[source[: model.n_weights]], rtol=1e-6, atol=1e-9 * size_of(first))
+    order = source[: model.n_weights]
+    np.testing.assert_allclose(second, first[order], rtol=1e-6, atol=1e-9 * size_of(first))
+    for net in (model, clone):
+        prune(net, 0.5, criterion=bound(name, net), data=sample)
+    gone, cut = ~model.mask[: model.n_weights], np.sort(first)[round(0.5 * model.n_weights) - 1]
+    clear = ~np.isclose(first, cut, rtol=1e-6, atol=1e-9 * size_of(first))  # what equals the cut goes by index
+    assert np.array_equal(~clone.mask[: model.n_weights][clear[order]], gone[order][clear[order]])
 
 
-@pytest.mark.parametrize("net", ["dense", "normed", "conv"])
 @pytest.mark.parametrize("structure", ["weight", "channel", "column"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "net"), judged(NAMES, ("dense", "normed", "conv")))
 def test_exactly_so_many_go_by_every_criterion(name, structure, net):
     model = make(net)
-    ask(name, net, model)
     result = prune(model, 0.5, criterion=bound(name, model), structure=structure, data=sample_for(model))
     assert result.units.removed == round(0.5 * result.units.total)
+
+
+@pytest.mark.parametrize(("name", "net"), [(name, net) for name in NAMES for net in row_of(name).cannot if net in NETS])
+def test_a_net_that_cannot_be_judged_is_refused_in_words(name, net):
+    model = make(net)
+    before = model.values.tobytes(), model.mask.tobytes()
+    with pytest.raises(MinnetError) as caught:
+        prune(model, 0.5, criterion=bound(name, model), data=sample_for(model))
+    assert "\n" not in str(caught.value) and (model.values.tobytes(), model.mask.tobytes()) == before
 
 
 # --- the first ones, by definition -----------------------------------------------------------------------------------

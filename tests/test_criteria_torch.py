@@ -1,5 +1,5 @@
-"""PyTorch's autograd agrees on criteria that are derivatives, and on Wanda and LAMP: each written here once more from
-the equations of its paper. Skipped where torch is absent."""
+"""PyTorch agrees: its autograd on criteria that are derivatives, its tensors on Wanda, LAMP, ERK and n:m, each written
+here once more from the equations of its paper. Skipped where torch is absent."""
 import numpy as np
 import pytest
 from layer_table import twin
@@ -7,6 +7,7 @@ from tables import NETS, make, sample_for
 
 from minnet.engine.conv import Conv2d
 from minnet.pruning import criteria
+from minnet.pruning.prune import prune
 
 torch = pytest.importorskip("torch")
 AGREE = 1e-6
@@ -133,3 +134,41 @@ def test_wanda(net):
             norm = (X**2).sum(dim=0).sqrt()[:, None]
         expected.append(tensors[p.name].abs() * norm)
     agree(model, criteria.wanda(model, sample), expected)
+
+
+def erk(tensors, density):
+    """(densities, sizes) of layers: eps (kh + kw + in + out) / (kh kw in out), at most 1, with the eps that leaves so
+    much of all weights (Evci et al., 2020)."""
+    sizes = torch.tensor([float(w.numel()) for w in tensors], dtype=torch.float64)
+    raw = torch.tensor([float(sum(w.shape)) for w in tensors], dtype=torch.float64) / sizes
+    capped = torch.zeros(len(sizes), dtype=torch.bool)
+    while True:
+        left = density * sizes.sum() - sizes[capped].sum()
+        found = torch.where(capped, 1.0, left / (raw * sizes)[~capped].sum() * raw)
+        if not (found > 1).any():
+            return found, sizes
+        capped |= found > 1
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.6, 0.9])
+def test_erk(model, sparsity):
+    """Where ERK's real number of weights stays, to within the one that rounding moves."""
+    density, sizes = erk(weights_of(model, tensors_of(model)), 1 - sparsity)
+    result = prune(model, sparsity, distribution="erk")
+    left = torch.tensor([float(layer.remaining) for layer in result.per_layer.values()], dtype=torch.float64)
+    assert ((left - density * sizes).abs() <= 1 + AGREE).all()
+    assert result.removed == round(sparsity * model.n_weights)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (1, 2), (3, 5)])
+def test_n_m(model, n, m):
+    """The n largest of each m along the input axis, by topk over groups; a last group of r keeps min(n, r)."""
+    tensors = tensors_of(model.clone())
+    prune(model, structure=f"{n}:{m}")
+    for p in model.weight_parameters:
+        rows = tensors[p.name].detach().reshape(-1, p.shape[-1]).abs()
+        short = -len(rows) % m
+        padded = torch.nn.functional.pad(rows, (0, 0, 0, short), value=-1.0).reshape(-1, m, p.shape[-1])
+        kept = torch.zeros(padded.shape, dtype=torch.bool).scatter(1, padded.topk(n, dim=1).indices, True)
+        kept = kept.reshape(-1, p.shape[-1])[: len(rows)].reshape(p.shape)
+        np.testing.assert_array_equal(p.mask, kept.numpy())

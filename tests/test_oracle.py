@@ -5,6 +5,7 @@ import pytest
 import minnet as mn
 from minnet.engine.sample import draw_sample
 from minnet.errors import InvalidValue
+from minnet.pruning.criteria.first_order import taylor
 from minnet.pruning.criteria.truth import oracle, shapley_with_error, unit_oracle
 
 TREES = {
@@ -59,6 +60,22 @@ def test_oracle_is_brute_force_deletion(tree, shape):
     scores = oracle(model, sample)
     assert scores.dtype == np.float64 and scores.shape == (model.n_weights,)
     np.testing.assert_allclose(scores, brute_force(model, sample, range(model.n_weights)), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+def test_taylor_tends_to_the_size_of_the_oracle(tree):
+    """With the one weight at eps w, and the gradient taken there, they differ by O(eps^2): half of it, a quarter."""
+    model, sample = mn.Model(tree, (6,), rng=0, dtype=np.float64), problem(tree, (6,))[1]
+    sample = draw_sample(model, (sample.X, sample.y), rng=0)
+    sizes = np.abs(taylor(model, sample))
+    for i in np.argsort(-sizes)[:3]:
+        w, errors = model.values[i], []
+        for eps in (2e-3, 1e-3):
+            model.values[i] = eps * w
+            errors.append(abs(taylor(model, sample)[i] - abs(oracle(model, sample)[i])))
+        model.values[i] = w
+        assert errors[1] < 1e-3 * eps * sizes.max()
+        np.testing.assert_allclose(errors[0] / errors[1], 4, rtol=0.05)
 
 
 def test_unit_oracle_deletes_a_unit_whole():

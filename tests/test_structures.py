@@ -262,6 +262,16 @@ def test_a_pattern_never_revives_and_refuses_small_kernels():
         prune(model, structure="pattern", layers="conv2")
 
 
+@pytest.mark.parametrize("scores", [np.negative, np.abs, lambda w: np.where(w > 0, np.inf, w)],
+                         ids=["below 0", "above 0", "infinite"])
+def test_a_pattern_twice_is_once(scores):
+    """What is gone counts as the lowest, also beside scores that are negative or infinite."""
+    model = make("conv")
+    for removed in (5 * 4 * 2, 0):
+        result = prune(model, structure="pattern", layers="conv1", criterion=lambda model, data: scores(model.weights))
+        assert result.removed == removed
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 

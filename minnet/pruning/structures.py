@@ -23,6 +23,7 @@ from minnet.pruning.pieces import Groups, Part, Weights, positions_in
 from minnet.pruning.select import select
 from minnet.pruning.units import unit_pieces
 
+HUGE = 1e30  # an infinite score counts as this where scores are summed: infinity times 0 is no number
 PATTERN_ENTRIES, PATTERNS = 4, 8  # kept entries of a kernel and size of the library, as PCONV and PatDNN found best
 
 
@@ -145,14 +146,18 @@ class Patterned(Weights):
             yield self._cut_layer(*in_kernels).ravel()
 
     def _cut_layer(self, scores, state):
-        """(area, kernels) bool. A pattern's worth to a kernel is the sum of what it keeps."""
+        """(area, kernels) bool. A kernel takes the pattern that keeps most of its live weights, of those that keep as
+        many the one with the largest sum of scores: what is gone goes first here too."""
         kernels = np.tile(np.arange(scores.shape[1]), len(scores))
         wanted = np.full(scores.shape[1], len(scores) - self.entries)
         own = ~select(scores.ravel(), state.ravel(), wanted, kernels).reshape(scores.shape)
         found, times = np.unique(own, axis=1, return_counts=True)
         library = found[:, np.argsort(-times, kind="stable")[: self.patterns]]  # (area, patterns)
-        worth = np.where(state == GONE, 0, scores).T.astype(np.float64) @ library  # (kernels, patterns)
-        return ~library[:, np.argmax(worth, axis=1)] | (state == GONE)
+        live = state != GONE
+        worth = np.where(live, np.clip(scores, -HUGE, HUGE), 0).T.astype(np.float64) @ library  # (kernels, patterns)
+        kept = live.T.astype(np.float64) @ library
+        worth[kept < kept.max(axis=1, keepdims=True)] = -np.inf
+        return ~library[:, np.argmax(worth, axis=1)] | ~live
 
 
 def _weight_parts(model, layers):
