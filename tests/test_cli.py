@@ -177,6 +177,8 @@ OPTIONS = {  # options: what must hold of the result
     "--structure neuron --sparsity 0.5":
         lambda r: (r["sparsity"]["of"], r["sparsity"]["reached_units"]) == ("units", 0.5),
     "--structure 2:4": lambda r: r["sparsity"]["reached_weights"] == 0.5,
+    "--structure n_m": lambda r: r["sparsity"]["reached_weights"] == 0.5,
+    "--model small_conv --structure pattern": lambda r: np.allclose(cut(r), [5 / 9, 5 / 9, 0, 0]),
     "--count 100": lambda r: sum(layer["weights"] - layer["remaining"] for layer in r["layers"]) == 100,
     "--layers dense2 --sparsity 0.5": lambda r: cut(r) == [0, 0.5, 0],
     "--protect dense1,dense3 --sparsity 0.5": lambda r: cut(r) == [0, 0.5, 0],

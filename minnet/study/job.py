@@ -9,15 +9,15 @@
 Both nets begin as one: the dense net after its first epochs. From there one is pruned while it trains on, the other
 trains on in the same way, so that pruning is all they differ in.
 """
-import re
 from functools import partial
 
 import numpy as np
 
 from minnet.errors import InvalidValue, check_choice
-from minnet.pruning.choose import is_measured
+from minnet.pruning.choose import choose, is_measured
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, facts_of
+from minnet.pruning.named import structure_of
 from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
@@ -30,7 +30,6 @@ from minnet.study.settings import SPARSITY
 from minnet.study.training import PRUNING, REHEARSAL, Training
 
 PARTS = 4  # of an epoch: a gradual recipe prunes a little after each
-OWN_COUNT = re.compile(r"[0-9]+:[0-9]+")  # structures that say themselves how many go
 SPARSE, AGAIN = "pruning", "dense, the same epochs"
 
 
@@ -50,8 +49,7 @@ class Job(Training):
         names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
         self.pruning = {name: getattr(settings, name) for name in names}
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
-        self.sparsity = settings.sparsity if settings.sparsity is not None or settings.count is not None or \
-            OWN_COUNT.fullmatch(str(settings.structure)) else SPARSITY
+        self.sparsity = self.asked()
         self.rehearsal = self.rehearse()
         if settings.count is not None:
             self.sparsity = settings.count / self.rehearsal.units.total
@@ -83,6 +81,13 @@ class Job(Training):
         if facts_of(criterion).needs == "initial":
             return partial(criterion, initial=self.model.values.copy())
         return self.settings.criterion
+
+    def asked(self):
+        """The share to remove, or None where a count, the structure ("2:4") or the distribution (a dict) says it."""
+        s = self.settings
+        own_count = structure_of(s.structure)(self.model, choose(self.model)).own_count
+        told = s.count is not None or own_count or isinstance(s.distribution, dict)
+        return SPARSITY if s.sparsity is None and not told else s.sparsity
 
     def rehearse(self):
         """The Plan of all that will go, made on the model as it is now, to find what is wrong before training. How many
