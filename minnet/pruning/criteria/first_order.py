@@ -15,8 +15,9 @@ from minnet.pruning.facts import Facts
 def gradient(model, data):
     """|dL/dw|: a weight that the loss does not care about may go, whatever its size.
 
-    Returns (n_weights,) in the model's dtype. Needs data; 1 forward and 1 backward pass. A baseline; compare `taylor`,
-    which asks how much the loss changes when the weight is 0 rather than when it moves a little.
+    Returns (n_weights,) in the model's dtype. Needs data; 1 forward and 1 backward pass. A baseline, and the score by
+    which Evci et al. (2020, "Rigging the lottery") let weights grow; compare `taylor`, which asks how much the loss
+    changes when the weight is 0 rather than when it moves a little.
     """
     return np.abs(_gradient(model, draw_sample(model, data)))
 

@@ -1,7 +1,7 @@
 """Criteria from what weights see: the size of a weight times the size of the inputs that it multiplies.
 
 x_i is what meets row i of the layer's matrix (K, out), over all images and, for a convolution, all windows, padding
-included. All take one forward pass over the sample, in use.
+included. All need data and take one forward pass over the sample, in use.
 """
 import numpy as np
 

@@ -49,7 +49,8 @@ def oracle(model, data):
 
 
 def unit_oracle(model, data):
-    """mean over images of L(net without unit u) - L(net); a unit goes whole, with bias, gain and shift: it gives f(0).
+    """mean over images of L(net without unit u) - L(net), the relevance of Mozer and Smolensky (1989,
+    "Skeletonization"); a unit goes whole, with bias, gain and shift: it gives f(0).
 
     Returns (n_weights,) float64: each weight has the score of the unit it makes; units of the logits, which may not go,
     have infinity. Needs data; one forward pass for each unit.
