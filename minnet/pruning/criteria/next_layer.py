@@ -4,9 +4,9 @@ What unit u adds to output o of a layer that reads it, in window r of the sample
 over the taps of the kernel or the pixels of u; the layer's outputs, less the bias, are y = sum of z_u. All that both
 criteria need is the matrix of products M_uv = sum over r and o of z_u z_v, the sum over all layers that read both.
 
-Units that the same layers make are chosen among each other. Both take one forward pass over the sample, in use, and
-return (n_weights,) float64 in [0, 1], a unit's score at each weight into it; infinity for the model's outputs. Memory:
-K^2 numbers for a layer with a matrix (K, out).
+Units that the same layers make are chosen among each other. Both need data, take one forward pass over the sample, in
+use, and return (n_weights,) float64 in [0, 1], a unit's score at each weight into it; infinity for the model's outputs.
+Memory: K^2 numbers for a layer with a matrix (K, out).
 """
 import warnings
 
