@@ -143,8 +143,9 @@ def verdict(rows, n):
     leads = ", ".join(f"{100 * lead:.2f} ahead of {rule}" for rule, lead in behind.items())
     near = [rule for rule, lead in behind.items() if lead <= error]
     level = f"a draw with {', '.join(near)}" if near else "no other rule comes so near"
-    return (f"{best['rule']} {'came first' if near else 'won'}: {best['accuracy']:.2%}, in points {leads}; the same training without a cut gave "
-            f"{control['accuracy']:.2%}. On {n:,} test images the standard error is {100 * error:.2f} points: {level}. "
+    return (f"{best['rule']} {'came first' if near else 'won'}: {best['accuracy']:.2%}, in points {leads}; the same "
+            f"training without a cut gave {control['accuracy']:.2%}. On {n:,} test images the standard error is "
+            f"{100 * error:.2f} points: {level}. "
             f"The first net has {control['parameters'] / best['parameters']:.2f} times fewer parameters and "
             f"{control['MACs'] / best['MACs']:.2f} times fewer multiply-adds.")
 
