@@ -69,3 +69,11 @@ def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, tur
         sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, len(rows), None, None, lost, own)
 
     steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient)
+
+
+def shared_layer_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
+                       vectors):
+    sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
+                       vectors)
+    done = len(numbers) * (2 * len(table) + 1) * plan[3]
+    turn[:] = done + 1, done

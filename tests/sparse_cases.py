@@ -113,6 +113,12 @@ def forward(draw, dtype, pull):
 
 
 @st.composite
+def additions(draw, dtype):
+    first, unit, w, _, x, y = draw(forward(dtype, pull=False))
+    return first, unit, w, x, floats(draw, dtype, *y.shape, elements=plain)
+
+
+@st.composite
 def backward(draw, dtype, whole):
     first, unit, inputs, outputs = draw(known())
     width = draw(lanes)
@@ -135,12 +141,12 @@ def row_choices(draw, dtype):
 
 
 @st.composite
-def chains(draw, dtype, wide):
+def chains(draw, dtype, wide, gaps=2):
     """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector."""
     widths = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
     table, firsts, units, end = [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for ins, outs in pairwise(widths):
-        weight, live = end + draw(st.integers(0, 2)), -1
+        weight, live = end + draw(st.integers(0, gaps)), -1
         begins = sum(map(len, firsts)), sum(map(len, units))
         if draw(st.booleans()):
             index = np.array(sorted(draw(st.sets(st.integers(0, ins * outs - 1)))), np.int64)
@@ -192,6 +198,7 @@ SPARSE_CASES = {
     "carry": Case(carried, exact=True),
     "pull_live": Case(lambda dtype: forward(dtype, pull=True)),
     "push_live": Case(lambda dtype: forward(dtype, pull=False)),
+    "push_more": Case(additions),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
     "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
     "take_features": Case(row_choices, exact=True),

@@ -11,6 +11,7 @@ from kernel_cases import Case, chains, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
 from minnet.kernels.chain_steps import chain_room
+from minnet.kernels.shared_layers import shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -46,16 +47,17 @@ def one_window(draw, dtype):
 
 
 @st.composite
-def one_step(draw, dtype, sparse):
+def one_step(draw, dtype, sparse, shared=False):
     """A batch that may be the epoch's last and short, for one to three threads, of which some may get nothing."""
     if sparse:
-        table, *places, values = draw(sparse_chains(dtype, wide=False))
+        table, *places, values = draw(sparse_chains(dtype, wide=False, gaps=0 if shared else 2))
         widths, net = [int(table[0, 0]), *table[:, 1].tolist()], (table, *places)
     else:
         widths, starts, values = draw(chains(dtype))
         net = widths, starts, draw(st.booleans())
         widths = widths.tolist()
-    plan, row, mask, grads, _, vectors = draw(moves(dtype, len(values), 1 if sparse else widths[0] * widths[1]))
+    least = len(values) if shared else 1 if sparse else widths[0] * widths[1]
+    plan, row, mask, grads, _, vectors = draw(moves(dtype, len(values), least))
     grads[:] = 0  # also where no layer has anything
     X = floats(draw, dtype, draw(st.integers(1, 5)), widths[0], elements=st.just(0.0) | plain)
     y = draw(arrays(np.int64, len(X), elements=st.integers(0, widths[-1] - 1)))
@@ -69,6 +71,9 @@ def one_step(draw, dtype, sparse):
         scratch = np.zeros(shards + 1, np.int64), chain_room(most, shards, np.array(widths), dtype)
         return (draw(st.integers(0, shards - 1)), X, y, order, plan, *net, row[None], mask, *scratch, *behind)
     work = sparse_chain_room(most, lanes_of(most), widths)
+    if shared:
+        work, shards = shared_room(most, lanes_of(most), widths, int(plan[3])), 1
+        behind = behind[0], grads[:1], values, vectors
     scratch = np.zeros(2, np.int64), np.zeros((shards, work), dtype), np.zeros((shards, most), np.int32)
     return (X, y, order, plan, *net, row[None], mask, *scratch, *behind)
 
@@ -89,5 +94,7 @@ STEPS_CASES = {
     "move_window": Case(one_window, writes=2),
     "chain_steps": Case(lambda dtype: one_step(dtype, sparse=False), writes=6, means=dense_results),
     "sparse_chain_steps": Case(lambda dtype: one_step(dtype, sparse=True), writes=7,
+                               means=lambda *arguments: results(arguments[9], *arguments)),
+    "shared_layer_steps": Case(lambda dtype: one_step(dtype, sparse=True, shared=True), writes=7,
                                means=lambda *arguments: results(arguments[9], *arguments)),
 }

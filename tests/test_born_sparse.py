@@ -42,6 +42,25 @@ def test_training_with_moves_equals_masked_dense_training(optimizer):
     assert step.state.t == 50
 
 
+@pytest.mark.parametrize("optimizer", [mn.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3), mn.Adam(0.01)])
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 8, 15])
+def test_threads_that_share_layers_make_the_steps_of_one(optimizer, batch):
+    """Few rows a batch: 1 to 5 parts of every layer, whoever takes them, against the layers' own passes; the same bits
+    whenever the number of parts is the same. A layer may have fewer weights than there are parts."""
+    widths, results = (20, 40, 30, 2, 4), []
+    for threads in (1, 2, 5, 5):
+        model = mn.models.sparse_mlp(widths, 2, rng=0, dtype=np.float64)
+        mn.prune(model, count=10)
+        list(mn.train(model, data(), epochs=4, batch_size=batch, state=mn.State(model, optimizer, 0, threads)))
+        results.append(model.values)
+    plain = mn.models.sparse_mlp(widths, 2, rng=0, dtype=np.float64)
+    mn.prune(plain, count=10)
+    list(mn.train(plain, data(), optimizer=optimizer, epochs=4, batch_size=batch, rng=0, clip_norm=1e9))
+    for values in results:
+        np.testing.assert_allclose(values, plain.values, atol=1e-9)
+    assert results[2].tobytes() == results[3].tobytes()
+
+
 def test_a_sparse_model_is_pruned_saved_and_loaded(tmp_path):
     model = net()
     assert mn.prune(model, count=60).removed == 60

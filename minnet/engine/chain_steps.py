@@ -11,10 +11,12 @@ from minnet.engine.chain import Chain
 from minnet.engine.dense import MOSTLY_ZERO
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.kernels.chain_steps import chain_room, chain_steps, sparse_chain_steps
+from minnet.kernels.shared_layers import shared_layer_steps, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
 CALL_MACS = 2**32  # multiply-adds of one call, or so: a kernel is to return within 0.2 s, so that Ctrl-C is heard
+PARTS = 3          # the place in a plan of the number of parts
 PASSES = 3         # forward, and backward to weights and to inputs
 ROWS = 32          # of a batch, that take as long as the optimizer does
 LOOKED_AT = 1024   # rows of the data that show whether it is mostly zeros
@@ -92,6 +94,24 @@ class SparseChainSteps(Steps):
         return len(run.grads) * [call]
 
 
+class SharedLayerSteps(Steps):
+    """The same where a batch has few rows: threads share layers."""
+
+    def __init__(self, run):
+        super().__init__(run)
+        batch, self.parts, self.turn = run.batch_size, len(run.grads), np.zeros(2, np.int64)
+        self.net = run.chain.places(False)
+        work = shared_room(batch, lanes_of(batch), list(map(int, run.chain.widths)), self.parts)
+        self.work, self.places = np.empty((1, work), run.model.dtype), np.empty((1, batch), np.int32)
+
+    def calls(self, data, plan, numbers, losses):
+        """The same call for each thread."""
+        run, self.turn[:], plan[PARTS] = self.run, 0, self.parts
+        call = partial(shared_layer_steps, *data, plan, *self.net, numbers, run.model.mask, self.turn, self.work,
+                       self.places, losses, run.grads[:1], run.model.values, run.vectors)
+        return self.parts * [call]
+
+
 def steps_of(run):
     """(what makes many steps of a run in one call, or None where something has to be done between two steps; what makes
     the gradient of a batch in one call, or None where the layers have to be walked)."""
@@ -101,4 +121,5 @@ def steps_of(run):
     if dense:
         steps = ChainSteps(run)
         return steps if plain else None, steps.gradient
-    return SparseChainSteps(run) if plain else None, None
+    few = lanes_of(run.batch_size) < VECTOR
+    return (SharedLayerSteps if few else SparseChainSteps)(run) if plain else None, None

@@ -24,7 +24,7 @@ from minnet.engine.sample import check_pair, training_part
 from minnet.engine.state import State, Step
 from minnet.engine.tape import Tape
 from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
-from minnet.kernels.sparse_train import VECTOR
+from minnet.kernels.sparse_train import VECTOR, lanes_of
 from minnet.kernels.steps import square_norm, zero_masked
 
 SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
@@ -78,9 +78,13 @@ def shards_of(model, batch_size, loss):
     sparse = {layer for layer in layers for p in layer.parameters if p.index is not None or is_sparse(layer)}
     macs = sum(layer.positions * (np.count_nonzero(p.mask) if layer in sparse else p.size)
                for layer in layers for p in layer.parameters if p.kind == "weight")
-    worth = SHARD_MACS if chain_of(model, loss) is None else SPARSE_MACS if sparse else CHAIN_MACS
-    rows = batch_size // VECTOR if sparse else batch_size
-    return max(1, min(threads.n_threads(), rows, batch_size * int(macs) // worth))
+    chain = chain_of(model, loss) is not None
+    worth = SHARD_MACS if not chain else SPARSE_MACS if sparse else CHAIN_MACS
+    if not sparse:
+        most = batch_size
+    else:  # of few rows the layers are shared, see shared_layers.py
+        most = threads.n_threads() if chain and lanes_of(batch_size) < VECTOR else batch_size // VECTOR
+    return max(1, min(threads.n_threads(), most, batch_size * int(macs) // worth))
 
 
 def check_state(state, model):

@@ -141,13 +141,27 @@ def pull_live(u_first, source, place, w, bias, x, y):
 @kernel
 def push_live(first, unit, w, bias, x, y):
     """The same by input, for few lanes (2, 4 or 8): w is read from end to end. x: (in, lanes); y: (out, lanes)."""
+    for o in range(bias.size):
+        for j in range(y.shape[1]):
+            y[o, j] = bias[o]
+    push_more(first, unit, w, x, y)
+
+
+@kernel
+def push_more(first, unit, w, x, y):
+    """y[unit[k]] += w[k] x[i] for the weights k of each input i; inputs that are 0 for the whole batch are passed over.
+
+    x: (in, lanes), of 2, 4 or 8 lanes; y: (out, lanes). `first` may be a part of the whole, with the same part of x.
+    """
     apart()
     lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
-    for o in range(bias.size):
-        for j in range(lanes):
-            ys[o * lanes + j] = bias[o]
     for i in range(first.size - 1):
         s = np.int64(i * lanes)
+        largest = abs(xs[s])
+        for j in range(1, lanes):
+            largest += abs(xs[s + j])
+        if largest == 0:
+            continue
         for k in range(first[i], first[i + 1]):
             if lanes == 2:
                 add_2(ys, unit[k] * lanes, w[k], xs, s)
