@@ -90,20 +90,27 @@ def several_lines(lines, run, x0, x_line, y0, y_line, starts, weights, bias, x, 
         y[y0 + line * y_line :][:run] = total
 
 
-def sparse_planes(code, at, index, value, x, y):
-    planes, lines, run, x0, x_line, y0, y_plane, y_line, first, start, weight, bias = operands(code, at, 12)
+def scales(weights, value, at, count):
+    """What weights are multiplied by: 1 unless they are whole numbers."""
+    return wide(value[at : at + count]) if weights.dtype == np.int8 else np.ones(count)
+
+
+def sparse_planes(code, at, index, weights, value, x, y):
+    planes, lines, run, x0, x_line, y0, y_plane, y_line, first, start, weight, bias, scale = operands(code, at, 13)
     for i in range(planes):
         begin, end = index[first + i : first + i + 2].tolist()
-        starts, w = index[start + begin : start + end].tolist(), value[weight + begin : weight + end]
+        starts, w = index[start + begin : start + end].tolist(), weights[weight + begin : weight + end]
+        w = scales(weights, value, scale + i, 1) * wide(w)
         several_lines(lines, run, x0, x_line, y0 + i * y_plane, y_line, starts, w, value[bias + i], x, y)
 
 
-def block_planes(code, at, index, value, x, y0, y1, y2, y3):
-    planes, lines, run, x0, x_line, target, y_plane, y_line, first, start, weight, bias = operands(code, at, 12)
+def block_planes(code, at, index, weights, value, x, y0, y1, y2, y3):
+    planes, lines, run, x0, x_line, target, y_plane, y_line, first, start, weight, bias, scale = operands(code, at, 13)
     outputs = y0, y1, y2, y3
     for i in range(planes // 4):
         begin, end = index[first + i : first + i + 2].tolist()
-        w = value[weight + 4 * begin : weight + 4 * end].reshape(-1, 4)
+        w = wide(weights[weight + 4 * begin : weight + 4 * end]).reshape(-1, 4)
+        w = w * scales(weights, value, scale + 4 * i, 4)
         starts = index[start + begin : start + end].tolist()
         for r, y in enumerate(outputs):
             plane = 4 * i + r
@@ -111,10 +118,11 @@ def block_planes(code, at, index, value, x, y0, y1, y2, y3):
             several_lines(lines, run, x0, x_line, y0, y_line, starts, w[:, r], value[bias + plane], x, y)
 
 
-def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
-    planes, lines, run, x0, x_line, target, y_plane, y_line, count, start, weight, bias = operands(code, at, 12)
+def dense_planes(code, at, index, weights, value, x, y0, y1, y2, y3, y4, y5):
+    planes, lines, run, x0, x_line, target, y_plane, y_line, count, start, weight, bias, scale = operands(code, at, 13)
     groups = planes // 6
-    w = value[weight : weight + groups * count * 6].reshape(groups, count, 6)
+    w = wide(weights[weight : weight + groups * count * 6]).reshape(groups, count, 6)
+    w = w * scales(weights, value, scale, 6 * groups).reshape(-1, 1, 6)
     starts, outputs = index[start : start + count].tolist(), (y0, y1, y2, y3, y4, y5)
     for i in range(groups):
         for r, y in enumerate(outputs):
@@ -123,44 +131,47 @@ def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
             several_lines(lines, run, x0, x_line, y0, y_line, starts, w[i, :, r], value[bias + plane], x, y)
 
 
-def sparse_row(code, at, index, value, x, y):
-    x0, y0, units, inputs, place, first, column, weight, bias = operands(code, at, 9)
-    total = wide(value[bias : bias + units]).copy()
+def sparse_row(code, at, index, weights, value, x, y):
+    x0, y0, units, inputs, place, first, column, weight, bias, scale = operands(code, at, 10)
+    total, by_unit = wide(value[bias : bias + units]).copy(), scales(weights, value, scale, units)
     for r in range(inputs):
         for k in range(int(index[first + r]), int(index[first + r + 1])):
-            total[index[column + k]] += wide(x[x0 + int(index[place + r])]) * value[weight + k]
+            unit = int(index[column + k])
+            total[unit] += wide(x[x0 + int(index[place + r])]) * by_unit[unit] * wide(weights[weight + k])
     y[y0 : y0 + units] = total
 
 
-def block_row(code, at, index, value, x, y):
-    x0, y0, units, inputs, place, first, column, weight, bias = operands(code, at, 9)
+def block_row(code, at, index, weights, value, x, y):
+    x0, y0, units, inputs, place, first, column, weight, bias, scale = operands(code, at, 10)
     total = np.concatenate([wide(value[bias : bias + units]), y[y0 + units : y0 + -(-units // 4) * 4]])
     for r in range(0, inputs, 4):
         seen = wide(x[x0 + index[place + r : place + r + 4].astype(int)])
         for k in range(int(index[first + r // 4]), int(index[first + r // 4 + 1])):
             unit = int(index[column + k])
-            total[unit : unit + 4] += seen @ wide(value[weight + 16 * k :][:16]).reshape(4, 4)
+            by_unit = scales(weights, value, scale + unit, 4)
+            total[unit : unit + 4] += by_unit * (seen @ wide(weights[weight + 16 * k :][:16]).reshape(4, 4))
     y[y0 : y0 + len(total)] = total
 
 
-def n_m_row(code, at, index, value, x, y):
-    x0, y0, units, inputs, place, n, column, weight, bias = operands(code, at, 9)
+def n_m_row(code, at, index, weights, value, x, y):
+    x0, y0, units, inputs, place, n, column, weight, bias, scale = operands(code, at, 10)
     total, per = wide(value[bias : bias + units]).copy(), 32 // (2 * n)
     for four, k, unit in np.ndindex(inputs // 4, n, units):
         which = int(index[column + four // per * units + unit]) >> 2 * (four % per * n + k) & 3
         seen = x[x0 + int(index[place + 4 * four + which])]
-        total[unit] += wide(value[weight + (four * n + k) * units + unit]) * seen
+        w = wide(weights[weight + (four * n + k) * units + unit])
+        total[unit] += scales(weights, value, scale + unit, 1)[0] * w * seen
     y[y0 : y0 + units] = total
 
 
-def dense_row(code, at, index, value, x, y):
-    x0, y0, units, inputs, place, _, _, weight, bias = operands(code, at, 9)
+def dense_row(code, at, index, weights, value, x, y):
+    x0, y0, units, inputs, place, _, _, weight, bias, scale = operands(code, at, 10)
     seen = wide(x[x0 + index[place : place + inputs].astype(int)])
-    w = wide(value[weight : weight + inputs * units]).reshape(inputs, units)
-    y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w
+    w = wide(weights[weight : weight + inputs * units]).reshape(inputs, units)
+    y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w * scales(weights, value, scale, units)
 
 
-def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
+def run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out):
     of_two = {do.COPY: copy, do.ADD: add, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
               do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
@@ -175,7 +186,7 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
                 of_two[step](code, at, work, work)
             elif step in linear:
                 kernel, outputs = linear[step]
-                kernel(code, at, index, value, work, *[work] * outputs)
+                kernel(code, at, index, weights, value, work, *[work] * outputs)
             elif step in (do.AFFINE, do.ACTIVATE):
                 (affine if step == do.AFFINE else activate)(code, at, value, work)
             elif step == do.CLEAR:
@@ -187,8 +198,8 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
     return total
 
 
-def run_shared(tasks, turn, begun, patience, code, index, value, X, tile, work, out, totals):
+def run_shared(tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, totals):
     for i, (first, last, _, row, stop) in enumerate(tasks[turn[0] :], turn[0]):
-        totals[i] = run_program(code, first, last, index, value, X, row, stop, tile, work, out)
+        totals[i] = run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out)
     turn[:] = len(tasks) + 1, len(tasks)
     begun += patience == 0

@@ -107,6 +107,14 @@ def integers(draw, count, below):
     return draw(arrays(np.uint32, int(count), elements=st.integers(0, max(below - 1, 0))))
 
 
+def numbers(draw, dtype, weights, units, padded=None):
+    """(weights, value): so many weights behind one that is not read, floats or whole numbers; behind another number the
+    biases of all units, then their scales."""
+    kinds = [floats(draw, dtype, weights + 1, elements=plain),
+             draw(arrays(np.int8, int(weights) + 1, elements=st.integers(-3, 3)))]
+    return kinds[draw(st.booleans())], floats(draw, dtype, 1 + units + (padded or units), elements=plain)
+
+
 @st.composite
 def plane_steps(draw, dtype, together):
     """Sums of runs, for so many planes together; if there are six, all of them read the same starts."""
@@ -120,11 +128,11 @@ def plane_steps(draw, dtype, together):
     y_plane = lines * y_line + draw(gap)
     weights = together * first[-1] * (groups if together == DENSE_PLANES else 1)
     place, after = (first[0], 1) if together == DENSE_PLANES else (1, 1 + len(first))
-    code = table(planes, lines, run, x0, x_line, y0, y_plane, y_line, place, after, 0, weights)
+    code = table(planes, lines, run, x0, x_line, y0, y_plane, y_line, place, after, 1, 1, planes + 1)
     index = np.concatenate([[3], [] if together == DENSE_PLANES else first, start]).astype(np.uint32)
-    value = floats(draw, dtype, weights + planes, elements=plain)
     x = floats(draw, dtype, x0 + lines * x_line + width + run, elements=plain)
-    return code, 1, index, value, x, *[np.ones(y0 + planes * y_plane, dtype) for _ in range(together)]
+    arguments = index, *numbers(draw, dtype, weights, planes), x
+    return code, 1, *arguments, *[np.ones(y0 + planes * y_plane, dtype) for _ in range(together)]
 
 
 @st.composite
@@ -136,10 +144,10 @@ def row_steps(draw, dtype, rows, columns):
     parts = [[5], integers(draw, inputs, inputs), first, columns * integers(draw, first[-1], wide)]
     places = np.cumsum([len(part) for part in parts[:-1]])
     weights = rows * columns * first[-1] if rows else inputs * units
-    code = table(x0, y0, units, inputs, *places, 0, weights)
-    value = floats(draw, dtype, weights + units, elements=plain)
+    code = table(x0, y0, units, inputs, *places, 1, 1, units + 1)
+    both = numbers(draw, dtype, weights, units, wide * columns)
     x = floats(draw, dtype, x0 + inputs + 1, elements=plain)
-    return code, 1, np.concatenate(parts).astype(np.uint32), value, x, np.ones(y0 + wide * columns, dtype)
+    return code, 1, np.concatenate(parts).astype(np.uint32), *both, x, np.ones(y0 + wide * columns, dtype)
 
 
 @st.composite
@@ -148,39 +156,40 @@ def n_m_rows(draw, dtype):
     x0, y0, units, fours, n = draw(gap), draw(gap), draw(few), draw(st.integers(0, 20)), draw(st.integers(1, 4))
     words = -(-fours // (32 // (2 * n))) * units
     index = np.concatenate([integers(draw, 4 * fours, 40), draw(arrays(np.uint32, words))])
-    code = table(x0, y0, units, 4 * fours, 0, n, 4 * fours, 0, fours * n * units)
-    value = floats(draw, dtype, fours * n * units + units, elements=plain)
-    return code, 1, index, value, floats(draw, dtype, x0 + 40, elements=plain), np.ones(y0 + units, dtype)
+    code = table(x0, y0, units, 4 * fours, 0, n, 4 * fours, 1, 1, units + 1)
+    both = numbers(draw, dtype, fours * n * units, units)
+    return code, 1, index, *both, floats(draw, dtype, x0 + 40, elements=plain), np.ones(y0 + units, dtype)
 
 
 @st.composite
 def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
     model = draw(masked_models(dtype=dtype))
-    nodes, tile = graph(model), draw(st.sampled_from([1, RUN]))
+    nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, RUN]))
     chosen = kernels([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, Linear)], nodes, tile)
     program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
-    return program.code, 0, len(program.code), program.index, program.value, X, 1, 3, tile, program.room(), out
+    arrays = program.index, program.weights, program.value
+    return program.code, 0, len(program.code), *arrays, X, 1, 3, tile, program.room(), out
 
 
 @st.composite
 def shared_programs(draw, dtype):
     """One tile, its steps in tasks that need all before them, by one thread: that which wants the result or another."""
-    code, _, _, index, value, X, row, _, tile, work, out = draw(programs(dtype))
+    code, _, _, index, weights, value, X, row, _, tile, work, out = draw(programs(dtype))
     edges = sorted({0, len(code), *draw(st.lists(st.integers(0, len(code)), max_size=3))})
     tasks = np.array([(first, last, i, row, row + 1) for i, (first, last) in enumerate(pairwise(edges))])
     turn, begun, patience = np.zeros(2, np.int64), np.ones(1, np.int64), draw(st.sampled_from([0, 3]))
-    return tasks, turn, begun, patience, code, index, value, X, tile, work, out, np.zeros(len(tasks))
+    return tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, np.zeros(len(tasks))
 
 
-def logits(code, first, last, index, value, X, row, stop, tile, work, out):
+def logits(code, first, last, index, weights, value, X, row, stop, tile, work, out):
     """What a program is run for."""
     return [out[row:stop]]
 
 
-def shared_logits(tasks, turn, begun, patience, code, index, value, X, tile, work, out, totals):
+def shared_logits(tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, totals):
     """The same, of the rows that were asked for."""
     return [out[tasks[0, 3] : tasks[0, 4]]]
 

@@ -61,6 +61,7 @@ def pruning_options(parser):
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"), help="only where LO <= |w| <= HI")
     add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
         help="exit 1 if the score loses more, as accuracy:0.01")
+    add("--precision", metavar="NAME", help="int8: also show both nets with weights of eight bits")
 
 
 def out_option(parser):

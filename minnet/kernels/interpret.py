@@ -23,7 +23,7 @@ TAKEN, DONE = 0, 1  # the places of `turn`
 
 
 @kernel
-def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
+def run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out):
     """Do steps first, ..., last - 1 on rows row, ..., stop - 1 of X (n, features), `tile` at a time, logits to `out`.
 
     Returns the sum of all samples that were loaded: NaN or infinite if one of them holds such a number.
@@ -34,19 +34,19 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
         for at in range(first, last):
             step = code[at, 0]
             if step == SPARSE:
-                sparse_planes(code, at, index, value, work, work)
+                sparse_planes(code, at, index, weights, value, work, work)
             elif step == BLOCK:
-                block_planes(code, at, index, value, work, work, work, work, work)
+                block_planes(code, at, index, weights, value, work, work, work, work, work)
             elif step == DENSE:
-                dense_planes(code, at, index, value, work, work, work, work, work, work, work)
+                dense_planes(code, at, index, weights, value, work, work, work, work, work, work, work)
             elif step == SPARSE_ROW:
-                sparse_row(code, at, index, value, work, work)
+                sparse_row(code, at, index, weights, value, work, work)
             elif step == BLOCK_ROW:
-                block_row(code, at, index, value, work, work)
+                block_row(code, at, index, weights, value, work, work)
             elif step == N_M_ROW:
-                n_m_row(code, at, index, value, work, work)
+                n_m_row(code, at, index, weights, value, work, work)
             elif step == DENSE_ROW:
-                dense_row(code, at, index, value, work, work)
+                dense_row(code, at, index, weights, value, work, work)
             elif step == ACTIVATE:
                 activate(code, at, value, work)
             elif step == COPY:
@@ -71,7 +71,7 @@ def run_program(code, first, last, index, value, X, row, stop, tile, work, out):
 
 
 @kernel
-def run_shared(tasks, turn, begun, patience, code, index, value, X, tile, work, out, totals):
+def run_shared(tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, totals):
     """The same by several threads, each of which makes this call: tiles in a `work` each, or parts of one tile in one.
 
     Tasks are taken in order, and a thread waits for tasks before its own alone, which others have then begun: so it
@@ -87,7 +87,7 @@ def run_shared(tasks, turn, begun, patience, code, index, value, X, tile, work, 
     while mine < tasks.shape[0]:
         first, last, needs, row, stop = tasks[mine]
         wait_for(turn, DONE, needs)
-        totals[mine] = run_program(code, first, last, index, value, X, row, stop, tile, work, out)
+        totals[mine] = run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out)
         take(turn, DONE)
         mine = take(turn, TAKEN)
     if patience:

@@ -1,6 +1,6 @@
 """The steps of a compiled program: what a frozen net does to its tensors, one step a row of a table of numbers.
 
-    run_program(code, 0, len(code), index, value, X, 0, len(X), work, out)     # in interpret.py
+    run_program(code, 0, len(code), index, weights, value, X, 0, len(X), work, out)     # in interpret.py
 
 A program works on a tile of T samples. A tensor is a stack of planes, one a channel; in a plane stand lines, in a line
 columns (pixels), in a column the T samples side by side. So a dense layer's output is one plane of T numbers a unit,
@@ -8,7 +8,8 @@ and all that is done to tensors is done to runs of neighbouring numbers.
 
     code    (steps, OPERANDS) uint32: what to do, then sizes and offsets; where each stands is said by each step
     index   (i,) uint32: where sparse weights stand
-    value   (v,): weights, biases, slopes
+    weights (k,): those of the linear layers, floats or int8
+    value   (v,): biases, scales, slopes
     work    (w,): all tensors; x and y of a step are both this array, and it never writes what it reads
 
 A letter x or y beside an operand says whose offset or stride it is.

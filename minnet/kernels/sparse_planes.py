@@ -5,8 +5,10 @@ the pixels of a line; so no zero need be multiplied, and no window copied. The s
 registers until they are complete: of one plane in `sparse_planes`, of four in `block_planes`, of six in `dense_planes`,
 which read each number of x once for all of them.
 
-All take code[at]: step, planes, lines, run, x, x_line, y, y_plane, y_line, first, start, weight, bias, and in `index`
-and `value` what stands there. Runs are multiples of RUN; all of a run is read and written, also where less would do.
+All take code[at]: step, planes, lines, run, x, x_line, y, y_plane, y_line, first, start, weight, bias, scale, and what
+stands there: first and start in `index`, weight in `weights`, bias and scale in `value`. The scale of a plane counts
+where weights are whole numbers (see weights.py). Runs are multiples of RUN; all of a run is read and written, also
+where less would do.
 """
 import llvmlite.binding
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
 from minnet.kernels.program import RUN
+from minnet.kernels.weights import number, scale_of
 
 WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 LANES = 128 if WIDE else RUN  # numbers of a plane that are summed in registers: eight vectors of 512 or of 256 bits
@@ -23,7 +26,7 @@ NEAR = 2**17  # numbers that stay in the second-level cache
 
 
 @kernel
-def sparse_planes(code, at, index, value, x, y):
+def sparse_planes(code, at, index, weights, value, x, y):
     """y[i, l, j] = bias[i] + the sum over k of weight[k] * x[start[k] + l * x_line + j], for lines l and j < run.
 
     first (planes + 1,) says that the weights of plane i are k = first[i], ..., first[i + 1] - 1; start, weight (k,).
@@ -33,9 +36,10 @@ def sparse_planes(code, at, index, value, x, y):
     x0, x_line = np.int64(code[at, 4]), np.int64(code[at, 5])
     y0, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
     first, start = np.int64(code[at, 9]), np.int64(code[at, 10])
-    weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
+    weight, bias, scale = np.int64(code[at, 11]), np.int64(code[at, 12]), np.int64(code[at, 13])
     for i in range(planes):
         begin, end, b = np.int64(index[first + i]), np.int64(index[first + i + 1]), value[bias + i]
+        unit = scale_of(weights, value, scale + i)
         for line in range(lines):
             source, target = offset(x0 + line * x_line), offset(y0 + i * y_plane + line * y_line)
             wide = run - run % LANES
@@ -43,20 +47,20 @@ def sparse_planes(code, at, index, value, x, y):
                 for j in range(LANES):
                     y[target + c + j] = b
                 for k in range(begin, end):
-                    s, w = source + c + np.int64(index[start + k]), value[weight + k]
+                    s, w = source + c + np.int64(index[start + k]), unit * number(weights, weight + k, value)
                     for j in range(LANES):
                         y[target + c + j] += w * x[s + j]
             for c in range(wide, run, RUN):
                 for j in range(RUN):
                     y[target + c + j] = b
                 for k in range(begin, end):
-                    s, w = source + c + np.int64(index[start + k]), value[weight + k]
+                    s, w = source + c + np.int64(index[start + k]), unit * number(weights, weight + k, value)
                     for j in range(RUN):
                         y[target + c + j] += w * x[s + j]
 
 
 @kernel
-def block_planes(code, at, index, value, x, y0, y1, y2, y3):
+def block_planes(code, at, index, weights, value, x, y0, y1, y2, y3):
     """The same for four planes at a time that share their starts. All of y are the same array.
 
     planes is a multiple of four. first (planes / 4 + 1,) says which k are a group's; start (k,), weight (k, 4).
@@ -66,10 +70,13 @@ def block_planes(code, at, index, value, x, y0, y1, y2, y3):
     x0, x_line = np.int64(code[at, 4]), np.int64(code[at, 5])
     target, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
     first, start = np.int64(code[at, 9]), np.int64(code[at, 10])
-    weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
+    weight, bias, scale = np.int64(code[at, 11]), np.int64(code[at, 12]), np.int64(code[at, 13])
     for i in range(planes // BLOCK_PLANES):
         plane = BLOCK_PLANES * i
         begin, end, b = np.int64(index[first + i]), np.int64(index[first + i + 1]), offset(bias + plane)
+        u = offset(scale + plane)
+        u0, u1 = scale_of(weights, value, u), scale_of(weights, value, u + 1)
+        u2, u3 = scale_of(weights, value, u + 2), scale_of(weights, value, u + 3)
         for line in range(lines):
             for c in range(0, run, BLOCK_LANES):
                 t0 = offset(target + plane * y_plane + line * y_line + c)
@@ -79,7 +86,8 @@ def block_planes(code, at, index, value, x, y0, y1, y2, y3):
                 for k in range(begin, end):
                     s = offset(x0 + line * x_line + c + np.int64(index[start + k]))
                     w = offset(weight + BLOCK_PLANES * k)
-                    w0, w1, w2, w3 = value[w], value[w + 1], value[w + 2], value[w + 3]
+                    w0, w1 = u0 * number(weights, w, value), u1 * number(weights, w + 1, value)
+                    w2, w3 = u2 * number(weights, w + 2, value), u3 * number(weights, w + 3, value)
                     for j in range(BLOCK_LANES):
                         y0[t0 + j] += w0 * x[s + j]
                         y1[t1 + j] += w1 * x[s + j]
@@ -88,7 +96,7 @@ def block_planes(code, at, index, value, x, y0, y1, y2, y3):
 
 
 @kernel
-def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
+def dense_planes(code, at, index, weights, value, x, y0, y1, y2, y3, y4, y5):
     """The same for six planes at a time, where all planes share all starts. All of y are the same array.
 
     planes is a multiple of six. `first` is the number of starts; start (first,), weight (planes / 6, first, 6). Some
@@ -99,7 +107,7 @@ def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
     x0, x_line = np.int64(code[at, 4]), np.int64(code[at, 5])
     target, y_plane, y_line = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
     count, start = np.int64(code[at, 9]), np.int64(code[at, 10])
-    weight, bias = np.int64(code[at, 11]), np.int64(code[at, 12])
+    weight, bias, scale = np.int64(code[at, 11]), np.int64(code[at, 12]), np.int64(code[at, 13])
     stretches, passes = run // DENSE_LANES, max(1, -(-count * (planes + DENSE_LANES) // NEAR))
     for item in range(passes * lines * stretches):
         begin, end = item // (lines * stretches) * count // passes, (item // (lines * stretches) + 1) * count // passes
@@ -112,11 +120,16 @@ def dense_planes(code, at, index, value, x, y0, y1, y2, y3, y4, y5):
                 for j in range(DENSE_LANES):
                     y0[t0 + j], y1[t1 + j], y2[t2 + j] = value[b], value[b + 1], value[b + 2]
                     y3[t3 + j], y4[t4 + j], y5[t5 + j] = value[b + 3], value[b + 4], value[b + 5]
+            u = offset(scale + DENSE_PLANES * i)
+            u0, u1, u2 = scale_of(weights, value, u), scale_of(weights, value, u + 1), scale_of(weights, value, u + 2)
+            u3, u4 = scale_of(weights, value, u + 3), scale_of(weights, value, u + 4)
+            u5 = scale_of(weights, value, u + 5)
             for k in range(begin, end):
                 s = offset(x0 + line * x_line + c + np.int64(index[start + k]))
                 w = offset(weight + DENSE_PLANES * (i * count + k))
-                w0, w1, w2 = value[w], value[w + 1], value[w + 2]
-                w3, w4, w5 = value[w + 3], value[w + 4], value[w + 5]
+                w0, w1 = u0 * number(weights, w, value), u1 * number(weights, w + 1, value)
+                w2, w3 = u2 * number(weights, w + 2, value), u3 * number(weights, w + 3, value)
+                w4, w5 = u4 * number(weights, w + 4, value), u5 * number(weights, w + 5, value)
                 for j in range(DENSE_LANES):
                     y0[t0 + j] += w0 * x[s + j]
                     y1[t1 + j] += w1 * x[s + j]

@@ -25,7 +25,8 @@ class Row:
 def comparison(result):
     """The rows of "before and after"."""
     before, after = result["before"], result["after"]
-    return [make(label, before.get(name), after.get(name), *words) for name, label, make, words in FIGURES]
+    figures = FIGURES + tuple(figure for figure in ASKED if figure[0] in before)
+    return [make(label, before.get(name), after.get(name), *words) for name, label, make, words in figures]
 
 
 def layers(result):
@@ -96,4 +97,9 @@ FIGURES = (
     ("bytes_on_disk", "bytes on disk", size, ("smaller", "larger")),
     ("latency_us", "latency, one sample (us)", size, ("faster", "slower")),
     ("throughput_per_s", "throughput (samples/s)", speed, ("faster", "slower")),
+)
+ASKED = (  # only where the job was asked for them
+    ("accuracy_int8", "accuracy, int8 weights", score, ()),
+    ("bytes_frozen", "bytes in memory", size, ("smaller", "larger")),
+    ("bytes_frozen_int8", "bytes in memory, int8", size, ("smaller", "larger")),
 )

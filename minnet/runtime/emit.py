@@ -4,6 +4,8 @@
 """
 from dataclasses import replace
 
+import numpy as np
+
 from minnet.kernels import interpret as do
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import Activation, Add, Affine, Join, Linear, Node, Pool, Reshape, users
@@ -13,8 +15,12 @@ from minnet.runtime.program import Span
 
 
 def emit(nodes, kernels, tile, dtype):
-    """The Program of `nodes` for tiles of `tile` samples (1, or a multiple of RUN); `kernels` by a layer's name."""
-    made = Emitter(tile, dtype, kernels)
+    """The Program of `nodes` for tiles of `tile` samples (1, or a multiple of RUN); `kernels` by a layer's name.
+
+    Its linear layers are quantised all or none.
+    """
+    whole = any(isinstance(node, Linear) and node.scale is not None for node in nodes)
+    made = Emitter(tile, dtype, kernels, np.dtype(np.int8) if whole else dtype)
     count, tensors, left, spans = users(nodes), {}, {}, []
     for node in nodes:
         first, size, inputs = len(made.code), made.nbytes, [tensors[source] for source in node.inputs]

@@ -21,9 +21,11 @@ class Emitter:
     tile: int
     dtype: np.dtype
     kernels: dict
+    kind: np.dtype  # of weights
     memory: Memory = field(default_factory=Memory)
     code: list = field(default_factory=list)
     indices: list = field(default_factory=list)
+    weights: list = field(default_factory=list)
     values: list = field(default_factory=list)
     last_use: set = field(default_factory=set)
     threads: int = field(default_factory=n_threads)
@@ -33,7 +35,7 @@ class Emitter:
     @property
     def nbytes(self):
         """Bytes of indices and numbers so far."""
-        return sum(array.nbytes for array in (*self.indices, *self.values))
+        return sum(array.nbytes for array in (*self.indices, *self.weights, *self.values))
 
     def step(self, *operands):
         """Append a step."""
@@ -57,6 +59,17 @@ class Emitter:
         """Append indices; returns where they begin."""
         self.indices.append(np.asarray(numbers, np.uint32))
         return sum(map(len, self.indices[:-1]))
+
+    def weight(self, numbers):
+        """Append weights; returns where they begin."""
+        self.weights.append(np.asarray(numbers, self.kind).reshape(-1))
+        return sum(map(len, self.weights[:-1]))
+
+    def by_unit(self, node, planes=1):
+        """(where the biases of a layer begin, where its scales), with zeros up to a multiple of `planes`."""
+        more = np.zeros(-node.units % planes)
+        bias = self.value(np.concatenate([node.bias, more]))
+        return bias, 0 if node.scale is None else self.value(np.concatenate([node.scale, more]))
 
     def value(self, numbers):
         """Append numbers; returns where they begin."""
@@ -113,6 +126,7 @@ class Emitter:
     def finish(self, spans):
         """The Program."""
         index = np.concatenate([np.zeros(0, np.uint32), *self.indices])
+        weights = np.concatenate([np.zeros(0, self.kind), *self.weights])
         value = np.concatenate([np.zeros(0, self.dtype), *self.values])
-        return Program(self.tile, np.array(self.code, np.uint32), index, value, spans, self.memory.size + 2 * ROUND,
-                       self.outputs, self.parted)
+        return Program(self.tile, np.array(self.code, np.uint32), index, weights, value, spans,
+                       self.memory.size + 2 * ROUND, self.outputs, self.parted)

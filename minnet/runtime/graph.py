@@ -25,6 +25,8 @@ from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
 from minnet.kernels.sparse_planes import BLOCK_PLANES
 from minnet.kernels.sparse_rows import ROWS
 
+MOST = 127  # the largest whole number of a weight of eight bits: as many below 0 as above
+
 
 @dataclass(eq=False)
 class Node:
@@ -39,7 +41,8 @@ class Linear(Node):
     """Dense (no window), convolution or depthwise convolution, by a weight of shape `full` = (..., in, out).
 
     `entries` are its numbers, flat; of a layer born sparse those at the sorted flat positions `index`. There is a bias
-    (out,). A pooling that follows a convolution at once is `pooling`.
+    (out,). A pooling that follows a convolution at once is `pooling`. After `quantise` entries are whole numbers, to be
+    multiplied by the `scale` (out,) of their unit.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Linear(Node):
     window: Window | None = None
     multiplier: int = 0       # of a depthwise convolution: outputs of one channel
     pooling: Node | None = None
+    scale: np.ndarray | None = None
 
     @property
     def units(self):
@@ -110,6 +114,19 @@ class Linear(Node):
         entries = self.entries.reshape(-1, scales.size) * scales
         self.entries = entries.astype(self.entries.dtype).reshape(-1)
         self.bias = self.bias * scale + shift
+
+
+    def quantise(self):
+        """Make the weights whole numbers q from -127 to 127: w is about scale * q, a unit's largest |w| 127 scale.
+
+        q is rounded half to even; a unit of which all weights are 0, or as good as, has the scale 1.
+        """
+        unit = (np.arange(len(self.entries)) if self.index is None else self.index) % self.units
+        largest = np.zeros(self.units)
+        np.maximum.at(largest, unit, np.abs(self.entries))
+        self.scale = (largest / MOST).astype(self.entries.dtype)
+        self.scale[self.scale == 0] = 1
+        self.entries = np.clip(np.rint(self.entries / self.scale[unit]), -MOST, MOST)
 
 
 @dataclass(eq=False)
@@ -179,13 +196,16 @@ class Graph:
         return TRACES[type(layer)](self, layer, x)
 
 
-def graph(model):
-    """The nodes of `model`, an input first, in the order of the pass."""
+def graph(model, quantised=False):
+    """The nodes of `model`, an input first, in the order of the pass; its weights as they are, or as whole numbers."""
     made = Graph(model)
     made.layer(model.tree, made.put(Node([], model.input_shape)))
     fold_affine(made.nodes)
     pool_first(made.nodes)
     attach_pools(made.nodes)
+    for node in made.nodes:
+        if quantised and isinstance(node, Linear):
+            node.quantise()
     return made.nodes
 
 

@@ -20,8 +20,8 @@ DENSE, BLOCK, N_M, SPARSE = KERNELS = ("dense", "block", "n_m", "sparse")
 
 @dataclass(frozen=True)
 class Weights:
-    """A layer's numbers as a kernel of planes takes them: for groups of so many planes, and where they stand in `index`
-    and `value`. `stride` is from one group to the next in `first` and in `weight`."""
+    """A layer's numbers as a kernel of planes takes them: for groups of so many planes, and where they stand in
+    `index`, `weights` and `value`. `stride` is from one group to the next in `first` and in `weight`."""
 
     kernel: int
     planes: int
@@ -29,6 +29,7 @@ class Weights:
     start: int
     weight: int
     bias: int
+    scale: int
     stride: tuple
 
 
@@ -59,10 +60,10 @@ def dense_row(made, node, x):
     """All weights, with rows of zeros up to a multiple of ROWS."""
     y, places = made.like(node.shape), x.places()
     more = -len(places) % ROWS
-    place, weight = made.index(np.concatenate([places, np.zeros(more)])), made.value(node.matrix())
-    made.value(np.zeros(more * node.units))
-    bias = made.value(node.bias)
-    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(places) + more, place, 0, 0, weight, bias)
+    place, weight = made.index(np.concatenate([places, np.zeros(more)])), made.weight(node.matrix())
+    made.weight(np.zeros(more * node.units))
+    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(places) + more, place, 0, 0, weight,
+              *made.by_unit(node))
     return y
 
 
@@ -77,7 +78,7 @@ def block_row(made, node, x):
     first = np.concatenate([[0], np.cumsum(np.bincount(four, minlength=len(blocks)))])
     place, first = made.index(np.concatenate([places, np.zeros(high - inputs)])), made.index(first)
     made.step(do.BLOCK_ROW, x.offset, y.offset, units, high, place, first, made.index(block * BLOCK_PLANES),
-              made.value(blocks[four, block]), made.value(node.bias))
+              made.weight(blocks[four, block]), *made.by_unit(node, BLOCK_PLANES))
     return replace(y, flat=True)
 
 
@@ -94,9 +95,9 @@ def n_m_row(made, node, x):
     shifts = 2 * np.arange(per * n, dtype=np.uint32)
     words = (bits.reshape(-1, per * n, units) << shifts[:, None]).sum(axis=1, dtype=np.uint32)
     y, place = made.like(node.shape), made.index(np.concatenate([places, np.zeros(-inputs % ROWS)]))
-    column, weight = made.index(words.reshape(-1)), made.value(np.take_along_axis(fours, chosen, axis=1))
+    column, weight = made.index(words.reshape(-1)), made.weight(np.take_along_axis(fours, chosen, axis=1))
     made.step(do.N_M_ROW, x.offset, y.offset, units, ROWS * len(fours), place, n, column, weight,
-              made.value(node.bias))
+              *made.by_unit(node))
     return y
 
 
@@ -107,7 +108,7 @@ def sparse_row(made, node, x):
     inputs, count = np.unique(source, return_counts=True)
     place, first = made.index(x.places()[inputs]), made.index(np.concatenate([[0], np.cumsum(count)]))
     made.step(do.SPARSE_ROW, x.offset, y.offset, node.units, len(inputs), place, first, made.index(unit),
-              made.value(live), made.value(node.bias))
+              made.weight(live), *made.by_unit(node))
     return y
 
 
@@ -122,8 +123,8 @@ def dense_weights(made, node, starts):
     order = np.argsort(starts, kind="stable")
     groups = grouped(node, DENSE_PLANES)[:, order]
     start = made.index(starts[order])
-    return Weights(do.DENSE, DENSE_PLANES, len(starts), start, made.value(groups),
-                   made.value(padded_bias(node, DENSE_PLANES)), (0, len(starts) * DENSE_PLANES))
+    return Weights(do.DENSE, DENSE_PLANES, len(starts), start, made.weight(groups), *made.by_unit(node, DENSE_PLANES),
+                   (0, len(starts) * DENSE_PLANES))
 
 
 def block_weights(made, node, starts):
@@ -132,8 +133,8 @@ def block_weights(made, node, starts):
     groups = grouped(node, BLOCK_PLANES)[:, order]
     group, row = np.nonzero(groups.any(axis=2))
     first = made.index(np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(groups)))]))
-    return Weights(do.BLOCK, BLOCK_PLANES, first, made.index(starts[order][row]), made.value(groups[group, row]),
-                   made.value(padded_bias(node, BLOCK_PLANES)), (1, 0))
+    return Weights(do.BLOCK, BLOCK_PLANES, first, made.index(starts[order][row]), made.weight(groups[group, row]),
+                   *made.by_unit(node, BLOCK_PLANES), (1, 0))
 
 
 def sparse_weights(made, node, starts):
@@ -143,8 +144,8 @@ def sparse_weights(made, node, starts):
     start = starts[row, unit] if starts.ndim == 2 else starts[row]
     order = np.lexsort((start, unit))
     first = made.index(np.concatenate([[0], np.cumsum(np.bincount(unit, minlength=node.units))]))
-    start, weight = made.index(start[order]), made.value(live[order])
-    return Weights(do.SPARSE, 1, first, start, weight, made.value(node.bias), (1, 0))
+    start, weight = made.index(start[order]), made.weight(live[order])
+    return Weights(do.SPARSE, 1, first, start, weight, *made.by_unit(node), (1, 0))
 
 
 def grouped(node, planes):
@@ -153,11 +154,6 @@ def grouped(node, planes):
     whole = np.zeros((len(matrix), rounded(node.units, planes)), matrix.dtype)
     whole[:, : node.units] = matrix
     return whole.reshape(len(matrix), -1, planes).transpose(1, 0, 2)
-
-
-def padded_bias(node, planes):
-    """The bias, with zeros for planes that are not there."""
-    return np.concatenate([node.bias, np.zeros(-node.units % planes)])
 
 
 def plane_step(made, weights, source, y, part, into=None):
@@ -169,7 +165,7 @@ def plane_step(made, weights, source, y, part, into=None):
     made.step(weights.kernel, part[1] * weights.planes - plane, *source,
               y.offset + plane * y.plane if into is None else into, y.plane, y.line,
               weights.first + group * weights.stride[0], weights.start, weights.weight + group * weights.stride[1],
-              weights.bias + plane)
+              weights.bias + plane, weights.scale + plane)
 
 
 def parts_of(made, node, weights):

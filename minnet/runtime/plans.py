@@ -14,9 +14,11 @@ from minnet.runtime.linear import BLOCK, DENSE, KERNELS, N_M, SPARSE
 
 ALMOST = 1.1  # times as long is a tie: what a stopwatch cannot tell apart
 STEPS = 1e-7  # seconds that a sample costs beside its linear layers
-ALIVE = 0.5   # of the inputs of a layer, as after a ReLU: the kernels for single rows pass over zeros
+ALIVE = 0.5   # of the inputs of a layer, as after a ReLU: the kernels for single rows pass over zeros,
+ALIVE_FOURS = 1 - (1 - ALIVE) ** ROWS  # sparse ones over each, all others over fours of which all are zero
 NEAR = 2**20  # bytes of weights that stay in a core's cache from one row to the next
-BYTES = {DENSE: 4, BLOCK: 4, N_M: 4.5, SPARSE: 8}  # of a weight, with what says where it stands
+WHERE = {DENSE: 0, BLOCK: 0, N_M: 0.5, SPARSE: 4}  # bytes that say where a weight stands
+FLOAT, WHOLE = 4, 1  # bytes of the weight itself
 POOLED, POOLED_TILE = 8, 0.6  # copies of a number that cost as much as to pool it: of a single row, and in a tile
 
 
@@ -77,8 +79,9 @@ def seconds(node, kernel, tile, rates):
         return math.inf
     weights = weights_of(node, kernel, tile)
     if node.window is None and tile == 1:
-        size = BYTES[kernel] * weights
-        return ALIVE * max(weights * getattr(rates, f"{kernel}_row"), size * rates.far if size > NEAR else 0)
+        size = (WHERE[kernel] + (FLOAT if node.scale is None else WHOLE)) * weights
+        alive = ALIVE if kernel == SPARSE else ALIVE_FOURS
+        return alive * max(weights * getattr(rates, f"{kernel}_row"), size * rates.far if size > NEAR else 0)
     pooled = 0 if node.pooling is None else node.positions * node.units * rates.copied
     pooled *= POOLED if tile == 1 else POOLED_TILE * tile
     lines, columns = node.window.output if node.window else (1, 1)

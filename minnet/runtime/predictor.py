@@ -15,7 +15,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.data import check_X
-from minnet.errors import InvalidValue, check_count
+from minnet.errors import InvalidValue, check_count, unknown
 from minnet.kernels.program import RUN
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import explain
@@ -23,11 +23,12 @@ from minnet.runtime.graph import graph
 from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, total_seconds
 from minnet.runtime.rates import machine_rates
 
+INT8 = "int8"
 ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
 SHARED = 6e-5            # seconds of work, below which a second thread would come too late to help
 
 
-def freeze(model, batch_size=None, plan=None, *, classes=None):
+def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     """The Predictor of `model` as it is now.
 
     `batch_size` is the number of rows that a call will bring: the Predictor then has only the program that is the
@@ -36,11 +37,12 @@ def freeze(model, batch_size=None, plan=None, *, classes=None):
     four inputs) or "sparse", or two of them ("dense/sparse") for single rows and for tiles; a single name is every
     layer's. Without, each layer gets what
     is the fastest by this machine's rates, which are measured once. `classes` (k,) are the labels that `predict`
-    answers with, else 0, ..., k - 1.
+    answers with, else 0, ..., k - 1. `weights="int8"` keeps them as whole numbers from -127 to 127, with a scale for
+    each unit: fewer bytes, and rounded weights; all else stays in the model's floats.
 
     Raises InvalidValue and InvalidType for these, Unsupported for a layer that it does not know.
     """
-    nodes, rates = graph(model), machine_rates()
+    nodes, rates = graph(model, quantised=check_weights(weights)), machine_rates()
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
     plan = choose(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
@@ -52,20 +54,29 @@ def freeze(model, batch_size=None, plan=None, *, classes=None):
         tiles = [min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])]
         plan = list(chosen[tiles[0]].values())
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
-    return Predictor(model, programs, cost, plan, classes)
+    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
+
+
+def check_weights(weights):
+    """Whether they are to be whole numbers."""
+    if weights not in (None, INT8):
+        raise unknown("weights", weights, [INT8])
+    return weights == INT8
 
 
 class Predictor:
     """A frozen net. Calling it gives logits; it may be called by several threads at once.
 
-    `programs` maps the tile to the Program, largest first; `cost` maps it to what it takes in seconds by the rates.
+    `programs` maps the tile to the Program, largest first; `cost` maps it to what it takes in seconds by the rates;
+    `weights` is what its weights are: "int8", or the model's dtype.
     """
 
-    def __init__(self, model, programs, cost, plan, classes=None):
+    def __init__(self, model, programs, cost, plan, classes, weights):
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
         self.programs = programs
         self.cost = cost
         self.plan = plan
+        self.weights = weights
         self.classes = _check_classes(classes, self.output_shape)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
@@ -149,7 +160,8 @@ class Predictor:
         return total
 
     def __repr__(self):
-        return f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, {self.nbytes:,} bytes)"
+        return (f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, weights={self.weights!r}, "
+                f"{self.nbytes:,} bytes)")
 
 
 def _check_classes(classes, output_shape):

@@ -40,10 +40,11 @@ class Program:
     `spans` has one Span for each node.
     """
 
-    def __init__(self, tile, code, index, value, spans, room_size, outputs, parted=()):
+    def __init__(self, tile, code, index, weights, value, spans, room_size, outputs, parted=()):
         self.tile = tile
         self.code = code
         self.index = index
+        self.weights = weights
         self.value = value
         self.spans = spans
         self.room_size = room_size
@@ -93,12 +94,13 @@ class Program:
     @property
     def nbytes(self):
         """Bytes of steps, numbers and indices."""
-        return self.code.nbytes + self.index.nbytes + self.value.nbytes
+        return sum(array.nbytes for array in (self.code, self.index, self.weights, self.value))
 
     def run(self, X, row, stop, work, out):
         """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum: finite if those rows are."""
         if len(self.calls) == 1 and stop - row <= self.rows_at_once:
-            return run_program(self.code, 0, len(self.code), self.index, self.value, X, row, stop, self.tile, work, out)
+            return run_program(self.code, 0, len(self.code), self.index, self.weights, self.value, X, row, stop,
+                               self.tile, work, out)
         total, rows = 0.0, self.rows_at_once if len(self.calls) == 1 else self.tile
         for begin in range(row, stop, rows):
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
@@ -131,7 +133,7 @@ class Program:
 
         def take_part(first):
             in_room(lambda work: run_shared(tasks, turn, BEGUN, 0 if first else PATIENCE, self.code, self.index,
-                                            self.value, X, self.tile, work, out, totals))
+                                            self.weights, self.value, X, self.tile, work, out, totals))
 
         threads.share(take_part, min(len(tasks), workers))
         return sum(totals.tolist())
@@ -140,7 +142,8 @@ class Program:
         """Some of the calls, on one tile."""
         total = 0.0
         for first, last in calls:
-            total += run_program(self.code, first, last, self.index, self.value, X, row, stop, self.tile, work, out)
+            total += run_program(self.code, first, last, self.index, self.weights, self.value, X, row, stop, self.tile,
+                                 work, out)
         return total
 
 

@@ -124,7 +124,7 @@ def layer_seconds(layer, kernel, tile):
 
 def copy_seconds():
     """Time to copy a number, in short runs."""
-    made = Emitter(1, np.dtype(np.float32), {})
+    made = Emitter(1, np.dtype(np.float32), {}, np.dtype(np.float32))
     size = COPIED * SHORT
     x, y = made.memory.take(size), made.memory.take(size)
     made.step(do.COPY, 1, 1, COPIED, SHORT, x, 0, 0, SHORT, y, 0, 0, SHORT)

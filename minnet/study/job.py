@@ -22,6 +22,7 @@ from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.rounds import share_of
+from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import compare_nets, saved
@@ -44,6 +45,7 @@ class Job(Training):
         super().__init__(settings)
         self.guard = check_limits(settings.guard)
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
+        check_weights(settings.precision)
         if settings.recipe in REGROW:
             check_single(settings.recipe, settings.structure)
         names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
@@ -132,7 +134,7 @@ class Job(Training):
         """
         self.small = self.whole(compact(self.model))
         nets = {"before": self.whole(self.dense), "after": self.small}
-        figures = compare_nets(nets, self.images)
+        figures = compare_nets(nets, self.images, self.settings.precision)
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
             self.files[name] = saved(nets[net], self.made)
             figures[net]["bytes_on_disk"] = len(self.files[name])

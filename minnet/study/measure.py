@@ -24,12 +24,21 @@ SECONDS = 0.6          # for one of the two measurements, all nets together
 MICRO = 1e6
 
 
-def compare_nets(nets, data):
+def compare_nets(nets, data, precision=None):
     """{name: figures} for `nets`, {name: Model}, on the test part: accuracy, recall_macro, f1_macro and loss of the
-    frozen net, and its plan; parameters (those that live), macs; and the speeds, which the same plan gives."""
-    times, fast = speeds(nets, data.X_test), {name: freeze(net) for name, net in nets.items()}
-    return {name: {**evaluate(fast[name], data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
-                   **times[name], "plan": fast[name].plan} for name, net in nets.items()}
+    frozen net, and its plan; parameters (those that live), macs; and the speeds, which the same plan gives. With a
+    `precision` (see `freeze`) also the accuracy with such weights, and what both frozen nets take in memory."""
+    times, figures = speeds(nets, data.X_test), {}
+    for name, net in nets.items():
+        fast = freeze(net)
+        figures[name] = {**evaluate(fast, data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
+                         **times[name], "plan": fast.plan}
+        if precision is not None:
+            rounded = freeze(net, weights=precision)
+            accuracy = evaluate(rounded, data.X_test, data.y_test)["accuracy"]
+            figures[name] |= {f"accuracy_{precision}": accuracy, "bytes_frozen": fast.nbytes,
+                              f"bytes_frozen_{precision}": rounded.nbytes}
+    return figures
 
 
 def speeds(nets, X):

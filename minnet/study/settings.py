@@ -24,7 +24,7 @@ class Settings:
     `criterion` and the other names may be functions. `penalty` holds pairs (name, strength). `epochs` count for
     training and again for pruning. `optimizer` None: sgd, or adam after pretrained weights. `lr`, `weight_decay` and
     `batch_size` None: by optimizer and number of rows. `guard` maps a score to the most it may lose; `target` is a
-    file's column of classes.
+    file's column of classes. `precision` "int8" asks what both nets are worth with weights of eight bits, too.
     """
 
     data: object = "digits"
@@ -50,6 +50,7 @@ class Settings:
     weight_decay: float | None = None
     guard: Mapping = field(default_factory=dict)
     target: str | None = None
+    precision: str | None = None
     seed: int = 0
 
     def record(self):
