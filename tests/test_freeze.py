@@ -1,6 +1,9 @@
 """A frozen net gives the model's logits, by whatever plan, for any number of rows, in any number of threads."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -190,6 +193,39 @@ def test_threads_that_share_a_tile_find_the_bits_of_one(build, shape, plan, monk
         monkeypatch.setenv("MINNET_NUM_THREADS", number)
         results = threads.run(4 * [lambda: [predictor(X).tobytes() for _ in range(5)]])
         assert {found for result in results for found in result} == {wanted(X).tobytes()}
+
+
+IN_A_PROCESS = """
+import hashlib
+import sys
+import numpy as np
+import minnet as mn
+from minnet.runtime import predictor
+predictor.SHARED = 0
+model = mn.models.lenet_5((28, 28, 1), 10, rng=0)
+mn.prune(model, 0.9, criterion="magnitude")
+X = np.random.default_rng(0).random((200, 28, 28, 1), np.float32)
+fast = mn.freeze(model, plan=["block/sparse", "sparse", "n_m/sparse", "dense"])
+print(hashlib.sha256(b"".join(fast(X[:rows]).tobytes() for rows in (1, 70, 200))).hexdigest())
+"""
+
+
+def test_two_processes_find_the_same_bits():
+    """With one plan and one number of threads."""
+    environment = dict(os.environ, MINNET_NUM_THREADS="2", PYTHONPATH=os.pathsep.join(sys.path))
+    found = {subprocess.run([sys.executable, "-c", IN_A_PROCESS], env=environment, capture_output=True, text=True,
+                            check=True).stdout for _ in range(2)}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("build, shape", [(lenet_300_100, (784,)), (lenet_5, (28, 28, 1)), (resnet_8, (9, 8, 3))])
+def test_one_row_is_one_compiled_call(build, shape, monkeypatch):
+    model, calls = sparse_model(build, shape), []
+    predictor, X = freeze(model), random_input(model, 1)
+    wanted, run = predictor(X), programs.run_program
+    monkeypatch.setattr(programs, "run_program", lambda *arguments: calls.append(1) or run(*arguments))
+    assert predictor(X).tobytes() == wanted.tobytes()
+    assert calls == [1]
 
 
 @pytest.mark.parametrize("plan", ["dense", "sparse"])
