@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -148,26 +149,31 @@ def growth(quick):
         results.append(within(f"{name}, epoch of {ROWS // BATCH} steps, 2 threads", two["epochs"], LARGEST_TARGET,
                               f"peak {two['peak'] / 1e9:.2f} GB"))
     weights = np.array([one["weights"] for one in found], float)
-    for what, unit, numbers in (("an epoch", "s", [min(one["epochs"]) for one in found]),
-                                ("a change", "s", [min(one["changes"]) for one in found]),
-                                ("memory", "bytes", [one["peak"] - one["before"] for one in found])):
-        results.append(line(f"{what} by weights, {weights[0]:,.0f} to {weights[-1]:,.0f}", unit, weights,
-                            np.array(numbers, float)))
-    return results
+    for what, name in (("an epoch", "epochs"), ("a change and a step", "changes")):
+        work = f"{what}, {weights[0]:,.0f} to {weights[-1]:,.0f} weights"
+        results.append(grown(work, weights, np.array([min(one[name]) for one in found])))
+    memory = np.array([one["peak"] - one["before"] for one in found], float)
+    return [*results[:-2], replace(results[-2], limit=f"memory: {line(weights, memory, 'bytes')[0]}"), results[-1]]
 
 
-def line(work, unit, x, y):
-    """A row that says how y grows with x: the line a + b x, weighted so that every decade counts alike, its R², and the
-    exponent of the power law between."""
+def grown(work, weights, seconds):
+    """The Result of how time grows with weights: the largest net's beside what the line through all says of it."""
+    text, fitted = line(weights, seconds, "s")
+    ratio = float(fitted[-1] / seconds[-1])
+    return Result(work, f"the line {text}", float(seconds[-1]), float(fitted[-1]), ratio, ratio, ratio)
+
+
+def line(x, y, unit):
+    """(in words, its values at x): the line a + b x through y by least squares of the relative errors, so that every
+    decade counts alike; with R² of y and of its logarithm, and the exponent of the power law between."""
     slope, start = np.polyfit(x, y, 1, w=1 / y)
     fitted = start + slope * x
-    apart = np.log(y) - np.log(np.maximum(fitted, y.min() / 10))
-    r2 = 1 - (apart**2).sum() / ((np.log(y) - np.log(y).mean()) ** 2).sum()
+    r2 = [1 - ((a - b) ** 2).sum() / ((a - a.mean()) ** 2).sum()
+          for a, b in ((y, fitted), (np.log(y), np.log(np.maximum(fitted, y.min() / 10))))]
     exponent = np.polyfit(np.log(x), np.log(y), 1)[0]
-    text = f"{start:.3g} + {slope:.3g} n {unit}, R² {r2:.4f} of its logarithm, n^{exponent:.2f}"
-    ratio = float(fitted[-1] / y[-1])
-    return Result(work, f"the line {text}", float(y[-1]), float(fitted[-1]), ratio, ratio, ratio, None,
-                  ", ".join(f"{value:.3g}" for value in y))
+    seen = ", ".join(f"{value:.3g}" for value in y)
+    return (f"{start:.3g} + {slope:.3g} n {unit} through {seen}; R² {r2[0]:.4f}, of logarithms {r2[1]:.4f}; "
+            f"n^{exponent:.2f}"), fitted
 
 
 def measure(quick=False):

@@ -122,6 +122,23 @@ def test_no_dense_matrix_is_made():
     assert peak < 200e6
 
 
+def test_whatever_is_done_with_it_no_dense_matrix_is_made(tmp_path):
+    """A layer of 10^9 places and 125,000 weights."""
+    model = mn.models.sparse_mlp((31_500, 31_500, 5), 2, rng=0)
+    X, y = np.random.default_rng(0).normal(size=(4, 31_500)).astype(np.float32), np.array([0, 1, 2, 3])
+    tracemalloc.start()
+    mn.evaluate(model, X, y)
+    assert "992,250,000" in str(model.summary())
+    for criterion, count in (("magnitude", 20_000), ("taylor", 30_000), ("wanda", 40_000)):
+        assert mn.prune(model, count=count, criterion=criterion, data=(X, y)).removed > 0
+    mn.save(model, tmp_path / "m")
+    loaded = mn.load(tmp_path / "m").clone()
+    np.testing.assert_allclose(mn.freeze(loaded)(X), model(X), rtol=1e-3, atol=1e-3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
 def test_units_begin_alike_whatever_the_sparsity():
     """Normal inputs come out of each layer with variance 2, as he's weights would have it."""
     X = np.random.default_rng(0).normal(size=(400, 500))

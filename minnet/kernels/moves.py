@@ -58,4 +58,5 @@ def merge_moves(index, drop, grow, moved, source, fault):
 def carry(source, before, fill, after):
     """after[k] = before[source[k]], or `fill` where the source is NEW. source: (n,) int32; the others: (n,)."""
     for k in range(source.size):
-        after[k] = before[source[k]] if source[k] >= 0 else fill
+        old = before[max(source[k], 0)]  # read in any case: so the compiler needs no branch, which would be guesswork
+        after[k] = old if source[k] >= 0 else fill
