@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.measure import table
 
-SPEED = ("selection", "training", "predict", "surgery", "cold_start", "scale")  # modules: measure(quick) -> [Result]
+SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "cold_start",
+         "scale")  # modules with measure(quick) -> [Result]
 OPEN, CLOSE = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 

@@ -80,6 +80,38 @@ def carry(source, before, fill, after):
     after[:] = [fill if k == NEW else before[k] for k in source]
 
 
+# --- convolutions ----------------------------------------------------------------------------------------------------
+
+
+def meetings(first, tap, down, right, y):
+    """(weight k, filter, row, column, row of x that it meets there) of all that meet in a convolution."""
+    for o in range(len(first) - 1):
+        for k in range(first[o], first[o + 1]):
+            for i, j in np.ndindex(*y.shape[:2]):
+                yield k, o, i, j, i * down + j * right + tap[k]
+
+
+def live_conv(first, tap, w, bias, down, right, x, y):
+    total = np.zeros(y.shape) + wide(bias)[:, None]
+    for k, o, i, j, row in meetings(first, tap, down, right, y):
+        total[i, j, o] += wide(w[k]) * wide(x[row])
+    y[:] = total
+
+
+def live_conv_gradient(first, tap, down, right, x, dy, g):
+    total = wide(g)
+    for k, o, i, j, row in meetings(first, tap, down, right, dy):
+        total[k] += wide(x[row]) @ wide(dy[i, j, o])
+    g[:] = total
+
+
+def live_conv_input(first, tap, w, down, right, dy, dx):
+    total = np.zeros(dx.shape)
+    for k, o, i, j, row in meetings(first, tap, down, right, dy):
+        total[row] += wide(w[k]) * wide(dy[i, j, o])
+    dx[:] = total
+
+
 # --- a whole chain ---------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ lanes = st.sampled_from(FEW + WIDE)
 
 @st.composite
 def turned(draw, dtype, back=False):
-    n, m = draw(st.integers(1, 40)), draw(few)
+    n, m = draw(st.integers(1, 40)), draw(few | st.integers(15, 40))
     rows, columns = np.empty((n, m), dtype), np.empty((m, lanes_of(n)), dtype)
     source, target = (columns, rows) if back else (rows, columns)
     return floats(draw, dtype, *source.shape), target
@@ -28,7 +28,7 @@ def turned(draw, dtype, back=False):
 @st.composite
 def positions(draw):
     """(index, inputs, outputs): sorted flat positions in a matrix; none, some or all of them."""
-    inputs, outputs = draw(st.integers(1, 12)), draw(st.integers(1, 9))
+    inputs, outputs = draw(st.integers(1, 12)), draw(st.integers(1, 15))
     index = draw(st.sets(st.integers(0, inputs * outputs - 1)) | st.just(range(inputs * outputs)))
     return np.array(sorted(index), np.int64), inputs, outputs
 
@@ -103,7 +103,7 @@ def activations(draw, dtype, features, width):
 @st.composite
 def forward(draw, dtype, pull):
     first, unit, inputs, outputs = draw(known())
-    width = draw(st.sampled_from(WIDE if pull else FEW))
+    width = draw(st.sampled_from(WIDE) if pull else lanes)
     w, bias = floats(draw, dtype, unit.size, elements=plain), floats(draw, dtype, outputs, elements=plain)
     places = first, unit
     if pull:
@@ -135,9 +135,26 @@ def row_totals(draw, dtype):
 
 @st.composite
 def row_choices(draw, dtype):
-    X = floats(draw, dtype, draw(some), draw(few))
+    X = floats(draw, dtype, draw(some), draw(few | st.integers(15, 40)))
     rows = draw(arrays(np.int64, st.integers(1, 40), elements=st.integers(0, len(X) - 1)))
     return X, rows, np.empty((X.shape[1], lanes_of(rows.size)), dtype)
+
+
+@st.composite
+def convolutions(draw, dtype, kernel):
+    """A window of live weights that slides over an image by feature, and never leaves it."""
+    high, across, channels, filters = (draw(st.integers(1, 3)) for _ in "hwcf")  # of the window, then of the image
+    stride, places = [draw(st.integers(1, 2)) for _ in "hw"], [draw(st.integers(1, 3)) for _ in "hw"]
+    height, width = [(n - 1) * s + size for n, s, size in zip(places, stride, (high, across), strict=True)]
+    taps = [(u * width + v) * channels + c for u, v, c in np.ndindex(high, across, channels)]
+    chosen = [sorted(draw(st.sets(st.sampled_from(taps)))) for _ in range(filters)]
+    first = np.cumsum([0, *map(len, chosen)]).astype(np.int64)
+    tap = np.array([row for rows in chosen for row in rows], np.int32)
+    lane, steps = draw(lanes), (stride[0] * width * channels, stride[1] * channels)
+    x, w = activations(draw, dtype, height * width * channels, lane), floats(draw, dtype, tap.size, elements=plain)
+    y = activations(draw, dtype, places[0] * places[1] * filters, lane).reshape(*places, filters, lane)
+    return {"forward": (first, tap, w, floats(draw, dtype, filters, elements=plain), *steps, x, y),
+            "gradient": (first, tap, *steps, x, y, w), "input": (first, tap, w, *steps, y, x)}[kernel]
 
 
 @st.composite
@@ -201,6 +218,9 @@ SPARSE_CASES = {
     "push_more": Case(additions),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
     "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
+    "live_conv": Case(lambda dtype: convolutions(dtype, "forward")),
+    "live_conv_gradient": Case(lambda dtype: convolutions(dtype, "gradient")),
+    "live_conv_input": Case(lambda dtype: convolutions(dtype, "input")),
     "take_features": Case(row_choices, exact=True),
     "sparse_chain_forward": Case(lambda dtype: chain_passes(dtype, backward=False)),
     "sparse_chain_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),

@@ -173,8 +173,12 @@ def test_few_live_weights_are_work_for_one_thread(monkeypatch):
     monkeypatch.setenv("MINNET_NUM_THREADS", "2")
     model = mn.models.lenet_300_100((784,), 10, rng=0)
     assert shards_of(model, 64, mn.losses.cross_entropy) == 2
-    mn.prune(model, 0.95)
+    mn.prune(model, 0.9)
+    assert shards_of(model, 64, mn.losses.cross_entropy) == 2
+    assert shards_of(model, 64, mn.losses.cross_entropy, clips=True) == 1, "threads meet in the interpreter"
+    mn.prune(model, 0.99)
     assert shards_of(model, 64, mn.losses.cross_entropy) == 1
+    assert shards_of(model, 64, mn.losses.cross_entropy, packs=False) == 2, "it is trained masked and dense"
     large = mn.models.sparse_mlp((3000, 30000, 5), 40, rng=0)
     assert shards_of(large, 64, mn.losses.cross_entropy) == 2
     assert shards_of(large, 16, mn.losses.cross_entropy) == 1
@@ -279,6 +283,40 @@ def test_packing_and_back_changes_nothing(seed, density):
     np.testing.assert_allclose(small.model(X), model(X), atol=1e-12)
     small.give(state)
     assert model.values.tobytes() + state.vectors.tobytes() == before
+
+
+def test_places_that_move_are_noted_without_another_model():
+    """As in SET and RigL: each layer keeps its number of live weights."""
+    model = net()
+    model.set_mask(random_mask(model, 0.1, 0))
+    state = mn.State(model, mn.Adam())
+    small = pack(state)
+    mask = model.mask.copy()
+    for p in model.weight_parameters:
+        mask[p.slice] = np.random.default_rng(1).permutation(mask[p.slice])
+    model.set_mask(mask)
+    known = small.model.topology
+    assert pack(state, small) is small and small.model.topology > known
+    small.take(state)
+    X, _ = data()
+    np.testing.assert_allclose(small.model(X), model(X), atol=1e-12)
+    model.set_mask(random_mask(model, 0.1, 2))
+    assert pack(state, small) is not small
+    model.set_mask(np.ones(len(mask), bool))
+    assert pack(state, small) is None
+
+
+def test_layers_born_sparse_keep_their_places_beside_masked_ones(masked_dense):
+    def trained():
+        tree = mn.Sequential(mn.SparseDense(90, live=600), mn.ReLU(), mn.Dense(60), mn.ReLU(), mn.Dense(4))
+        model = mn.Model(tree, (70,), rng=0, dtype=np.float64)
+        mask = model.mask.copy()
+        mask[model.parameters["dense2.weight"].slice] = np.random.default_rng(0).random(90 * 60) < 0.1
+        model.set_mask(mask)
+        list(mn.train(model, data(), epochs=3, batch_size=20, rng=0))
+        return model.values
+
+    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-12)
 
 
 def test_penalties_see_the_whole_model(masked_dense):

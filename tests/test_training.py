@@ -203,7 +203,7 @@ def test_every_batch_is_every_epoch(net):
 def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, number, monkeypatch):
     """Bit for bit, masks, batches smaller than the threads and learning rates that move included."""
     monkeypatch.setenv("MINNET_NUM_THREADS", number)
-    for name in ("CHAIN_MACS", "SPARSE_MACS"):
+    for name in ("SHARD_MACS", "CHAIN_MACS"):
         monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
     rng, found = np.random.default_rng(0), []
     data = rng.normal(size=(90, 64)).astype(np.float32), rng.integers(0, 3, 90)

@@ -11,7 +11,7 @@ from minnet.engine.containers import Sequential
 from minnet.engine.dense import Dense
 from minnet.engine.losses import cross_entropy
 from minnet.engine.pooling import Flatten
-from minnet.engine.sparse import Places, SparseDense
+from minnet.engine.sparse import FEWEST_WEIGHTS, Places, SparseDense
 from minnet.kernels.sparse_chain import sparse_chain_gradient, sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -28,10 +28,10 @@ class Chain:
 class SparseChain:
     """The same where layers are born sparse: their sizes, where their numbers begin, and their places, all in one."""
 
-    def __init__(self, dense):
-        self.dense = dense
+    def __init__(self, dense, model):
+        self.dense, self.model = dense, model
         self.widths = [dense[0].input_shape[0]] + [layer.units for layer in dense]
-        self.wide, self.arrays = False, None
+        self.known = None, None  # for which batches and topology, and the places
 
     def gradient(self, X, y, rows, n, tape):
         """Write the gradient of these rows' part of the mean over n rows to `tape.grads`; returns their loss."""
@@ -45,20 +45,29 @@ class SparseChain:
         return losses.sum() / n
 
     def places(self, wide):
-        """(table, first, unit) of sparse_chain.py; `wide` batches need them by output too."""
-        if self.arrays is None or wide > self.wide:
-            self.wide, table, firsts, units = wide, [], [], []
-            for layer in self.dense:
-                begins = sum(map(len, firsts)), sum(map(len, units))
-                weight, live = layer.weight, -1 if layer.weight.index is None else len(layer.weight.index)
-                table.append([*weight.shape, weight.slice.start, layer.bias.slice.start, live, *begins])
-                if live >= 0:
-                    found = Places(weight.index, weight.shape)
-                    by_output = found.by_output() if wide else ()
-                    firsts += [found.first, *by_output[:1]]
-                    units += [found.unit, *by_output[1:]]
-            self.arrays = np.array(table), np.concatenate(firsts), np.concatenate(units)
-        return self.arrays
+        """(table, first, unit) of sparse_chain.py; `wide` batches need them by output too, but for the first layer."""
+        known, arrays = self.known
+        if known not in ((True, self.model.topology), (wide, self.model.topology)):
+            arrays = self.find_places(wide)
+            self.known = (wide, self.model.topology), arrays  # both at once: threads share them
+        return arrays
+
+    def find_places(self, wide):
+        """The same, made anew."""
+        table, firsts, units = [], [], []
+        for layer in self.dense:
+            begins = sum(map(len, firsts)), sum(map(len, units))
+            weight, index = layer.weight, layer.weight.index
+            if index is None and weight.size < FEWEST_WEIGHTS:  # too few for BLAS to be worth asking
+                index = np.arange(weight.size)
+            live = -1 if index is None else len(index)
+            table.append([*weight.shape, weight.slice.start, layer.bias.slice.start, live, *begins])
+            if live >= 0:
+                found = Places(index, weight.shape)
+                by_output = found.by_output() if wide and layer is not self.dense[0] else ()
+                firsts += [found.first, *by_output[:1]]
+                units += [found.unit, *by_output[1:]]
+        return np.array(table), np.concatenate(firsts), np.concatenate(units)
 
 
 def chain_of(model, loss):
@@ -71,7 +80,7 @@ def chain_of(model, loss):
             and all(type(layer) is ReLU for layer in between))
     if not fits or not any(type(layer) is SparseDense for layer in dense):
         return Chain(dense) if fits else None
-    return SparseChain(dense) if all(layer.bias is not None for layer in dense) else None
+    return SparseChain(dense, model) if all(layer.bias is not None for layer in dense) else None
 
 
 def _flat(layer):

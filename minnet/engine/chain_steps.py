@@ -10,6 +10,7 @@ from minnet import threads
 from minnet.engine.chain import Chain
 from minnet.engine.dense import MOSTLY_ZERO
 from minnet.engine.optimizers import OPTIMIZERS
+from minnet.engine.tape import LINE, aligned
 from minnet.kernels.chain_steps import chain_room, chain_steps, sparse_chain_steps
 from minnet.kernels.shared_layers import shared_layer_steps, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
@@ -84,7 +85,9 @@ class SparseChainSteps(Steps):
         lanes = lanes_of(rows)
         self.net, self.turn = run.chain.places(lanes >= VECTOR), np.zeros(2, np.int64)
         work = sparse_chain_room(rows, lanes, list(map(int, run.chain.widths)))
-        self.work, self.places = np.empty((shards, work), run.model.dtype), np.empty((shards, rows), np.int32)
+        work = -(-work // LINE) * LINE  # each thread's begins a cache line
+        self.work = aligned(shards * work, run.model.dtype).reshape(shards, work)
+        self.places = np.empty((shards, rows), np.int32)
 
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""

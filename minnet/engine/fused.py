@@ -9,6 +9,7 @@ import numpy as np
 
 from minnet.engine.conv import Conv2d
 from minnet.engine.pooling import MaxPool2d
+from minnet.engine.sparse_conv import SparseConv2d, SparseConvPool
 from minnet.kernels.conv_pool import conv_pool, conv_pool_backward
 from minnet.kernels.pointwise import column_sums
 
@@ -62,12 +63,15 @@ class ConvPool:
 
 
 def joined(layers):
-    """The layers of a Sequential, each Conv2d that a MaxPool2d without padding follows joined with it."""
+    """The layers of a Sequential, each convolution that a MaxPool2d without padding follows joined with it."""
     found = []
     for layer in layers:
         before = found[-1] if found else None
-        if type(layer) is MaxPool2d and type(before) is Conv2d and not before.pointwise and not padded(layer):
+        pools = type(layer) is MaxPool2d and not padded(layer)
+        if pools and type(before) is Conv2d and not before.pointwise:
             found[-1] = ConvPool(before, layer)
+        elif pools and type(before) is SparseConv2d:
+            found[-1] = SparseConvPool(before, layer)
         else:
             found.append(layer)
     return found

@@ -17,7 +17,7 @@ from minnet import threads
 from minnet.data import check_X
 from minnet.engine.containers import build_child
 from minnet.engine.layer import layer_from_config
-from minnet.engine.layers import LAYERS
+from minnet.engine.layers import INNER, LAYERS
 from minnet.engine.rewire import rewire
 from minnet.engine.rng import as_rng
 from minnet.engine.space import couple
@@ -45,7 +45,7 @@ class Model:
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise InvalidType(f"dtype={shown(repr(dtype))}: a model computes in float32 or float64")
         self.dtype = np.dtype(dtype)
-        self.tree = layer_from_config(tree.config(), LAYERS)
+        self.tree = layer_from_config(tree.config(), LAYERS | INNER)
         name_layers(self.tree)
         self.output_shape, declared = build_child(self.tree, self.input_shape)
         placed, self.n_weights, self.n_trainable, length = lay_out(declared)

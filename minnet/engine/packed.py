@@ -5,52 +5,72 @@
     ... train packed.model, with packed.vectors ...
     packed.give(state)                # and back
 
-Where few weights of a Dense layer are live, a SparseDense layer with these weights gives the same numbers, and every
-part of a step, the optimizer's too, then costs in proportion to them. `train` packs by itself; between two of its Steps
-the model and the State are always whole.
+Where few weights of a Dense or Conv2d layer are live, a SparseDense or SparseConv2d layer with these weights gives the
+same numbers, and every part of a step, the optimizer's too, then costs in proportion to them. `train` packs by itself;
+between two of its Steps the model and the State are always whole.
 """
 import numpy as np
 
+from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.layer import layer_from_config
-from minnet.engine.layers import LAYERS
+from minnet.engine.layers import INNER, LAYERS
 from minnet.engine.model import Model
+from minnet.engine.sparse import FEWEST_WEIGHTS, SparseDense
+from minnet.engine.sparse_conv import SparseConv2d
 
+SPARSE = {Dense: SparseDense, Conv2d: SparseConv2d}
 SPARSE_DENSITY = 0.25  # a layer with at most this share of its weights costs less by its live weights alone
-FEWEST_WEIGHTS = 2**12  # smaller layers stay as they are
 
 
 def is_sparse(layer):
-    """Whether a layer is trained by its live weights alone: a fixed function of its shape and its mask."""
-    if type(layer) is not Dense or layer.weight.size < FEWEST_WEIGHTS:
-        return False
-    return int(np.count_nonzero(layer.weight.mask)) <= SPARSE_DENSITY * layer.weight.size
+    """Whether a layer is worth training by its live weights alone: a fixed function of its shape and its mask."""
+    return has_few(layer) and layer.positions * layer.weight.size >= FEWEST_WEIGHTS
 
 
-def pack(state):
-    """The Packed model, or None where no layer is sparse enough."""
-    names = {layer.name for layer in state.model.layers.values() if is_sparse(layer)}
-    return Packed(state.model, names, len(state.vectors)) if names else None
+def has_few(layer):
+    """Whether few weights of a layer are live; small layers are trained by them where another one is."""
+    return type(layer) in SPARSE and np.count_nonzero(layer.weight.mask) <= SPARSE_DENSITY * layer.weight.size
+
+
+def pack(state, before=None):
+    """The Packed model, or None where no layer is sparse enough.
+
+    Where the same layers have as many live weights as in `before`, it is that one, and only places are noted anew.
+    """
+    model, layers = state.model, state.model.layers.values()
+    sparse = [layer for layer in layers if has_few(layer)] if any(map(is_sparse, layers)) else []
+    live = {layer.name: np.flatnonzero(layer.weight.mask) for layer in sparse}
+    if before is None or before.counts != {name: len(places) for name, places in live.items()}:
+        return Packed(model, live, len(state.vectors)) if live else None
+    before.settle(model, live)
+    return before
 
 
 class Packed:
-    """`model` with the layers `names` as SparseDense layers, `slots` vectors beside it, and where each of its numbers
-    stands in the whole one."""
+    """`model` with the layers of `live` as sparse ones, `slots` vectors beside it, and where each of its numbers stands
+    in the whole one."""
 
-    def __init__(self, model, names, slots):
-        live = {name: np.flatnonzero(model.layers[name].weight.mask) for name in names}
-        tree = layer_from_config(_packed_config(model.tree.config(), live), LAYERS)
+    def __init__(self, model, live, slots):
+        tree = layer_from_config(_packed_config(model.tree.config(), live), LAYERS | INNER)
         self.model = Model.blank(tree, model.input_shape, model.dtype)
+        self.counts = {name: len(places) for name, places in live.items()}
+        self.vectors = np.zeros((slots, self.model.n_trainable), model.dtype)
+        self.settle(model, live)
+
+    def settle(self, model, live):
+        """Note where the weights of `live`, and of layers that were born sparse, are."""
         places = []
         for name, p in model.parameters.items():
-            chosen = live[p.layer] if p.kind == "weight" and p.layer in live else None
-            if chosen is not None:
-                self.model.parameters[name].index[:] = chosen
+            index = live[p.layer] if p.kind == "weight" and p.layer in live else None
             window = np.arange(p.slice.start, p.slice.stop)
-            places.append(window if chosen is None else p.slice.start + chosen)
+            places.append(window if index is None else p.slice.start + index)
+            index = p.index if index is None else index
+            if index is not None:
+                self.model.parameters[name].index[:] = index
         self.places = np.concatenate(places)
         self.model.mask[:] = model.mask[self.places]
-        self.vectors = np.zeros((slots, self.model.n_trainable), model.dtype)
+        self.model.topology += 1
 
     def take(self, state):
         """The numbers of the whole model and of its State."""
@@ -66,12 +86,12 @@ class Packed:
 
 
 def _packed_config(config, live):
-    """The config of a tree, the Dense layers of `live` with so many weights."""
+    """The config of a tree, the layers of `live` with so many weights."""
     if isinstance(config, list):
         return [_packed_config(item, live) for item in config]
     if not isinstance(config, dict):
         return config
     if config["name"] in live:
-        kept = {name: config[name] for name in ("units", "use_bias", "name")}
-        return {"type": "SparseDense", "live": len(live[config["name"]]), **kept}
+        kept = {name: value for name, value in config.items() if name not in ("type", "initialiser")}
+        return {"type": f"Sparse{config['type']}", "live": len(live[config["name"]]), **kept}
     return {name: _packed_config(value, live) for name, value in config.items()}

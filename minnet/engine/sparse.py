@@ -28,6 +28,7 @@ from minnet.kernels.sparse_train import (
     turn_places,
 )
 
+FEWEST_WEIGHTS = 2**12  # a layer with fewer is small: whether it is sparse matters little
 MOST_LIVE = 2**31 - 1  # kernels count a layer's live weights in 32 bits
 SLOPES = 2**20  # places whose gradient is looked at together
 

@@ -5,7 +5,7 @@
             prune(model, 0.9)
 
 A batch is shared between threads: each has a tape and a row of the gradient; then each moves a part of the vector.
-Dense layers whose mask leaves few weights are trained by these alone (packed.py).
+Dense and Conv2d layers whose mask leaves few weights are trained by these alone (packed.py).
 """
 import math
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from minnet.kernels.steps import square_norm, zero_masked
 
 SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
 CHAIN_MACS = 2**22    # the same where a thread's whole pass is one call
-SPARSE_MACS = 2**20   # the same where only live weights count
+LIVE = 2**5           # so many of them for one of a sparse layer, which takes longer, as does what surrounds it
 WINDOW = 2**16        # entries of the vector that are worth a thread's step
 
 
@@ -53,7 +53,8 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     penalties = _check_penalties(penalty)
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
-        state = State(model, as_optimizer(optimizer), rng, shards_of(model, batch_size, loss))
+        threads_wanted = shards_of(model, batch_size, loss, packs=not penalties, clips=clip_norm is not None)
+        state = State(model, as_optimizer(optimizer), rng, threads_wanted)
     check_state(state, model)
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
@@ -70,16 +71,20 @@ def _check_penalties(penalty):
     return penalties
 
 
-def shards_of(model, batch_size, loss):
-    """How many threads share a batch: a function of shapes, mask and number of threads, so that bits repeat."""
+def shards_of(model, batch_size, loss, packs=True, clips=False):
+    """How many threads share a batch: a function of shapes, mask and number of threads, so that bits repeat.
+
+    `packs`: layers with few live weights are trained by these; `clips`: steps are made one by one.
+    """
     layers = model.layers.values()
     if any(layer.shares_batch for layer in layers):
         return 1
-    sparse = {layer for layer in layers for p in layer.parameters if p.index is not None or is_sparse(layer)}
-    macs = sum(layer.positions * (np.count_nonzero(p.mask) if layer in sparse else p.size)
+    sparse = {layer for layer in layers for p in layer.parameters
+              if p.index is not None or (packs and is_sparse(layer))}
+    macs = sum(layer.positions * (LIVE * np.count_nonzero(p.mask) if layer in sparse else p.size)
                for layer in layers for p in layer.parameters if p.kind == "weight")
     chain = chain_of(model, loss) is not None
-    worth = SHARD_MACS if not chain else SPARSE_MACS if sparse else CHAIN_MACS
+    worth = CHAIN_MACS if chain and not (sparse and clips) else SHARD_MACS
     if not sparse:
         most = batch_size
     else:  # of few rows the layers are shared, see shared_layers.py
@@ -173,9 +178,11 @@ class _Run:
         if moved or self.changed.any():
             before, self.topology = self.packed, model.topology
             np.copyto(self.mask, model.mask)
-            self.packed = None if self.penalties else pack(state)
+            self.packed = None if self.penalties else pack(state, before)
             if moved or before is not self.packed:
                 self.make_room()
+            elif self.packed is not None:
+                self.many, self.gradient_of_batch = steps_of(self)  # for other places
         if self.packed is not None:
             self.packed.take(state)
         self.ahead = True

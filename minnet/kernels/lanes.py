@@ -1,8 +1,10 @@
 """Runs of a fixed number of neighbours as one vector, for kernels whose inner loop the compiler would leave scalar.
 
-    add_scaled, dot = LANES[32]
+    add_scaled, dot, add_dots, some = LANES[32]
     add_scaled(y, t, v, x, s)        # y[t : t + 32] += v * x[s : s + 32]
     total = dot(x, s, y, t)          # x[s : s + 32] . y[t : t + 32]
+    add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
+    some(x, s)                       # whether any of x[s : s + 32] is not 0
 
 Short loops of fixed length are written out by the compiler before it looks for vectors, and stay scalar. These say the
 vector outright: one load, one multiply-add, one store, of 2 to 64 numbers of 1-D contiguous arrays. A sum that a loop
@@ -10,12 +12,14 @@ keeps adding to stays in registers where the kernel is `apart` (see hints.py). W
 (NUMBA_BOUNDSCHECK=1) the last number of each run is looked at first, as plain indexing would.
 """
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 WIDTHS = (2, 4, 8, 16, 32, 64)
+TOGETHER = 4  # dot products that are summed up together: half the additions of one at a time
 FAST = ("reassoc", "contract")
 
 
@@ -66,21 +70,99 @@ def _dot_of(width):
     return product
 
 
-def _pair(width):
-    """(add_scaled, dot) for runs of `width`."""
-    add, product = _add_scaled_of(width), _dot_of(width)
+def _some_of(width):
+    @intrinsic
+    def some(context, x, s):
+        def generate(target, builder, signature, arguments):
+            run, align = _vector(target, builder, signature.args[0], *arguments, width)
+            numbers, bits = builder.load(run, align=align), ir.IntType(width)
+            differ = builder.fcmp_unordered("!=", numbers, ir.Constant(numbers.type, [0.0] * width))  # NaN does too
+            return builder.icmp_unsigned("!=", builder.bitcast(differ, bits), ir.Constant(bits, 0))
+
+        return types.boolean(x, types.int64), generate
+
+    return some
+
+
+def _picked(builder, one, other, places):
+    """The numbers at `places` of two vectors, one behind the other."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
+
+
+def _halved(builder, one, other, segment):
+    """Both vectors in one: of each segment of theirs the two halves are added; segments of one number stay."""
+    size = one.type.count
+    if segment == 1:
+        return _picked(builder, one, other, list(range(2 * size)))
+    low = [i for start in range(0, 2 * size, segment) for i in range(start, start + segment // 2)]
+    high = [i + segment // 2 for i in low]
+    if one is other:
+        low, high = low[: size // 2], high[: size // 2]
+    return builder.fadd(_picked(builder, one, other, low), _picked(builder, one, other, high), flags=FAST)
+
+
+def _sums(builder, rows, width):
+    """The sums of `rows`, each a vector, as one vector."""
+    while len(rows) > 1:
+        rows = [_halved(builder, *two, width) for two in zip(rows[::2], rows[1::2], strict=True)]
+        width = max(width // 2, 1)
+    total = rows[0]
+    while width > 1:
+        total, width = _halved(builder, total, total, width), width // 2
+    return total
+
+
+def _add_dots_of(width):
+    @intrinsic
+    def add(context, x, s, y, c, lanes, row, k, g):
+        def generate(target, builder, signature, arguments):
+            kinds, (x, s, y, c, lanes, row, k, g) = signature.args, arguments
+            run, align = _vector(target, builder, kinds[0], x, s, width)
+            numbers, size = builder.load(run, align=align), ir.IntType(64)
+            rows = cgutils.create_struct_proxy(kinds[5])(target, builder, value=row).data
+            products = []
+            for j in range(TOGETHER):
+                at = builder.load(builder.gep(rows, [builder.add(k, ir.Constant(size, j))]))
+                start = builder.add(builder.mul(builder.zext(at, size), lanes), c)
+                other, _ = _vector(target, builder, kinds[2], y, start, width)
+                products.append(builder.fmul(numbers, builder.load(other, align=align), flags=FAST))
+            to, _ = _vector(target, builder, kinds[7], g, k, TOGETHER)
+            total = builder.fadd(builder.load(to, align=align), _sums(builder, products, width), flags=FAST)
+            builder.store(total, to, align=align)
+            return target.get_dummy_value()
+
+        return types.none(x, types.int64, y, types.int64, types.int64, row, types.int64, g), generate
+
+    return add
+
+
+def _compiled(width):
+    """(add_scaled, dot, add_dots, some) for runs of `width`."""
+    scaled, product, products, differ = (make(width) for make in (_add_scaled_of, _dot_of, _add_dots_of, _some_of))
 
     @register_jitable(inline="always")
     def add_scaled(y, t, v, x, s):
         y[t + width - 1], x[s + width - 1]
-        add(y, t, v, x, s)
+        scaled(y, t, v, x, s)
 
     @register_jitable(inline="always")
     def dot(x, s, y, t):
         x[s + width - 1], y[t + width - 1]
         return product(x, s, y, t)
 
-    return add_scaled, dot
+    @register_jitable(inline="always")
+    def add_dots(x, s, y, c, lanes, row, k, g):
+        x[s + width - 1], row[k + TOGETHER - 1], g[k + TOGETHER - 1]
+        for j in range(TOGETHER):
+            y[np.int64(row[k + j]) * lanes + c + width - 1]
+        products(x, s, y, c, lanes, row, k, g)
+
+    @register_jitable(inline="always")
+    def some(x, s):
+        x[s + width - 1]
+        return differ(x, s)
+
+    return add_scaled, dot, add_dots, some
 
 
 def _plain(width):
@@ -91,7 +173,14 @@ def _plain(width):
     def dot(x, s, y, t):
         return (x[s : s + width] * y[t : t + width]).sum()
 
-    return add_scaled, dot
+    def add_dots(x, s, y, c, lanes, row, k, g):
+        for j in range(k, k + TOGETHER):
+            g[j] += dot(x, s, y, row[j] * lanes + c)
+
+    def some(x, s):
+        return (x[s : s + width] != 0).any()
+
+    return add_scaled, dot, add_dots, some
 
 
-LANES = {width: _plain(width) if numba.config.DISABLE_JIT else _pair(width) for width in WIDTHS}
+LANES = {width: (_plain if numba.config.DISABLE_JIT else _compiled)(width) for width in WIDTHS}

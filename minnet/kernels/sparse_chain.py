@@ -3,8 +3,8 @@
 As chain.py, with activations by feature (see sparse_train.py). `table` (L, 7) has a row for each layer: ins, outs,
 where its weights and its bias begin in `values`, how many of its weights are live (-1: it is dense), and where its
 entries begin in `first` and in `unit`. These are: in `first`, where the weights of each input begin (ins + 1), and, for
-wide batches, of each output (outs + 1); in `unit` the outputs by input (live), and the inputs and places by output
-(2 live).
+wide batches and all layers but the first, of each output (outs + 1); in `unit` the outputs by input (live), and with
+the latter the inputs and places by output (2 live).
 `work` holds, lane by lane, x and the outputs of all layers; `deltas` the gradients of the same, but for x.
 """
 import numpy as np
@@ -24,8 +24,7 @@ from minnet.kernels.sparse_train import (
     push_live,
     row_sums,
 )
-
-TAKEN = 16  # rows that are read side by side: as many streams as a processor fetches ahead
+from minnet.kernels.squares import SIDE, turn_chosen
 
 
 def sparse_chain_room(rows, lanes, widths):
@@ -37,16 +36,15 @@ def sparse_chain_room(rows, lanes, widths):
 def take_features(X, rows, out):
     """out[j, i] = X[rows[i], j], and 0 beyond. X: (N, m); rows: (n,) integers in [0, N); out: (m, lanes)."""
     apart()
-    n, m = rows.size, X.shape[1]
-    whole = n - n % TAKEN
-    for first in range(0, whole, TAKEN):
-        for j in range(m):
-            for i in range(first, first + TAKEN):
-                out[j, i] = X[rows[i], j]
-    for j in range(m):
-        for i in range(whole, n):
+    n, m, lanes = np.int64(rows.size), np.int64(X.shape[1]), np.int64(out.shape[1])
+    wide = m - m % SIDE if lanes >= SIDE else np.int64(0)
+    for i in range(0, lanes, SIDE):
+        for j in range(0, wide, SIDE):
+            turn_chosen(X.reshape(-1), rows, i, n, m, j, out.reshape(-1), j * lanes + i, lanes)
+    for j in range(wide, m):
+        for i in range(n):
             out[j, i] = X[rows[i], j]
-        for i in range(n, out.shape[1]):
+        for i in range(n, lanes):
             out[j, i] = 0
 
 
@@ -67,7 +65,7 @@ def sparse_chain_forward(table, first, unit, values, lanes, work):
         else:
             w = values[table[layer, 2] : table[layer, 2] + live]
             at, by_input = table[layer, 6], first[table[layer, 5] : table[layer, 5] + ins + 1]
-            if lanes < VECTOR:
+            if lanes < VECTOR or layer == 0:  # of data many entries are 0, and passed over
                 push_live(by_input, unit[at : at + live], w, bias, x, y)
             else:
                 by_output = first[table[layer, 5] + ins + 1 : table[layer, 5] + ins + outs + 2]

@@ -14,18 +14,61 @@ first[i + 1] - 1 are those of input i, and `unit` holds their outputs.
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart
+from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES
+from minnet.kernels.lanes import LANES, TOGETHER
+from minnet.kernels.squares import SIDE, turn_square
 
 VECTOR = 16    # lanes come in multiples of this, when there are so many
-BLOCK = 16     # features that are turned at once: a cache line
-add_2, dot_2 = LANES[2]
-add_4, dot_4 = LANES[4]
-add_8, dot_8 = LANES[8]
-add_16, dot_16 = LANES[16]
-add_32, dot_32 = LANES[32]
-add_64, dot_64 = LANES[64]
+
+
+def _over(width):
+    """What the live weights of one feature do over `width` lanes, from lane c on: (pull, gather, push,
+    gradient).
+
+    They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
+    at s in x, at t in what is written.
+    """
+    add, dot, add_dots, some = LANES[width]
+
+    @register_jitable(inline="always")
+    def pull(begin, end, row, place, w, lanes, c, x, y, t):
+        for number in range(begin, end):
+            k = offset(number)
+            add(y, t + c, w[offset(place[k])], x, offset(row[k]) * lanes + c)
+
+    @register_jitable(inline="always")
+    def gather(begin, end, row, w, lanes, c, x, y, t):
+        for number in range(begin, end):
+            k = offset(number)
+            add(y, t + c, w[k], x, offset(row[k]) * lanes + c)
+
+    @register_jitable(inline="always")
+    def push(begin, end, row, w, lanes, c, x, s, y):
+        if some(x, s + c):
+            for number in range(begin, end):
+                k = offset(number)
+                add(y, offset(row[k]) * lanes + c, w[k], x, s + c)
+
+    @register_jitable(inline="always")
+    def gradient(begin, end, row, lanes, c, x, s, dy, g):
+        if some(x, s + c):
+            ones = end - (end - begin) % TOGETHER
+            for number in range(begin, ones, TOGETHER):
+                add_dots(x, s + c, dy, c, lanes, row, offset(number), g)
+            for number in range(ones, end):
+                k = offset(number)
+                g[k] += dot(x, s + c, dy, offset(row[k]) * lanes + c)
+
+    return pull, gather, push, gradient
+
+
+_, gather_2, push_2, gradient_2 = _over(2)
+_, gather_4, push_4, gradient_4 = _over(4)
+_, gather_8, push_8, gradient_8 = _over(8)
+pull_16, gather_16, push_16, gradient_16 = _over(16)
+pull_32, gather_32, push_32, gradient_32 = _over(32)
+pull_64, gather_64, push_64, gradient_64 = _over(64)
 
 
 @register_jitable
@@ -40,26 +83,31 @@ def lanes_of(n):
 @kernel
 def by_feature(x, y):
     """y[j, :n] = x[:, j], and 0 beyond. x: (n, m); y: (m, lanes)."""
-    n, m = x.shape
-    for start in range(0, m, BLOCK):
-        stop = min(start + BLOCK, m)
-        for i in range(n):
-            for j in range(start, stop):
-                y[j, i] = x[i, j]
+    apart()
+    n, m, lanes = np.int64(x.shape[0]), np.int64(x.shape[1]), np.int64(y.shape[1])
+    xs, ys, high, wide = x.reshape(-1), y.reshape(-1), n - n % SIDE, m - m % SIDE
+    for i in range(0, high, SIDE):
+        for j in range(0, wide, SIDE):
+            turn_square(xs, i * m + j, m, ys, j * lanes + i, lanes)
     for j in range(m):
-        for i in range(n, y.shape[1]):
+        for i in range(high if j < wide else 0, n):
+            y[j, i] = x[i, j]
+        for i in range(n, lanes):
             y[j, i] = 0
 
 
 @kernel
 def by_row(x, y):
     """y[i] = x[:, i]: the way back. x: (m, lanes); y: (n, m)."""
-    n, m = y.shape
-    for start in range(0, m, BLOCK):
-        stop = min(start + BLOCK, m)
-        for i in range(n):
-            for j in range(start, stop):
-                y[i, j] = x[j, i]
+    apart()
+    n, m, lanes = np.int64(y.shape[0]), np.int64(y.shape[1]), np.int64(x.shape[1])
+    xs, ys, high, wide = x.reshape(-1), y.reshape(-1), n - n % SIDE, m - m % SIDE
+    for i in range(0, high, SIDE):
+        for j in range(0, wide, SIDE):
+            turn_square(xs, j * lanes + i, lanes, ys, i * m + j, m)
+    for i in range(n):
+        for j in range(wide if i < high else 0, m):
+            y[i, j] = x[j, i]
 
 
 @kernel
@@ -127,23 +175,24 @@ def pull_live(u_first, source, place, w, bias, x, y):
         for j in range(lanes):
             ys[t + j] = bias[o]
         for c in range(0, wide, 64):
-            for k in range(begin, end):
-                add_64(ys, t + c, w[place[k]], xs, source[k] * lanes + c)
+            pull_64(begin, end, source, place, w, lanes, c, xs, ys, t)
         if lanes & 32:
-            for k in range(begin, end):
-                add_32(ys, t + wide, w[place[k]], xs, source[k] * lanes + wide)
+            pull_32(begin, end, source, place, w, lanes, wide, xs, ys, t)
         if lanes & 16:
-            c = lanes - 16
-            for k in range(begin, end):
-                add_16(ys, t + c, w[place[k]], xs, source[k] * lanes + c)
+            pull_16(begin, end, source, place, w, lanes, lanes - 16, xs, ys, t)
 
 
 @kernel
 def push_live(first, unit, w, bias, x, y):
-    """The same by input, for few lanes (2, 4 or 8): w is read from end to end. x: (in, lanes); y: (out, lanes)."""
+    """The same by input, for any number of lanes: w is read from end to end, and inputs that are 0 are passed over.
+
+    x: (in, lanes); y: (out, lanes).
+    """
+    lanes, ys = np.int64(x.shape[1]), y.reshape(-1)
     for o in range(bias.size):
-        for j in range(y.shape[1]):
-            y[o, j] = bias[o]
+        b, t = bias[o], offset(o * lanes)
+        for j in range(lanes):
+            ys[t + j] = b
     push_more(first, unit, w, x, y)
 
 
@@ -151,103 +200,83 @@ def push_live(first, unit, w, bias, x, y):
 def push_more(first, unit, w, x, y):
     """y[unit[k]] += w[k] x[i] for the weights k of each input i; inputs that are 0 for the whole batch are passed over.
 
-    x: (in, lanes), of 2, 4 or 8 lanes; y: (out, lanes). `first` may be a part of the whole, with the same part of x.
+    x: (in, lanes); y: (out, lanes). `first` may be a part of the whole, with the same part of x.
     """
     apart()
     lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
+    wide = lanes - lanes % 64
     for i in range(first.size - 1):
-        s = np.int64(i * lanes)
-        largest = abs(xs[s])
-        for j in range(1, lanes):
-            largest += abs(xs[s + j])
-        if largest == 0:
-            continue
-        for k in range(first[i], first[i + 1]):
-            if lanes == 2:
-                add_2(ys, unit[k] * lanes, w[k], xs, s)
-            elif lanes == 4:
-                add_4(ys, unit[k] * lanes, w[k], xs, s)
-            else:
-                add_8(ys, unit[k] * lanes, w[k], xs, s)
+        begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
+        for c in range(0, wide, 64):
+            push_64(begin, end, unit, w, lanes, c, xs, s, ys)
+        if lanes & 32:
+            push_32(begin, end, unit, w, lanes, wide, xs, s, ys)
+        if lanes & 16:
+            push_16(begin, end, unit, w, lanes, lanes - 16, xs, s, ys)
+        elif lanes == 8:
+            push_8(begin, end, unit, w, lanes, 0, xs, s, ys)
+        elif lanes == 4:
+            push_4(begin, end, unit, w, lanes, 0, xs, s, ys)
+        elif lanes == 2:
+            push_2(begin, end, unit, w, lanes, 0, xs, s, ys)
 
 
 @kernel
 def live_gradient(first, unit, x, dy, g):
-    """g[k] = x[i] . dy[unit[k]] for the weights k of each input i: dW at the live weights; rows of zeros are skipped.
+    """g[k] = x[i] . dy[unit[k]] for the weights k of each input i: dW at the live weights; inputs that are 0 are
+    skipped.
 
     x: (in, lanes); dy: (out, lanes); g: (k,).
     """
     apart()
     lanes, xs, dys = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1)
     wide = lanes - lanes % 64
+    g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
         begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
-        g[begin:end] = 0
-        largest = abs(xs[s])
-        for j in range(1, lanes):
-            largest += abs(xs[s + j])
-        if largest == 0:
-            continue
         for c in range(0, wide, 64):
-            for k in range(begin, end):
-                g[k] += dot_64(xs, s + c, dys, unit[k] * lanes + c)
+            gradient_64(begin, end, unit, lanes, c, xs, s, dys, g)
         if lanes & 32:
-            for k in range(begin, end):
-                g[k] += dot_32(xs, s + wide, dys, unit[k] * lanes + wide)
-        c = lanes - lanes % 32
+            gradient_32(begin, end, unit, lanes, wide, xs, s, dys, g)
         if lanes & 16:
-            for k in range(begin, end):
-                g[k] += dot_16(xs, s + c, dys, unit[k] * lanes + c)
+            gradient_16(begin, end, unit, lanes, lanes - 16, xs, s, dys, g)
         elif lanes == 8:
-            for k in range(begin, end):
-                g[k] = dot_8(xs, s, dys, unit[k] * lanes)
+            gradient_8(begin, end, unit, lanes, 0, xs, s, dys, g)
         elif lanes == 4:
-            for k in range(begin, end):
-                g[k] = dot_4(xs, s, dys, unit[k] * lanes)
+            gradient_4(begin, end, unit, lanes, 0, xs, s, dys, g)
         elif lanes == 2:
-            for k in range(begin, end):
-                g[k] = dot_2(xs, s, dys, unit[k] * lanes)
+            gradient_2(begin, end, unit, lanes, 0, xs, s, dys, g)
 
 
 @kernel
 def live_backward(first, unit, w, x, dy, g, dx):
     """As `live_gradient`, and dx[i] = the sum over the weights k of input i of w[k] dy[unit[k]]. dx: (in, lanes).
 
-    Both in one go: a row of dy is loaded once.
+    Both in one go: the rows of dy that an input needs are in the cache the second time.
     """
     apart()
     lanes, xs, dys, dxs = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
     wide = lanes - lanes % 64
+    g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
         begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
-        g[begin:end] = 0
         for j in range(lanes):
             dxs[s + j] = 0
         for c in range(0, wide, 64):
-            for k in range(begin, end):
-                t = unit[k] * lanes + c
-                add_64(dxs, s + c, w[k], dys, t)
-                g[k] += dot_64(xs, s + c, dys, t)
+            gather_64(begin, end, unit, w, lanes, c, dys, dxs, s)
+            gradient_64(begin, end, unit, lanes, c, xs, s, dys, g)
         if lanes & 32:
-            for k in range(begin, end):
-                t = unit[k] * lanes + wide
-                add_32(dxs, s + wide, w[k], dys, t)
-                g[k] += dot_32(xs, s + wide, dys, t)
-        c = lanes - lanes % 32
+            gather_32(begin, end, unit, w, lanes, wide, dys, dxs, s)
+            gradient_32(begin, end, unit, lanes, wide, xs, s, dys, g)
         if lanes & 16:
-            for k in range(begin, end):
-                t = unit[k] * lanes + c
-                add_16(dxs, s + c, w[k], dys, t)
-                g[k] += dot_16(xs, s + c, dys, t)
+            gather_16(begin, end, unit, w, lanes, lanes - 16, dys, dxs, s)
+            gradient_16(begin, end, unit, lanes, lanes - 16, xs, s, dys, g)
         elif lanes == 8:
-            for k in range(begin, end):
-                add_8(dxs, s, w[k], dys, unit[k] * lanes)
-                g[k] = dot_8(xs, s, dys, unit[k] * lanes)
+            gather_8(begin, end, unit, w, lanes, 0, dys, dxs, s)
+            gradient_8(begin, end, unit, lanes, 0, xs, s, dys, g)
         elif lanes == 4:
-            for k in range(begin, end):
-                add_4(dxs, s, w[k], dys, unit[k] * lanes)
-                g[k] = dot_4(xs, s, dys, unit[k] * lanes)
+            gather_4(begin, end, unit, w, lanes, 0, dys, dxs, s)
+            gradient_4(begin, end, unit, lanes, 0, xs, s, dys, g)
         elif lanes == 2:
-            for k in range(begin, end):
-                add_2(dxs, s, w[k], dys, unit[k] * lanes)
-                g[k] = dot_2(xs, s, dys, unit[k] * lanes)
+            gather_2(begin, end, unit, w, lanes, 0, dys, dxs, s)
+            gradient_2(begin, end, unit, lanes, 0, xs, s, dys, g)

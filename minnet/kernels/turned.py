@@ -24,6 +24,17 @@ def _crossed(builder, one, other, step):
     return [builder.shuffle_vector(one, other, mask) for mask in masks]
 
 
+def turned(builder, rows):
+    """The columns of a square whose rows are these vectors."""
+    rows, step = list(rows), SIDE // 2
+    while step:
+        for j in range(SIDE):
+            if not j & step:
+                rows[j], rows[j + step] = _crossed(builder, rows[j], rows[j + step], step)
+        step //= 2
+    return rows
+
+
 @intrinsic
 def _turn(context, X, row, f, index, place, y, t):
     """The type of `turn`, and the code that it becomes."""
@@ -41,13 +52,7 @@ def _turn(context, X, row, f, index, place, y, t):
         total = rows[0]
         for vector in rows[1:]:
             total = builder.fadd(total, vector, flags=("reassoc",))
-        step = SIDE // 2
-        while step:
-            for j in range(SIDE):
-                if not j & step:
-                    rows[j], rows[j + step] = _crossed(builder, rows[j], rows[j + step], step)
-            step //= 2
-        for i, column in enumerate(rows):
+        for i, column in enumerate(turned(builder, rows)):
             at = builder.zext(builder.load(builder.gep(places.data, [builder.add(place, place.type(i))])), t.type)
             builder.store(column, builder.bitcast(builder.gep(to.data, [builder.add(at, t)]), run), align=align)
         return _sum(builder, total)

@@ -1,0 +1,119 @@
+"""Training with the live weights of a convolution alone: forward, and backward to its weights and to its input.
+
+    live_conv(first, tap, w, bias, down, right, x, y)            # y = the convolution of x with W, + b
+    live_conv_gradient(first, tap, down, right, x, dy, g)        # the gradient of the weights
+    live_conv_input(first, tap, w, down, right, dy, dx)          # the gradient of the input
+
+As in sparse_train.py a row holds one number of each image of the batch, here a channel of a pixel: an image is
+(h, w, c, lanes), with its padding, so that no window reaches outside. A live weight is one multiply-add of a row at
+each place of the window, and no zero is multiplied.
+Weights are sorted by filter: weights first[o], ..., first[o + 1] - 1 are those of filter o. Weight k meets the row that
+stands tap[k] rows behind the first of the window; the window's next place below is `down` rows further, the next on the
+right `right`.
+"""
+import numpy as np
+
+from minnet.kernels.hints import apart, offset
+from minnet.kernels.jit import kernel
+from minnet.kernels.sparse_train import (
+    gather_2,
+    gather_4,
+    gather_8,
+    gather_16,
+    gather_32,
+    gather_64,
+    gradient_2,
+    gradient_4,
+    gradient_8,
+    gradient_16,
+    gradient_32,
+    gradient_64,
+    push_2,
+    push_4,
+    push_8,
+    push_16,
+    push_32,
+    push_64,
+)
+
+
+@kernel
+def live_conv(first, tap, w, bias, down, right, x, y):
+    """y[i, j, o] = bias[o] + the sum over the weights k of filter o of w[k] x[i * down + j * right + tap[k]].
+
+    first: (o + 1,) int64; tap: (k,) int32; w: (k,); bias: (o,); x: (rows, lanes); y: (h, w, o, lanes).
+    """
+    apart()
+    height, width, filters, lanes = y.shape
+    xs, ys, wide = x.reshape(-1), y.reshape(-1), np.int64(lanes - lanes % 64)
+    for i, j, o in np.ndindex(height, width, filters):
+        begin, end = first[o], first[o + 1]
+        b, start = bias[o], offset(((i * width + j) * filters + o) * lanes)
+        for lane in range(lanes):
+            ys[start + lane] = b
+        here = (i * down + j * right) * lanes
+        t = start - here  # what is added to a lane of the window to find the same lane of y
+        for c in range(here, here + wide, 64):
+            gather_64(begin, end, tap, w, lanes, c, xs, ys, t)
+        if lanes & 32:
+            gather_32(begin, end, tap, w, lanes, here + wide, xs, ys, t)
+        if lanes & 16:
+            gather_16(begin, end, tap, w, lanes, here + lanes - 16, xs, ys, t)
+        elif lanes == 8:
+            gather_8(begin, end, tap, w, lanes, here, xs, ys, t)
+        elif lanes == 4:
+            gather_4(begin, end, tap, w, lanes, here, xs, ys, t)
+        elif lanes == 2:
+            gather_2(begin, end, tap, w, lanes, here, xs, ys, t)
+
+
+@kernel
+def live_conv_gradient(first, tap, down, right, x, dy, g):
+    """g[k] += the sum over i, j of x[i * down + j * right + tap[k]] . dy[i, j, o], for the weights k of each filter o.
+
+    Filters that are 0 at a pixel in all lanes are passed over. g: (k,); the others as in `live_conv`.
+    """
+    apart()
+    height, width, filters, lanes = dy.shape
+    xs, dys, wide = x.reshape(-1), dy.reshape(-1), np.int64(lanes - lanes % 64)
+    for i, j, o in np.ndindex(height, width, filters):
+        begin, end = first[o], first[o + 1]
+        here = (i * down + j * right) * lanes
+        t = ((i * width + j) * filters + o) * lanes - here
+        for c in range(here, here + wide, 64):
+            gradient_64(begin, end, tap, lanes, c, dys, t, xs, g)
+        if lanes & 32:
+            gradient_32(begin, end, tap, lanes, here + wide, dys, t, xs, g)
+        if lanes & 16:
+            gradient_16(begin, end, tap, lanes, here + lanes - 16, dys, t, xs, g)
+        elif lanes == 8:
+            gradient_8(begin, end, tap, lanes, here, dys, t, xs, g)
+        elif lanes == 4:
+            gradient_4(begin, end, tap, lanes, here, dys, t, xs, g)
+        elif lanes == 2:
+            gradient_2(begin, end, tap, lanes, here, dys, t, xs, g)
+
+
+@kernel
+def live_conv_input(first, tap, w, down, right, dy, dx):
+    """dx[i * down + j * right + tap[k]] = the sum of w[k] dy[i, j, o] over all that come there. dx: (rows, lanes)."""
+    apart()
+    height, width, filters, lanes = dy.shape
+    dys, dxs, wide = dy.reshape(-1), dx.reshape(-1), np.int64(lanes - lanes % 64)
+    dxs[:] = 0
+    for i, j, o in np.ndindex(height, width, filters):
+        begin, end = first[o], first[o + 1]
+        here = (i * down + j * right) * lanes
+        t = ((i * width + j) * filters + o) * lanes - here
+        for c in range(here, here + wide, 64):
+            push_64(begin, end, tap, w, lanes, c, dys, t, dxs)
+        if lanes & 32:
+            push_32(begin, end, tap, w, lanes, here + wide, dys, t, dxs)
+        if lanes & 16:
+            push_16(begin, end, tap, w, lanes, here + lanes - 16, dys, t, dxs)
+        elif lanes == 8:
+            push_8(begin, end, tap, w, lanes, here, dys, t, dxs)
+        elif lanes == 4:
+            push_4(begin, end, tap, w, lanes, here, dys, t, dxs)
+        elif lanes == 2:
+            push_2(begin, end, tap, w, lanes, here, dys, t, dxs)
