@@ -302,7 +302,7 @@ class Runs:
 
 OTHERS = {
     "pickle": (lambda path: path.write_bytes(pickle.dumps(Runs())), "pickle can run code"),
-    "PyTorch": (pytorch, "save the weights as safetensors"),
+    "PyTorch": (pytorch, "`from safetensors.torch import save_file`, then `save_file(net.state_dict()"),
     "HDF5": (hdf5, "minnet import"),
     "npz": (numpy_archive, "a NumPy archive"),
     "HTML": (lambda path: path.write_text("<!DOCTYPE html><html>404</html>"), "fetch the file itself"),

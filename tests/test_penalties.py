@@ -248,7 +248,7 @@ def test_zeros_are_plus_zero(name, w, strength):
     for dtype in (np.float64, np.float32):
         penalty = PENALTIES[name](strength)
         model = model_of(penalty, -np.abs(w), dtype=dtype)
-        for tiny in (-0.0, -1e-30):
+        for tiny in (-0.0, -1e-30, -1.4e-45):
             first(model, penalty)[:1] = tiny
             penalty.prox(model, 1.0)
             assert not np.signbit(model.values[model.values == 0]).any()

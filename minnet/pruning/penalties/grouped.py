@@ -157,7 +157,8 @@ def _shrink(w, members, bounds):
     """Groups that share no weight: each by itself."""
     norms = members.norms(w[members.positions])
     left = np.divide(norms - bounds, norms, out=np.zeros(members.n), where=~(norms <= bounds))
-    w[members.positions] = w[members.positions] * left[members.group] + 0.0  # -0.0 becomes +0.0
+    shrunk = w[members.positions] * left[members.group]
+    w[members.positions] = shrunk.astype(w.dtype) + w.dtype.type(0)  # -0.0 becomes +0.0, what underflows as well
 
 
 def _shrink_overlapping(w, members, bounds):
@@ -182,7 +183,7 @@ def _shrink_overlapping(w, members, bounds):
         ahead = x + (before_t - 1) / t * moved
     v = start - np.bincount(positions, x, minlength=len(w))
     v[positions[inside[group]]] = 0
-    w[positions] = v[positions] + 0.0
+    w[positions] = v[positions].astype(w.dtype) + w.dtype.type(0)
 
 
 PENALTIES = {"group_lasso": GroupLasso, "sparse_group_lasso": SparseGroupLasso}
