@@ -196,7 +196,7 @@ def test_dense_planes_of_more_weights_than_stay_near():
     index, value = rng.integers(0, 40, count, np.uint32), rng.normal(size=2 * DENSE_PLANES * count + 12)
     x, y = rng.normal(size=40 + RUN), np.zeros((2, DENSE_PLANES, 2 * DENSE_PLANES * RUN))
     for function, out in ((dense_planes, y[0]), (reference_runtime.dense_planes, y[1])):
-        function(code, 0, index, value, x, *out)
+        function(code, 0, index, value, value, x, *out)
     np.testing.assert_allclose(y[0], y[1], rtol=0, atol=1e-9)
 
 
