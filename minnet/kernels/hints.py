@@ -31,13 +31,27 @@ def _apart(context):
     return types.none(), generate
 
 
+@intrinsic
+def _part(context):
+    """The type of `part`, and the code that it becomes: none, but an attribute of the function that calls it."""
+    def generate(target, builder, signature, arguments):
+        builder.function.attributes.add("alwaysinline")
+        return target.get_dummy_value()
+
+    return types.none(), generate
+
+
 def _nothing():
-    """In plain Python no array overlaps another unseen."""
+    """Plain Python needs no hints."""
 
 
 # Promise that nothing which the calling kernel writes through one array is read through another; it may then keep sums
 # in registers that it would have to store and load again. Such a kernel gets vectors as wide as the processor has.
 apart = _nothing if numba.config.DISABLE_JIT else _apart
+
+# Say that the calling function is to become part of each that calls it, where it then is as `apart` as that one is.
+# Numba can do so too (inline="always"), but counts the users of all arrays at every call.
+part = _nothing if numba.config.DISABLE_JIT else _part
 
 
 @register_jitable

@@ -37,10 +37,10 @@ def take_features(X, rows, out):
     """out[j, i] = X[rows[i], j], and 0 beyond. X: (N, m); rows: (n,) integers in [0, N); out: (m, lanes)."""
     apart()
     n, m, lanes = np.int64(rows.size), np.int64(X.shape[1]), np.int64(out.shape[1])
-    wide = m - m % SIDE if lanes >= SIDE else np.int64(0)
+    xs, ys, wide = X.reshape(-1), out.reshape(-1), m - m % SIDE if lanes >= SIDE else np.int64(0)
     for i in range(0, lanes, SIDE):
         for j in range(0, wide, SIDE):
-            turn_chosen(X.reshape(-1), rows, i, n, m, j, out.reshape(-1), j * lanes + i, lanes)
+            turn_chosen(xs, rows, i, n, m, j, ys, j * lanes + i, lanes)
     for j in range(wide, m):
         for i in range(n):
             out[j, i] = X[rows[i], j]

@@ -14,7 +14,7 @@ first[i + 1] - 1 are those of input i, and `unit` holds their outputs.
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart, offset
+from minnet.kernels.hints import apart, offset, part
 from minnet.kernels.jit import kernel
 from minnet.kernels.lanes import LANES, TOGETHER
 from minnet.kernels.squares import SIDE, turn_square
@@ -23,52 +23,64 @@ VECTOR = 16    # lanes come in multiples of this, when there are so many
 
 
 def _over(width):
-    """What the live weights of one feature do over `width` lanes, from lane c on: (pull, gather, push,
-    gradient).
+    """What the live weights of one feature do over `width` lanes, from lane c on: (pull, gather, push, gradient, both).
 
     They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
-    at s in x, at t in what is written.
+    at s in x, at t in what is written. `both` is gather and gradient where there are no other lanes.
     """
     add, dot, add_dots, some = LANES[width]
 
-    @register_jitable(inline="always")
+    @register_jitable
     def pull(begin, end, row, place, w, lanes, c, x, y, t):
+        part()
         for number in range(begin, end):
             k = offset(number)
             add(y, t + c, w[offset(place[k])], x, offset(row[k]) * lanes + c)
 
-    @register_jitable(inline="always")
+    @register_jitable
     def gather(begin, end, row, w, lanes, c, x, y, t):
+        part()
         for number in range(begin, end):
             k = offset(number)
             add(y, t + c, w[k], x, offset(row[k]) * lanes + c)
 
-    @register_jitable(inline="always")
+    @register_jitable
     def push(begin, end, row, w, lanes, c, x, s, y):
+        part()
         if some(x, s + c):
             for number in range(begin, end):
                 k = offset(number)
                 add(y, offset(row[k]) * lanes + c, w[k], x, s + c)
 
-    @register_jitable(inline="always")
+    @register_jitable
     def gradient(begin, end, row, lanes, c, x, s, dy, g):
+        part()
         if some(x, s + c):
-            ones = end - (end - begin) % TOGETHER
+            ones = end - (end - begin) % TOGETHER if width >= VECTOR else begin  # short ones are summed at once anyway
             for number in range(begin, ones, TOGETHER):
                 add_dots(x, s + c, dy, c, lanes, row, offset(number), g)
             for number in range(ones, end):
                 k = offset(number)
                 g[k] += dot(x, s + c, dy, offset(row[k]) * lanes + c)
 
-    return pull, gather, push, gradient
+    @register_jitable
+    def both(begin, end, row, w, lanes, x, s, dy, g, dx):
+        part()
+        for number in range(begin, end):
+            k = offset(number)
+            t = offset(row[k]) * lanes
+            add(dx, s, w[k], dy, t)
+            g[k] = dot(x, s, dy, t)
+
+    return pull, gather, push, gradient, both
 
 
-_, gather_2, push_2, gradient_2 = _over(2)
-_, gather_4, push_4, gradient_4 = _over(4)
-_, gather_8, push_8, gradient_8 = _over(8)
-pull_16, gather_16, push_16, gradient_16 = _over(16)
-pull_32, gather_32, push_32, gradient_32 = _over(32)
-pull_64, gather_64, push_64, gradient_64 = _over(64)
+_, gather_2, push_2, gradient_2, both_2 = _over(2)
+_, gather_4, push_4, gradient_4, both_4 = _over(4)
+_, gather_8, push_8, gradient_8, both_8 = _over(8)
+pull_16, gather_16, push_16, gradient_16, _ = _over(16)
+pull_32, gather_32, push_32, gradient_32, _ = _over(32)
+pull_64, gather_64, push_64, gradient_64, _ = _over(64)
 
 
 @register_jitable
@@ -252,7 +264,7 @@ def live_gradient(first, unit, x, dy, g):
 def live_backward(first, unit, w, x, dy, g, dx):
     """As `live_gradient`, and dx[i] = the sum over the weights k of input i of w[k] dy[unit[k]]. dx: (in, lanes).
 
-    Both in one go: the rows of dy that an input needs are in the cache the second time.
+    Both in one go: the rows of dy that an input needs are loaded once, or are in the cache the second time.
     """
     apart()
     lanes, xs, dys, dxs = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
@@ -272,11 +284,8 @@ def live_backward(first, unit, w, x, dy, g, dx):
             gather_16(begin, end, unit, w, lanes, lanes - 16, dys, dxs, s)
             gradient_16(begin, end, unit, lanes, lanes - 16, xs, s, dys, g)
         elif lanes == 8:
-            gather_8(begin, end, unit, w, lanes, 0, dys, dxs, s)
-            gradient_8(begin, end, unit, lanes, 0, xs, s, dys, g)
+            both_8(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
         elif lanes == 4:
-            gather_4(begin, end, unit, w, lanes, 0, dys, dxs, s)
-            gradient_4(begin, end, unit, lanes, 0, xs, s, dys, g)
+            both_4(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
         elif lanes == 2:
-            gather_2(begin, end, unit, w, lanes, 0, dys, dxs, s)
-            gradient_2(begin, end, unit, lanes, 0, xs, s, dys, g)
+            both_2(begin, end, unit, w, lanes, xs, s, dys, g, dxs)

@@ -12,6 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
+from minnet.kernels.hints import part
 from minnet.kernels.turned import SIDE, turned
 
 WHOLE = ir.IntType(64)
@@ -68,15 +69,17 @@ def _turn_chosen(context, x, rows, k, n, m, c, y, t, lanes):
     return types.none(x, rows, whole, whole, whole, whole, y, whole, whole), generate
 
 
-@register_jitable(inline="always")
+@register_jitable
 def _checked_square(x, at, step, y, t, lanes):
+    part()
     for i in range(SIDE):
         x[at + i * step + SIDE - 1], y[t + i * lanes + SIDE - 1]
     _turn_square(x, at, step, y, t, lanes)
 
 
-@register_jitable(inline="always")
+@register_jitable
 def _checked_chosen(x, rows, k, n, m, c, y, t, lanes):
+    part()
     for i in range(SIDE):
         x[rows[min(k + i, n - 1)] * m + c + SIDE - 1], y[t + i * lanes + SIDE - 1]
     _turn_chosen(x, rows, k, n, m, c, y, t, lanes)
