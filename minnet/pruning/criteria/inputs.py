@@ -1,7 +1,7 @@
 """Criteria from what weights see: the size of a weight times the size of the inputs that it multiplies.
 
 x_i is what meets row i of the layer's matrix (K, out), over all images and, for a convolution, all windows, padding
-included. All need data and take one forward pass over the sample, in use.
+included. All need data and take one forward pass over the sample, in use, and a walk over the inputs of each layer.
 """
 import numpy as np
 
@@ -75,4 +75,4 @@ def _norms_of(model, p, squares):
 
 
 CRITERIA = {f.__name__: f for f in (wanda, ria)}
-FACTS = {name: Facts(needs="data", passes="1 forward") for name in CRITERIA}
+FACTS = {name: Facts(needs="data", passes="1 forward, 1 walk over the inputs") for name in CRITERIA}
