@@ -1,7 +1,8 @@
 """python -m bench [NAME ...] [--quick] [--json FILE] [--readme]
 
 Runs the measurements named (all of them by default), prints their tables, and writes what was measured as JSON. With
---readme the table between the two markers in README.md is replaced by what this run printed.
+--readme it is also kept in bench/results.json, in place of what the same measurements gave before, and the tables
+between the two markers in README.md (some rows) and bench/README.md (all) are made anew from there.
 """
 import argparse
 import importlib
@@ -9,10 +10,22 @@ import json
 import platform
 from pathlib import Path
 
-from bench.measure import table
+from bench.measure import Result, table
 
-SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "cold_start",
-         "scale")  # modules with measure(quick) -> [Result]
+SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start")  # in bench/
+FRONT = (  # rows of README.md: work, and the peer without its number of threads
+    ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
+    ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
+    ("lenet_5 epoch, batch 64, sgd, 2 thread(s)", "PyTorch"),
+    ("lenet_300_100 epoch, batch 60, 95% sparse, SGD, 1 thread(s)", "own dense"),
+    ("lenet_300_100 at 95%, batch 1", "ONNX Runtime"),
+    ("lenet_300_100 at 95%, batch 1", "DeepSparse"),
+    ("lenet_300_100 at 95%, batch 256", "DeepSparse"),
+    ("lenet_5 at 98%, batch 64", "DeepSparse"),
+    ("VGG16, 64 images, 2 threads, 50% of the multiply-adds", "the whole net"),
+    ("SET 784-1000^3-10, eps 20, batch 40, epoch of 12,000, 1 thread", "PyTorch"),
+)
+HERE = Path(__file__).parent
 OPEN, CLOSE = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
@@ -26,13 +39,35 @@ def machine():
             "numpy": np.__version__}
 
 
-def refresh(readme, text):
-    """`readme` with what stands between the markers replaced by `text`."""
-    before, _, rest = readme.partition(OPEN)
+def refresh(path, text):
+    """Replace what stands between the markers in a file."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(OPEN)
     _, _, after = rest.partition(CLOSE)
     if not rest or not after:
-        raise SystemExit(f"README.md has no {OPEN} ... {CLOSE}: put both markers where the table belongs")
-    return f"{before}{OPEN}\n{text}\n{CLOSE}{after}"
+        raise SystemExit(f"{path} has no {OPEN} ... {CLOSE}: put both markers where the table belongs")
+    path.write_text(f"{before}{OPEN}\n{text}\n{CLOSE}{after}", encoding="utf-8")
+
+
+def missed(results):
+    """The targets that were not reached, and why."""
+    lines = [f"- {r.work}, against {r.peer}: {r.ratio:.2f} of {r.target:g}. {r.note}".rstrip()
+             for r in results if r.verdict == "missed"]
+    targets = sum(r.target is not None for r in results)
+    return "\n".join([f"{len(results)} measured, {targets} with a target, {len(lines)} of them missed", *lines])
+
+
+def keep(found):
+    """Put {name: results} into bench/results.json and both files of tables."""
+    path = HERE / "results.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = {**kept, "machine": machine(), **{name: [r.as_dict() for r in results] for name, results in found.items()}}
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    all_of = {name: [Result.of(row) for row in kept[name]] for name in SPEED if name in kept}
+    parts = [f"### {name}\n\n{table(results)}\n\n{missed(results)}" for name, results in all_of.items()]
+    refresh(HERE / "README.md", "\n\n".join(parts))
+    front = [r for pair in FRONT for results in all_of.values() for r in results
+             if (r.work, r.peer.split(",")[0]) == pair]
+    refresh(HERE.parent / "README.md", table(front))
 
 
 def main(argv=None):
@@ -41,21 +76,16 @@ def main(argv=None):
     parser.add_argument("names", nargs="*", choices=[*SPEED, []], help=f"of {', '.join(SPEED)}; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows: to see that it runs, not to quote")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
-    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--readme", action="store_true", help="keep the figures, and put the tables into both READMEs")
     options = parser.parse_args(argv)
-    results = []
+    found = {}
     for name in options.names or SPEED:
-        found = importlib.import_module(f"bench.{name}").measure(quick=options.quick)
-        print(f"\n## {name}\n\n{table(found)}", flush=True)
-        results += found
-    options.json.write_text(json.dumps({"machine": machine(), "results": [r.as_dict() for r in results]}, indent=1))
-    missed = [r for r in results if r.verdict == "missed"]
-    print(f"\n{len(results)} measured, {len(missed)} below their target")
-    for result in missed:
-        print(f"- {result.work} against {result.peer}: {result.note}")
+        found[name] = importlib.import_module(f"bench.{name}").measure(quick=options.quick)
+        print(f"\n## {name}\n\n{table(found[name])}\n\n{missed(found[name])}", flush=True)
+    rows = {name: [r.as_dict() for r in results] for name, results in found.items()}
+    options.json.write_text(json.dumps({"machine": machine(), **rows}, indent=1), encoding="utf-8")
     if options.readme:
-        path = Path("README.md")
-        path.write_text(refresh(path.read_text(), table(results)))
+        keep(found)
 
 
 if __name__ == "__main__":

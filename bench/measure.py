@@ -34,6 +34,11 @@ class Result:
         """For JSON."""
         return asdict(self) | {"verdict": self.verdict}
 
+    @classmethod
+    def of(cls, row):
+        """The Result of such a dictionary."""
+        return cls(**{name: value for name, value in row.items() if name != "verdict"})
+
 
 def seconds(function):
     """How long one call takes."""

@@ -1,0 +1,103 @@
+"""The bench's arithmetic, and that the tables in both README files are those of the figures that were kept."""
+
+import importlib
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- bench: begin -->\n", "\n<!-- bench: end -->"
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """The package and its parts, which are not installed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    return types.SimpleNamespace(measure=importlib.import_module("bench.measure"),
+                                 main=importlib.import_module("bench.__main__"))
+
+
+def result(bench, ours=(1.0, 2.0, 1.0, 1.0, 4.0), theirs=(3.0, 2.0, 5.0, 4.0, 4.0), target=2.0):
+    return bench.measure.compare("work", "peer", list(ours), list(theirs), target, "limit", "Because.")
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios(bench):
+    made = result(bench)
+    assert (made.ours, made.theirs) == (1.0, 4.0)
+    assert (made.low, made.ratio, made.high) == (1.0, 3.0, 4.0)  # of 1, 1, 3, 4, 5
+    assert made.verdict == "reached" and result(bench, target=3.1).verdict == "missed"
+    assert result(bench, target=None).verdict == ""
+    assert bench.measure.Result.of(json.loads(json.dumps(made.as_dict()))) == made
+
+
+def test_contestants_take_turns(bench):
+    order = []
+    times = bench.measure.turns({name: lambda name=name: order.append(name) for name in "ab"}, rounds=3, warmup=1)
+    assert order == list("ab") * 4
+    assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3}
+
+
+@pytest.fixture
+def folder(bench, monkeypatch, tmp_path):
+    """A copy of what --readme changes, and a measurement that takes no time."""
+    for name in ("README.md", "bench/README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"before\n{BEGIN}old{END}\nafter\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench.main, "HERE", tmp_path / "bench")
+    monkeypatch.setattr(bench.main, "SPEED", ("easy", "hard"))
+    monkeypatch.setattr(bench.main, "FRONT", (("work", "peer"),))
+    for name, target in (("easy", 2.0), ("hard", 9.0)):
+        module = types.SimpleNamespace(measure=lambda quick, target=target: [result(bench, target=target)])
+        monkeypatch.setitem(sys.modules, f"bench.{name}", module)
+    return tmp_path
+
+
+def test_what_was_measured_is_printed_and_written(bench, folder, capsys):
+    bench.main.main(["--json", "found.json"])
+    printed = capsys.readouterr().out
+    assert printed.count("| work | peer |") == 2 + 2
+    assert "1 measured, 1 with a target, 1 of them missed\n- work, against peer: 3.00 of 9. Because." in printed
+    found = json.loads(Path("found.json").read_text(encoding="utf-8"))
+    assert [row["verdict"] for name in ("easy", "hard") for row in found[name]] == ["reached", "missed"]
+    assert found["machine"]["threads"] >= 1
+    assert "old" in Path("README.md").read_text(encoding="utf-8")
+
+
+def test_one_measurement_replaces_its_own_figures_only(bench, folder, monkeypatch):
+    bench.main.main(["--readme"])
+    monkeypatch.setitem(sys.modules, "bench.hard", types.SimpleNamespace(measure=lambda quick: []))
+    bench.main.main(["hard", "--readme"])
+    kept = json.loads(Path("bench/results.json").read_text(encoding="utf-8"))
+    assert len(kept["easy"]) == 1 and kept["hard"] == []
+    for name in ("README.md", "bench/README.md"):
+        text = Path(name).read_text(encoding="utf-8")
+        assert text.startswith(f"before\n{BEGIN}") and text.endswith(f"{END}\nafter\n") and "old" not in text
+        assert text.count("| work | peer | 1.00 s | 4.00 s | 3.00x (1.00-4.00) | >= 2x: reached | limit |") == 1
+
+
+def test_a_file_without_markers_is_left_alone(bench, folder):
+    Path("README.md").write_text("no table", encoding="utf-8")
+    with pytest.raises(SystemExit, match="put both markers"):
+        bench.main.main(["easy", "--readme"])
+    assert Path("README.md").read_text(encoding="utf-8") == "no table"
+
+
+def test_the_tables_are_those_of_the_figures_that_were_kept(bench, monkeypatch, tmp_path):
+    """Whoever edits a figure by hand is found out."""
+    monkeypatch.setattr(bench.main, "HERE", tmp_path / "bench")
+    (tmp_path / "bench").mkdir()
+    for name in ("README.md", "bench/README.md", "bench/results.json"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    bench.main.keep({})
+    for name in ("README.md", "bench/README.md"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_front_page_shows_rows_that_were_measured(bench):
+    kept = json.loads((ROOT / "bench/results.json").read_text(encoding="utf-8"))
+    measured = {(row["work"], row["peer"].split(",")[0]) for name in bench.main.SPEED for row in kept[name]}
+    assert set(bench.main.FRONT) <= measured
