@@ -4,11 +4,9 @@ Both are `minnet.train` with the same data, batch, optimizer and threads; the de
 share of live weights is the same in each layer and their places are random, or the mask is that of the largest weights
 of the whole net after one epoch.
 """
-import os
-
 import numpy as np
 
-from bench.measure import compare, turns
+from bench.measure import compare, turns, using
 from bench.training import EPOCH_ROWS, QUICK_ROWS, mnist_rows
 
 SPARSITIES = (0.9, 0.95, 0.98)
@@ -42,15 +40,14 @@ def measure(quick=False):
     results, rounds, rows = [], 3 if quick else 5, QUICK_ROWS if quick else EPOCH_ROWS
     X, y = mnist_rows()
     for threads in (1, 2):
-        os.environ["MINNET_NUM_THREADS"] = str(threads)
-        for case in CASES:
-            name, batch, criterion, targets = case
-            runs = {sparsity: epoch(X[:rows], y[:rows], case, sparsity) for sparsity in (0.0, *SPARSITIES)}
-            times = turns({sparsity: run for sparsity, (run, _) in runs.items()}, rounds)
-            for sparsity, target in zip(SPARSITIES, targets, strict=True):
-                mask = "" if criterion == "random" else f" by {criterion}"
-                work = f"{name} epoch, batch {batch}, {sparsity:.0%} sparse{mask}, SGD, {threads} thread(s)"
-                results.append(compare(work, "own dense", times[sparsity], times[0.0], target,
-                                       f"{2 * runs[sparsity][1] * rows / 1e9:.1f} GFLOP"))
-    os.environ.pop("MINNET_NUM_THREADS")
+        with using(threads):
+            for case in CASES:
+                name, batch, criterion, targets = case
+                runs = {sparsity: epoch(X[:rows], y[:rows], case, sparsity) for sparsity in (0.0, *SPARSITIES)}
+                times = turns({sparsity: run for sparsity, (run, _) in runs.items()}, rounds)
+                for sparsity, target in zip(SPARSITIES, targets, strict=True):
+                    mask = "" if criterion == "random" else f" by {criterion}"
+                    work = f"{name} epoch, batch {batch}, {sparsity:.0%} sparse{mask}, SGD, {threads} thread(s)"
+                    results.append(compare(work, "own dense", times[sparsity], times[0.0], target,
+                                           f"{2 * runs[sparsity][1] * rows / 1e9:.1f} GFLOP"))
     return results

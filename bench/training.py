@@ -4,12 +4,11 @@ PyTorch is given its fastest plain form: tensors in memory, `torch.set_num_threa
 three forms of the optimizer (`foreach`, `fused` and neither are tried), channels-first images. scikit-learn's
 MLPClassifier has float32 rows and `partial_fit`, an epoch a call, with that many BLAS threads. All shuffle every epoch.
 """
-import os
 from functools import partial
 
 import numpy as np
 
-from bench.measure import compare, seconds, turns
+from bench.measure import compare, seconds, turns, using
 
 EPOCH_ROWS, QUICK_ROWS = 60_000, 6000
 PROBE_ROWS = 3000  # that PyTorch's forms of an optimizer are tried on
@@ -124,10 +123,9 @@ def measure(quick=False, cases=CASES):
     results, rows = [], QUICK_ROWS if quick else EPOCH_ROWS
     X, y = mnist_rows()
     for threads in (1, 2):
-        os.environ["MINNET_NUM_THREADS"] = str(threads)
-        for case in cases:
-            results += measure_case(*case, X[:rows], y[:rows], threads, 3 if quick else 5)
-    os.environ.pop("MINNET_NUM_THREADS")
+        with using(threads):
+            for case in cases:
+                results += measure_case(*case, X[:rows], y[:rows], threads, 3 if quick else 5)
     return results
 
 

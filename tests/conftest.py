@@ -33,3 +33,15 @@ def data_folder():
     if not folder or not Path(folder).is_dir():
         pytest.skip("MINNET_DATA names no folder with the large data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def masked_dense(monkeypatch):
+    """Calls a function as if no layer were sparse enough."""
+    from minnet.engine import packed
+
+    def call(function):
+        with monkeypatch.context() as patch:
+            patch.setattr(packed, "SPARSE_DENSITY", -1.0)
+            return function()
+    return call

@@ -42,3 +42,11 @@ def bits(*arrays):
 
 def is_plus_zero(array):
     return not any(bits(array))
+
+
+def random_mask(model, density, seed):
+    """So many weights of each layer but the last are live."""
+    rng, mask = np.random.default_rng(seed), np.ones(len(model.mask), bool)
+    for p in model.weight_parameters[:-1]:
+        mask[p.slice] = rng.random(p.size) < density
+    return mask

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import random_mask
 
 import minnet as mn
-from minnet.engine import packed
 from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
 from minnet.engine.sparse_conv import MOST_LANES, SparseConv2d
 from minnet.engine.tape import Tape
@@ -33,28 +33,10 @@ def data(rows=33, seed=1):
     return rng.normal(size=(rows, *IMAGE)), rng.integers(4, size=rows)
 
 
-def random_mask(model, density, seed):
-    """So many weights of each layer but the last are live."""
-    rng, mask = np.random.default_rng(seed), np.ones(len(model.mask), bool)
-    for p in model.weight_parameters[:-1]:
-        mask[p.slice] = rng.random(p.size) < density
-    return mask
-
-
 def masked(tree, density, seed=0, dtype=np.float64):
     model = net(tree, dtype)
     model.set_mask(random_mask(model, density, seed))
     return model
-
-
-@pytest.fixture
-def masked_dense(monkeypatch):
-    """Calls a function as if no layer were sparse enough."""
-    def call(function):
-        with monkeypatch.context() as patch:
-            patch.setattr(packed, "SPARSE_DENSITY", -1.0)
-            return function()
-    return call
 
 
 # --- the same numbers ------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import random_mask
 
 import minnet as mn
-from minnet.engine import packed
 from minnet.engine.chain import Chain, SparseChain, chain_of
 from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
 from minnet.engine.sample import draw_sample, gradient
@@ -31,24 +31,6 @@ def net(tree="chain", dtype=np.float64, seed=0):
 def data(rows=55, seed=1):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(rows, 70)), rng.integers(4, size=rows)
-
-
-def random_mask(model, density, seed):
-    """So many weights of each layer but the last are live."""
-    rng, mask = np.random.default_rng(seed), np.ones(len(model.mask), bool)
-    for p in model.weight_parameters[:-1]:
-        mask[p.slice] = rng.random(p.size) < density
-    return mask
-
-
-@pytest.fixture
-def masked_dense(monkeypatch):
-    """Calls a function as if no layer were sparse enough."""
-    def call(function):
-        with monkeypatch.context() as patch:
-            patch.setattr(packed, "SPARSE_DENSITY", -1.0)
-            return function()
-    return call
 
 
 # --- the same numbers ------------------------------------------------------------------------------------------------
