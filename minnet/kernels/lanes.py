@@ -5,11 +5,15 @@
     total = dot(x, s, y, t)          # x[s : s + 32] . y[t : t + 32]
     add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
     some(x, s)                       # whether any of x[s : s + 32] is not 0
+    sum_runs = SUMS[64]
+    sum_runs(y, t, b, x, s, index, i, weights, k, unit, n)   # y[t : t + 64] = b + the sum over j < n of
+                                                # unit * weights[k + j] * x[s + index[i + j] : s + index[i + j] + 64]
 
 Short loops of fixed length are written out by the compiler before it looks for vectors, and stay scalar. These say the
 vector outright: one load, one multiply-add, one store, of 2 to 64 numbers of 1-D contiguous arrays. A sum that a loop
-keeps adding to stays in registers where the kernel is `apart` (see hints.py). With checked indices
-(NUMBA_BOUNDSCHECK=1) the last number of each run is looked at first, as plain indexing would.
+keeps adding to stays in registers where the kernel is `apart` (see hints.py); that of `sum_runs` does anyway, and is
+written once. With checked indices (NUMBA_BOUNDSCHECK=1) the last number of each run is looked at first, as plain
+indexing would.
 """
 import numba
 import numpy as np
@@ -18,7 +22,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-WIDTHS = (2, 4, 8, 16, 32, 64)
+WIDTHS, SUM_WIDTHS = (2, 4, 8, 16, 32, 64), (64, 128)
 TOGETHER = 4  # dot products that are summed up together: half the additions of one at a time
 FAST = ("reassoc", "contract")
 
@@ -31,6 +35,13 @@ def _vector(context, builder, array_type, array, at, width):
     return pointer, context.get_abi_alignment(one)
 
 
+def _spread(builder, number, kind):
+    """The vector of that kind whose numbers are all the same."""
+    undefined, zeros = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), kind.count)
+    lane = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(lane, undefined, ir.Constant(zeros, [0] * kind.count))
+
+
 def _add_scaled_of(width):
     @intrinsic
     def add(context, y, t, v, x, s):
@@ -39,11 +50,7 @@ def _add_scaled_of(width):
             y, t, v, x, s = arguments
             to, align = _vector(target, builder, kinds[0], y, t, width)
             source, _ = _vector(target, builder, kinds[3], x, s, width)
-            kind = to.type.pointee
-            lane = builder.insert_element(ir.Constant(kind, ir.Undefined), v, ir.IntType(32)(0))
-            spread = builder.shuffle_vector(lane, ir.Constant(kind, ir.Undefined),
-                                            ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width))
-            product = builder.fmul(spread, builder.load(source, align=align), flags=FAST)
+            product = builder.fmul(_spread(builder, v, to.type.pointee), builder.load(source, align=align), flags=FAST)
             builder.store(builder.fadd(builder.load(to, align=align), product, flags=FAST), to, align=align)
             return target.get_dummy_value()
 
@@ -136,6 +143,55 @@ def _add_dots_of(width):
     return add
 
 
+def _sum_runs_of(width):
+    @intrinsic
+    def add_up(context, y, t, b, x, s, index, i, weights, k, unit, n):
+        def generate(target, builder, signature, arguments):
+            kinds, (y, t, b, x, s, index, i, weights, k, unit, n) = signature.args, arguments
+            to, align = _vector(target, builder, kinds[0], y, t, width)
+            starts = cgutils.create_struct_proxy(kinds[5])(target, builder, value=index).data
+            numbers = cgutils.create_struct_proxy(kinds[7])(target, builder, value=weights).data
+            total = cgutils.alloca_once_value(builder, _spread(builder, b, to.type.pointee))
+            with cgutils.for_range(builder, n) as loop:
+                at = builder.zext(builder.load(builder.gep(starts, [builder.add(i, loop.index)])), s.type)
+                w = builder.load(builder.gep(numbers, [builder.add(k, loop.index)]))
+                if isinstance(kinds[7].dtype, types.Integer):
+                    w = builder.fmul(builder.sitofp(w, unit.type), unit)
+                run, _ = _vector(target, builder, kinds[3], x, builder.add(s, at), width)
+                term = builder.fmul(_spread(builder, w, to.type.pointee), builder.load(run, align=align), flags=FAST)
+                builder.store(builder.fadd(builder.load(total), term, flags=FAST), total)
+            builder.store(builder.load(total), to, align=align)
+            return target.get_dummy_value()
+
+        wide = types.int64
+        return types.none(y, wide, y.dtype, x, wide, index, wide, weights, wide, y.dtype, wide), generate
+
+    return add_up
+
+
+def _compiled_sums(width):
+    add_up = _sum_runs_of(width)
+
+    @register_jitable(inline="always")
+    def sum_runs(y, t, b, x, s, index, i, weights, k, unit, n):
+        y[t + width - 1]
+        for j in range(n):
+            x[s + np.int64(index[i + j]) + width - 1], weights[k + j]
+        add_up(y, t, b, x, s, index, i, weights, k, unit, n)
+
+    return sum_runs
+
+
+def _plain_sums(width):
+    def sum_runs(y, t, b, x, s, index, i, weights, k, unit, n):
+        y[t : t + width] = b
+        for j in range(n):
+            start = s + np.int64(index[i + j])
+            y[t : t + width] += unit * y.dtype.type(weights[k + j]) * x[start : start + width]
+
+    return sum_runs
+
+
 def _compiled(width):
     """(add_scaled, dot, add_dots, some) for runs of `width`."""
     scaled, product, products, differ = (make(width) for make in (_add_scaled_of, _dot_of, _add_dots_of, _some_of))
@@ -184,3 +240,4 @@ def _plain(width):
 
 
 LANES = {width: (_plain if numba.config.DISABLE_JIT else _compiled)(width) for width in WIDTHS}
+SUMS = {width: (_plain_sums if numba.config.DISABLE_JIT else _compiled_sums)(width) for width in SUM_WIDTHS}

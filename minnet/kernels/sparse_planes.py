@@ -15,11 +15,13 @@ import numpy as np
 
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
+from minnet.kernels.lanes import SUMS
 from minnet.kernels.program import RUN
 from minnet.kernels.weights import number, scale_of
 
 WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 LANES = 128 if WIDE else RUN  # numbers of a plane that are summed in registers: eight vectors of 512 or of 256 bits
+sum_wide, sum_run = SUMS[LANES], SUMS[RUN]
 BLOCK_LANES, DENSE_LANES = (64, 64) if WIDE else (16, 16)  # the same with several planes at once
 BLOCK_PLANES, DENSE_PLANES = 4, 6
 NEAR = 2**17  # numbers that stay in the second-level cache
@@ -38,25 +40,15 @@ def sparse_planes(code, at, index, weights, value, x, y):
     first, start = np.int64(code[at, 9]), np.int64(code[at, 10])
     weight, bias, scale = np.int64(code[at, 11]), np.int64(code[at, 12]), np.int64(code[at, 13])
     for i in range(planes):
-        begin, end, b = np.int64(index[first + i]), np.int64(index[first + i + 1]), value[bias + i]
-        unit = scale_of(weights, value, scale + i)
+        begin, b = np.int64(index[first + i]), value[bias + i]
+        n, unit = np.int64(index[first + i + 1]) - begin, scale_of(weights, value, scale + i)
         for line in range(lines):
             source, target = offset(x0 + line * x_line), offset(y0 + i * y_plane + line * y_line)
             wide = run - run % LANES
             for c in range(0, wide, LANES):
-                for j in range(LANES):
-                    y[target + c + j] = b
-                for k in range(begin, end):
-                    s, w = source + c + np.int64(index[start + k]), unit * number(weights, weight + k, value)
-                    for j in range(LANES):
-                        y[target + c + j] += w * x[s + j]
+                sum_wide(y, target + c, b, x, source + c, index, start + begin, weights, weight + begin, unit, n)
             for c in range(wide, run, RUN):
-                for j in range(RUN):
-                    y[target + c + j] = b
-                for k in range(begin, end):
-                    s, w = source + c + np.int64(index[start + k]), unit * number(weights, weight + k, value)
-                    for j in range(RUN):
-                        y[target + c + j] += w * x[s + j]
+                sum_run(y, target + c, b, x, source + c, index, start + begin, weights, weight + begin, unit, n)
 
 
 @kernel
