@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.measure import Result, compare, turns
+from bench.measure import Result, compare, turns, using
 from bench.scale_worker import BATCH, ROWS, Evolving, rows_of, widths_of
 from bench.scipy_set import ScipySet
 
@@ -76,12 +76,16 @@ def on_fashion(quick):
     X, y = (X[:FEWER], y[:FEWER]) if quick else (X, y)
     name, rounds, results = "SET 784-1000^3-10, eps 20, batch 40", 3 if quick else 5, []
     for threads in (1, 2):
-        os.environ["MINNET_NUM_THREADS"] = str(threads)
-        ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
-        times = turns({"minnet": ours.go_on}, rounds)["minnet"]
+        with using(threads):
+            ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
+            times = turns({"minnet": ours.go_on}, rounds)["minnet"]
         results.append(within(f"{name}, epoch of {len(X):,}, {threads} thread(s)", times, EPOCH_TARGET))
-    os.environ["MINNET_NUM_THREADS"] = "1"
-    X, y = X[:FEWER], y[:FEWER]
+    with using(1):
+        return results + beside_peers(name, X[:FEWER], y[:FEWER], rounds)
+
+
+def beside_peers(name, X, y, rounds):
+    """Epochs and changes of the same net, against peers."""
     ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
     peer = ScipySet(FASHION, FASHION_EPSILON, LR, MOMENTUM, 0)
     times = turns({"minnet": ours.go_on, "SciPy + loop": partial(peer.epoch, X, y, FASHION_BATCH),
@@ -89,11 +93,12 @@ def on_fashion(quick):
                   rounds)
     best = min((name for name in times if name.startswith("PyTorch")), key=lambda name: np.median(times[name]))
     work = f"{name}, epoch of {len(X):,}, 1 thread"
-    results += [compare(work, other, times["minnet"], times[other]) for other in ("SciPy + loop", best)]
-    return results + changes(name, ours, peer, X, y, FASHION_BATCH, rounds, None, CHANGE_TARGET)
+    results = [compare(work, other, times["minnet"], times[other]) for other in ("SciPy + loop", best)]
+    return results + changes(f"{name}, a change and a step, 1 thread(s)", ours, peer, X, y, FASHION_BATCH, rounds, None,
+                             CHANGE_TARGET)
 
 
-def changes(name, ours, peer, X, y, batch, rounds, target, most=None):
+def changes(work, ours, peer, X, y, batch, rounds, target, most=None):
     """Results of a change of the topology with the step after it, against the peer and against `most` seconds."""
     ours.pace("batch")
 
@@ -102,7 +107,6 @@ def changes(name, ours, peer, X, y, batch, rounds, target, most=None):
         peer.step(X[:batch], y[:batch])
 
     times = turns({"minnet": ours.change_and_step, "SciPy + loop": theirs}, rounds + 2)
-    work = f"{name}, a change and a step"
     results = [compare(work, "SciPy + loop", times["minnet"], times["SciPy + loop"], target, note=WHY_CHANGES)]
     return results if most is None else [*results, within(work, times["minnet"], most)]
 
@@ -119,13 +123,15 @@ def at_30_000(quick):
     name, lr = f"SET 3312-{LARGE}^3-5, eps 10, batch {BATCH}", LR * 10 / LARGE
     peer = ScipySet(widths, 10, lr, MOMENTUM, 0)
     for threads in (1, 2):
-        os.environ["MINNET_NUM_THREADS"] = str(threads)
-        ours = Evolving(widths, 10, lr, X, y, BATCH, every="epoch")
-        times = turns({"minnet": ours.go_on, "peer": partial(peer.epoch, X, y, BATCH)}, rounds)
-        times = {who: [t / (ROWS // BATCH) for t in taken] for who, taken in times.items()}
-        results.append(compare(f"{name}, a step, {threads} thread(s)", "SciPy + loop", times["minnet"], times["peer"],
-                               STEPS_TARGET, note=WHY_STEPS))
-    return results + changes(name, ours, peer, X, y, BATCH, rounds, CHANGES_TARGET)
+        with using(threads):
+            ours = Evolving(widths, 10, lr, X, y, BATCH, every="epoch")
+            times = turns({"minnet": ours.go_on, "peer": partial(peer.epoch, X, y, BATCH)}, rounds)
+            times = {who: [t / (ROWS // BATCH) for t in taken] for who, taken in times.items()}
+            results.append(compare(f"{name}, a step, {threads} thread(s)", "SciPy + loop", times["minnet"],
+                                   times["peer"], STEPS_TARGET, note=WHY_STEPS))
+            results += changes(f"{name}, a change and a step, {threads} thread(s)", ours, peer, X, y, BATCH, rounds,
+                               CHANGES_TARGET)
+    return results
 
 
 def worker(units, threads):
@@ -178,9 +184,4 @@ def line(x, y, unit):
 
 def measure(quick=False):
     """Results of all of these."""
-    before = os.environ.get("MINNET_NUM_THREADS")
-    try:
-        return [*on_fashion(quick), *at_30_000(quick), *growth(quick)]
-    finally:
-        os.environ.pop("MINNET_NUM_THREADS")
-        os.environ.update({} if before is None else {"MINNET_NUM_THREADS": before})
+    return [*on_fashion(quick), *at_30_000(quick), *growth(quick)]

@@ -76,6 +76,14 @@ def merge_moves(index, drop, grow, moved, source, fault):
         source[:] = [NEW if place in grow else at[place] for place in moved.tolist()]
 
 
+def merge_ranks(index, gone, ranks, moved, source):
+    kept = index[~gone]
+    free = np.setdiff1d(np.arange(ranks.max(initial=0) + len(kept) + 1), kept)
+    moved[:] = np.union1d(kept, free[ranks])
+    at = dict(zip(kept.tolist(), np.flatnonzero(~gone).tolist(), strict=True))
+    source[:] = [at.get(place, NEW) for place in moved.tolist()]
+
+
 def carry(source, before, fill, after):
     after[:] = [fill if k == NEW else before[k] for k in source]
 

@@ -87,6 +87,14 @@ def what_can_be_made(*arguments):
 
 
 @st.composite
+def renewals(draw, dtype):
+    index = np.array(draw(places_of_20), np.int64)
+    gone = draw(arrays(bool, index.size))
+    ranks = sorted(draw(st.permutations(range(30)))[: np.count_nonzero(gone)])
+    return index, gone, np.array(ranks, np.int64), np.zeros_like(index), np.zeros(index.size, np.int32)
+
+
+@st.composite
 def carried(draw, dtype):
     before = floats(draw, dtype, draw(some))
     source = draw(arrays(np.int32, before.size, elements=st.integers(NEW, before.size - 1)))
@@ -211,6 +219,7 @@ SPARSE_CASES = {
     "find_places": Case(found, writes=2, exact=True),
     "turn_places": Case(by_output, writes=3, exact=True),
     "free_places": Case(ranked, exact=True),
+    "merge_ranks": Case(renewals, writes=2, exact=True),
     "merge_moves": Case(moves, writes=3, exact=True, means=what_can_be_made),
     "carry": Case(carried, exact=True),
     "pull_live": Case(lambda dtype: forward(dtype, pull=True)),

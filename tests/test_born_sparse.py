@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minnet as mn
-from minnet.engine.rewire import among, draw_places
+from minnet.engine.rewire import among, draw_places, renew
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
 
 SHARES = st.floats(0, 1)
@@ -219,6 +219,27 @@ def test_a_move_keeps_the_count_and_carries_everything_along(data):
             assert number == (before[vector][position] if position in kept else born)
     assert np.delete(model.values, np.r_[p.slice]).tobytes() == others
     assert model.topology == state.topology == 1
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_weights_that_are_renewed_are_rewired_to_places_drawn_alike(data):
+    seed, share = data.draw(st.integers(0, 99)), data.draw(st.sampled_from([0.0, 0.3, 1.0]))
+    found = []
+    for way in "renewed", "rewired":
+        model = net()
+        state = mn.State(model, mn.Adam(0.01))
+        state.vectors[:] = np.arange(state.vectors.size).reshape(state.vectors.shape) + 1
+        model.set_mask(np.random.default_rng(seed).random(len(model.mask)) < 0.7)
+        p, rng = model.parameters["dense1.weight"], np.random.default_rng(seed)
+        gone = np.random.default_rng(seed + 1).random(len(p.index)) < share
+        if way == "renewed":
+            renew(state, p, gone, rng)
+        else:
+            drop, kept = p.index[gone], p.index[~gone]
+            model.rewire(p, drop, draw_places(rng, p.size, len(drop), kept), state)
+        found.append([array.tobytes() for array in (p.index, model.values, model.mask, state.vectors)])
+    assert found[0] == found[1]
 
 
 def test_a_state_from_before_is_refused(tmp_path):

@@ -17,7 +17,7 @@ from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import MinnetError, Unsupported
 from minnet.pruning.recipes import REGROW
-from minnet.pruning.recipes.regrow import steepest
+from minnet.pruning.recipes.regrow import evolve, steepest
 
 NAMES = sorted(REGROW)
 ALPHA, END, ZETA = 0.4, 0.8, 0.35
@@ -138,6 +138,19 @@ def test_the_same_seed_gives_the_same_bits(name, kind):
         places = [p.index.tobytes() for p in model.weight_parameters if p.index is not None]
         results.append(bits(model.values, model.mask) + b"".join(places))
     assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_any_number_of_threads_moves_the_same_weights(monkeypatch, kind):
+    results = []
+    for threads in "123":
+        monkeypatch.setenv("MINNET_NUM_THREADS", threads)
+        state = mn.State(MODELS[kind](), mn.SGD(0.1))
+        evolve(state, list(state.model.layers), ZETA, np.random.default_rng(0))
+        places = [p.index.tobytes() for p in state.model.weight_parameters if p.index is not None]
+        results.append([bits(state.model.values, state.model.mask), *places])
+        assert state.topology == state.model.topology == (kind == "born sparse")
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -83,7 +83,7 @@ class SparseChainSteps(Steps):
         super().__init__(run)
         shards, rows = len(run.grads), -(-run.batch_size // len(run.grads))
         lanes = lanes_of(rows)
-        self.net, self.turn = run.chain.places(lanes >= VECTOR), np.zeros(2, np.int64)
+        self.wide, self.turn = lanes >= VECTOR, np.zeros(2, np.int64)
         work = sparse_chain_room(rows, lanes, list(map(int, run.chain.widths)))
         work = -(-work // LINE) * LINE  # each thread's begins a cache line
         self.work = aligned(shards * work, run.model.dtype).reshape(shards, work)
@@ -92,7 +92,8 @@ class SparseChainSteps(Steps):
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
         run, self.turn[:] = self.run, 0
-        call = partial(sparse_chain_steps, *data, plan, *self.net, numbers, run.model.mask, self.turn, self.work,
+        net = run.chain.places(self.wide)  # as it is now: places move
+        call = partial(sparse_chain_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
                        self.places, losses, run.grads, run.model.values, run.vectors)
         return len(run.grads) * [call]
 
@@ -103,14 +104,14 @@ class SharedLayerSteps(Steps):
     def __init__(self, run):
         super().__init__(run)
         batch, self.parts, self.turn = run.batch_size, len(run.grads), np.zeros(2, np.int64)
-        self.net = run.chain.places(False)
         work = shared_room(batch, lanes_of(batch), list(map(int, run.chain.widths)), self.parts)
         self.work, self.places = np.empty((1, work), run.model.dtype), np.empty((1, batch), np.int32)
 
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
         run, self.turn[:], plan[PARTS] = self.run, 0, self.parts
-        call = partial(shared_layer_steps, *data, plan, *self.net, numbers, run.model.mask, self.turn, self.work,
+        net = run.chain.places(False)
+        call = partial(shared_layer_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
                        self.places, losses, run.grads[:1], run.model.values, run.vectors)
         return self.parts * [call]
 

@@ -8,9 +8,10 @@ import math
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, Unsupported, shown
-from minnet.kernels.moves import LIVE_ALREADY, NOT_LIVE, carry, free_places, merge_moves
+from minnet.kernels.moves import LIVE_ALREADY, NOT_LIVE, carry, free_places, merge_moves, merge_ranks
 from minnet.kernels.select import MAY_GO, select_lowest
 
+MOST_SHORT, SHIFT = 2**32, 16  # numbers below it have 32 bits; bits that are drawn too many
 SPREAD = 3  # standard deviations: so much more than the likely number is drawn, and one draw mostly does
 
 
@@ -28,10 +29,29 @@ def rewire(model, parameter, drop, grow, state=None):
         raise InvalidValue(f"drop names positions of {parameter.name} that are not live: choose from its index")
     if fault[0] == LIVE_ALREADY:
         raise InvalidValue(f"grow names positions of {parameter.name} that are live already: choose others")
-    for window in (parameter.of(vector) for vector in (model.values, *(() if state is None else state.vectors))):
+    _settle(parameter, (model.values, *(() if state is None else state.vectors)), moved, source)
+
+
+def renew(state, parameter, gone, rng):
+    """The weights of a parameter born sparse that `gone` (n,) marks go, and as many come at places drawn at random.
+
+    All places that are free then are equally likely, those of who just went too. As `rewire`, but what is drawn here
+    needs no check; several parameters may be renewed at once, and the caller counts the topology when all are.
+    """
+    index, count = parameter.index, np.count_nonzero(gone)
+    ranks = draw_ranks(rng, parameter.size - len(index) + count, count)
+    moved, source = np.empty_like(index), np.empty(len(index), np.int32)
+    merge_ranks(index, gone, ranks, moved, source)
+    _settle(parameter, (state.model.values, *state.vectors), moved, source)
+
+
+def _settle(parameter, vectors, moved, source):
+    """The parameter's weights are at `moved`, where they came from `source`, and so is all that is about them."""
+    for window in map(parameter.of, vectors):
         carry(source, window.copy(), window.dtype.type(0), window)
-    carry(source, parameter.mask.copy(), True, parameter.mask)
-    index[:] = moved
+    if not parameter.mask.all():
+        carry(source, parameter.mask.copy(), True, parameter.mask)
+    parameter.index[:] = moved
 
 
 def _check(model, parameter, state):
@@ -70,14 +90,20 @@ def draw_places(rng, size, count, taken=None):
     free = size - len(taken)
     if count > free:
         raise InvalidValue(f"{count:,} places are wanted, but only {free:,} of {size:,} are free: take fewer")
-    ranks = _draw(rng, free, count) if 2 * count <= free else np.delete(np.arange(free), _draw(rng, free, free - count))
     places = np.empty(count, np.int64)
-    free_places(ranks, taken, places)
+    free_places(draw_ranks(rng, free, count), taken, places)
     return places
 
 
+def draw_ranks(rng, size, count):
+    """`count` different numbers below `size`, all equally likely: sorted int64."""
+    if 2 * count <= size:
+        return _draw(rng, size, count)
+    return np.delete(np.arange(size), _draw(rng, size, size - count))
+
+
 def _draw(rng, size, count):
-    """`count` different numbers below `size`, at most half of them, all equally likely: sorted int64.
+    """The same for at most half of them.
 
     Numbers are drawn, some of them twice, until enough differ; of what is too many any may go.
     """
@@ -85,9 +111,22 @@ def _draw(rng, size, count):
     while len(found) < count:
         missing = count - len(found)
         likely = -math.log1p(-missing / (size - len(found))) * size  # so many give `missing` new ones on average
-        found = np.sort(np.concatenate([found, rng.integers(size, size=int(likely + SPREAD * math.sqrt(likely)) + 1)]))
+        drawn = _numbers(rng, size, int(likely + SPREAD * math.sqrt(likely)) + 1)
+        found = np.sort(np.concatenate([found.astype(drawn.dtype), drawn]) if len(found) else drawn)
         found = found[np.append(True, found[1:] > found[:-1])]
-    return np.delete(found, rng.choice(len(found), len(found) - count, replace=False))
+    kept = np.ones(len(found), bool)
+    kept[rng.choice(len(found), len(found) - count, replace=False)] = False
+    return found[kept].astype(np.int64)
+
+
+def _numbers(rng, size, count):
+    """`count` numbers below `size`, equally likely: uint32 where that is enough, which sorts in half the time.
+
+    They are the upper bits of numbers below size * 2**SHIFT, since NumPy draws in half the time beyond 32 bits.
+    """
+    if size > MOST_SHORT:
+        return rng.integers(size, size=count)
+    return (rng.integers(size << SHIFT, size=count) >> SHIFT).astype(np.uint32)
 
 
 def highest_places(blocks, count):

@@ -174,15 +174,12 @@ class _Run:
         state, model = self.state, self.state.model
         check_state(state, model)
         np.not_equal(self.mask, model.mask, out=self.changed)
-        moved = self.topology != model.topology
-        if moved or self.changed.any():
+        if self.topology != model.topology or self.changed.any():
             before, self.topology = self.packed, model.topology
             np.copyto(self.mask, model.mask)
             self.packed = None if self.penalties else pack(state, before)
-            if moved or before is not self.packed:
+            if self.model is None or before is not self.packed:
                 self.make_room()
-            elif self.packed is not None:
-                self.many, self.gradient_of_batch = steps_of(self)  # for other places
         if self.packed is not None:
             self.packed.take(state)
         self.ahead = True

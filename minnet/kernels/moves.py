@@ -2,10 +2,14 @@
 
     free_places(ranks, taken, places)                     # the r-th free place, for each rank r
     merge_moves(index, drop, grow, moved, source, fault)  # who stands where afterwards, and where it stood before
+    merge_ranks(index, gone, ranks, moved, source)        # the same, when who comes is given by rank
     carry(source, before, fill, after)                    # any vector of these weights, moved alike
 
 All lists of places are sorted and have none twice.
 """
+import numpy as np
+
+from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
 
 NEW = -1  # in `source`: a weight that was not there
@@ -52,6 +56,35 @@ def merge_moves(index, drop, grow, moved, source, fault):
             old += 1
     if gone + index.size - old < drop.size or (index[old:] != drop[gone:]).any():
         fault[0] = NOT_LIVE
+
+
+@kernel
+def merge_ranks(index, gone, ranks, moved, source):
+    """moved = index without those that are `gone`, and with the places that have ranks[r] places before them that are
+    free then; source[k] = where moved[k] stood in index, or NEW.
+
+    index, moved: (n,) int64; gone: (n,) bool; ranks: int64, as many as are gone; source: (n,) int32. Who is next is
+    anybody's guess: so nothing branches on it, and everything is written at once where it may belong.
+    """
+    apart()
+    old = come = kept = np.int64(0)
+    while old < index.size and come < ranks.size:
+        at = offset(kept + come)
+        place, goes, free = index[offset(old)], np.int64(gone[offset(old)]), ranks[offset(come)] + kept
+        passed = goes | np.int64(place <= free)
+        moved[at] = place if passed else free
+        source[at] = old if passed else NEW
+        old += passed
+        come += 1 - passed
+        kept += passed & (1 - goes)
+    for k in range(old, index.size):
+        if not gone[k]:
+            moved[kept + come] = index[k]
+            source[kept + come] = k
+            kept += 1
+    for r in range(come, ranks.size):
+        moved[kept + r] = ranks[r] + kept
+        source[kept + r] = NEW
 
 
 @kernel

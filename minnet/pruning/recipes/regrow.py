@@ -13,16 +13,16 @@ from functools import partial
 
 import numpy as np
 
-from minnet.engine.rewire import draw_places
+from minnet import threads
+from minnet.engine.rewire import draw_places, renew
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.engine.training import train as train_
 from minnet.errors import Unsupported, check_count, check_fraction, shown
-from minnet.kernels.select import MAY_GO, STAYS, select_lowest
+from minnet.kernels.select import select_lowest
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
-from minnet.threads import one_blas_thread
 
 ERDOS_RENYI = partial(prune_, criterion="random", distribution="erdos_renyi")
 ERK = partial(prune_, criterion="random", distribution="erk")
@@ -97,12 +97,23 @@ def _after_epochs(step, layers, zeta, rng):
 def evolve(state, layers, zeta, rng):
     """One change of SET, in the layers of these names: `zeta` of the smallest weights of either sign go, as many come.
     """
-    for p in _movable(state.model, layers):
-        value, live = _values(p)
-        gone = np.zeros(len(value), bool)
-        for side in (live & (value >= 0), live & (value < 0)):
-            gone |= lowest(np.abs(value), side, round(zeta * np.count_nonzero(side)))
+    movable = _movable(state.model, layers)
+    threads.run([partial(_evolve, state, p, zeta, stream)
+                 for p, stream in zip(movable, rng.spawn(len(movable)), strict=True)])
+    if any(p.index is not None for p in movable):
+        state.model.topology = state.topology = state.model.topology + 1
+
+
+def _evolve(state, p, zeta, rng):
+    """The same in one layer."""
+    value, live = _values(p)
+    size, gone = np.abs(value), np.zeros(len(value), bool)
+    for side in (live & (value >= 0), live & (value < 0)):
+        gone |= lowest(size, side, round(zeta * np.count_nonzero(side)))
+    if p.index is None:
         _move(state, p, gone, partial(draw_places, rng, p.size))
+    else:
+        renew(state, p, gone, rng)
 
 
 class _Climb:
@@ -129,7 +140,7 @@ class _Climb:
 def _pass(model, sample):
     """The tape of a pass forward and backward over the whole sample at once."""
     tape = Tape(model)
-    with one_blas_thread():
+    with threads.one_blas_thread():
         logits = model.forward(sample.X, tape)
         dlogits = tape.buffer(sample, "dlogits", logits.shape)
         sample.loss(logits, sample.y, dlogits, len(sample))
@@ -150,7 +161,7 @@ def steepest(tape, p, count, taken):
 def lowest(scores, may, count):
     """(n,) bool: the `count` lowest scores of those that `may`, the first ones where they are equal."""
     out = np.empty(len(scores), bool)
-    select_lowest(scores, np.where(may, MAY_GO, STAYS).astype(np.uint8), count, out)
+    select_lowest(scores, np.logical_not(may).view(np.uint8), count, out)  # MAY_GO is 0, STAYS is 1
     return out
 
 
