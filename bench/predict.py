@@ -5,9 +5,7 @@ peer is set stands in SETTINGS, and is printed. DeepSparse 1.7.1 is installed in
 needs an older NumPy; where that cannot be (it runs on x86 and Python up to 3.11) its lines are left out and a line says
 so. Outputs are compared before anything is timed. Beside a target that is missed stands where our time goes.
 """
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ import numpy as np
 
 from bench.measure import compare, duration, seconds, table, thread_counts
 from bench.onnx_chain import write_onnx
+from bench.peers import NEEDS, Worker, environment
 
 ROUNDS, QUICK_ROUNDS = 7, 3
 AGREE = 1e-4          # of the largest logit
@@ -27,7 +26,6 @@ TIMED = 0.1           # seconds of calls in one turn: a system may need some hun
 FEWEST = 3            # calls
 PAUSE = 0.02          # seconds before each turn: threads of who had the last one may stay awake and take a processor
 DEEPSPARSE = ("deepsparse==1.7.1", "numpy<2", "onnx==1.14.1")
-NEWEST_PYTHON = (3, 11)  # that DeepSparse has a build for
 
 NETS = ("lenet_300_100", "lenet_5")
 BATCHES = (1, 64, 256)
@@ -117,47 +115,6 @@ def sklearn_contestant(model, X):
     return np.log(call()), partial(repeated, call)
 
 
-class Worker:
-    """A process in DeepSparse's environment that times one net."""
-
-    def __init__(self, python, path, rows, threads):
-        script = Path(__file__).with_name("deepsparse_worker.py")
-        command = [str(part) for part in (python, script, path, rows, threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.DEVNULL)
-        if self.process.stdout.readline().strip() != "ready":
-            raise SystemExit(f"DeepSparse stopped; to see why: {' '.join(command)}")
-        self.outputs = np.load(f"{path}.out.npy")
-
-    def __call__(self, calls):
-        self.process.stdin.write(f"{calls}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def stop(self):
-        """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def deepsparse_python():
-    """The Python of DeepSparse's environment, made at the first use; None where it cannot be had."""
-    if sys.version_info[:2] > NEWEST_PYTHON or platform.machine() not in ("x86_64", "AMD64"):
-        return None
-    from minnet.kernels.jit import user_cache
-
-    folder = user_cache() / "minnet" / "bench-deepsparse-1.7.1"
-    python = folder / "bin" / "python"
-    try:
-        if not (folder / "ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *DEEPSPARSE], check=True, capture_output=True)
-            (folder / "ready").touch()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return python
-
-
 # --- the measurements ------------------------------------------------------------------------------------------------
 
 
@@ -165,9 +122,9 @@ def measure(quick=False):
     """Results for one layer, then for both nets."""
     rounds = QUICK_ROUNDS if quick else ROUNDS
     print(SETTINGS, flush=True)
-    python = deepsparse_python()
+    python = environment("deepsparse-1.7.1", DEEPSPARSE)
     if python is None:
-        print("DeepSparse is not available: it needs x86, Python 3.11 or older, and a package index", flush=True)
+        print(f"DeepSparse is not available: it needs {NEEDS}", flush=True)
     results = [measure_layer(share, rounds) for share in LAYER_TARGETS]
     for name, batch, share in product(NETS, BATCHES, SHARES):
         results += measure_net(name, batch, share, rounds, python)
@@ -252,8 +209,9 @@ def measure_net(name, batch, share, rounds, python):
         first = np.ascontiguousarray(np.moveaxis(X, -1, 1)) if X.ndim > 2 else X  # channels first
         np.save(rows, first)
         peers = onnxruntime_contestants(path, first)
-        workers = {("DeepSparse", n): Worker(python, path, rows, n) for n in thread_counts()} if python else {}
-        peers |= {key: (worker.outputs, worker) for key, worker in workers.items()}
+        workers = {("DeepSparse", n): Worker(python, "deepsparse_worker.py", path, rows, n)
+                   for n in thread_counts()} if python else {}
+        peers |= {key: (np.load(f"{path}.out.npy"), worker.ask) for key, worker in workers.items()}
         if X.ndim == 2 and batch == 1:
             peers["scikit-learn", 1] = sklearn_contestant(model, X)
         for key, (outputs, _) in peers.items():

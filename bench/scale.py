@@ -1,46 +1,41 @@
 """Nets too large to be dense, born sparse and evolving (SET): steps, changes of the topology, and how both grow.
 
 Peers: SciPy with a compiled loop (scipy_set.py says how that was set), one thread, which is all it can use; PyTorch,
-dense, at its better number of threads, tensors in memory and no DataLoader. All take the same rows in the same batches
-with the same optimizer, and are warmed up by one epoch and one change. A change is timed with the step after it, where
-minnet takes the new places over. The largest nets run in processes of their own, which tell their peak of memory.
+dense, at its better number of threads, tensors in memory and no DataLoader; where MINNET_SET_CODE names the folder that
+set_worker.py describes, the code of SET's authors, in an environment of packages that it works with. All take the same
+rows in the same batches with the same optimizer, and are warmed up by one epoch and one change. A change is timed with
+the step after it, where minnet takes the new places over. The largest nets run in processes of their own, which tell
+their peak of memory.
 """
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from bench.measure import Result, compare, turns, using
+from bench.peers import NEEDS, Worker, environment
 from bench.scale_worker import BATCH, ROWS, Evolving, rows_of, widths_of
 from bench.scipy_set import ScipySet
+from bench.training import images_of, torch_steps
 
 ZETA, LR, MOMENTUM = 0.3, 0.01, 0.9
 FASHION, FASHION_EPSILON, FASHION_BATCH = (784, 1000, 1000, 1000, 10), 20, 40
 FEWER = 12_000                             # rows for what takes a peer long: the same for all
 EPOCH_TARGET, CHANGE_TARGET = 2.0, 0.05    # seconds, on Fashion-MNIST
-STEPS_TARGET, CHANGES_TARGET = 6.0, 30.0   # times the peer's speed, at 30,000 units a layer
-LARGE = 30_000
+STEPS_TARGET, CHANGES_TARGET = 6.0, 30.0   # times the speed of the authors' code, at 30,000 units a layer
+LARGE, LARGE_EPSILON = 30_000, 10
+AUTHORS, SET_CODE = "the authors' code", "MINNET_SET_CODE"
+AUTHORS_PACKAGES = ("numpy<2", "scipy==1.10.1", "cython<4", "setuptools")  # newer SciPy shares what their loop writes
 DECADES = (60, 600, 6_000, 60_000, 600_000)  # units a layer: 36 thousand to 33 million weights
 LARGEST_TARGET, MEMORY_TARGET = 30.0, 8e9  # seconds an epoch of the largest, and bytes
-
-
-def fashion():
-    """60,000 images as rows (n, 784) and labels; random ones of that shape where Fashion-MNIST is absent."""
-    import minnet as mn
-    from minnet.errors import MinnetError
-
-    try:
-        data = mn.load_data("fashion-mnist")
-        images, labels = [data.X_train, data.X_valid], [data.y_train, data.y_valid]
-        return np.concatenate(images).reshape(60_000, 784), np.concatenate(labels)
-    except MinnetError:
-        rng = np.random.default_rng(0)
-        return rng.random((60_000, 784), dtype=np.float32), rng.integers(0, 10, 60_000)
 
 
 def torch_epoch(X, y, threads):
@@ -49,20 +44,9 @@ def torch_epoch(X, y, threads):
     from torch import nn
 
     layers = [layer for ins, outs in pairwise(FASHION) for layer in (nn.Linear(ins, outs), nn.ReLU())]
-    net, loss = nn.Sequential(*layers[:-1]), nn.CrossEntropyLoss()
+    net = nn.Sequential(*layers[:-1])
     optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, foreach=True)
-    data, labels = torch.from_numpy(X.copy()), torch.from_numpy(y.copy())
-
-    def epoch():
-        torch.set_num_threads(threads)
-        order = torch.randperm(len(data))
-        for start in range(0, len(data), FASHION_BATCH):
-            rows = order[start : start + FASHION_BATCH]
-            optimizer.zero_grad(set_to_none=True)
-            loss(net(data[rows]), labels[rows]).backward()
-            optimizer.step()
-
-    return epoch
+    return torch_steps(net, torch.from_numpy(X.copy()), y, optimizer, FASHION_BATCH, threads)
 
 
 def within(work, times, most, limit=""):
@@ -72,8 +56,8 @@ def within(work, times, most, limit=""):
 
 def on_fashion(quick):
     """784-1000-1000-1000-10 on Fashion-MNIST: epochs, changes."""
-    X, y = fashion()
-    X, y = (X[:FEWER], y[:FEWER]) if quick else (X, y)
+    X, y = images_of("fashion-mnist")
+    X, y = (X.reshape(len(X), -1)[:FEWER], y[:FEWER]) if quick else (X.reshape(len(X), -1), y)
     name, rounds, results = "SET 784-1000^3-10, eps 20, batch 40", 3 if quick else 5, []
     for threads in (1, 2):
         with using(threads):
@@ -94,44 +78,57 @@ def beside_peers(name, X, y, rounds):
     best = min((name for name in times if name.startswith("PyTorch")), key=lambda name: np.median(times[name]))
     work = f"{name}, epoch of {len(X):,}, 1 thread"
     results = [compare(work, other, times["minnet"], times[other]) for other in ("SciPy + loop", best)]
-    return results + changes(f"{name}, a change and a step, 1 thread(s)", ours, peer, X, y, FASHION_BATCH, rounds, None,
-                             CHANGE_TARGET)
+    peers = {"SciPy + loop": partial(peer.change_and_step, ZETA, X[:FASHION_BATCH], y[:FASHION_BATCH])}
+    return results + changes(f"{name}, a change and a step, 1 thread(s)", ours, peers, rounds, CHANGE_TARGET)
 
 
-def changes(work, ours, peer, X, y, batch, rounds, target, most=None):
-    """Results of a change of the topology with the step after it, against the peer and against `most` seconds."""
+def changes(work, ours, peers, rounds, most=None):
+    """Results of a change of the topology with the step after it, against peers and against `most` seconds."""
     ours.pace("batch")
-
-    def theirs():
-        peer.change(ZETA)
-        peer.step(X[:batch], y[:batch])
-
-    times = turns({"minnet": ours.change_and_step, "SciPy + loop": theirs}, rounds + 2)
-    results = [compare(work, "SciPy + loop", times["minnet"], times["SciPy + loop"], target, note=WHY_CHANGES)]
+    times = turns({"minnet": ours.change_and_step, **peers}, rounds + 2)
+    results = [compare(work, who, times["minnet"], times[who], CHANGES_TARGET if who == AUTHORS else None)
+               for who in peers]
     return results if most is None else [*results, within(work, times["minnet"], most)]
-
-
-WHY_CHANGES = ("choosing, drawing, sorting and merging places takes the time, and this peer does it with NumPy's "
-               "sorted sets, where the code of the algorithm's authors looks up pairs")
-WHY_STEPS = ("a live weight reads or writes a line of the cache at a random place, and these lines are what takes the "
-             "time on both sides")
 
 
 def at_30_000(quick):
     """3312-30000-30000-30000-5, 1.7 million weights, batch 2: steps, changes."""
     (X, y), widths, rounds, results = rows_of(), widths_of(LARGE), 3 if quick else 7, []
-    name, lr = f"SET 3312-{LARGE}^3-5, eps 10, batch {BATCH}", LR * 10 / LARGE
-    peer = ScipySet(widths, 10, lr, MOMENTUM, 0)
-    for threads in (1, 2):
-        with using(threads):
-            ours = Evolving(widths, 10, lr, X, y, BATCH, every="epoch")
-            times = turns({"minnet": ours.go_on, "peer": partial(peer.epoch, X, y, BATCH)}, rounds)
-            times = {who: [t / (ROWS // BATCH) for t in taken] for who, taken in times.items()}
-            results.append(compare(f"{name}, a step, {threads} thread(s)", "SciPy + loop", times["minnet"],
-                                   times["peer"], STEPS_TARGET, note=WHY_STEPS))
-            results += changes(f"{name}, a change and a step, {threads} thread(s)", ours, peer, X, y, BATCH, rounds,
-                               CHANGES_TARGET)
+    name, lr = f"SET 3312-{LARGE}^3-5, eps {LARGE_EPSILON}, batch {BATCH}", LR * 10 / LARGE
+    peer = ScipySet(widths, LARGE_EPSILON, lr, MOMENTUM, 0)
+    with authors(X, y, widths, lr) as asked:
+        epochs = {"SciPy + loop": partial(peer.epoch, X, y, BATCH)}
+        moves = {"SciPy + loop": partial(peer.change_and_step, ZETA, X[:BATCH], y[:BATCH])}
+        for who, ask in asked.items():
+            epochs[who], moves[who] = partial(ask, "epoch"), partial(ask, "change")
+        for threads in (1, 2):
+            with using(threads):
+                ours = Evolving(widths, LARGE_EPSILON, lr, X, y, BATCH, every="epoch")
+                times = turns({"minnet": ours.go_on, **epochs}, rounds)
+                times = {who: [t / (ROWS // BATCH) for t in taken] for who, taken in times.items()}
+                work = f"{name}, a step, {threads} thread(s)"
+                results += [compare(work, who, times["minnet"], times[who], STEPS_TARGET if who == AUTHORS else None)
+                            for who in epochs]
+                work = f"{name}, a change and a step, {threads} thread(s)"
+                results += changes(work, ours, moves, rounds)
     return results
+
+
+@contextmanager
+def authors(X, y, widths, lr):
+    """{name: what asks a process with the code of SET's authors}; empty where that cannot be had."""
+    folder = os.environ.get(SET_CODE)
+    python = environment("set-authors", AUTHORS_PACKAGES) if folder else None
+    if python is None:
+        print(f"{AUTHORS} is not available: it needs {NEEDS}, and {SET_CODE} (see set_worker.py)", flush=True)
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as room:
+        rows = Path(room) / "rows.npz"
+        np.savez(rows, X=X, y=y, widths=widths)
+        peer = Worker(python, "set_worker.py", folder, rows, LARGE_EPSILON, BATCH, lr)
+        yield {AUTHORS: peer.ask}
+        peer.stop()
 
 
 def worker(units, threads):

@@ -177,3 +177,8 @@ class ScipySet:
         """Every sparse layer moves."""
         for layer in self.layers:
             layer.change(zeta)
+
+    def change_and_step(self, zeta, X, y):
+        """Both, the step with one batch."""
+        self.change(zeta)
+        self.step(X, y)

@@ -7,7 +7,7 @@ of the whole net after one epoch.
 import numpy as np
 
 from bench.measure import compare, turns, using
-from bench.training import EPOCH_ROWS, QUICK_ROWS, mnist_rows
+from bench.training import EPOCH_ROWS, QUICK_ROWS, images_of
 
 SPARSITIES = (0.9, 0.95, 0.98)
 CASES = (  # net, batch, criterion of the mask, how many times faster than dense it has to be at each sparsity
@@ -38,7 +38,7 @@ def epoch(X, y, case, sparsity):
 def measure(quick=False):
     """Results for every case, number of threads and sparsity."""
     results, rounds, rows = [], 3 if quick else 5, QUICK_ROWS if quick else EPOCH_ROWS
-    X, y = mnist_rows()
+    X, y = images_of("mnist")
     for threads in (1, 2):
         with using(threads):
             for case in CASES:

@@ -14,13 +14,13 @@ EPOCH_ROWS, QUICK_ROWS = 60_000, 6000
 PROBE_ROWS = 3000  # that PyTorch's forms of an optimizer are tried on
 
 
-def mnist_rows():
-    """60,000 images (n, 28, 28, 1) in [0, 1] and labels; random ones of that shape where MNIST is absent."""
+def images_of(name):
+    """60,000 images (n, 28, 28, 1) in [0, 1] and labels of "mnist" or the like; random ones where that is absent."""
     import minnet as mn
     from minnet.errors import MinnetError
 
     try:
-        data = mn.load_data("mnist")
+        data = mn.load_data(name)
         return np.concatenate([data.X_train, data.X_valid]), np.concatenate([data.y_train, data.y_valid])
     except MinnetError:
         rng = np.random.default_rng(0)
@@ -41,7 +41,6 @@ def torch_epoch(model_name, X, y, batch, make, threads):
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
     if model_name == "lenet_5":
         net = nn.Sequential(nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.Flatten(),
                             nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
@@ -49,9 +48,17 @@ def torch_epoch(model_name, X, y, batch, make, threads):
     else:
         net = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
         data = torch.from_numpy(X.reshape(len(X), -1).copy())
-    labels, optimizer, loss = torch.from_numpy(y.copy()), make(net.parameters()), nn.CrossEntropyLoss()
+    return torch_steps(net, data, y, make(net.parameters()), batch, threads)
+
+
+def torch_steps(net, data, y, optimizer, batch, threads):
+    """A function that trains a net of PyTorch for one more epoch."""
+    import torch
+
+    labels, loss = torch.from_numpy(y.copy()), torch.nn.CrossEntropyLoss()
 
     def epoch():
+        torch.set_num_threads(threads)
         order = torch.randperm(len(data))
         for start in range(0, len(data), batch):
             rows = order[start : start + batch]
@@ -121,7 +128,7 @@ SKLEARN_LIMIT = ("scikit-learn's float32 products run at BLAS's speed, and alone
 def measure(quick=False, cases=CASES):
     """Results for every case at one and at two threads."""
     results, rows = [], QUICK_ROWS if quick else EPOCH_ROWS
-    X, y = mnist_rows()
+    X, y = images_of("mnist")
     for threads in (1, 2):
         with using(threads):
             for case in cases:
