@@ -10,7 +10,7 @@ from minnet.runtime.layout import ROUND, Memory, Tensor, image_shape
 from minnet.runtime.program import COPIES_AT_ONCE, Program
 from minnet.threads import n_threads
 
-SHARED = 2**19  # numbers to copy: a tenth of a millisecond, worth to wait for another thread
+SHARED = 2**15  # numbers to copy: some microseconds, worth to be shared with a thread that is awake
 
 
 @dataclass

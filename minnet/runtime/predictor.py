@@ -137,7 +137,7 @@ class Predictor:
         def alone(row, stop):
             return in_room(lambda room: program.run(X, row, stop, room, out))
 
-        small = not program.shared if one else n / tile * self.cost[tile] < SHARED
+        small = max(1, n / tile) * self.cost[tile] < SHARED or (one and not program.shared)
         workers = 1 if small else threads.n_threads()
         if workers == 1:
             return alone(row, stop)
