@@ -49,6 +49,25 @@ def push_more(first, unit, w, x, y):
     y[:] = wide(y) + matrix(first, unit, w, len(y)).T @ wide(x)
 
 
+def find_inputs(first, row):
+    row[:] = np.repeat(np.arange(first.size - 1), np.diff(first))
+
+
+def push_each(row, unit, w, x, y):
+    total = wide(y)
+    np.add.at(total, unit, wide(w)[:, None] * wide(x)[row])
+    y[:] = total
+
+
+def each_gradient(row, unit, x, dy, g):
+    g[:] = (wide(x)[row] * wide(dy)[unit]).sum(axis=1)
+
+
+def each_backward(row, unit, w, x, dy, g, dx):
+    each_gradient(row, unit, x, dy, g)
+    push_each(unit, row, w, dy, dx)
+
+
 def live_gradient(first, unit, x, dy, g):
     row = np.repeat(np.arange(first.size - 1), np.diff(first))
     g[:] = np.einsum("kj,kj->k", wide(x)[row], wide(dy)[unit])

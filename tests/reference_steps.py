@@ -73,7 +73,8 @@ def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, tur
 
 def shared_layer_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
                        vectors):
-    sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
+    whole = np.zeros((1, len(values)), values.dtype)
+    sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, whole, values,
                        vectors)
     done = len(numbers) * (2 * len(table) + 1) * plan[3]
     turn[:] = done + 1, done

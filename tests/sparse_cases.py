@@ -127,6 +127,24 @@ def additions(draw, dtype):
 
 
 @st.composite
+def few_by_few(draw, dtype, kind):
+    """Arguments of push_each, each_gradient and each_backward: inputs and outputs in any order."""
+    inputs, outputs, size = draw(st.integers(1, 12)), draw(st.integers(1, 12)), draw(few)
+    width = draw(st.sampled_from([2, 4, 8]))
+    row, unit = (draw(arrays(np.int32, size, elements=st.integers(0, most - 1))) for most in (inputs, outputs))
+    x, dy = (floats(draw, dtype, features, width, elements=plain) for features in (inputs, outputs))
+    w, g = floats(draw, dtype, size, elements=plain), np.empty(size, dtype)
+    return {"push": (row, unit, w, x, dy), "gradient": (row, unit, x, dy, g),
+            "both": (row, unit, w, x, dy, g, floats(draw, dtype, inputs, width, elements=plain))}[kind]
+
+
+@st.composite
+def input_lists(draw, dtype):
+    first, unit, _, _ = draw(known())
+    return first, np.zeros_like(unit)
+
+
+@st.composite
 def backward(draw, dtype, whole):
     first, unit, inputs, outputs = draw(known())
     width = draw(lanes)
@@ -166,8 +184,9 @@ def convolutions(draw, dtype, kernel):
 
 
 @st.composite
-def chains(draw, dtype, wide, gaps=2):
-    """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector."""
+def chains(draw, dtype, wide, gaps=2, inputs=False):
+    """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector; the
+    weights' inputs stand in `unit` where they are wanted."""
     widths = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
     table, firsts, units, end = [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for ins, outs in pairwise(widths):
@@ -181,6 +200,7 @@ def chains(draw, dtype, wide, gaps=2):
             reference_sparse.turn_places(first, unit, u_first, source, place)
             firsts += [first, u_first] if wide else [first]
             units += [unit, source, place] if wide else [unit]
+            units += [np.repeat(np.arange(ins, dtype=np.int32), np.diff(first))] if inputs else []
         bias = weight + (ins * outs if live < 0 else live)
         table.append([ins, outs, weight, bias, live, *begins])
         end = bias + outs
@@ -227,6 +247,10 @@ SPARSE_CASES = {
     "push_more": Case(additions),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
     "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
+    "find_inputs": Case(input_lists, exact=True),
+    "push_each": Case(lambda dtype: few_by_few(dtype, "push")),
+    "each_gradient": Case(lambda dtype: few_by_few(dtype, "gradient")),
+    "each_backward": Case(lambda dtype: few_by_few(dtype, "both"), writes=2),
     "live_conv": Case(lambda dtype: convolutions(dtype, "forward")),
     "live_conv_gradient": Case(lambda dtype: convolutions(dtype, "gradient")),
     "live_conv_input": Case(lambda dtype: convolutions(dtype, "input")),

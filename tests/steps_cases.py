@@ -11,7 +11,7 @@ from kernel_cases import Case, chains, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
 from minnet.kernels.chain_steps import chain_room
-from minnet.kernels.shared_layers import shared_room
+from minnet.kernels.shared_layers import BLOCK, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -50,7 +50,7 @@ def one_window(draw, dtype):
 def one_step(draw, dtype, sparse, shared=False):
     """A batch that may be the epoch's last and short, for one to three threads, of which some may get nothing."""
     if sparse:
-        table, *places, values = draw(sparse_chains(dtype, wide=False, gaps=0 if shared else 2))
+        table, *places, values = draw(sparse_chains(dtype, False, *((0, True) if shared else ())))
         widths, net = [int(table[0, 0]), *table[:, 1].tolist()], (table, *places)
     else:
         widths, starts, values = draw(chains(dtype))
@@ -73,7 +73,7 @@ def one_step(draw, dtype, sparse, shared=False):
     work = sparse_chain_room(most, lanes_of(most), widths)
     if shared:
         work, shards = shared_room(most, lanes_of(most), widths, int(plan[3])), 1
-        behind = behind[0], grads[:1], values, vectors
+        behind = behind[0], np.zeros((int(plan[3]), BLOCK), dtype), values, vectors
     scratch = np.zeros(2, np.int64), np.zeros((shards, work), dtype), np.zeros((shards, most), np.int32)
     return (X, y, order, plan, *net, row[None], mask, *scratch, *behind)
 

@@ -4,16 +4,19 @@ Same arithmetic as the layers (they share their kernels), in one compiled call p
 model is such a chain is a matter of its layers alone, so the same model always takes the same path. Some or all of the
 Dense layers may be SparseDense.
 """
+from functools import partial
+
 import numpy as np
 
+from minnet import threads
 from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
 from minnet.engine.dense import Dense
 from minnet.engine.losses import cross_entropy
 from minnet.engine.pooling import Flatten
-from minnet.engine.sparse import FEWEST_WEIGHTS, Places, SparseDense
+from minnet.engine.sparse import FEWEST_WEIGHTS, SparseDense
 from minnet.kernels.sparse_chain import sparse_chain_gradient, sparse_chain_room
-from minnet.kernels.sparse_train import VECTOR, lanes_of
+from minnet.kernels.sparse_train import VECTOR, find_inputs, find_places, lanes_of, turn_places
 
 
 class Chain:
@@ -44,30 +47,48 @@ class SparseChain:
                               lanes, work, labels, losses, tape.grads)
         return losses.sum() / n
 
-    def places(self, wide):
-        """(table, first, unit) of sparse_chain.py; `wide` batches need them by output too, but for the first layer."""
+    def places(self, wide, inputs=False):
+        """(table, first, unit) of sparse_chain.py; `wide` batches need them by output too, but for the first layer.
+
+        With `inputs` the inputs of a layer's weights follow the outputs, as shared_layers.py wants it.
+        """
         known, arrays = self.known
-        if known not in ((True, self.model.topology), (wide, self.model.topology)):
-            arrays = self.find_places(wide)
-            self.known = (wide, self.model.topology), arrays  # both at once: threads share them
+        now = self.model.topology
+        if known != (wide, inputs, now) and (inputs or known != (True, False, now)):
+            arrays = self.find_places(wide, inputs)
+            self.known = (wide, inputs, now), arrays  # both at once: threads share them
         return arrays
 
-    def find_places(self, wide):
+    def find_places(self, wide, inputs):
         """The same, made anew."""
-        table, firsts, units = [], [], []
-        for layer in self.dense:
-            begins = sum(map(len, firsts)), sum(map(len, units))
-            weight, index = layer.weight, layer.weight.index
+        table, indices, sizes = [], [], (0, 0)
+        for number, layer in enumerate(self.dense):
+            weight, index, (ins, outs) = layer.weight, layer.weight.index, layer.weight.shape
             if index is None and weight.size < FEWEST_WEIGHTS:  # too few for BLAS to be worth asking
                 index = np.arange(weight.size)
             live = -1 if index is None else len(index)
-            table.append([*weight.shape, weight.slice.start, layer.bias.slice.start, live, *begins])
+            table.append([ins, outs, weight.slice.start, layer.bias.slice.start, live, *sizes])
+            indices.append(index)
             if live >= 0:
-                found = Places(index, weight.shape)
-                by_output = found.by_output() if wide and layer is not self.dense[0] else ()
-                firsts += [found.first, *by_output[:1]]
-                units += [found.unit, *by_output[1:]]
-        return np.array(table), np.concatenate(firsts), np.concatenate(units)
+                by_output = wide and number > 0
+                sizes = (sizes[0] + ins + 1 + by_output * (outs + 1),
+                         sizes[1] + live * (1 + 2 * by_output + inputs))
+        table, first, unit = np.array(table), np.empty(sizes[0], np.int64), np.empty(sizes[1], np.int32)
+        threads.run([partial(find_layer, row, index, wide and number > 0, inputs, first, unit)
+                     for number, (row, index) in enumerate(zip(table, indices, strict=True)) if index is not None])
+        return table, first, unit
+
+
+def find_layer(row, index, by_output, inputs, first, unit):
+    """The places of one layer, whose `row` of the table says where in `first` and `unit` they belong."""
+    ins, outs, _, _, live, begins, at = row
+    own_first, own_unit = first[begins : begins + ins + 1], unit[at : at + live]
+    find_places(index, outs, own_first, own_unit)
+    if by_output:
+        turn_places(own_first, own_unit, first[begins + ins + 1 : begins + ins + outs + 2],
+                    unit[at + live : at + 2 * live], unit[at + 2 * live : at + 3 * live])
+    if inputs:
+        find_inputs(own_first, unit[at + live : at + 2 * live])
 
 
 def chain_of(model, loss):

@@ -12,7 +12,7 @@ from minnet.engine.dense import MOSTLY_ZERO
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.engine.tape import LINE, aligned
 from minnet.kernels.chain_steps import chain_room, chain_steps, sparse_chain_steps
-from minnet.kernels.shared_layers import shared_layer_steps, shared_room
+from minnet.kernels.shared_layers import BLOCK, shared_layer_steps, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
 
@@ -92,7 +92,7 @@ class SparseChainSteps(Steps):
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
         run, self.turn[:] = self.run, 0
-        net = run.chain.places(self.wide)  # as it is now: places move
+        net = run.chain.places(self.wide)
         call = partial(sparse_chain_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
                        self.places, losses, run.grads, run.model.values, run.vectors)
         return len(run.grads) * [call]
@@ -104,15 +104,17 @@ class SharedLayerSteps(Steps):
     def __init__(self, run):
         super().__init__(run)
         batch, self.parts, self.turn = run.batch_size, len(run.grads), np.zeros(2, np.int64)
-        work = shared_room(batch, lanes_of(batch), list(map(int, run.chain.widths)), self.parts)
+        widths = list(map(int, run.chain.widths))
+        work = shared_room(batch, lanes_of(batch), widths, self.parts)
+        self.grads = np.empty((self.parts, max(BLOCK, *widths)), run.model.dtype)
         self.work, self.places = np.empty((1, work), run.model.dtype), np.empty((1, batch), np.int32)
 
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
         run, self.turn[:], plan[PARTS] = self.run, 0, self.parts
-        net = run.chain.places(False)
+        net = run.chain.places(False, inputs=True)  # as they are now: places move
         call = partial(shared_layer_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
-                       self.places, losses, run.grads[:1], run.model.values, run.vectors)
+                       self.places, losses, self.grads, run.model.values, run.vectors)
         return self.parts * [call]
 
 

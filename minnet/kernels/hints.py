@@ -11,8 +11,10 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
+READ, ALL_CACHES, DATA = 0, 3, 1  # what LLVM is told about a place that is needed soon
 WIDE = '"prefer-vector-width"="512"'
 
 
@@ -41,7 +43,22 @@ def _part(context):
     return types.none(), generate
 
 
-def _nothing():
+@intrinsic
+def _soon(context, x, at):
+    """The type of `soon`, and the code that it becomes: the processor's own hint."""
+    def generate(target, builder, signature, arguments):
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        data = target.make_array(signature.args[0])(target, builder, arguments[0]).data
+        ask = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, ask, "llvm.prefetch.p0i8")
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        builder.call(function, [place, *(ir.Constant(number, flag) for flag in (READ, ALL_CACHES, DATA))])
+        return target.get_dummy_value()
+
+    return types.none(x, types.int64), generate
+
+
+def _nothing(*arguments):
     """Plain Python needs no hints."""
 
 
@@ -52,6 +69,10 @@ apart = _nothing if numba.config.DISABLE_JIT else _apart
 # Say that the calling function is to become part of each that calls it, where it then is as `apart` as that one is.
 # Numba can do so too (inline="always"), but counts the users of all arrays at every call.
 part = _nothing if numba.config.DISABLE_JIT else _part
+
+
+# Say that x[at], of a 1-D contiguous array, is read soon: it is fetched meanwhile. It may be beyond the end.
+soon = _nothing if numba.config.DISABLE_JIT else _soon
 
 
 @register_jitable

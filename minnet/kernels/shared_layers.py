@@ -3,13 +3,14 @@
 Each step is a row of phases: forward through each layer, the loss, backward through each layer. A phase is cut into
 parts, one for each thread, that have as many weights of the layer: a part is a run of its inputs. Forward, each part
 adds what its inputs give to sums of its own; the next phase adds these up. Backward, each part finds the gradients of
-its inputs and of its weights, and moves these weights at once, so that a gradient never leaves the cache. Who is free
+its inputs and of some of its weights, moves these, and goes on: a gradient never leaves the cache. Who is free
 takes the next part, and waits where the phase before is not over; so one thread alone finishes too. Only weights and
 biases of the layers move: there are no other numbers.
 
-Arguments are those of chain_steps.py; `plan[3]` is the number of parts, and `grads` has one row. `work` (1, room) holds
-x and the inputs of all other layers, by feature; the sums of each part for the outputs of all layers; the gradients of
-these outputs; and logits by row, with their gradients.
+Arguments are those of chain_steps.py; `plan[3]` is the number of parts, and `grads` (parts, at least BLOCK and the
+widest layer's outputs) is scratch. `work` (1, room) holds x and the inputs of all other layers, by feature; the sums of
+each part for the outputs of all layers; the gradients of these outputs; and logits by row, with their gradients. `unit`
+holds the outputs of a layer's live weights, and behind them their inputs.
 """
 import numpy as np
 from numba.extending import register_jitable
@@ -19,10 +20,18 @@ from minnet.kernels.chain_steps import DONE, TAKEN, batch_rows, edges, move_wind
 from minnet.kernels.jit import kernel
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.pointwise import relu
-from minnet.kernels.sparse_train import by_feature, by_row, lanes_of, live_backward, live_gradient, push_more, row_sums
+from minnet.kernels.sparse_train import (
+    by_feature,
+    by_row,
+    each_backward,
+    each_gradient,
+    lanes_of,
+    push_each,
+    row_sums,
+)
 from minnet.kernels.tickets import take, wait_for
 
-BLOCK = 2**14  # weights that are moved as soon as their gradient is there
+BLOCK = 2**16  # weights that are moved as soon as their gradient is there
 
 
 def shared_room(rows, lanes, widths, parts):
@@ -62,6 +71,7 @@ def share_forward(layer, part, parts, X, rows, table, first, unit, values, lanes
         for other in range(1, parts):
             x += sums[other, before : before + x.size]
         relu(x, x)
+    whole = passed[here : here + lanes * ins].reshape(ins, lanes)
     x, y = x.reshape(high - low, lanes), y.reshape(outs, lanes)
     weight, bias = table[layer, 2], table[layer, 3]
     if live < 0 and high > low:
@@ -70,7 +80,9 @@ def share_forward(layer, part, parts, X, rows, table, first, unit, values, lanes
         y[:] = 0
     if live >= 0:
         at, begins = table[layer, 6], table[layer, 5]
-        push_more(first[begins + low : begins + high + 1], unit[at : at + live], values[weight : weight + live], x, y)
+        begin, end = first[begins + low], first[begins + high]
+        push_each(unit[at + live + begin : at + live + end], unit[at + begin : at + end],
+                  values[weight + begin : weight + end], whole, y)
     if part == 0:
         for o in range(outs):
             for i in range(lanes):
@@ -100,36 +112,36 @@ def share_backward(layer, part, plan, row, mask, table, first, unit, lanes, pass
     """One part's gradients of a layer: of its inputs into `deltas`; its weights, and its part of the biases, move."""
     ins, outs, live, parts = table[layer, 0], table[layer, 1], table[layer, 4], plan[3]
     here, there = lanes * table[:layer, 0].sum(), lanes * table[:layer, 1].sum()
-    weight, bias, g = table[layer, 2], table[layer, 3], grads[0]
+    weight, bias, begins, at = table[layer, 2], table[layer, 3], table[layer, 5], table[layer, 6]
+    x = passed[here : here + lanes * ins].reshape(ins, lanes)
     dy = deltas[there : there + lanes * outs].reshape(outs, lanes)
+    dx = x if layer == 0 else deltas[there - lanes * ins : there].reshape(ins, lanes)  # nobody asks for that of X
     low, high = part_of(layer, part, parts, table, first)
-    begins, at = table[layer, 5], table[layer, 6]
-    rows = max(1, BLOCK * ins // max(1, ins * outs if live < 0 else live))
-    for start in range(low, high, rows):
-        stop = min(start + rows, high)
-        flat = passed[here + lanes * start : here + lanes * stop]
-        x = flat.reshape(stop - start, lanes)
-        below = max(0, there - lanes * ins)
-        flat_dx = deltas[below + lanes * start : below + lanes * stop]
-        if live < 0:
-            begin, end = weight + start * outs, weight + stop * outs
-            np.dot(x, dy.T, g[begin:end].reshape(stop - start, outs))
+    if layer > 0:
+        dx[low:high] = 0
+    start, stop = (low * outs, high * outs) if live < 0 else (first[begins + low], first[begins + high])
+    step = BLOCK if live >= 0 else max(1, BLOCK // outs) * outs
+    for begin in range(start, stop, step):
+        end = min(begin + step, stop)
+        g, w = grads[part, : end - begin], values[weight + begin : weight + end]
+        if live >= 0:
+            inputs, units = unit[at + live + begin : at + live + end], unit[at + begin : at + end]
             if layer > 0:
-                np.dot(values[begin:end].reshape(stop - start, outs), dy, flat_dx.reshape(stop - start, lanes))
-        else:
-            own, units = first[begins + start : begins + stop + 1], unit[at : at + live]
-            begin, end = weight + own[0], weight + own[stop - start]
-            if layer > 0:
-                live_backward(own, units, values[weight : weight + live], x, dy, g[weight : weight + live],
-                              flat_dx.reshape(stop - start, lanes))
+                each_backward(inputs, units, w, x, dy, g, dx)
             else:
-                live_gradient(own, units, x, dy, g[weight : weight + live])
-        if layer > 0:
-            dead_below(flat, flat_dx)
-        move_window(begin, plan, row, mask, grads[:, begin:end], values, vectors)
+                each_gradient(inputs, units, x, dy, g)
+        else:
+            rows, square = slice(begin // outs, end // outs), ((end - begin) // outs, outs)
+            np.dot(x[rows], dy.T, g.reshape(square))
+            if layer > 0:
+                np.dot(w.reshape(square), dy, dx[rows])
+        move_window(weight + begin, plan, row, mask, g.reshape(1, g.size), values, vectors)
+    if layer > 0:
+        dead_below(x[low:high].reshape(-1), dx[low:high].reshape(-1))
     begin, end = edges(outs, part, parts)
-    row_sums(dy[begin:end], g[bias + begin : bias + end])
-    move_window(bias + begin, plan, row, mask, grads[:, bias + begin : bias + end], values, vectors)
+    g = grads[part, : end - begin]
+    row_sums(dy[begin:end], g)
+    move_window(bias + begin, plan, row, mask, g.reshape(1, g.size), values, vectors)
 
 
 @kernel

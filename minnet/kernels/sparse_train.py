@@ -2,24 +2,33 @@
 
     find_places(index, first, unit)                       # where the weights of each input are
     turn_places(first, unit, u_first, source, place)      # the same by output
+    find_inputs(first, row)                               # the input of each weight
     by_feature(x, xt)                                     # (n, in) -> (in, lanes)
     pull_live(u_first, source, place, w, bias, xt, yt)    # y = x W + b
     live_backward(first, unit, w, xt, dyt, g, dxt)        # the gradients of weights and input
+    push_each(row, unit, w, xt, yt)                       # y += x W, and the gradients, for a few lanes
+    each_gradient(row, unit, xt, dyt, g)
+    each_backward(row, unit, w, xt, dyt, g, dxt)
 
 Activations lie by feature: a row holds one feature of the whole batch, so that a live weight is one multiply-add of a
 row, and its gradient one product of two rows. A row has `lanes` entries: 2, 4, 8 or a multiple of 16; those beyond the
 batch are 0 in x and in dy. The weights of a layer are sorted by input, then by output: weights first[i], ...,
 first[i + 1] - 1 are those of input i, and `unit` holds their outputs.
+
+With few lanes the work of one weight is so little that the end of each input's weights, which nobody foresees, takes
+as long as ten of them. It is then better not to look for these ends: `row` holds the input of each.
 """
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart, offset, part
+from minnet.kernels.hints import apart, offset, part, soon
 from minnet.kernels.jit import kernel
 from minnet.kernels.lanes import LANES, TOGETHER
 from minnet.kernels.squares import SIDE, turn_square
 
 VECTOR = 16    # lanes come in multiples of this, when there are so many
+LINE, AHEAD = 16, 512  # entries of a line of the cache; how many before it is needed `*_each` asks for it
+AT_ONCE = 4    # places where `each_backward` is at the same time: a sum waits for the one before, others do not
 
 
 def _over(width):
@@ -75,9 +84,55 @@ def _over(width):
     return pull, gather, push, gradient, both
 
 
+def _each_over(width):
+    """What weights do one by one over `width` lanes, inputs in `row`, outputs in `unit`: (push, gradient, both)."""
+    add, dot, _, _ = LANES[width]
+
+    @register_jitable
+    def push(row, unit, w, x, y):
+        part()
+        for number in range(row.size):
+            k = offset(number)
+            if k % LINE == 0:
+                soon(row, k + AHEAD), soon(unit, k + AHEAD), soon(w, k + AHEAD)
+            add(y, offset(unit[k]) * width, w[k], x, offset(row[k]) * width)
+
+    @register_jitable
+    def gradient(row, unit, x, dy, g):
+        part()
+        for number in range(row.size):
+            k = offset(number)
+            if k % LINE == 0:
+                soon(row, k + AHEAD), soon(unit, k + AHEAD)
+            g[k] = dot(x, offset(row[k]) * width, dy, offset(unit[k]) * width)
+
+    @register_jitable
+    def both(row, unit, w, x, dy, g, dx):
+        part()
+        stretch = row.size // AT_ONCE
+        for number in range(stretch):
+            for j in range(AT_ONCE):
+                k = offset(number + j * stretch)
+                if number % LINE == 0:
+                    soon(row, k + AHEAD), soon(unit, k + AHEAD), soon(w, k + AHEAD)
+                s, t = offset(row[k]) * width, offset(unit[k]) * width
+                add(dx, s, w[k], dy, t)
+                g[k] = dot(x, s, dy, t)
+        for number in range(AT_ONCE * stretch, row.size):
+            k = offset(number)
+            s, t = offset(row[k]) * width, offset(unit[k]) * width
+            add(dx, s, w[k], dy, t)
+            g[k] = dot(x, s, dy, t)
+
+    return push, gradient, both
+
+
 _, gather_2, push_2, gradient_2, both_2 = _over(2)
 _, gather_4, push_4, gradient_4, both_4 = _over(4)
 _, gather_8, push_8, gradient_8, both_8 = _over(8)
+push_each_2, gradient_each_2, both_each_2 = _each_over(2)
+push_each_4, gradient_each_4, both_each_4 = _each_over(4)
+push_each_8, gradient_each_8, both_each_8 = _each_over(8)
 pull_16, gather_16, push_16, gradient_16, _ = _over(16)
 pull_32, gather_32, push_32, gradient_32, _ = _over(32)
 pull_64, gather_64, push_64, gradient_64, _ = _over(64)
@@ -171,6 +226,13 @@ def turn_places(first, unit, u_first, source, place):
     for o in range(u_first.size - 1, 0, -1):  # each now stands where the next one begins
         u_first[o] = u_first[o - 1]
     u_first[0] = 0
+
+
+@kernel
+def find_inputs(first, row):
+    """row[k] = the input of weight k. first: (in + 1,) int64; row: (k,) int32."""
+    for i in range(first.size - 1):
+        row[first[i] : first[i + 1]] = i
 
 
 @kernel
@@ -289,3 +351,43 @@ def live_backward(first, unit, w, x, dy, g, dx):
             both_4(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
         elif lanes == 2:
             both_2(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
+
+
+@kernel
+def push_each(row, unit, w, x, y):
+    """y[unit[k]] += w[k] x[row[k]] for all weights k. row, unit: (k,); x: (in, lanes); y: (out, lanes); lanes < VECTOR.
+    """
+    apart()
+    lanes, xs, ys = x.shape[1], x.reshape(-1), y.reshape(-1)
+    if lanes == 2:
+        push_each_2(row, unit, w, xs, ys)
+    elif lanes == 4:
+        push_each_4(row, unit, w, xs, ys)
+    else:
+        push_each_8(row, unit, w, xs, ys)
+
+
+@kernel
+def each_gradient(row, unit, x, dy, g):
+    """g[k] = x[row[k]] . dy[unit[k]] for all weights k. Arrays as in `push_each`; dy: (out, lanes); g: (k,)."""
+    apart()
+    lanes, xs, dys = x.shape[1], x.reshape(-1), dy.reshape(-1)
+    if lanes == 2:
+        gradient_each_2(row, unit, xs, dys, g)
+    elif lanes == 4:
+        gradient_each_4(row, unit, xs, dys, g)
+    else:
+        gradient_each_8(row, unit, xs, dys, g)
+
+
+@kernel
+def each_backward(row, unit, w, x, dy, g, dx):
+    """As `each_gradient`, and dx[row[k]] += w[k] dy[unit[k]]. w: (k,); dx: (in, lanes)."""
+    apart()
+    lanes, xs, dys, dxs = x.shape[1], x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
+    if lanes == 2:
+        both_each_2(row, unit, w, xs, dys, g, dxs)
+    elif lanes == 4:
+        both_each_4(row, unit, w, xs, dys, g, dxs)
+    else:
+        both_each_8(row, unit, w, xs, dys, g, dxs)
