@@ -372,7 +372,14 @@ class Case:
     means: callable = None
 
 
+@st.composite
+def digits(draw, dtype):
+    found = draw(arrays(np.uint16, draw(few)))
+    return found, flags(draw, found.size), draw(arrays(np.int64, 1 << 16, elements=st.integers(0, 9), fill=st.just(0)))
+
+
 CASES = {
+    "count_digits": Case(digits, exact=True),
     "relu": Case(lambda dtype: elementwise(dtype, 1), exact=True),
     "relu_backward": Case(lambda dtype: elementwise(dtype, 2), exact=True),
     "leaky_relu": Case(lambda dtype: elementwise(dtype, 1, scalars=1)),

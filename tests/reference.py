@@ -352,6 +352,10 @@ def select_lowest(scores, state, k, out):
     out[np.lexsort((index, score, rank))[:k]] = True
 
 
+def count_digits(digits, may, counts):
+    np.add.at(counts, digits[may], 1)
+
+
 def mark_lowest(scores, state, kth, ties, out):
     tied = (state == 0) & (scores == kth)
     out[:] = (state == 2) | ((state == 0) & (scores < kth)) | (tied & (np.cumsum(tied) <= ties))

@@ -95,11 +95,15 @@ def merge_moves(index, drop, grow, moved, source, fault):
         source[:] = [NEW if place in grow else at[place] for place in moved.tolist()]
 
 
-def merge_ranks(index, gone, ranks, moved, source):
-    kept = index[~gone]
+def keep_others(index, gone, kept, where):
+    left = np.count_nonzero(~gone)
+    kept[:left], where[:left] = index[~gone], np.flatnonzero(~gone)
+
+
+def merge_ranks(kept, where, ranks, moved, source):
     free = np.setdiff1d(np.arange(ranks.max(initial=0) + len(kept) + 1), kept)
     moved[:] = np.union1d(kept, free[ranks])
-    at = dict(zip(kept.tolist(), np.flatnonzero(~gone).tolist(), strict=True))
+    at = dict(zip(kept.tolist(), where.tolist(), strict=True))
     source[:] = [at.get(place, NEW) for place in moved.tolist()]
 
 

@@ -87,11 +87,22 @@ def what_can_be_made(*arguments):
 
 
 @st.composite
-def renewals(draw, dtype):
+def departures(draw, dtype):
     index = np.array(draw(places_of_20), np.int64)
-    gone = draw(arrays(bool, index.size))
-    ranks = sorted(draw(st.permutations(range(30)))[: np.count_nonzero(gone)])
-    return index, gone, np.array(ranks, np.int64), np.zeros_like(index), np.zeros(index.size, np.int32)
+    return index, draw(arrays(bool, index.size)), np.zeros_like(index), np.zeros(index.size, np.int32)
+
+
+def who_stays(index, gone, kept, where):
+    """What is said of those that do."""
+    left = np.count_nonzero(~gone)
+    return kept[:left], where[:left]
+
+
+@st.composite
+def renewals(draw, dtype):
+    kept, ranks = (np.array(draw(places_of_20), np.int64) for _ in "kr")
+    where, moved = np.arange(kept.size, dtype=np.int32) + draw(few), np.zeros(kept.size + ranks.size, np.int64)
+    return kept, where, ranks, moved, np.zeros(moved.size, np.int32)
 
 
 @st.composite
@@ -239,6 +250,7 @@ SPARSE_CASES = {
     "find_places": Case(found, writes=2, exact=True),
     "turn_places": Case(by_output, writes=3, exact=True),
     "free_places": Case(ranked, exact=True),
+    "keep_others": Case(departures, writes=2, exact=True, means=who_stays),
     "merge_ranks": Case(renewals, writes=2, exact=True),
     "merge_moves": Case(moves, writes=3, exact=True, means=what_can_be_made),
     "carry": Case(carried, exact=True),

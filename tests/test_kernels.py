@@ -21,7 +21,7 @@ import reference_steps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import CASES as PLAIN_CASES
-from kernel_cases import adam_steps, few, floats, fraction, plain, rankings, sgd_steps
+from kernel_cases import adam_steps, few, flags, floats, fraction, plain, rankings, sgd_steps
 from runtime_cases import RUNTIME_CASES
 from sparse_cases import SPARSE_CASES
 from steps_cases import STEPS_CASES
@@ -31,7 +31,7 @@ from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.normalise import channel_moments
 from minnet.kernels.pointwise import column_sums
 from minnet.kernels.program import OPERANDS, RUN
-from minnet.kernels.select import MANY, select_lowest
+from minnet.kernels.select import MANY, select_lowest, select_near_zero
 from minnet.kernels.sparse_planes import DENSE_PLANES, NEAR, dense_planes
 from minnet.kernels.steps import adam_step, sgd_step, soft_threshold, square_norm
 
@@ -209,6 +209,20 @@ def test_select_lowest_equals_a_plain_sort(dtype, data):
     reference.select_lowest(scores, state, k, wanted)
     np.testing.assert_array_equal(out, wanted)
     assert out.sum() == k
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(data=st.data())
+def test_select_near_zero_equals_a_plain_sort(dtype, data):
+    values = floats(data.draw, dtype, data.draw(few))
+    may, share = flags(data.draw, values.size), data.draw(st.floats(0, 1))
+    got, wanted = np.empty(values.size, bool), np.zeros(values.size, bool)
+    select_near_zero(values, may, share, got)
+    for side in (may & (values >= 0), may & (values < 0)):
+        places = np.flatnonzero(side)
+        near = places[np.argsort(np.abs(values[places]), kind="stable")]
+        wanted[near[: round(share * len(places))]] = True
+    np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

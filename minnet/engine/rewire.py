@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, Unsupported, shown
-from minnet.kernels.moves import LIVE_ALREADY, NOT_LIVE, carry, free_places, merge_moves, merge_ranks
+from minnet.kernels.moves import LIVE_ALREADY, NOT_LIVE, carry, free_places, keep_others, merge_moves, merge_ranks
 from minnet.kernels.select import MAY_GO, select_lowest
 
 MOST_SHORT, SHIFT = 2**32, 16  # numbers below it have 32 bits; bits that are drawn too many
@@ -29,7 +29,8 @@ def rewire(model, parameter, drop, grow, state=None):
         raise InvalidValue(f"drop names positions of {parameter.name} that are not live: choose from its index")
     if fault[0] == LIVE_ALREADY:
         raise InvalidValue(f"grow names positions of {parameter.name} that are live already: choose others")
-    _settle(parameter, (model.values, *(() if state is None else state.vectors)), moved, source)
+    index[:] = moved
+    _carry_along(parameter, source, model.values, *(() if state is None else state.vectors))
 
 
 def renew(state, parameter, gone, rng):
@@ -40,18 +41,19 @@ def renew(state, parameter, gone, rng):
     """
     index, count = parameter.index, np.count_nonzero(gone)
     ranks = draw_ranks(rng, parameter.size - len(index) + count, count)
-    moved, source = np.empty_like(index), np.empty(len(index), np.int32)
-    merge_ranks(index, gone, ranks, moved, source)
-    _settle(parameter, (state.model.values, *state.vectors), moved, source)
+    kept, where, left = np.empty_like(index), np.empty(len(index), np.int32), len(index) - count
+    keep_others(index, gone, kept, where)
+    source = np.empty_like(where)
+    merge_ranks(kept[:left], where[:left], ranks, index, source)
+    _carry_along(parameter, source, state.model.values, *state.vectors)
 
 
-def _settle(parameter, vectors, moved, source):
-    """The parameter's weights are at `moved`, where they came from `source`, and so is all that is about them."""
+def _carry_along(parameter, source, *vectors):
+    """All that is about the parameter's weights is where they are now, and came from `source`."""
     for window in map(parameter.of, vectors):
         carry(source, window.copy(), window.dtype.type(0), window)
     if not parameter.mask.all():
         carry(source, parameter.mask.copy(), True, parameter.mask)
-    parameter.index[:] = moved
 
 
 def _check(model, parameter, state):

@@ -2,7 +2,8 @@
 
     free_places(ranks, taken, places)                     # the r-th free place, for each rank r
     merge_moves(index, drop, grow, moved, source, fault)  # who stands where afterwards, and where it stood before
-    merge_ranks(index, gone, ranks, moved, source)        # the same, when who comes is given by rank
+    keep_others(index, gone, kept, where)                 # who does not go
+    merge_ranks(kept, where, ranks, moved, source)        # the same, with those whose ranks among free places are given
     carry(source, before, fill, after)                    # any vector of these weights, moved alike
 
 All lists of places are sorted and have none twice.
@@ -59,32 +60,51 @@ def merge_moves(index, drop, grow, moved, source, fault):
 
 
 @kernel
-def merge_ranks(index, gone, ranks, moved, source):
-    """moved = index without those that are `gone`, and with the places that have ranks[r] places before them that are
-    free then; source[k] = where moved[k] stood in index, or NEW.
+def keep_others(index, gone, kept, where):
+    """kept = index without those that are `gone`, and where each stood in it.
 
-    index, moved: (n,) int64; gone: (n,) bool; ranks: int64, as many as are gone; source: (n,) int32. Who is next is
-    anybody's guess: so nothing branches on it, and everything is written at once where it may belong.
+    index: (n,) int64; gone: (n,) bool. kept: int64 and where: int32, both (n,): what follows is of no account.
     """
     apart()
-    old = come = kept = np.int64(0)
-    while old < index.size and come < ranks.size:
-        at = offset(kept + come)
-        place, goes, free = index[offset(old)], np.int64(gone[offset(old)]), ranks[offset(come)] + kept
-        passed = goes | np.int64(place <= free)
-        moved[at] = place if passed else free
-        source[at] = old if passed else NEW
-        old += passed
-        come += 1 - passed
-        kept += passed & (1 - goes)
-    for k in range(old, index.size):
-        if not gone[k]:
-            moved[kept + come] = index[k]
-            source[kept + come] = k
-            kept += 1
-    for r in range(come, ranks.size):
-        moved[kept + r] = ranks[r] + kept
-        source[kept + r] = NEW
+    at = np.int64(0)
+    for k in range(index.size):
+        kept[offset(at)] = index[k]  # in any case; who is gone is written over
+        where[offset(at)] = k
+        at += 1 - np.int64(gone[k])
+
+
+@kernel
+def merge_ranks(kept, where, ranks, moved, source):
+    """moved = kept, and the places that have ranks[r] places before them that are not in kept; source[k] = where[j] for
+    kept[j], and NEW for the others.
+
+    kept: (m,) int64; where: (m,) int32; ranks: (r,) int64; moved: (m + r,) int64; source: (m + r,) int32. Nobody
+    foresees who is next, so nothing branches on it; and since each step waits for the one before, there are two at a
+    time: one list grows from its beginning, and from its end.
+    """
+    apart()
+    low, high, come, end = np.int64(0), np.int64(kept.size), np.int64(0), np.int64(ranks.size)
+    while high - low > 1 and end - come > 1:
+        j, r = offset(low), offset(come)
+        place, free = kept[j], ranks[r] + low
+        stood = place <= free
+        moved[j + r], source[j + r] = min(place, free), low if stood else NEW
+        low, come = low + np.int64(stood), come + np.int64(not stood)
+        j, r = offset(high - 1), offset(end - 1)
+        place, free = kept[j], ranks[r] + high
+        stood = place >= free
+        moved[j + r + 1], source[j + r + 1] = max(place, free), high - 1 if stood else NEW
+        high, end = high - np.int64(stood), end - np.int64(not stood)
+    while low < high or come < end:
+        if come == end or (low < high and kept[low] <= ranks[come] + low):
+            moved[low + come], source[low + come] = kept[low], low
+            low += 1
+        else:
+            moved[low + come], source[low + come] = ranks[come] + low, NEW
+            come += 1
+    for k in range(source.size):
+        stood = where[max(source[k], 0)] if kept.size > 0 else NEW
+        source[k] = stood if source[k] >= 0 else NEW
 
 
 @kernel

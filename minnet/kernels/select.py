@@ -2,6 +2,7 @@
 
     gone = np.empty(scores.size, bool)
     select_lowest(scores, state, k, gone)
+    select_near_zero(values, may, 0.3, gone)  # of either sign
 
 A partial sort does not do, since it breaks ties at random, and is slow where there are many. Here the k-th lowest score
 is found first, then what is below it goes, and as many of its equals as are wanted, from the left.
@@ -34,6 +35,38 @@ def select_lowest(scores, state, k, out):
     ties, kth = np.empty(1, np.int64), np.empty(1, bits.dtype)
     kth_lowest(bits, state, left, counts, ties, kth)
     mark_lowest(scores, state, kth.view(scores.dtype)[0], ties[0], out)
+
+
+def select_near_zero(values, may, share, out):
+    """Mark in `out` the share of the entries from 0 up that `may`, and of those below 0, who are nearest to 0: ties by
+    index, counts rounded. NaN is on neither side and stays.
+
+    Both sides are counted in one walk, by the sign and the bits that follow it. Few entries begin as the last one that
+    goes does, and these are sorted.
+    values: (n,) float32 or float64; may, out: (n,) bool. All are contiguous.
+    """
+    may = may & (values == values)
+    bits = (values + values.dtype.type(0)).view(f"u{values.itemsize}")  # -0.0 is 0.0 now
+    digits = (bits >> bits.dtype.type(BYTE_BITS * bits.itemsize - MANY_BITS)).astype(np.uint16)
+    counts = np.zeros(MANY, np.int64)
+    count_digits(digits, may, counts)
+    out[:] = False
+    for first, counted in zip((0, MANY // 2), np.split(counts, 2), strict=True):
+        up_to = np.cumsum(counted)
+        k = round(share * int(up_to[-1]))
+        if k > 0:
+            place = int(np.searchsorted(up_to, k))  # a number of NumPy's would widen all digits
+            digit, left = first + place, k - up_to[place] + counted[place]
+            out |= may & (digits >= first) & (digits < digit)
+            tied = np.flatnonzero(may & (digits == digit))
+            out[tied[np.argsort(bits[tied], kind="stable")[:left]]] = True
+
+
+@kernel
+def count_digits(digits, may, counts):
+    """counts[d] += how many of those that `may` are d. digits: (n,) uint16; may: (n,) bool; counts: (65536,) int64."""
+    for i in range(digits.size):
+        counts[digits[i]] += may[i]
 
 
 @kernel

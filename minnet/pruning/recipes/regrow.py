@@ -20,7 +20,7 @@ from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.engine.training import train as train_
 from minnet.errors import Unsupported, check_count, check_fraction, shown
-from minnet.kernels.select import select_lowest
+from minnet.kernels.select import select_lowest, select_near_zero
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
 
@@ -107,9 +107,8 @@ def evolve(state, layers, zeta, rng):
 def _evolve(state, p, zeta, rng):
     """The same in one layer."""
     value, live = _values(p)
-    size, gone = np.abs(value), np.zeros(len(value), bool)
-    for side in (live & (value >= 0), live & (value < 0)):
-        gone |= lowest(size, side, round(zeta * np.count_nonzero(side)))
+    gone = np.empty(len(value), bool)
+    select_near_zero(value, live, zeta, gone)
     if p.index is None:
         _move(state, p, gone, partial(draw_places, rng, p.size))
     else:
