@@ -12,6 +12,8 @@ import reference
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from minnet.kernels.blocks import BLOCK, WIDTH, slabs_of
+
 TINY = float(np.float32(1e-40))  # a denormal number in float32
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1.0, -1.0]
 
@@ -147,46 +149,64 @@ def products(draw, dtype):
     return floats(draw, dtype, rows), floats(draw, dtype, rows, columns, elements=plain), np.empty(columns, dtype)
 
 
-def row_lists(dtype, rows, columns):
-    """Room for the nonzeros of (rows, columns): index, value, count. What stands behind the count is never read."""
-    return np.zeros((rows, columns), np.int32), np.zeros((rows, columns), dtype), np.zeros(rows, np.int64)
+def block_lists(dtype, columns, room):
+    """Room for the lists of blocks.py: index, value, count. What stands behind the count is never read."""
+    blocks = -(-columns // BLOCK)
+    return np.zeros((blocks, room), np.int32), np.zeros(blocks * room * BLOCK, dtype), np.zeros(blocks, np.int32)
 
 
 @st.composite
-def dark_rows(draw, dtype):
-    x = floats(draw, dtype, draw(some), draw(some), elements=st.just(0.0) | odd)
-    return x, draw(st.integers(0, x.size)), *row_lists(dtype, *x.shape)
+def dark_columns(draw, dtype, elements=odd):
+    """Some columns of some rows, and room for more rows than these."""
+    X = floats(draw, dtype, draw(st.integers(1, 5)), draw(some), elements=st.just(0.0) | elements)
+    rows = draw(arrays(np.int64, st.integers(1, 9), elements=st.integers(0, len(X) - 1)))
+    low = draw(st.integers(0, X.shape[1] - 1))
+    high = draw(st.integers(low + 1, X.shape[1]))
+    lists = block_lists(dtype, high - low, rows.size + draw(st.integers(0, 3)))
+    return X, rows, low, high, draw(st.integers(0, lists[0].size)), *lists
 
 
 @st.composite
-def nonzeros(draw, dtype):
-    x = floats(draw, dtype, draw(few), draw(some), elements=st.just(0.0) | plain)
-    found = row_lists(dtype, *x.shape)
-    reference.compress_rows(x, x.size, *found)
-    return found
+def listed(draw, dtype):
+    """(number of columns, number of outputs, the lists)."""
+    X, rows, low, high, _, *lists = draw(dark_columns(dtype, plain))
+    reference.list_blocks(X, rows, low, high, lists[0].size, *lists)
+    return high - low, draw(st.sampled_from([1, 3, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 3])), lists
 
 
 @st.composite
-def turns(draw, dtype):
-    found = draw(nonzeros(dtype))
-    return *found, *row_lists(dtype, *found[0].shape[::-1])
+def multiplied(draw, dtype):
+    k, o, lists = draw(listed(dtype))
+    room = lists[0].shape[1]
+    n = draw(st.integers(1 + max((max(row[:c], default=0) for row, c in zip(lists[0], lists[-1], strict=True))), room))
+    scratch = np.zeros(BLOCK * WIDTH, dtype), np.zeros(room * WIDTH, dtype)
+    return *lists, floats(draw, dtype, k * o, elements=plain), o, *scratch, np.empty(n * o, dtype)
 
 
 @st.composite
-def gathered(draw, dtype):
-    found = draw(nonzeros(dtype))
-    rows, inputs = found[0].shape
-    outputs = draw(some)
-    return *found, floats(draw, dtype, inputs, outputs, elements=plain), np.empty((rows, outputs), dtype)
+def cut_in_slabs(draw, dtype, n=None, o=None, room=None):
+    n, o = n or draw(some), o or draw(st.sampled_from([1, 3, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 3]))
+    low = 0 if room else draw(st.integers(0, 3))
+    room = room or low + n + draw(st.integers(0, 3))
+    return floats(draw, dtype, n, o, elements=plain), low, room, np.zeros(slabs_of(o) * room * WIDTH, dtype)
+
+
+@st.composite
+def pulled(draw, dtype):
+    k, o, lists = draw(listed(dtype))
+    room = lists[0].shape[1]
+    dy, low, _, slabs = draw(cut_in_slabs(dtype, room, o, room))
+    reference.cut_slabs(dy, low, room, slabs)
+    return *lists, slabs, o, np.zeros(BLOCK * WIDTH, dtype), np.empty(k * o, dtype)
 
 
 def what_is_listed(*arguments):
-    """Of a list of nonzeros, the last three arguments, what stands before the count; nothing where it was given up."""
+    """Of the lists, the last three arguments, what stands before the count; nothing where they were given up."""
     index, value, count = arguments[-3:]
-    if count.size and count[-1] < 0:
+    if count[-1] < 0:
         return [count[-1:]]
-    listed = np.arange(index.shape[1]) < count[:, None]
-    return [count, index[listed], value[listed]]
+    there = np.arange(index.shape[1]) < count[:, None]
+    return [count, index[there], value.reshape(*index.shape, BLOCK)[there]]
 
 
 @st.composite
@@ -211,17 +231,6 @@ def chains(draw, dtype):
 
 
 @st.composite
-def chain_features(draw, dtype):
-    """Some columns of some rows, for a part of the first layer's weights."""
-    X = floats(draw, dtype, draw(st.integers(1, 5)), draw(st.integers(1, 7)), elements=st.just(0.0) | plain)
-    rows = draw(arrays(np.int64, st.integers(1, 6), elements=st.integers(0, len(X) - 1)))
-    low = draw(st.integers(0, X.shape[1] - 1))
-    w = floats(draw, dtype, draw(st.integers(1, X.shape[1] - low)), draw(few), elements=plain)
-    x = np.empty((rows.size, len(w)), dtype)
-    return X, rows, low, draw(st.booleans()), w, x, *row_lists(dtype, *x.shape), np.empty((len(x), w.shape[1]), dtype)
-
-
-@st.composite
 def chain_passes(draw, dtype, backward=False):
     """A chain and room for n rows of its outputs, and of what goes back."""
     widths, starts, values = draw(chains(dtype))
@@ -232,8 +241,8 @@ def chain_passes(draw, dtype, backward=False):
 
 @st.composite
 def columns_taken(draw, dtype):
-    X, rows, low, *_, x, _, _, _, _ = draw(chain_features(dtype))
-    return X, rows, low, x
+    X, rows, low, high, *_ = draw(dark_columns(dtype))
+    return X, rows, low, np.empty((rows.size, high - low), dtype)
 
 
 @st.composite
@@ -399,13 +408,13 @@ CASES = {
     "sgd_step": Case(sgd_steps, writes=2),
     "adam_step": Case(adam_steps, writes=2),
     "vector_matrix": Case(products),
-    "compress_rows": Case(dark_rows, writes=3, exact=True, means=what_is_listed),
-    "turn": Case(turns, writes=3, exact=True, means=what_is_listed),
-    "gather_rows": Case(gathered),
+    "list_blocks": Case(dark_columns, writes=3, exact=True, means=what_is_listed),
+    "blocks_forward": Case(multiplied, writes=3, means=lambda *arguments: arguments[-1:]),
+    "cut_slabs": Case(cut_in_slabs, exact=True),
+    "blocks_backward": Case(pulled, writes=2, means=lambda *arguments: arguments[-1:]),
     "take_columns": Case(columns_taken, exact=True),
     "move_rows": Case(moved_rows),
     "dead_below": Case(pairs, exact=True),
-    "chain_inputs": Case(chain_features, writes=5, means=lambda *arguments: (arguments[-5], arguments[-1])),
     "chain_forward": Case(chain_passes),
     "chain_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
     "batch_norm": Case(normalisations),

@@ -5,6 +5,8 @@ The twins are the definition: where a kernel and its twin differ by more than ro
 
 import numpy as np
 
+from minnet.kernels.blocks import BLOCK, WIDTH
+
 
 def wide(x):
     """The same numbers in float64."""
@@ -134,28 +136,48 @@ def vector_matrix(x, w, y):
     y[:] = wide(x[x != 0]) @ wide(w[x != 0])
 
 
-def compress_rows(x, most, index, value, count):
-    count[:] = (x != 0).sum(axis=1)
+def list_blocks(X, rows, low, high, most, index, value, count):
+    x = np.zeros((rows.size, len(count) * BLOCK), X.dtype)
+    x[:, : high - low] = X[rows, low:high]
+    x = x.reshape(rows.size, -1, BLOCK)
+    some = (x != 0).any(axis=2)
+    count[:] = some.sum(axis=0)
     if count.sum() > most:
         count[-1] = -1
         return
-    for i, row in enumerate(x):
-        index[i, : count[i]] = np.flatnonzero(row)
-        value[i, : count[i]] = row[row != 0]
+    for b, numbers in enumerate(value.reshape(len(count), -1, BLOCK)):
+        index[b, : count[b]] = np.flatnonzero(some[:, b])
+        numbers[: count[b]] = x[some[:, b], b]
 
 
-def turn(index, value, count, t_index, t_value, t_count):
-    pairs = [(index[i, k], i, value[i, k]) for i in range(len(count)) for k in range(count[i])]
-    t_count[:] = 0
-    for j, i, number in sorted(pairs, key=lambda pair: pair[:2]):
-        t_index[j, t_count[j]] = i
-        t_value[j, t_count[j]] = number
-        t_count[j] += 1
+def unlisted(index, value, count, k):
+    x = np.zeros((index.shape[1], len(count), BLOCK), value.dtype)
+    for b, numbers in enumerate(value.reshape(len(count), -1, BLOCK)):
+        x[index[b, : count[b]], b] = numbers[: count[b]]
+    return x.reshape(len(x), -1)[:, :k]
 
 
-def gather_rows(index, value, count, w, y):
-    for i in range(len(y)):
-        y[i] = wide(value[i, : count[i]]) @ wide(w[index[i, : count[i]]])
+def slab_columns(o):
+    width = min(o, WIDTH)
+    return [slice(c, c + width) for c in [*range(0, o - width, WIDTH), o - width]]
+
+
+def blocks_forward(index, value, count, w, o, tile, sums, y):
+    x = unlisted(index, value, count, w.size // o)[: y.size // o]
+    y[:] = (wide(x) @ w.reshape(-1, o)).reshape(-1)
+
+
+def cut_slabs(dy, low, room, slabs):
+    for slab, columns in zip(slabs.reshape(-1, room, WIDTH), slab_columns(dy.shape[1]), strict=True):
+        part = dy[:, columns]
+        slab[low : low + len(dy), : part.shape[1]] = part
+
+
+def blocks_backward(index, value, count, slabs, o, tile, dw):
+    dy = np.empty((index.shape[1], o))
+    for slab, columns in zip(slabs.reshape(-1, len(dy), WIDTH), slab_columns(o), strict=True):
+        dy[:, columns] = slab[:, : columns.stop - columns.start]
+    dw[:] = (wide(unlisted(index, value, count, dw.size // o)).T @ dy).reshape(-1)
 
 
 def take_columns(X, rows, low, out):
@@ -180,13 +202,6 @@ def stack(widths, vector):
     """The (n, width) of each width, one behind the other in a vector, as views."""
     n = vector.size // widths.sum()
     return [part.reshape(n, -1) for part in np.split(vector, np.cumsum(n * widths)[:-1])]
-
-
-def chain_inputs(X, rows, low, sparse, w, x, index, value, count, y):
-    x[:] = X[rows, low : low + len(w)]
-    if sparse:
-        compress_rows(x, x.size, index, value, count)
-    y[:] = wide(x) @ w
 
 
 def chain_forward(widths, starts, values, n, work):

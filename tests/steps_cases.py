@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, chains, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
-from minnet.kernels.chain_steps import chain_room
+from minnet.engine.chain_steps import chain_room
 from minnet.kernels.shared_layers import BLOCK, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
@@ -68,7 +68,7 @@ def one_step(draw, dtype, sparse, shared=False):
     behind = np.zeros((1, most)), grads, values, vectors
     if not sparse:
         plan[2] = draw(st.sampled_from([0, plan[2]]))
-        scratch = np.zeros(shards + 1, np.int64), chain_room(most, shards, np.array(widths), dtype)
+        scratch = np.zeros(shards + 1, np.int64), chain_room(most, shards, widths, dtype)
         return (draw(st.integers(0, shards - 1)), X, y, order, plan, *net, row[None], mask, *scratch, *behind)
     work = sparse_chain_room(most, lanes_of(most), widths)
     if shared:

@@ -8,10 +8,11 @@ import numpy as np
 
 from minnet import threads
 from minnet.engine.chain import Chain
-from minnet.engine.dense import MOSTLY_ZERO
+from minnet.engine.dense import mostly_zero
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.engine.tape import LINE, aligned
-from minnet.kernels.chain_steps import chain_room, chain_steps, sparse_chain_steps
+from minnet.kernels import blocks
+from minnet.kernels.chain_steps import chain_steps, sparse_chain_steps
 from minnet.kernels.shared_layers import BLOCK, shared_layer_steps, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import VECTOR, lanes_of
@@ -53,6 +54,16 @@ class Steps:
         return losses.sum(axis=1) / n
 
 
+def chain_room(rows, parts, widths, dtype):
+    """Scratch of the kernel `chain_steps` for batches of `rows` rows and so many threads: its tuple `work`."""
+    listed, share = -(-widths[0] // blocks.BLOCK), -(-rows // parts) * sum(widths[1:])
+    index, count, labels = np.empty((listed, rows), np.int32), np.empty(listed, np.int32), np.empty(rows, np.int32)
+    value, slabs = listed * rows * blocks.BLOCK, blocks.slabs_of(widths[1]) * rows * blocks.WIDTH
+    tiles, sums = (aligned(parts * n * blocks.WIDTH, dtype).reshape(parts, -1) for n in (blocks.BLOCK, rows))
+    return (index, aligned(value, dtype), count, np.empty((parts + 1, rows, widths[1]), dtype), aligned(slabs, dtype),
+            np.empty((2, parts, share), dtype), tiles, sums, labels)
+
+
 class ChainSteps(Steps):
     """Those of a dense chain, whose threads share features and rows; also its gradient alone."""
 
@@ -60,8 +71,7 @@ class ChainSteps(Steps):
         super().__init__(run)
         self.shards = len(run.grads)
         self.turn = np.zeros(self.shards + 1, np.int64)
-        looked_at = self.X[:: max(1, len(self.X) // LOOKED_AT)]
-        self.sparse = np.count_nonzero(looked_at) <= MOSTLY_ZERO * looked_at.size
+        self.sparse = mostly_zero(self.X[:: max(1, len(self.X) // LOOKED_AT)])
         self.work = chain_room(run.batch_size, self.shards, run.chain.widths.tolist(), run.model.dtype)
 
     def gradient(self):

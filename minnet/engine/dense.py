@@ -4,10 +4,16 @@ import numpy as np
 from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.linear import Linear
 from minnet.errors import InvalidValue, check_choice, check_count
-from minnet.kernels.gathered import compress_rows, gather_rows, turn
+from minnet.kernels.blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks, slabs_of
 from minnet.kernels.pointwise import add_bias, column_sums
 
-MOSTLY_ZERO = 1 / 3  # an input layer multiplies only the nonzeros of a batch with fewer of them than this share
+MOSTLY_ZERO = 1 / 2  # an input layer leaves out blocks of zeros where not more than this share have something in them
+
+
+def mostly_zero(X):
+    """Whether a layer is to leave out blocks of zeros in (n, in)."""
+    blocks = np.logical_or.reduceat(X != 0, np.arange(0, X.shape[1], BLOCK), axis=1)
+    return blocks.mean() <= MOSTLY_ZERO
 
 
 class Dense(Linear):
@@ -40,23 +46,27 @@ class Dense(Linear):
     def forward(self, x, tape):
         """x (n, in) -> y (n, out)."""
         y = tape.buffer(self, "y", (len(x), self.units))
-        nonzeros = self.nonzeros(x, tape)
-        if nonzeros is None:
-            np.dot(x, self.weight.of(tape.values), out=y)
+        w, blocks = self.weight.of(tape.values), self.blocks(x, tape)
+        if blocks is None:
+            np.dot(x, w, out=y)
         else:
-            gather_rows(*nonzeros, self.weight.of(tape.values), y)
+            scratch = tape.buffer(self, "tile", (BLOCK * WIDTH,)), tape.buffer(self, "sums", (len(x) * WIDTH,))
+            blocks_forward(*blocks, w.reshape(-1), self.units, *scratch, y.reshape(-1))
         if self.bias is not None:
             add_bias(self.bias.of(tape.values), y)
-        tape[self] = x, nonzeros
+        tape[self] = x, blocks
         return y
 
     def backward(self, dy, tape):
         """dW = x' dy, db = sum of dy over the batch, dx = dy W'."""
-        x, nonzeros = tape[self]
-        if nonzeros is None:
-            np.dot(x.T, dy, out=self.weight.of(tape.grads))
+        (x, blocks), dw = tape[self], self.weight.of(tape.grads)
+        if blocks is None:
+            np.dot(x.T, dy, out=dw)
         else:
-            gather_rows(*self.turned(nonzeros, x, tape), dy, self.weight.of(tape.grads))
+            slabs, tile = (tape.buffer(self, "slabs", (slabs_of(self.units) * len(x) * WIDTH,)),
+                           tape.buffer(self, "tile", (BLOCK * WIDTH,)))
+            cut_slabs(dy, 0, len(x), slabs)
+            blocks_backward(*blocks, slabs, self.units, tile, dw.reshape(-1))
         if self.bias is not None:
             column_sums(dy, self.bias.of(tape.grads))
         if not tape.wants_dx(self):
@@ -83,22 +93,16 @@ class Dense(Linear):
         """(x^2)' dy^2: the gradient of one row is a column times a row, and so is its square."""
         return np.square(x).T @ np.square(dy)
 
-    def nonzeros(self, x, tape):
-        """(index, value, count) of each row of the model's input where most of it is 0 (dark pixels), else None."""
+    def blocks(self, x, tape):
+        """The lists of blocks.py for the model's input where most of its blocks are zeros (dark pixels), else None."""
         if self.upstream:
             return None
-        found = (tape.buffer(self, "index", x.shape, np.dtype(np.int32)), tape.buffer(self, "value", x.shape),
-                 tape.buffer(self, "count", (len(x),), np.dtype(np.int64)))
-        compress_rows(x, int(MOSTLY_ZERO * x.size), *found)
-        return found if found[-1][-1] >= 0 else None
-
-    def turned(self, nonzeros, x, tape):
-        """The same nonzeros by column."""
-        shape = x.shape[::-1]
-        found = (tape.buffer(self, "t_index", shape, np.dtype(np.int32)), tape.buffer(self, "t_value", shape),
-                 tape.buffer(self, "t_count", shape[:1], np.dtype(np.int64)))
-        turn(*nonzeros, *found)
-        return found
+        (n, k), blocks = x.shape, -(-x.shape[1] // BLOCK)
+        lists = (tape.buffer(self, "index", (blocks, n), np.dtype(np.int32)),
+                 tape.buffer(self, "value", (blocks * n * BLOCK,)),
+                 tape.buffer(self, "count", (blocks,), np.dtype(np.int32)))
+        list_blocks(np.ascontiguousarray(x, tape.dtype), np.arange(n), 0, k, int(MOSTLY_ZERO * blocks * n), *lists)
+        return lists if lists[-1][-1] >= 0 else None
 
     def seen(self, tape):
         """The input itself: (n, in)."""

@@ -10,7 +10,7 @@ the rows of a slice are contiguous. The others hold the kernels, by subject and 
     steps.py       optimizer steps over the flat vector of weights, masks included
     deletion.py    a row of a product, moved along a row of the next weight
     products.py    products that BLAS does badly: one row times a matrix
-    gathered.py    products with a matrix that is mostly zeros
+    blocks.py      products with a matrix that has many blocks of zeros
     normalise.py   moments and gradients of batch normalisation
     images.py      convolution's rearrangements, pools, depthwise convolution
     select.py      exactly the k lowest of n scores

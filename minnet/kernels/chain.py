@@ -1,12 +1,11 @@
 """A chain of dense layers with ReLU between, cut into tasks that threads share: each has a part of the work of a batch.
 
-    chain_inputs(...)      # a part of the features: what they give to the first layer, for all rows
-    chain_forward(...)     # a part of the rows: the rest of the pass
+    chain_forward(...)     # a part of the rows: the pass behind the first layer's product
     chain_backward(...)    # and the gradients of all but the first layer's weights, for which see chain_steps.py
 
 The first layer has most of the weights. Who reads a row of them forward is also who changes it, so that it stays in one
 core's cache; what cores hand to each other are a few numbers for each row. The arithmetic is that of the layers: dense
-products by BLAS; where most of the input is 0, gathered rows (see gathered.py).
+products by BLAS; where most of the input is 0, by blocks (see blocks.py).
 
 Arrays: `widths` (L + 1,) the sizes between the layers; `starts` (L, 2) where the weight and the bias of each layer
 begin in `values` and `grads`, -1 for no bias.
@@ -14,7 +13,6 @@ begin in `values` and `grads`, -1 for no bias.
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.gathered import compress_rows, gather_rows
 from minnet.kernels.jit import kernel
 from minnet.kernels.pointwise import add_bias, add_bias_relu, column_sums
 
@@ -32,20 +30,6 @@ def dead_below(y, dx):
     """dx = 0 where the ReLU's output y is 0, in place: relu_backward for one array. y, dx: (n,)."""
     for i in range(y.size):
         dx[i] = dx[i] if y[i] > 0 else 0
-
-
-@kernel
-def chain_inputs(X, rows, low, sparse, w, x, index, value, count, y):
-    """y = x w for x = X[rows, low : low + k], which is kept; where `sparse`, so are its nonzeros (see compress_rows).
-
-    w: (k, o); x, index, value: (n, k); count: (n,); y: (n, o).
-    """
-    take_columns(X, rows, low, x)
-    if sparse:
-        compress_rows(x, x.size, index, value, count)
-        gather_rows(index, value, count, w, y)
-    else:
-        np.dot(x, w, y)
 
 
 @register_jitable

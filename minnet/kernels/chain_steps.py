@@ -14,9 +14,8 @@ n_trainable).
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.chain import chain_backward, chain_forward, chain_inputs
-from minnet.kernels.gathered import gather_rows
-from minnet.kernels.gathered import turn as by_column
+from minnet.kernels.blocks import BLOCK, blocks_backward, blocks_forward, cut_slabs, list_blocks
+from minnet.kernels.chain import chain_backward, chain_forward, take_columns
 from minnet.kernels.jit import kernel
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.sparse_chain import sparse_chain_gradient
@@ -25,7 +24,7 @@ from minnet.kernels.steps import adam_step, sgd_step
 from minnet.kernels.tickets import claim, take, wait_for
 
 TAKEN, DONE = 0, 1  # the places of `turn` in `sparse_chain_steps`
-TOGETHER = 16  # features whose weights get gradient and step at once: their gradient stays in the first-level cache
+TOGETHER = 4  # blocks of features whose weights get gradient and step at once: it stays in the first-level cache
 
 
 @register_jitable
@@ -57,37 +56,35 @@ def move_window(low, plan, row, mask, grads, values, vectors):
 # --- a dense chain: a part of the features forward, a part of the rows, a part of the features backward --------------
 
 
-def chain_room(rows, parts, widths, dtype):
-    """Scratch of `chain_steps` for batches of `rows` rows and so many threads: a tuple of arrays.
-
-    The inputs, their nonzeros by row and by column; places of these; what each part of the features gives to the first
-    layer (rows, o), and behind them dy of that layer; each part of the rows' outputs and deltas; counts and labels.
-    """
-    inputs, share = rows * widths[0], -(-rows // parts) * sum(widths[1:])
-    return (np.empty((3, inputs), dtype), np.empty((2, inputs), np.int32),
-            np.empty((parts + 1, rows, widths[1]), dtype), np.empty((2, parts, share), dtype),
-            np.empty((parts + 1) * rows + widths[0], np.int32))
+@register_jitable
+def features(part, parts, size):
+    """(first, end) of a part of the features; (first, end) of their blocks."""
+    low, high = edges((size + BLOCK - 1) // BLOCK, part, parts)
+    return BLOCK * low, min(BLOCK * high, size), low, high
 
 
 @register_jitable
-def features_forward(part, X, rows, batch, widths, sparse, values, work):
+def features_forward(part, X, rows, widths, sparse, values, work):
     """What a part of the features gives to the first layer."""
-    inputs, places, first, _, counts = work
-    low, high = edges(widths[0], part, first.shape[0] - 1)
-    n, k, o, at = rows.size, high - low, widths[1], batch * low
-    x, value = inputs[0, at : at + n * k].reshape(n, k), inputs[1, at : at + n * k].reshape(n, k)
-    index, count = places[0, at : at + n * k].reshape(n, k), counts[part * batch : part * batch + n]
-    if k > 0:
-        chain_inputs(X, rows, low, sparse, values[low * o : high * o].reshape(k, o), x, index, value, count,
-                     first[part, :n])
+    index, value, count, first, _, _, tile, sums, _ = work
+    low, high, begin, end = features(part, first.shape[0] - 1, widths[0])
+    n, k, o, room = rows.size, high - low, widths[1], BLOCK * index.shape[1]
+    y, w, own = first[part, :n], values[low * o : high * o], value[room * begin : room * end]
+    if k == 0:
+        y[:] = 0
+    elif sparse:
+        list_blocks(X, rows, low, high, index.size, index[begin:end], own, count[begin:end])
+        blocks_forward(index[begin:end], own, count[begin:end], w, o, tile[part], sums[part], y.reshape(-1))
     else:
-        first[part, :n] = 0
+        x = own[: n * k].reshape(n, k)
+        take_columns(X, rows, low, x)
+        np.dot(x, w.reshape(k, o), y)
 
 
 @register_jitable
-def rows_pass(part, y, rows, widths, starts, values, work, losses, grads):
+def rows_pass(part, y, rows, widths, starts, sparse, values, work, losses, grads):
     """All else of the pass for a part of the rows, forward and backward."""
-    _, _, first, passes, counts = work
+    index, _, _, first, slabs, passes, _, _, labels = work
     parts, n, o, k = first.shape[0] - 1, rows.size, widths[1], widths[-1]
     low, high = edges(n, part, parts)
     size = (high - low) * widths[1:].sum()
@@ -101,42 +98,38 @@ def rows_pass(part, y, rows, widths, starts, values, work, losses, grads):
     for other in range(1, parts):
         z += first[other, low:high]
     chain_forward(widths, starts, values, high - low, passed)
-    labels = counts[counts.size - n + low : counts.size - n + high]
     for i in range(low, high):
-        labels[i - low] = y[rows[i]]
+        labels[i] = y[rows[i]]
     logits = passed[size - (high - low) * k :].reshape(high - low, k)
     dlogits = deltas[size - (high - low) * k :].reshape(high - low, k)
-    softmax_cross_entropy(logits, labels, values.dtype.type(0), values.dtype.type(1.0 / n), losses[low:high], dlogits)
+    softmax_cross_entropy(logits, labels[low:high], values.dtype.type(0), values.dtype.type(1.0 / n), losses[low:high],
+                          dlogits)
     chain_backward(widths, starts, values, high - low, passed, deltas, own)
-    first[parts, low:high] = deltas[: (high - low) * o].reshape(high - low, o)
+    dy = deltas[: (high - low) * o].reshape(high - low, o)
+    if sparse:
+        cut_slabs(dy, low, index.shape[1], slabs)
+    else:
+        first[parts, low:high] = dy
 
 
 @register_jitable
 def features_backward(part, rows, plan, widths, sparse, row, mask, work, grads, values, vectors):
     """The gradient of a part of the features' weights, and at once their step: a few of them at a time."""
-    inputs, places, first, _, counts = work
-    batch, parts = plan[0], first.shape[0] - 1
-    low, high = edges(widths[0], part, parts)
-    n, k, o, at = rows.size, high - low, widths[1], batch * low
-    if k == 0:
-        return
-    dy, total = first[parts, :n], parts * batch
-    together = TOGETHER if sparse else k
-    if sparse:
-        index, value = places[0, at : at + n * k].reshape(n, k), inputs[1, at : at + n * k].reshape(n, k)
-        t_index, t_value = places[1, at : at + n * k].reshape(k, n), inputs[2, at : at + n * k].reshape(k, n)
-        t_count = counts[total + low : total + high]
-        by_column(index, value, counts[part * batch : part * batch + n], t_index, t_value, t_count)
-    for begin in range(0, k, together):
-        end = min(begin + together, k)
-        to = low if plan[2] > 0 else low + begin  # what has moved is needed no more
-        own = grads[0, to * o : (to + end - begin) * o]
+    index, value, count, first, slabs, _, tile, _, _ = work
+    parts, n, o, room = first.shape[0] - 1, rows.size, widths[1], BLOCK * index.shape[1]
+    low, high, begin, end = features(part, parts, widths[0])
+    together = TOGETHER if sparse else max(1, end - begin)
+    for b in range(begin, end, together):
+        e = min(b + together, end)
+        at, k = BLOCK * b * o, min(BLOCK * e, high) - BLOCK * b
+        to = low * o if plan[2] > 0 else at  # what has moved is needed no more
+        own, x = grads[0, to : to + k * o], value[room * b : room * e]
         if sparse:
-            gather_rows(t_index[begin:end], t_value[begin:end], t_count[begin:end], dy, own.reshape(end - begin, o))
+            blocks_backward(index[b:e], x, count[b:e], slabs, o, tile[part], own)
         else:
-            np.dot(inputs[0, at : at + n * k].reshape(n, k).T, dy, own.reshape(k, o))
+            np.dot(x[: n * k].reshape(n, k).T, first[parts, :n], own.reshape(k, o))
         if plan[2] > 0:
-            move_window((low + begin) * o, plan, row, mask, own.reshape(1, own.size), values, vectors)
+            move_window(at, plan, row, mask, own.reshape(1, own.size), values, vectors)
 
 
 @kernel
@@ -144,10 +137,15 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
                 vectors):
     """One step for each row of `numbers`: the gradient of the mean cross-entropy of a batch, and the optimizer's step.
 
-    The first layer's weights stand at the beginning of `values`; sparse: whether most of X is 0. `me` is this thread's
-    number, below the number of shards: it begins with the tasks of that number, whose weights are in its cache. turn:
-    (shards + 1,); work: see `chain_room`. Where nothing moves (plan[2] is 0), the sum of the rows of `grads` is the
-    gradient of the last step; else what stands there for the first layer's weights is of no account.
+    The first layer's weights stand at the beginning of `values`; sparse: whether most blocks of X are 0. `me` is this
+    thread's number, below the number of shards: it begins with the tasks of that number, whose weights are in its
+    cache. turn: (shards + 1,). Where nothing moves (plan[2] is 0), the sum of the rows of `grads` is the gradient of
+    the last step; else what stands there for the first layer's weights is of no account.
+
+    work is nine arrays, for batches of so many rows: index (blocks, rows), value and count of blocks.py, or in `value`
+    the inputs themselves; first (shards + 1, rows, o), what each part of the features gives to the first layer, and
+    behind them dy of that layer; the slabs of dy; passes (2, shards, room), each part of the rows' outputs and deltas;
+    tile and sums, a row for each thread; labels (rows,).
     """
     parts = grads.shape[0]
     behind = widths[0] * widths[1]
@@ -160,9 +158,9 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
             if not claim(turn, part, stage):
                 continue
             if kind == 0:
-                features_forward(part, X, rows, plan[0], widths, sparse, values, work)
+                features_forward(part, X, rows, widths, sparse, values, work)
             elif kind == 1:
-                rows_pass(part, y, rows, widths, starts, values, work, losses[step], grads)
+                rows_pass(part, y, rows, widths, starts, sparse, values, work, losses[step], grads)
             else:
                 features_backward(part, rows, plan, widths, sparse, numbers[step], mask, work, grads, values, vectors)
                 low, high = edges(vectors.shape[1] - behind, part, parts)

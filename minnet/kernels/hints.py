@@ -70,7 +70,6 @@ apart = _nothing if numba.config.DISABLE_JIT else _apart
 # Numba can do so too (inline="always"), but counts the users of all arrays at every call.
 part = _nothing if numba.config.DISABLE_JIT else _part
 
-
 # Say that x[at], of a 1-D contiguous array, is read soon: it is fetched meanwhile. It may be beyond the end.
 soon = _nothing if numba.config.DISABLE_JIT else _soon
 

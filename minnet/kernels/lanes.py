@@ -1,10 +1,11 @@
 """Runs of a fixed number of neighbours as one vector, for kernels whose inner loop the compiler would leave scalar.
 
-    add_scaled, dot, add_dots, some = LANES[32]
+    add_scaled, dot, add_dots, some, copy = LANES[32]
     add_scaled(y, t, v, x, s)        # y[t : t + 32] += v * x[s : s + 32]
     total = dot(x, s, y, t)          # x[s : s + 32] . y[t : t + 32]
     add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
     some(x, s)                       # whether any of x[s : s + 32] is not 0
+    copy(y, t, x, s)                 # y[t : t + 32] = x[s : s + 32]
     sum_runs = SUMS[64]
     sum_runs(y, t, b, x, s, index, i, weights, k, unit, n)   # y[t : t + 64] = b + the sum over j < n of
                                                 # unit * weights[k + j] * x[s + index[i + j] : s + index[i + j] + 64]
@@ -57,6 +58,20 @@ def _add_scaled_of(width):
         return types.none(y, types.int64, y.dtype, x, types.int64), generate
 
     return add
+
+
+def _copy_of(width):
+    @intrinsic
+    def copy(context, y, t, x, s):
+        def generate(target, builder, signature, arguments):
+            to, align = _vector(target, builder, signature.args[0], *arguments[:2], width)
+            source, _ = _vector(target, builder, signature.args[2], *arguments[2:], width)
+            builder.store(builder.load(source, align=align), to, align=align)
+            return target.get_dummy_value()
+
+        return types.none(y, types.int64, x, types.int64), generate
+
+    return copy
 
 
 def _dot_of(width):
@@ -193,8 +208,9 @@ def _plain_sums(width):
 
 
 def _compiled(width):
-    """(add_scaled, dot, add_dots, some) for runs of `width`."""
-    scaled, product, products, differ = (make(width) for make in (_add_scaled_of, _dot_of, _add_dots_of, _some_of))
+    """(add_scaled, dot, add_dots, some, copy) for runs of `width`."""
+    makers = _add_scaled_of, _dot_of, _add_dots_of, _some_of, _copy_of
+    scaled, product, products, differ, copied = (make(width) for make in makers)
 
     @register_jitable(inline="always")
     def add_scaled(y, t, v, x, s):
@@ -218,7 +234,12 @@ def _compiled(width):
         x[s + width - 1]
         return differ(x, s)
 
-    return add_scaled, dot, add_dots, some
+    @register_jitable(inline="always")
+    def copy(y, t, x, s):
+        y[t + width - 1], x[s + width - 1]
+        copied(y, t, x, s)
+
+    return add_scaled, dot, add_dots, some, copy
 
 
 def _plain(width):
@@ -236,7 +257,10 @@ def _plain(width):
     def some(x, s):
         return (x[s : s + width] != 0).any()
 
-    return add_scaled, dot, add_dots, some
+    def copy(y, t, x, s):
+        y[t : t + width] = x[s : s + width]
+
+    return add_scaled, dot, add_dots, some, copy
 
 
 LANES = {width: (_plain if numba.config.DISABLE_JIT else _compiled)(width) for width in WIDTHS}

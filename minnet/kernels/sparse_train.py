@@ -37,7 +37,7 @@ def _over(width):
     They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
     at s in x, at t in what is written. `both` is gather and gradient where there are no other lanes.
     """
-    add, dot, add_dots, some = LANES[width]
+    add, dot, add_dots, some, _ = LANES[width]
 
     @register_jitable
     def pull(begin, end, row, place, w, lanes, c, x, y, t):
@@ -86,7 +86,7 @@ def _over(width):
 
 def _each_over(width):
     """What weights do one by one over `width` lanes, inputs in `row`, outputs in `unit`: (push, gradient, both)."""
-    add, dot, _, _ = LANES[width]
+    add, dot, _, _, _ = LANES[width]
 
     @register_jitable
     def push(row, unit, w, x, y):

@@ -7,6 +7,9 @@ the same numbers as the whole. `grads` is (shards, n): the gradient is the sum o
 times `scale`. Its rows and those of `moments` must be contiguous; so a slice of columns is fine. Where the mask is
 False, values and moments end as exactly +0.0, whatever they were before.
 
+A velocity or first moment that fades out, because its gradient is 0, ends as 0 too: it is made 0 where it is below the
+smallest normal number of its type. It would stay there for ever, rounded to itself, and such numbers are slow.
+
 Weight decay is for the first `n_decay` entries, the weights: `decay` adds decay * w to the gradient, `shrink`
 multiplies w itself before the step (decoupled decay; 1.0 for none).
 """
@@ -62,6 +65,7 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
     whose entries do not lie side by side. Source: Sutskever et al. (2013), eq. 1-4, in the form of PyTorch.
     """
     kind = values.dtype.type
+    tiny = kind(np.finfo(values.dtype).tiny)
     scale, lr, momentum, decay, shrink = kind(scale), kind(lr), kind(momentum), kind(decay), kind(shrink)
     shards, size = grads.shape
     first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
@@ -75,6 +79,7 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
             g += decay * w
             w *= shrink
         v = momentum * velocity[i] + g
+        v *= kind(abs(v) >= tiny)
         d = g + momentum * v if nesterov else v
         values[i] = w - lr * d if mask[i] else 0
         velocity[i] = v if mask[i] else 0
@@ -82,7 +87,7 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
 
 @kernel
 def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, n_decay, values, moments):
-    """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²;  w = shrink * w - rate * m / (sqrt(v) / root + eps).
+    """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²;  w = shrink w - rate m / (sqrt(v) (1 / root) + eps).
 
     g = scale * sum of grads + decay * w; the caller gives rate = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) at
     step t; decay and shrink for the first n_decay entries only. grads: (shards, n); mask: (n,) bool; values: (n,) and
@@ -90,12 +95,15 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
     Sources: Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
     """
     kind = values.dtype.type
+    tiny = kind(np.finfo(values.dtype).tiny)
     new1, new2 = kind(1 - beta1), kind(1 - beta2)
     scale, rate, beta1, beta2 = kind(scale), kind(rate), kind(beta1), kind(beta2)
-    eps, root, decay, shrink = kind(eps), kind(root), kind(decay), kind(shrink)
+    eps, grown, decay, shrink = kind(eps), kind(1) / kind(root), kind(decay), kind(shrink)
     shards, size = grads.shape
     first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
     momentum, square = contiguous(moments[0]), contiguous(moments[1])
+    for i in range(size):  # in a walk of its own: with more to do than now, the next one would not be vectorised
+        momentum[i] *= kind(abs(momentum[i]) >= tiny)
     for i in range(size):
         g = first[i] + second[i] if shards > 1 else first[i]
         for shard in range(2, shards):
@@ -107,6 +115,6 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
             w *= shrink
         m = beta1 * momentum[i] + new1 * g
         v = beta2 * square[i] + new2 * g * g
-        values[i] = w - rate * m / (math.sqrt(v) / root + eps) if mask[i] else 0
+        values[i] = w - rate * m / (math.sqrt(v) * grown + eps) if mask[i] else 0
         momentum[i] = m if mask[i] else 0
         square[i] = v if mask[i] else 0
