@@ -45,6 +45,7 @@ def renew(state, parameter, gone, rng):
     keep_others(index, gone, kept, where)
     source = np.empty_like(where)
     merge_ranks(kept[:left], where[:left], ranks, index, source)
+    del kept, where, ranks  # what is carried along takes room too
     _carry_along(parameter, source, state.model.values, *state.vectors)
 
 
