@@ -16,6 +16,7 @@ from numba.extending import register_jitable
 
 from minnet.kernels.blocks import BLOCK, blocks_backward, blocks_forward, cut_slabs, list_blocks
 from minnet.kernels.chain import chain_backward, chain_forward, take_columns
+from minnet.kernels.hints import soon
 from minnet.kernels.jit import kernel
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.sparse_chain import sparse_chain_gradient
@@ -23,6 +24,7 @@ from minnet.kernels.sparse_train import lanes_of
 from minnet.kernels.steps import adam_step, sgd_step
 from minnet.kernels.tickets import claim, take, wait_for
 
+LINE = 64  # bytes of a cache line
 TAKEN, DONE = 0, 1  # the places of `turn` in `sparse_chain_steps`
 TOGETHER = 4  # blocks of features whose weights get gradient and step at once: it stays in the first-level cache
 
@@ -113,8 +115,22 @@ def rows_pass(part, y, rows, widths, starts, sparse, values, work, losses, grads
 
 
 @register_jitable
-def features_backward(part, rows, plan, widths, sparse, row, mask, work, grads, values, vectors):
-    """The gradient of a part of the features' weights, and at once their step: a few of them at a time."""
+def ask_for(X, rows, low, high, group, groups):
+    """Have a share of X[rows, low:high] on its way to the cache: rows of a shuffled epoch are a long way off."""
+    first, end = edges(rows.size, group, groups)
+    numbers, line = X.reshape(-1), LINE // X.itemsize
+    for i in range(first, end):
+        start = rows[i] * X.shape[1]
+        for at in range(start + low, start + high, line):
+            soon(numbers, at)
+
+
+@register_jitable
+def features_backward(part, X, rows, coming, plan, widths, sparse, row, mask, work, grads, values, vectors):
+    """The gradient of a part of the features' weights, and at once their step: a few of them at a time.
+
+    Meanwhile the rows of the batch that is `coming` are fetched.
+    """
     index, value, count, first, slabs, _, tile, _, _ = work
     parts, n, o, room = first.shape[0] - 1, rows.size, widths[1], BLOCK * index.shape[1]
     low, high, begin, end = features(part, parts, widths[0])
@@ -124,6 +140,7 @@ def features_backward(part, rows, plan, widths, sparse, row, mask, work, grads, 
         at, k = BLOCK * b * o, min(BLOCK * e, high) - BLOCK * b
         to = low * o if plan[2] > 0 else at  # what has moved is needed no more
         own, x = grads[0, to : to + k * o], value[room * b : room * e]
+        ask_for(X, coming, low, high, (b - begin) // together, (end - begin + together - 1) // together)
         if sparse:
             blocks_backward(index[b:e], x, count[b:e], slabs, o, tile[part], own)
         else:
@@ -162,7 +179,9 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
             elif kind == 1:
                 rows_pass(part, y, rows, widths, starts, sparse, values, work, losses[step], grads)
             else:
-                features_backward(part, rows, plan, widths, sparse, numbers[step], mask, work, grads, values, vectors)
+                coming = batch_rows(step + 1, plan, order)
+                features_backward(part, X, rows, coming, plan, widths, sparse, numbers[step], mask, work, grads, values,
+                                  vectors)
                 low, high = edges(vectors.shape[1] - behind, part, parts)
                 if plan[2] > 0:
                     move_window(behind + low, plan, numbers[step], mask, grads[:, behind + low : behind + high], values,
