@@ -45,10 +45,6 @@ def push_live(first, unit, w, bias, x, y):
     y[:] = matrix(first, unit, w, bias.size).T @ wide(x) + wide(bias)[:, None]
 
 
-def push_more(first, unit, w, x, y):
-    y[:] = wide(y) + matrix(first, unit, w, len(y)).T @ wide(x)
-
-
 def find_inputs(first, row):
     row[:] = np.repeat(np.arange(first.size - 1), np.diff(first))
 
@@ -187,8 +183,9 @@ def sparse_chain_backward(table, first, unit, values, lanes, work, deltas, grads
             deltas[begin - x.size : begin] = np.where(x > 0, w @ dy, 0).reshape(-1)
 
 
-def sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, lanes, work, labels, losses, grads):
-    n, k, inputs, features = rows.size, table[-1, 1], lanes * table[0, 0], lanes * table[:, 1].sum()
+def sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, work, labels, losses, grads):
+    n, k, lanes = rows.size, table[-1, 1], rows.size
+    inputs, features = lanes * table[0, 0], lanes * table[:, 1].sum()
     passed, deltas = np.zeros(inputs + features), np.zeros(features)
     take_features(X, rows, passed[:inputs].reshape(-1, lanes))
     sparse_chain_forward(table, first, unit, values, lanes, passed)

@@ -66,7 +66,7 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
 def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
                        vectors):
     def gradient(rows, scale, lost, own):
-        sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, len(rows), None, None, lost, own)
+        sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, None, None, lost, own)
 
     steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient)
 

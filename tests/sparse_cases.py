@@ -10,7 +10,7 @@ from kernel_cases import Case, few, floats, plain, some
 
 from minnet.kernels.moves import FINE, NEW
 from minnet.kernels.sparse_chain import sparse_chain_room
-from minnet.kernels.sparse_train import VECTOR, lanes_of
+from minnet.kernels.sparse_train import lanes_of
 
 WIDE = [16, 32, 48, 64, 80, 128, 176]
 FEW = [2, 4, 8]
@@ -122,7 +122,7 @@ def activations(draw, dtype, features, width):
 @st.composite
 def forward(draw, dtype, pull):
     first, unit, inputs, outputs = draw(known())
-    width = draw(st.sampled_from(WIDE) if pull else lanes)
+    width = draw(st.sampled_from(WIDE))
     w, bias = floats(draw, dtype, unit.size, elements=plain), floats(draw, dtype, outputs, elements=plain)
     places = first, unit
     if pull:
@@ -132,16 +132,10 @@ def forward(draw, dtype, pull):
 
 
 @st.composite
-def additions(draw, dtype):
-    first, unit, w, _, x, y = draw(forward(dtype, pull=False))
-    return first, unit, w, x, floats(draw, dtype, *y.shape, elements=plain)
-
-
-@st.composite
 def few_by_few(draw, dtype, kind):
     """Arguments of push_each, each_gradient and each_backward: inputs and outputs in any order."""
     inputs, outputs, size = draw(st.integers(1, 12)), draw(st.integers(1, 12)), draw(few)
-    width = draw(st.sampled_from([2, 4, 8]))
+    width = draw(st.sampled_from(FEW))
     row, unit = (draw(arrays(np.int32, size, elements=st.integers(0, most - 1))) for most in (inputs, outputs))
     x, dy = (floats(draw, dtype, features, width, elements=plain) for features in (inputs, outputs))
     w, g = floats(draw, dtype, size, elements=plain), np.empty(size, dtype)
@@ -158,7 +152,7 @@ def input_lists(draw, dtype):
 @st.composite
 def backward(draw, dtype, whole):
     first, unit, inputs, outputs = draw(known())
-    width = draw(lanes)
+    width = draw(st.sampled_from(WIDE))
     x, dy = activations(draw, dtype, inputs, width), floats(draw, dtype, outputs, width, elements=plain)
     w, g = floats(draw, dtype, unit.size, elements=plain), np.empty(unit.size, dtype)
     return (first, unit, w, x, dy, g, np.empty_like(x)) if whole else (first, unit, x, dy, g)
@@ -187,7 +181,7 @@ def convolutions(draw, dtype, kernel):
     chosen = [sorted(draw(st.sets(st.sampled_from(taps)))) for _ in range(filters)]
     first = np.cumsum([0, *map(len, chosen)]).astype(np.int64)
     tap = np.array([row for rows in chosen for row in rows], np.int32)
-    lane, steps = draw(lanes), (stride[0] * width * channels, stride[1] * channels)
+    lane, steps = draw(st.sampled_from(WIDE)), (stride[0] * width * channels, stride[1] * channels)
     x, w = activations(draw, dtype, height * width * channels, lane), floats(draw, dtype, tap.size, elements=plain)
     y = activations(draw, dtype, places[0] * places[1] * filters, lane).reshape(*places, filters, lane)
     return {"forward": (first, tap, w, floats(draw, dtype, filters, elements=plain), *steps, x, y),
@@ -195,9 +189,9 @@ def convolutions(draw, dtype, kernel):
 
 
 @st.composite
-def chains(draw, dtype, wide, gaps=2, inputs=False):
-    """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector; the
-    weights' inputs stand in `unit` where they are wanted."""
+def chains(draw, dtype, few=False, gaps=2):
+    """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector; with
+    their places by output, or for few rows their inputs."""
     widths = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
     table, firsts, units, end = [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for ins, outs in pairwise(widths):
@@ -209,9 +203,8 @@ def chains(draw, dtype, wide, gaps=2, inputs=False):
             reference_sparse.find_places(index, outs, first, unit)
             u_first, source, place = *empty_places(outs, live), np.zeros_like(unit)
             reference_sparse.turn_places(first, unit, u_first, source, place)
-            firsts += [first, u_first] if wide else [first]
-            units += [unit, source, place] if wide else [unit]
-            units += [np.repeat(np.arange(ins, dtype=np.int32), np.diff(first))] if inputs else []
+            firsts += [first] if few else [first, u_first]
+            units += [unit, np.repeat(np.arange(ins, dtype=np.int32), np.diff(first))] if few else [unit, source, place]
         bias = weight + (ins * outs if live < 0 else live)
         table.append([ins, outs, weight, bias, live, *begins])
         end = bias + outs
@@ -221,8 +214,8 @@ def chains(draw, dtype, wide, gaps=2, inputs=False):
 
 @st.composite
 def chain_passes(draw, dtype, backward):
-    width = draw(lanes)
-    table, *places, values = draw(chains(dtype, width >= VECTOR))
+    width = draw(st.sampled_from(WIDE))
+    table, *places, values = draw(chains(dtype))
     inputs, outputs = width * int(table[0, 0]), width * int(table[:, 1].sum())
     work = floats(draw, dtype, inputs + outputs, elements=plain)
     if not backward:
@@ -234,12 +227,12 @@ def chain_passes(draw, dtype, backward):
 @st.composite
 def chain_gradients(draw, dtype):
     n = draw(st.integers(1, 30))
-    table, *places, values = draw(chains(dtype, lanes_of(n) >= VECTOR))
+    table, *places, values = draw(chains(dtype))
     X = floats(draw, dtype, draw(st.integers(1, 5)), table[0, 0], elements=plain)
     y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(table[-1, 1]) - 1)))
     rows = draw(arrays(np.int64, n, elements=st.integers(0, len(X) - 1)))
-    work = np.zeros(sparse_chain_room(n, lanes_of(n), [int(table[0, 0]), *table[:, 1].tolist()]), dtype)
-    return (X, y, rows, table, *places, values, dtype(0.5), lanes_of(n), work, np.zeros(n, np.int32), np.empty(n),
+    work = np.zeros(sparse_chain_room(n, [int(table[0, 0]), *table[:, 1].tolist()]), dtype)
+    return (X, y, rows, table, *places, values, dtype(0.5), work, np.zeros(n, np.int32), np.empty(n),
             np.zeros_like(values))
 
 
@@ -256,7 +249,6 @@ SPARSE_CASES = {
     "carry": Case(carried, exact=True),
     "pull_live": Case(lambda dtype: forward(dtype, pull=True)),
     "push_live": Case(lambda dtype: forward(dtype, pull=False)),
-    "push_more": Case(additions),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
     "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
     "find_inputs": Case(input_lists, exact=True),

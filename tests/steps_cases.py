@@ -50,7 +50,7 @@ def one_window(draw, dtype):
 def one_step(draw, dtype, sparse, shared=False):
     """A batch that may be the epoch's last and short, for one to three threads, of which some may get nothing."""
     if sparse:
-        table, *places, values = draw(sparse_chains(dtype, False, *((0, True) if shared else ())))
+        table, *places, values = draw(sparse_chains(dtype, shared, 0 if shared else 2))
         widths, net = [int(table[0, 0]), *table[:, 1].tolist()], (table, *places)
     else:
         widths, starts, values = draw(chains(dtype))
@@ -71,7 +71,7 @@ def one_step(draw, dtype, sparse, shared=False):
         plan[2] = draw(st.sampled_from([0, plan[2]]))
         scratch = np.zeros(shards + 1, np.int64), chain_room(most, shards, widths, dtype)
         return (draw(st.integers(0, shards - 1)), X, y, order, plan, *net, row[None], mask, *scratch, *behind)
-    work = sparse_chain_room(most, lanes_of(most), widths)
+    work = sparse_chain_room(most, widths)
     if shared:
         work, shards = shared_room(most, lanes_of(most), widths, int(plan[3])), 1
         behind = behind[0], np.zeros((int(plan[3]), BLOCK), dtype), values, vectors

@@ -16,7 +16,7 @@ from minnet.engine.losses import cross_entropy
 from minnet.engine.pooling import Flatten
 from minnet.engine.sparse import FEWEST_WEIGHTS, SparseDense
 from minnet.kernels.sparse_chain import sparse_chain_gradient, sparse_chain_room
-from minnet.kernels.sparse_train import VECTOR, find_inputs, find_places, lanes_of, turn_places
+from minnet.kernels.sparse_train import find_inputs, find_places, turn_places
 
 
 class Chain:
@@ -38,28 +38,24 @@ class SparseChain:
 
     def gradient(self, X, y, rows, n, tape):
         """Write the gradient of these rows' part of the mean over n rows to `tape.grads`; returns their loss."""
-        lanes = lanes_of(len(rows))
-        table, first, unit = self.places(lanes >= VECTOR)
-        work = tape.buffer(self, "work", (sparse_chain_room(len(rows), lanes, self.widths),))
+        table, first, unit = self.places()
+        work = tape.buffer(self, "work", (sparse_chain_room(len(rows), self.widths),))
         losses = tape.buffer(self, "losses", (len(rows),), np.dtype(np.float64))
         labels = tape.buffer(self, "labels", (len(rows),), np.dtype(np.int32))
         sparse_chain_gradient(X.reshape(len(X), -1), y, rows, table, first, unit, tape.values, tape.dtype.type(1 / n),
-                              lanes, work, labels, losses, tape.grads)
+                              work, labels, losses, tape.grads)
         return losses.sum() / n
 
-    def places(self, wide, inputs=False):
-        """(table, first, unit) of sparse_chain.py; `wide` batches need them by output too, but for the first layer.
-
-        With `inputs` the inputs of a layer's weights follow the outputs, as shared_layers.py wants it.
-        """
+    def places(self, few=False):
+        """(table, first, unit) of sparse_chain.py, or for batches of few rows those of shared_layers.py."""
         known, arrays = self.known
-        now = self.model.topology
-        if known != (wide, inputs, now) and (inputs or known != (True, False, now)):
-            arrays = self.find_places(wide, inputs)
-            self.known = (wide, inputs, now), arrays  # both at once: threads share them
+        now = few, self.model.topology
+        if known != now:
+            arrays = self.find_places(few)
+            self.known = now, arrays  # both at once: threads share them
         return arrays
 
-    def find_places(self, wide, inputs):
+    def find_places(self, few):
         """The same, made anew."""
         table, indices, sizes = [], [], (0, 0)
         for number, layer in enumerate(self.dense):
@@ -70,25 +66,24 @@ class SparseChain:
             table.append([ins, outs, weight.slice.start, layer.bias.slice.start, live, *sizes])
             indices.append(index)
             if live >= 0:
-                by_output = wide and number > 0
-                sizes = (sizes[0] + ins + 1 + by_output * (outs + 1),
-                         sizes[1] + live * (1 + 2 * by_output + inputs))
+                by_output = not few and number > 0
+                sizes = (sizes[0] + ins + 1 + by_output * (outs + 1), sizes[1] + live * (1 + few + 2 * by_output))
         table, first, unit = np.array(table), np.empty(sizes[0], np.int64), np.empty(sizes[1], np.int32)
-        threads.run([partial(find_layer, row, index, wide and number > 0, inputs, first, unit)
+        threads.run([partial(find_layer, row, index, few, number, first, unit)
                      for number, (row, index) in enumerate(zip(table, indices, strict=True)) if index is not None])
         return table, first, unit
 
 
-def find_layer(row, index, by_output, inputs, first, unit):
+def find_layer(row, index, few, number, first, unit):
     """The places of one layer, whose `row` of the table says where in `first` and `unit` they belong."""
     ins, outs, _, _, live, begins, at = row
     own_first, own_unit = first[begins : begins + ins + 1], unit[at : at + live]
     find_places(index, outs, own_first, own_unit)
-    if by_output:
+    if few:
+        find_inputs(own_first, unit[at + live : at + 2 * live])
+    elif number > 0:
         turn_places(own_first, own_unit, first[begins + ins + 1 : begins + ins + outs + 2],
                     unit[at + live : at + 2 * live], unit[at + 2 * live : at + 3 * live])
-    if inputs:
-        find_inputs(own_first, unit[at + live : at + 2 * live])
 
 
 def chain_of(model, loss):

@@ -15,7 +15,7 @@ from minnet.kernels import blocks
 from minnet.kernels.chain_steps import chain_steps, sparse_chain_steps
 from minnet.kernels.shared_layers import BLOCK, shared_layer_steps, shared_room
 from minnet.kernels.sparse_chain import sparse_chain_room
-from minnet.kernels.sparse_train import VECTOR, lanes_of
+from minnet.kernels.sparse_train import FEW, lanes_of
 
 CALL_MACS = 2**32  # multiply-adds of one call, or so: a kernel is to return within 0.2 s, so that Ctrl-C is heard
 PARTS = 3          # the place in a plan of the number of parts
@@ -92,9 +92,8 @@ class SparseChainSteps(Steps):
     def __init__(self, run):
         super().__init__(run)
         shards, rows = len(run.grads), -(-run.batch_size // len(run.grads))
-        lanes = lanes_of(rows)
-        self.wide, self.turn = lanes >= VECTOR, np.zeros(2, np.int64)
-        work = sparse_chain_room(rows, lanes, list(map(int, run.chain.widths)))
+        self.turn = np.zeros(2, np.int64)
+        work = sparse_chain_room(rows, list(map(int, run.chain.widths)))
         work = -(-work // LINE) * LINE  # each thread's begins a cache line
         self.work = aligned(shards * work, run.model.dtype).reshape(shards, work)
         self.places = np.empty((shards, rows), np.int32)
@@ -102,7 +101,7 @@ class SparseChainSteps(Steps):
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
         run, self.turn[:] = self.run, 0
-        net = run.chain.places(self.wide)
+        net = run.chain.places()
         call = partial(sparse_chain_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
                        self.places, losses, run.grads, run.model.values, run.vectors)
         return len(run.grads) * [call]
@@ -122,7 +121,7 @@ class SharedLayerSteps(Steps):
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
         run, self.turn[:], plan[PARTS] = self.run, 0, self.parts
-        net = run.chain.places(False, inputs=True)  # as they are now: places move
+        net = run.chain.places(few=True)  # as they are now: places move
         call = partial(shared_layer_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
                        self.places, losses, self.grads, run.model.values, run.vectors)
         return self.parts * [call]
@@ -137,5 +136,4 @@ def steps_of(run):
     if dense:
         steps = ChainSteps(run)
         return steps if plain else None, steps.gradient
-    few = lanes_of(run.batch_size) < VECTOR
-    return (SharedLayerSteps if few else SparseChainSteps)(run) if plain else None, None
+    return (SharedLayerSteps if run.batch_size <= FEW else SparseChainSteps)(run) if plain else None, None

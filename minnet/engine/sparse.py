@@ -18,12 +18,15 @@ from minnet.kernels.sparse_train import (
     VECTOR,
     by_feature,
     by_row,
+    each_backward,
+    each_gradient,
+    find_inputs,
     find_places,
     lanes_of,
     live_backward,
     live_gradient,
     pull_live,
-    push_live,
+    push_each,
     row_sums,
     turn_places,
 )
@@ -81,11 +84,12 @@ class SparseDense(Linear):
         by_feature(dy, dyt)
         if self.bias is not None:
             row_sums(dyt, self.bias.of(tape.grads))
+        w, g = self.weight.of(tape.values), self.weight.of(tape.grads)
         if not tape.wants_dx(self):
-            live_gradient(places.first, places.unit, xt, dyt, self.weight.of(tape.grads))
+            places.gradient(xt, dyt, g)
             return None
         dxt, dx = tape.buffer(self, "dxt", xt.shape), tape.buffer(self, "dx", x.shape)
-        live_backward(places.first, places.unit, self.weight.of(tape.values), xt, dyt, self.weight.of(tape.grads), dxt)
+        places.backward(w, xt, dyt, g, dxt)
         by_row(dxt, dx)
         return dx
 
@@ -151,13 +155,14 @@ class SparseDense(Linear):
 
 
 class Places:
-    """Where the live weights of a layer (in, units) are: by input, and, once a wide batch asks, by output."""
+    """Where the live weights of a layer (in, units) are: by input; by output, once a batch asks; the input of each,
+    once a batch of few rows asks."""
 
     def __init__(self, index, shape):
         inputs, self.units = shape
         self.first, self.unit = np.empty(inputs + 1, np.int64), np.empty(len(index), np.int32)
         find_places(index, self.units, self.first, self.unit)
-        self._by_output = None
+        self._by_output = self._row = None
 
     def by_output(self):
         """(u_first, source, place) of sparse_train.py."""
@@ -167,12 +172,36 @@ class Places:
             self._by_output = found
         return self._by_output
 
+    def each(self):
+        """(row, unit) of sparse_train.py."""
+        if self._row is None:
+            row = np.empty(len(self.unit), np.int32)
+            find_inputs(self.first, row)
+            self._row = row
+        return self._row, self.unit
+
     def forward(self, weight, bias, x, y):
         """y = W' x + b, activations by feature."""
         if x.shape[1] < VECTOR:
-            push_live(self.first, self.unit, weight, bias, x, y)
+            y[:] = bias[:, None]
+            push_each(*self.each(), weight, x, y)
         else:
             pull_live(*self.by_output(), weight, bias, x, y)
+
+    def gradient(self, x, dy, g):
+        """g = x dy' at the live weights."""
+        if x.shape[1] < VECTOR:
+            each_gradient(*self.each(), x, dy, g)
+        else:
+            live_gradient(self.first, self.unit, x, dy, g)
+
+    def backward(self, weight, x, dy, g, dx):
+        """The same, and dx = W dy."""
+        if x.shape[1] < VECTOR:
+            dx[:] = 0
+            each_backward(*self.each(), weight, x, dy, g, dx)
+        else:
+            live_backward(self.first, self.unit, weight, x, dy, g, dx)
 
 
 def scattered(rng, item):

@@ -14,7 +14,7 @@ from minnet.engine.sparse import Places
 from minnet.kernels.images import max_pool, max_pool_backward
 from minnet.kernels.pointwise import add_bias, column_sums
 from minnet.kernels.sparse_conv import live_conv, live_conv_gradient, live_conv_input
-from minnet.kernels.sparse_train import by_feature, by_row, lanes_of
+from minnet.kernels.sparse_train import by_feature, by_row, wide_lanes
 
 MOST_LANES = 64    # images at a time: with more, what a window sees no longer fits the second-level cache
 CALL_MACS = 2**30  # multiply-adds of one call of a kernel: some 50 ms
@@ -101,7 +101,7 @@ class SparseConv2d(Layer):
         """(slices of a batch of n, about as long as each other; how many lanes each takes)."""
         most = max(1, min(MOST_LANES, CALL_MACS // max(self.live * self.positions, 1)))
         size = -(-n // -(-n // most))
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)], lanes_of(size)
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)], wide_lanes(size)
 
     def turn(self, x, xt, tape):
         """Images x (n, h, w, c) by feature, with their padding: xt (h, w, c, lanes)."""

@@ -24,7 +24,7 @@ from minnet.engine.sample import check_pair, training_part
 from minnet.engine.state import State, Step
 from minnet.engine.tape import Tape
 from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
-from minnet.kernels.sparse_train import VECTOR, lanes_of
+from minnet.kernels.sparse_train import FEW, VECTOR
 from minnet.kernels.steps import square_norm, zero_masked
 
 SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
@@ -88,7 +88,7 @@ def shards_of(model, batch_size, loss, packs=True, clips=False):
     if not sparse:
         most = batch_size
     else:  # of few rows the layers are shared, see shared_layers.py
-        most = threads.n_threads() if chain and lanes_of(batch_size) < VECTOR else batch_size // VECTOR
+        most = threads.n_threads() if chain and batch_size <= FEW else batch_size // VECTOR
     return max(1, min(threads.n_threads(), most, batch_size * int(macs) // worth))
 
 

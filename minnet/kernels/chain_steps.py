@@ -20,7 +20,6 @@ from minnet.kernels.hints import soon
 from minnet.kernels.jit import kernel
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.sparse_chain import sparse_chain_gradient
-from minnet.kernels.sparse_train import lanes_of
 from minnet.kernels.steps import adam_step, sgd_step
 from minnet.kernels.tickets import claim, take, wait_for
 
@@ -237,6 +236,6 @@ def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, tur
             grads[task, :] = 0
         else:
             sparse_chain_gradient(X, y, order[start + low : start + high], table, first, unit, values,
-                                  values.dtype.type(1.0 / n), lanes_of(high - low), work[task],
-                                  places[task, : high - low], losses[step, low:high], grads[task])
+                                  values.dtype.type(1.0 / n), work[task], places[task, : high - low],
+                                  losses[step, low:high], grads[task])
         take(turn, DONE)

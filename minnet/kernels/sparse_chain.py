@@ -3,8 +3,8 @@
 As chain.py, with activations by feature (see sparse_train.py). `table` (L, 7) has a row for each layer: ins, outs,
 where its weights and its bias begin in `values`, how many of its weights are live (-1: it is dense), and where its
 entries begin in `first` and in `unit`. These are: in `first`, where the weights of each input begin (ins + 1), and, for
-wide batches and all layers but the first, of each output (outs + 1); in `unit` the outputs by input (live), and with
-the latter the inputs and places by output (2 live).
+all layers but the first, of each output (outs + 1); in `unit` the outputs by input (live), and with the latter the
+inputs and places by output (2 live).
 `work` holds, lane by lane, x and the outputs of all layers; `deltas` the gradients of the same, but for x.
 """
 import numpy as np
@@ -15,7 +15,6 @@ from minnet.kernels.jit import kernel
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.pointwise import relu
 from minnet.kernels.sparse_train import (
-    VECTOR,
     by_feature,
     by_row,
     live_backward,
@@ -23,13 +22,14 @@ from minnet.kernels.sparse_train import (
     pull_live,
     push_live,
     row_sums,
+    wide_lanes,
 )
 from minnet.kernels.squares import SIDE, turn_chosen
 
 
-def sparse_chain_room(rows, lanes, widths):
-    """Length of `work` of `sparse_chain_gradient` for that many rows and lanes."""
-    return lanes * (widths[0] + 2 * sum(widths[1:])) + 2 * rows * widths[-1]
+def sparse_chain_room(rows, widths):
+    """Length of `work` of `sparse_chain_gradient` for that many rows."""
+    return wide_lanes(rows) * (widths[0] + 2 * sum(widths[1:])) + 2 * rows * widths[-1]
 
 
 @kernel
@@ -65,7 +65,7 @@ def sparse_chain_forward(table, first, unit, values, lanes, work):
         else:
             w = values[table[layer, 2] : table[layer, 2] + live]
             at, by_input = table[layer, 6], first[table[layer, 5] : table[layer, 5] + ins + 1]
-            if lanes < VECTOR or layer == 0:  # of data many entries are 0, and passed over
+            if layer == 0:  # of data many entries are 0, and passed over
                 push_live(by_input, unit[at : at + live], w, bias, x, y)
             else:
                 by_output = first[table[layer, 5] + ins + 1 : table[layer, 5] + ins + outs + 2]
@@ -105,12 +105,12 @@ def sparse_chain_backward(table, first, unit, values, lanes, work, deltas, grads
 
 
 @kernel
-def sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, lanes, work, labels, losses, grads):
+def sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, work, labels, losses, grads):
     """Cross-entropy of X[rows] against y[rows] into `losses`, and `scale` times its gradient into `grads`.
 
     X: (N, m); y: (N,) classes; rows: (n,) row numbers; labels: (n,) int32, for its own use; losses: (n,) float64.
     """
-    n, k = rows.size, table[table.shape[0] - 1, 1]
+    n, k, lanes = rows.size, table[table.shape[0] - 1, 1], wide_lanes(rows.size)
     features = table[:, 1].sum()
     inputs = lanes * table[0, 0]
     passed = work[: inputs + lanes * features]

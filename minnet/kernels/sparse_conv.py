@@ -15,37 +15,19 @@ import numpy as np
 
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
-from minnet.kernels.sparse_train import (
-    gather_2,
-    gather_4,
-    gather_8,
-    gather_16,
-    gather_32,
-    gather_64,
-    gradient_2,
-    gradient_4,
-    gradient_8,
-    gradient_16,
-    gradient_32,
-    gradient_64,
-    push_2,
-    push_4,
-    push_8,
-    push_16,
-    push_32,
-    push_64,
-)
+from minnet.kernels.sparse_train import gather, gradient, push
 
 
 @kernel
 def live_conv(first, tap, w, bias, down, right, x, y):
     """y[i, j, o] = bias[o] + the sum over the weights k of filter o of w[k] x[i * down + j * right + tap[k]].
 
-    first: (o + 1,) int64; tap: (k,) int32; w: (k,); bias: (o,); x: (rows, lanes); y: (h, w, o, lanes).
+    first: (o + 1,) int64; tap: (k,) int32; w: (k,); bias: (o,); x: (rows, lanes); y: (h, w, o, lanes); lanes a
+    multiple of 16.
     """
     apart()
     height, width, filters, lanes = y.shape
-    xs, ys, wide = x.reshape(-1), y.reshape(-1), np.int64(lanes - lanes % 64)
+    xs, ys = x.reshape(-1), y.reshape(-1)
     for i, j, o in np.ndindex(height, width, filters):
         begin, end = first[o], first[o + 1]
         b, start = bias[o], offset(((i * width + j) * filters + o) * lanes)
@@ -53,18 +35,7 @@ def live_conv(first, tap, w, bias, down, right, x, y):
             ys[start + lane] = b
         here = (i * down + j * right) * lanes
         t = start - here  # what is added to a lane of the window to find the same lane of y
-        for c in range(here, here + wide, 64):
-            gather_64(begin, end, tap, w, lanes, c, xs, ys, t)
-        if lanes & 32:
-            gather_32(begin, end, tap, w, lanes, here + wide, xs, ys, t)
-        if lanes & 16:
-            gather_16(begin, end, tap, w, lanes, here + lanes - 16, xs, ys, t)
-        elif lanes == 8:
-            gather_8(begin, end, tap, w, lanes, here, xs, ys, t)
-        elif lanes == 4:
-            gather_4(begin, end, tap, w, lanes, here, xs, ys, t)
-        elif lanes == 2:
-            gather_2(begin, end, tap, w, lanes, here, xs, ys, t)
+        gather(begin, end, tap, w, lanes, here, xs, ys, t)
 
 
 @kernel
@@ -75,23 +46,12 @@ def live_conv_gradient(first, tap, down, right, x, dy, g):
     """
     apart()
     height, width, filters, lanes = dy.shape
-    xs, dys, wide = x.reshape(-1), dy.reshape(-1), np.int64(lanes - lanes % 64)
+    xs, dys = x.reshape(-1), dy.reshape(-1)
     for i, j, o in np.ndindex(height, width, filters):
         begin, end = first[o], first[o + 1]
         here = (i * down + j * right) * lanes
         t = ((i * width + j) * filters + o) * lanes - here
-        for c in range(here, here + wide, 64):
-            gradient_64(begin, end, tap, lanes, c, dys, t, xs, g)
-        if lanes & 32:
-            gradient_32(begin, end, tap, lanes, here + wide, dys, t, xs, g)
-        if lanes & 16:
-            gradient_16(begin, end, tap, lanes, here + lanes - 16, dys, t, xs, g)
-        elif lanes == 8:
-            gradient_8(begin, end, tap, lanes, here, dys, t, xs, g)
-        elif lanes == 4:
-            gradient_4(begin, end, tap, lanes, here, dys, t, xs, g)
-        elif lanes == 2:
-            gradient_2(begin, end, tap, lanes, here, dys, t, xs, g)
+        gradient(begin, end, tap, lanes, here, dys, t, xs, g)
 
 
 @kernel
@@ -99,21 +59,10 @@ def live_conv_input(first, tap, w, down, right, dy, dx):
     """dx[i * down + j * right + tap[k]] = the sum of w[k] dy[i, j, o] over all that come there. dx: (rows, lanes)."""
     apart()
     height, width, filters, lanes = dy.shape
-    dys, dxs, wide = dy.reshape(-1), dx.reshape(-1), np.int64(lanes - lanes % 64)
+    dys, dxs = dy.reshape(-1), dx.reshape(-1)
     dxs[:] = 0
     for i, j, o in np.ndindex(height, width, filters):
         begin, end = first[o], first[o + 1]
         here = (i * down + j * right) * lanes
         t = ((i * width + j) * filters + o) * lanes - here
-        for c in range(here, here + wide, 64):
-            push_64(begin, end, tap, w, lanes, c, dys, t, dxs)
-        if lanes & 32:
-            push_32(begin, end, tap, w, lanes, here + wide, dys, t, dxs)
-        if lanes & 16:
-            push_16(begin, end, tap, w, lanes, here + lanes - 16, dys, t, dxs)
-        elif lanes == 8:
-            push_8(begin, end, tap, w, lanes, here, dys, t, dxs)
-        elif lanes == 4:
-            push_4(begin, end, tap, w, lanes, here, dys, t, dxs)
-        elif lanes == 2:
-            push_2(begin, end, tap, w, lanes, here, dys, t, dxs)
+        push(begin, end, tap, w, lanes, here, dys, t, dxs)

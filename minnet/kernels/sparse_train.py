@@ -11,9 +11,9 @@
     each_backward(row, unit, w, xt, dyt, g, dxt)
 
 Activations lie by feature: a row holds one feature of the whole batch, so that a live weight is one multiply-add of a
-row, and its gradient one product of two rows. A row has `lanes` entries: 2, 4, 8 or a multiple of 16; those beyond the
-batch are 0 in x and in dy. The weights of a layer are sorted by input, then by output: weights first[i], ...,
-first[i + 1] - 1 are those of input i, and `unit` holds their outputs.
+row, and its gradient one product of two rows. A row has `lanes` entries: a multiple of 16, or in the kernels of *each*
+2, 4 or 8; those beyond the batch are 0 in x and in dy. The weights of a layer are sorted by input, then by output:
+weights first[i], ..., first[i + 1] - 1 are those of input i, and `unit` holds their outputs.
 
 With few lanes the work of one weight is so little that the end of each input's weights, which nobody foresees, takes
 as long as ten of them. It is then better not to look for these ends: `row` holds the input of each.
@@ -26,16 +26,16 @@ from minnet.kernels.jit import kernel
 from minnet.kernels.lanes import LANES, TOGETHER
 from minnet.kernels.squares import SIDE, turn_square
 
-VECTOR = 16    # lanes come in multiples of this, when there are so many
+VECTOR, FEW = 16, 8  # lanes come in multiples of VECTOR, or where a batch has FEW rows or less in a power of two
 LINE, AHEAD = 16, 512  # entries of a line of the cache; how many before it is needed `*_each` asks for it
 AT_ONCE = 4    # places where `each_backward` is at the same time: a sum waits for the one before, others do not
 
 
 def _over(width):
-    """What the live weights of one feature do over `width` lanes, from lane c on: (pull, gather, push, gradient, both).
+    """What the live weights of one feature do over `width` lanes, from lane c on: (pull, gather, push, gradient).
 
     They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
-    at s in x, at t in what is written. `both` is gather and gradient where there are no other lanes.
+    at s in x, at t in what is written.
     """
     add, dot, add_dots, some, _ = LANES[width]
 
@@ -65,23 +65,14 @@ def _over(width):
     def gradient(begin, end, row, lanes, c, x, s, dy, g):
         part()
         if some(x, s + c):
-            ones = end - (end - begin) % TOGETHER if width >= VECTOR else begin  # short ones are summed at once anyway
+            ones = end - (end - begin) % TOGETHER
             for number in range(begin, ones, TOGETHER):
                 add_dots(x, s + c, dy, c, lanes, row, offset(number), g)
             for number in range(ones, end):
                 k = offset(number)
                 g[k] += dot(x, s + c, dy, offset(row[k]) * lanes + c)
 
-    @register_jitable
-    def both(begin, end, row, w, lanes, x, s, dy, g, dx):
-        part()
-        for number in range(begin, end):
-            k = offset(number)
-            t = offset(row[k]) * lanes
-            add(dx, s, w[k], dy, t)
-            g[k] = dot(x, s, dy, t)
-
-    return pull, gather, push, gradient, both
+    return pull, gather, push, gradient
 
 
 def _each_over(width):
@@ -127,24 +118,76 @@ def _each_over(width):
     return push, gradient, both
 
 
-_, gather_2, push_2, gradient_2, both_2 = _over(2)
-_, gather_4, push_4, gradient_4, both_4 = _over(4)
-_, gather_8, push_8, gradient_8, both_8 = _over(8)
 push_each_2, gradient_each_2, both_each_2 = _each_over(2)
 push_each_4, gradient_each_4, both_each_4 = _each_over(4)
 push_each_8, gradient_each_8, both_each_8 = _each_over(8)
-pull_16, gather_16, push_16, gradient_16, _ = _over(16)
-pull_32, gather_32, push_32, gradient_32, _ = _over(32)
-pull_64, gather_64, push_64, gradient_64, _ = _over(64)
+(pull_16, gather_16, push_16, gradient_16), (pull_32, gather_32, push_32, gradient_32) = _over(16), _over(32)
+pull_64, gather_64, push_64, gradient_64 = _over(64)
+
+
+@register_jitable
+def pull(begin, end, row, place, w, lanes, x, y, t):
+    """y[t : t + lanes] += the sum over k of w[place[k]] times the lanes of row[k] in x."""
+    part()
+    wide = lanes - lanes % 64
+    for c in range(0, wide, 64):
+        pull_64(begin, end, row, place, w, lanes, c, x, y, t)
+    if lanes & 32:
+        pull_32(begin, end, row, place, w, lanes, wide, x, y, t)
+    if lanes & 16:
+        pull_16(begin, end, row, place, w, lanes, lanes - 16, x, y, t)
+
+
+@register_jitable
+def gather(begin, end, row, w, lanes, c, x, y, t):
+    """y[t + c : t + c + lanes] += the sum over k of w[k] times the lanes of x that begin c behind those of row[k]."""
+    part()
+    wide = lanes - lanes % 64
+    for at in range(c, c + wide, 64):
+        gather_64(begin, end, row, w, lanes, at, x, y, t)
+    if lanes & 32:
+        gather_32(begin, end, row, w, lanes, c + wide, x, y, t)
+    if lanes & 16:
+        gather_16(begin, end, row, w, lanes, c + lanes - 16, x, y, t)
+
+
+@register_jitable
+def push(begin, end, row, w, lanes, c, x, s, y):
+    """The lanes of y that begin c behind those of row[k] += w[k] x[s + c : s + c + lanes], for each k."""
+    part()
+    wide = lanes - lanes % 64
+    for at in range(c, c + wide, 64):
+        push_64(begin, end, row, w, lanes, at, x, s, y)
+    if lanes & 32:
+        push_32(begin, end, row, w, lanes, c + wide, x, s, y)
+    if lanes & 16:
+        push_16(begin, end, row, w, lanes, c + lanes - 16, x, s, y)
+
+
+@register_jitable
+def gradient(begin, end, row, lanes, c, x, s, dy, g):
+    """g[k] += x[s + c : s + c + lanes] . the lanes of dy that begin c behind those of row[k], for each k."""
+    part()
+    wide = lanes - lanes % 64
+    for at in range(c, c + wide, 64):
+        gradient_64(begin, end, row, lanes, at, x, s, dy, g)
+    if lanes & 32:
+        gradient_32(begin, end, row, lanes, c + wide, x, s, dy, g)
+    if lanes & 16:
+        gradient_16(begin, end, row, lanes, c + lanes - 16, x, s, dy, g)
+@register_jitable
+def wide_lanes(n):
+    """How long the row of a feature is for a batch of n, whole vectors."""
+    return -(-n // VECTOR) * VECTOR
 
 
 @register_jitable
 def lanes_of(n):
-    """How long the row of a feature is for a batch of n."""
+    """The same, but 2, 4 or 8 for so few rows."""
     few = 2
-    while few < n and few < VECTOR:
+    while few < n:
         few *= 2
-    return few if few < VECTOR else -(-n // VECTOR) * VECTOR
+    return few if n <= FEW else wide_lanes(n)
 
 
 @kernel
@@ -243,56 +286,28 @@ def pull_live(u_first, source, place, w, bias, x, y):
     """
     apart()
     lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
-    wide = lanes - lanes % 64
     for o in range(u_first.size - 1):
         begin, end, t = u_first[o], u_first[o + 1], np.int64(o * lanes)
         for j in range(lanes):
             ys[t + j] = bias[o]
-        for c in range(0, wide, 64):
-            pull_64(begin, end, source, place, w, lanes, c, xs, ys, t)
-        if lanes & 32:
-            pull_32(begin, end, source, place, w, lanes, wide, xs, ys, t)
-        if lanes & 16:
-            pull_16(begin, end, source, place, w, lanes, lanes - 16, xs, ys, t)
+        pull(begin, end, source, place, w, lanes, xs, ys, t)
 
 
 @kernel
 def push_live(first, unit, w, bias, x, y):
-    """The same by input, for any number of lanes: w is read from end to end, and inputs that are 0 are passed over.
+    """The same by input: w is read from end to end, and inputs that are 0 for the whole batch are passed over.
 
-    x: (in, lanes); y: (out, lanes).
+    x: (in, lanes); y: (out, lanes), lanes a multiple of 16.
     """
-    lanes, ys = np.int64(x.shape[1]), y.reshape(-1)
+    apart()
+    lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
     for o in range(bias.size):
         b, t = bias[o], offset(o * lanes)
         for j in range(lanes):
             ys[t + j] = b
-    push_more(first, unit, w, x, y)
-
-
-@kernel
-def push_more(first, unit, w, x, y):
-    """y[unit[k]] += w[k] x[i] for the weights k of each input i; inputs that are 0 for the whole batch are passed over.
-
-    x: (in, lanes); y: (out, lanes). `first` may be a part of the whole, with the same part of x.
-    """
-    apart()
-    lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
-    wide = lanes - lanes % 64
     for i in range(first.size - 1):
         begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
-        for c in range(0, wide, 64):
-            push_64(begin, end, unit, w, lanes, c, xs, s, ys)
-        if lanes & 32:
-            push_32(begin, end, unit, w, lanes, wide, xs, s, ys)
-        if lanes & 16:
-            push_16(begin, end, unit, w, lanes, lanes - 16, xs, s, ys)
-        elif lanes == 8:
-            push_8(begin, end, unit, w, lanes, 0, xs, s, ys)
-        elif lanes == 4:
-            push_4(begin, end, unit, w, lanes, 0, xs, s, ys)
-        elif lanes == 2:
-            push_2(begin, end, unit, w, lanes, 0, xs, s, ys)
+        push(begin, end, unit, w, lanes, 0, xs, s, ys)
 
 
 @kernel
@@ -300,26 +315,14 @@ def live_gradient(first, unit, x, dy, g):
     """g[k] = x[i] . dy[unit[k]] for the weights k of each input i: dW at the live weights; inputs that are 0 are
     skipped.
 
-    x: (in, lanes); dy: (out, lanes); g: (k,).
+    x: (in, lanes); dy: (out, lanes), lanes a multiple of 16; g: (k,).
     """
     apart()
     lanes, xs, dys = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1)
-    wide = lanes - lanes % 64
     g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
         begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
-        for c in range(0, wide, 64):
-            gradient_64(begin, end, unit, lanes, c, xs, s, dys, g)
-        if lanes & 32:
-            gradient_32(begin, end, unit, lanes, wide, xs, s, dys, g)
-        if lanes & 16:
-            gradient_16(begin, end, unit, lanes, lanes - 16, xs, s, dys, g)
-        elif lanes == 8:
-            gradient_8(begin, end, unit, lanes, 0, xs, s, dys, g)
-        elif lanes == 4:
-            gradient_4(begin, end, unit, lanes, 0, xs, s, dys, g)
-        elif lanes == 2:
-            gradient_2(begin, end, unit, lanes, 0, xs, s, dys, g)
+        gradient(begin, end, unit, lanes, 0, xs, s, dys, g)
 
 
 @kernel
@@ -330,27 +333,13 @@ def live_backward(first, unit, w, x, dy, g, dx):
     """
     apart()
     lanes, xs, dys, dxs = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    wide = lanes - lanes % 64
     g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
         begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
         for j in range(lanes):
             dxs[s + j] = 0
-        for c in range(0, wide, 64):
-            gather_64(begin, end, unit, w, lanes, c, dys, dxs, s)
-            gradient_64(begin, end, unit, lanes, c, xs, s, dys, g)
-        if lanes & 32:
-            gather_32(begin, end, unit, w, lanes, wide, dys, dxs, s)
-            gradient_32(begin, end, unit, lanes, wide, xs, s, dys, g)
-        if lanes & 16:
-            gather_16(begin, end, unit, w, lanes, lanes - 16, dys, dxs, s)
-            gradient_16(begin, end, unit, lanes, lanes - 16, xs, s, dys, g)
-        elif lanes == 8:
-            both_8(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
-        elif lanes == 4:
-            both_4(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
-        elif lanes == 2:
-            both_2(begin, end, unit, w, lanes, xs, s, dys, g, dxs)
+        gather(begin, end, unit, w, lanes, 0, dys, dxs, s)
+        gradient(begin, end, unit, lanes, 0, xs, s, dys, g)
 
 
 @kernel
