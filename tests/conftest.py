@@ -42,6 +42,7 @@ def masked_dense(monkeypatch):
 
     def call(function):
         with monkeypatch.context() as patch:
-            patch.setattr(packed, "SPARSE_DENSITY", -1.0)
+            for name in ("SPARSE_DENSITY", "INNER_DENSITY"):
+                patch.setattr(packed, name, -1.0)
             return function()
     return call

@@ -41,10 +41,6 @@ def pull_live(u_first, source, place, w, bias, x, y):
     y[:] = matrix(u_first, source, w[place], len(x)) @ wide(x) + wide(bias)[:, None]
 
 
-def push_live(first, unit, w, bias, x, y):
-    y[:] = matrix(first, unit, w, bias.size).T @ wide(x) + wide(bias)[:, None]
-
-
 def find_inputs(first, row):
     row[:] = np.repeat(np.arange(first.size - 1), np.diff(first))
 

@@ -120,14 +120,11 @@ def activations(draw, dtype, features, width):
 
 
 @st.composite
-def forward(draw, dtype, pull):
+def forward(draw, dtype):
     first, unit, inputs, outputs = draw(known())
-    width = draw(st.sampled_from(WIDE))
+    places, width = (*empty_places(outputs, unit.size), np.zeros_like(unit)), draw(st.sampled_from(WIDE))
+    reference_sparse.turn_places(first, unit, *places)
     w, bias = floats(draw, dtype, unit.size, elements=plain), floats(draw, dtype, outputs, elements=plain)
-    places = first, unit
-    if pull:
-        places = *empty_places(outputs, unit.size), np.zeros_like(unit)
-        reference_sparse.turn_places(first, unit, *places)
     return *places, w, bias, activations(draw, dtype, inputs, width), np.empty((outputs, width), dtype)
 
 
@@ -247,8 +244,7 @@ SPARSE_CASES = {
     "merge_ranks": Case(renewals, writes=2, exact=True),
     "merge_moves": Case(moves, writes=3, exact=True, means=what_can_be_made),
     "carry": Case(carried, exact=True),
-    "pull_live": Case(lambda dtype: forward(dtype, pull=True)),
-    "push_live": Case(lambda dtype: forward(dtype, pull=False)),
+    "pull_live": Case(forward),
     "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
     "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
     "find_inputs": Case(input_lists, exact=True),

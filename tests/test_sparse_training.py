@@ -9,7 +9,7 @@ from nets import random_mask
 
 import minnet as mn
 from minnet.engine.chain import Chain, SparseChain, chain_of
-from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
+from minnet.engine.packed import FEWEST_WEIGHTS, INNER_DENSITY, SPARSE_DENSITY, is_sparse, pack
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.training import shards_of
 from minnet.errors import Diverged
@@ -121,12 +121,13 @@ def test_the_path_is_a_fixed_function_of_shape_and_density():
     model = net()
     first, second, last = (model.layers[f"dense{i}"] for i in (1, 2, 3))
     assert not any(map(is_sparse, (first, second, last)))
-    live = int(SPARSE_DENSITY * first.weight.size)
-    for count, sparse in ((live, True), (live + 1, False)):
-        mask = np.ones(len(model.mask), bool)
-        mask[first.weight.slice] = np.arange(first.weight.size) < count
-        model.set_mask(mask)
-        assert is_sparse(first) == sparse
+    for layer, density in ((first, SPARSE_DENSITY), (second, INNER_DENSITY)):
+        live = int(density * layer.weight.size)
+        for count, sparse in ((live, True), (live + 1, False)):
+            mask = np.ones(len(model.mask), bool)
+            mask[layer.weight.slice] = np.arange(layer.weight.size) < count
+            model.set_mask(mask)
+            assert is_sparse(layer) == sparse
     model.set_mask(random_mask(model, 0.0, 0))
     assert is_sparse(first) and is_sparse(second)
     small = mn.Model(mn.Dense(FEWEST_WEIGHTS // 8 - 1), (8,), rng=0)

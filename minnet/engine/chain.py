@@ -58,7 +58,7 @@ class SparseChain:
     def find_places(self, few):
         """The same, made anew."""
         table, indices, sizes = [], [], (0, 0)
-        for number, layer in enumerate(self.dense):
+        for layer in self.dense:
             weight, index, (ins, outs) = layer.weight, layer.weight.index, layer.weight.shape
             if index is None and weight.size < FEWEST_WEIGHTS:  # too few for BLAS to be worth asking
                 index = np.arange(weight.size)
@@ -66,22 +66,21 @@ class SparseChain:
             table.append([ins, outs, weight.slice.start, layer.bias.slice.start, live, *sizes])
             indices.append(index)
             if live >= 0:
-                by_output = not few and number > 0
-                sizes = (sizes[0] + ins + 1 + by_output * (outs + 1), sizes[1] + live * (1 + few + 2 * by_output))
+                sizes = sizes[0] + ins + 1 + (not few) * (outs + 1), sizes[1] + live * (2 if few else 3)
         table, first, unit = np.array(table), np.empty(sizes[0], np.int64), np.empty(sizes[1], np.int32)
-        threads.run([partial(find_layer, row, index, few, number, first, unit)
-                     for number, (row, index) in enumerate(zip(table, indices, strict=True)) if index is not None])
+        threads.run([partial(find_layer, row, index, few, first, unit)
+                     for row, index in zip(table, indices, strict=True) if index is not None])
         return table, first, unit
 
 
-def find_layer(row, index, few, number, first, unit):
+def find_layer(row, index, few, first, unit):
     """The places of one layer, whose `row` of the table says where in `first` and `unit` they belong."""
     ins, outs, _, _, live, begins, at = row
     own_first, own_unit = first[begins : begins + ins + 1], unit[at : at + live]
     find_places(index, outs, own_first, own_unit)
     if few:
         find_inputs(own_first, unit[at + live : at + 2 * live])
-    elif number > 0:
+    else:
         turn_places(own_first, own_unit, first[begins + ins + 1 : begins + ins + outs + 2],
                     unit[at + live : at + 2 * live], unit[at + 2 * live : at + 3 * live])
 

@@ -21,6 +21,7 @@ from minnet.engine.sparse_conv import SparseConv2d
 
 SPARSE = {Dense: SparseDense, Conv2d: SparseConv2d}
 SPARSE_DENSITY = 0.25  # a layer with at most this share of its weights costs less by its live weights alone
+INNER_DENSITY = 0.4    # a Dense layer behind others: three products for each weight, not two, and no data with zeros
 
 
 def is_sparse(layer):
@@ -30,7 +31,8 @@ def is_sparse(layer):
 
 def has_few(layer):
     """Whether few weights of a layer are live; small layers are trained by them where another one is."""
-    return type(layer) in SPARSE and np.count_nonzero(layer.weight.mask) <= SPARSE_DENSITY * layer.weight.size
+    most = INNER_DENSITY if type(layer) is Dense and layer.upstream else SPARSE_DENSITY
+    return type(layer) in SPARSE and np.count_nonzero(layer.weight.mask) <= most * layer.weight.size
 
 
 def pack(state, before=None):

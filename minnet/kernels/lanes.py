@@ -6,9 +6,9 @@
     add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
     some(x, s)                       # whether any of x[s : s + 32] is not 0
     copy(y, t, x, s)                 # y[t : t + 32] = x[s : s + 32]
-    sum_runs = SUMS[64]
-    sum_runs(y, t, b, x, s, index, i, weights, k, unit, n)   # y[t : t + 64] = b + the sum over j < n of
-                                                # unit * weights[k + j] * x[s + index[i + j] : s + index[i + j] + 64]
+    sum_runs = SUMS[64]              # y[t : t + 64] = b + the sum over j < n of unit * w_j * x[s_j : s_j + 64], where
+    sum_runs(y, t, b, x, s, step, index, i, weights, place, k, unit, n)          # s_j = s + step * index[i + j] and
+                                                # w_j = weights[k + j], or weights[place[k + j]] where place is not None
 
 Short loops of fixed length are written out by the compiler before it looks for vectors, and stay scalar. These say the
 vector outright: one load, one multiply-add, one store, of 2 to 64 numbers of 1-D contiguous arrays. A sum that a loop
@@ -23,7 +23,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-WIDTHS, SUM_WIDTHS = (2, 4, 8, 16, 32, 64), (64, 128)
+from minnet.kernels.hints import part
+
+WIDTHS, SUM_WIDTHS = (2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
 TOGETHER = 4  # dot products that are summed up together: half the additions of one at a time
 FAST = ("reassoc", "contract")
 
@@ -158,28 +160,35 @@ def _add_dots_of(width):
     return add
 
 
+def _at(context, builder, array_type, array, at):
+    """The number of a 1-D contiguous array at a place."""
+    made = cgutils.create_struct_proxy(array_type)(context, builder, value=array)
+    return builder.load(builder.gep(made.data, [at]))
+
+
 def _sum_runs_of(width):
     @intrinsic
-    def add_up(context, y, t, b, x, s, index, i, weights, k, unit, n):
+    def add_up(context, y, t, b, x, s, step, index, i, weights, place, k, unit, n):
         def generate(target, builder, signature, arguments):
-            kinds, (y, t, b, x, s, index, i, weights, k, unit, n) = signature.args, arguments
+            kinds, (y, t, b, x, s, step, index, i, weights, place, k, unit, n) = signature.args, arguments
             to, align = _vector(target, builder, kinds[0], y, t, width)
-            starts = cgutils.create_struct_proxy(kinds[5])(target, builder, value=index).data
-            numbers = cgutils.create_struct_proxy(kinds[7])(target, builder, value=weights).data
             total = cgutils.alloca_once_value(builder, _spread(builder, b, to.type.pointee))
             with cgutils.for_range(builder, n) as loop:
-                at = builder.zext(builder.load(builder.gep(starts, [builder.add(i, loop.index)])), s.type)
-                w = builder.load(builder.gep(numbers, [builder.add(k, loop.index)]))
-                if isinstance(kinds[7].dtype, types.Integer):
+                which = builder.add(k, loop.index)
+                if not isinstance(kinds[9], types.NoneType):
+                    which = builder.zext(_at(target, builder, kinds[9], place, which), k.type)
+                w = _at(target, builder, kinds[8], weights, which)
+                if isinstance(kinds[8].dtype, types.Integer):
                     w = builder.fmul(builder.sitofp(w, unit.type), unit)
-                run, _ = _vector(target, builder, kinds[3], x, builder.add(s, at), width)
+                start = builder.zext(_at(target, builder, kinds[6], index, builder.add(i, loop.index)), s.type)
+                run, _ = _vector(target, builder, kinds[3], x, builder.add(s, builder.mul(start, step)), width)
                 term = builder.fmul(_spread(builder, w, to.type.pointee), builder.load(run, align=align), flags=FAST)
                 builder.store(builder.fadd(builder.load(total), term, flags=FAST), total)
             builder.store(builder.load(total), to, align=align)
             return target.get_dummy_value()
 
         wide = types.int64
-        return types.none(y, wide, y.dtype, x, wide, index, wide, weights, wide, y.dtype, wide), generate
+        return types.none(y, wide, y.dtype, x, wide, wide, index, wide, weights, place, wide, y.dtype, wide), generate
 
     return add_up
 
@@ -187,22 +196,27 @@ def _sum_runs_of(width):
 def _compiled_sums(width):
     add_up = _sum_runs_of(width)
 
-    @register_jitable(inline="always")
-    def sum_runs(y, t, b, x, s, index, i, weights, k, unit, n):
+    @register_jitable
+    def sum_runs(y, t, b, x, s, step, index, i, weights, place, k, unit, n):
+        part()
         y[t + width - 1]
         for j in range(n):
-            x[s + np.int64(index[i + j]) + width - 1], weights[k + j]
-        add_up(y, t, b, x, s, index, i, weights, k, unit, n)
+            x[s + step * np.int64(index[i + j]) + width - 1]
+            if place is None:
+                weights[k + j]
+            else:
+                weights[place[k + j]]
+        add_up(y, t, b, x, s, step, index, i, weights, place, k, unit, n)
 
     return sum_runs
 
 
 def _plain_sums(width):
-    def sum_runs(y, t, b, x, s, index, i, weights, k, unit, n):
+    def sum_runs(y, t, b, x, s, step, index, i, weights, place, k, unit, n):
         y[t : t + width] = b
         for j in range(n):
-            start = s + np.int64(index[i + j])
-            y[t : t + width] += unit * y.dtype.type(weights[k + j]) * x[start : start + width]
+            start, which = s + step * np.int64(index[i + j]), k + j if place is None else place[k + j]
+            y[t : t + width] += unit * y.dtype.type(weights[which]) * x[start : start + width]
 
     return sum_runs
 

@@ -2,9 +2,8 @@
 
 As chain.py, with activations by feature (see sparse_train.py). `table` (L, 7) has a row for each layer: ins, outs,
 where its weights and its bias begin in `values`, how many of its weights are live (-1: it is dense), and where its
-entries begin in `first` and in `unit`. These are: in `first`, where the weights of each input begin (ins + 1), and, for
-all layers but the first, of each output (outs + 1); in `unit` the outputs by input (live), and with the latter the
-inputs and places by output (2 live).
+entries begin in `first` and in `unit`. These are: in `first`, where the weights of each input begin (ins + 1), and of
+each output (outs + 1); in `unit` the outputs by input (live), then the inputs and places by output (2 live).
 `work` holds, lane by lane, x and the outputs of all layers; `deltas` the gradients of the same, but for x.
 """
 import numpy as np
@@ -20,7 +19,6 @@ from minnet.kernels.sparse_train import (
     live_backward,
     live_gradient,
     pull_live,
-    push_live,
     row_sums,
     wide_lanes,
 )
@@ -64,13 +62,8 @@ def sparse_chain_forward(table, first, unit, values, lanes, work):
                     y[o, j] += bias[o]
         else:
             w = values[table[layer, 2] : table[layer, 2] + live]
-            at, by_input = table[layer, 6], first[table[layer, 5] : table[layer, 5] + ins + 1]
-            if layer == 0:  # of data many entries are 0, and passed over
-                push_live(by_input, unit[at : at + live], w, bias, x, y)
-            else:
-                by_output = first[table[layer, 5] + ins + 1 : table[layer, 5] + ins + outs + 2]
-                source, place = unit[at + live : at + 2 * live], unit[at + 2 * live : at + 3 * live]
-                pull_live(by_output, source, place, w, bias, x, y)
+            at, by_output = table[layer, 6], first[table[layer, 5] + ins + 1 : table[layer, 5] + ins + outs + 2]
+            pull_live(by_output, unit[at + live : at + 2 * live], unit[at + 2 * live : at + 3 * live], w, bias, x, y)
         if layer < table.shape[0] - 1:
             flat = work[there : there + lanes * outs]
             relu(flat, flat)

@@ -13,9 +13,9 @@ right `right`.
 """
 import numpy as np
 
-from minnet.kernels.hints import apart, offset
+from minnet.kernels.hints import apart
 from minnet.kernels.jit import kernel
-from minnet.kernels.sparse_train import gather, gradient, push
+from minnet.kernels.sparse_train import gradient, pull, push
 
 
 @kernel
@@ -30,12 +30,9 @@ def live_conv(first, tap, w, bias, down, right, x, y):
     xs, ys = x.reshape(-1), y.reshape(-1)
     for i, j, o in np.ndindex(height, width, filters):
         begin, end = first[o], first[o + 1]
-        b, start = bias[o], offset(((i * width + j) * filters + o) * lanes)
-        for lane in range(lanes):
-            ys[start + lane] = b
         here = (i * down + j * right) * lanes
-        t = start - here  # what is added to a lane of the window to find the same lane of y
-        gather(begin, end, tap, w, lanes, here, xs, ys, t)
+        t = ((i * width + j) * filters + o) * lanes - here  # added to a lane of the window gives the same lane of y
+        pull(begin, end, tap, w, None, bias[o], lanes, here, xs, ys, t)
 
 
 @kernel

@@ -44,11 +44,11 @@ def sparse_planes(code, at, index, weights, value, x, y):
         n, unit = np.int64(index[first + i + 1]) - begin, scale_of(weights, value, scale + i)
         for line in range(lines):
             source, target = offset(x0 + line * x_line), offset(y0 + i * y_plane + line * y_line)
-            wide = run - run % LANES
+            wide, s, w = run - run % LANES, start + begin, weight + begin
             for c in range(0, wide, LANES):
-                sum_wide(y, target + c, b, x, source + c, index, start + begin, weights, weight + begin, unit, n)
+                sum_wide(y, target + c, b, x, source + c, 1, index, s, weights, None, w, unit, n)
             for c in range(wide, run, RUN):
-                sum_run(y, target + c, b, x, source + c, index, start + begin, weights, weight + begin, unit, n)
+                sum_run(y, target + c, b, x, source + c, 1, index, s, weights, None, w, unit, n)
 
 
 @kernel

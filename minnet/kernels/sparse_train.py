@@ -23,7 +23,7 @@ from numba.extending import register_jitable
 
 from minnet.kernels.hints import apart, offset, part, soon
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES, TOGETHER
+from minnet.kernels.lanes import LANES, SUMS, TOGETHER
 from minnet.kernels.squares import SIDE, turn_square
 
 VECTOR, FEW = 16, 8  # lanes come in multiples of VECTOR, or where a batch has FEW rows or less in a power of two
@@ -32,26 +32,12 @@ AT_ONCE = 4    # places where `each_backward` is at the same time: a sum waits f
 
 
 def _over(width):
-    """What the live weights of one feature do over `width` lanes, from lane c on: (pull, gather, push, gradient).
+    """What the live weights of one feature do over `width` lanes, from lane c on: (push, gradient).
 
     They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
     at s in x, at t in what is written.
     """
     add, dot, add_dots, some, _ = LANES[width]
-
-    @register_jitable
-    def pull(begin, end, row, place, w, lanes, c, x, y, t):
-        part()
-        for number in range(begin, end):
-            k = offset(number)
-            add(y, t + c, w[offset(place[k])], x, offset(row[k]) * lanes + c)
-
-    @register_jitable
-    def gather(begin, end, row, w, lanes, c, x, y, t):
-        part()
-        for number in range(begin, end):
-            k = offset(number)
-            add(y, t + c, w[k], x, offset(row[k]) * lanes + c)
 
     @register_jitable
     def push(begin, end, row, w, lanes, c, x, s, y):
@@ -72,7 +58,7 @@ def _over(width):
                 k = offset(number)
                 g[k] += dot(x, s + c, dy, offset(row[k]) * lanes + c)
 
-    return pull, gather, push, gradient
+    return push, gradient
 
 
 def _each_over(width):
@@ -121,34 +107,25 @@ def _each_over(width):
 push_each_2, gradient_each_2, both_each_2 = _each_over(2)
 push_each_4, gradient_each_4, both_each_4 = _each_over(4)
 push_each_8, gradient_each_8, both_each_8 = _each_over(8)
-(pull_16, gather_16, push_16, gradient_16), (pull_32, gather_32, push_32, gradient_32) = _over(16), _over(32)
-pull_64, gather_64, push_64, gradient_64 = _over(64)
+(push_16, gradient_16), (push_32, gradient_32), (push_64, gradient_64) = _over(16), _over(32), _over(64)
+sum_16, sum_32, sum_64 = SUMS[16], SUMS[32], SUMS[64]
 
 
 @register_jitable
-def pull(begin, end, row, place, w, lanes, x, y, t):
-    """y[t : t + lanes] += the sum over k of w[place[k]] times the lanes of row[k] in x."""
-    part()
-    wide = lanes - lanes % 64
-    for c in range(0, wide, 64):
-        pull_64(begin, end, row, place, w, lanes, c, x, y, t)
-    if lanes & 32:
-        pull_32(begin, end, row, place, w, lanes, wide, x, y, t)
-    if lanes & 16:
-        pull_16(begin, end, row, place, w, lanes, lanes - 16, x, y, t)
+def pull(begin, end, row, w, place, b, lanes, c, x, y, t):
+    """y[t + c : t + c + lanes] = b + the sum over k of w[k] times the lanes of x that begin c behind those of row[k].
 
-
-@register_jitable
-def gather(begin, end, row, w, lanes, c, x, y, t):
-    """y[t + c : t + c + lanes] += the sum over k of w[k] times the lanes of x that begin c behind those of row[k]."""
+    Where `place` is not None, weight k is w[place[k]].
+    """
     part()
-    wide = lanes - lanes % 64
+    n, wide, one = end - begin, lanes - lanes % 64, y.dtype.type(1)
     for at in range(c, c + wide, 64):
-        gather_64(begin, end, row, w, lanes, at, x, y, t)
+        sum_64(y, t + at, b, x, at, lanes, row, begin, w, place, begin, one, n)
     if lanes & 32:
-        gather_32(begin, end, row, w, lanes, c + wide, x, y, t)
+        sum_32(y, t + c + wide, b, x, c + wide, lanes, row, begin, w, place, begin, one, n)
     if lanes & 16:
-        gather_16(begin, end, row, w, lanes, c + lanes - 16, x, y, t)
+        at = c + lanes - 16
+        sum_16(y, t + at, b, x, at, lanes, row, begin, w, place, begin, one, n)
 
 
 @register_jitable
@@ -287,27 +264,7 @@ def pull_live(u_first, source, place, w, bias, x, y):
     apart()
     lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
     for o in range(u_first.size - 1):
-        begin, end, t = u_first[o], u_first[o + 1], np.int64(o * lanes)
-        for j in range(lanes):
-            ys[t + j] = bias[o]
-        pull(begin, end, source, place, w, lanes, xs, ys, t)
-
-
-@kernel
-def push_live(first, unit, w, bias, x, y):
-    """The same by input: w is read from end to end, and inputs that are 0 for the whole batch are passed over.
-
-    x: (in, lanes); y: (out, lanes), lanes a multiple of 16.
-    """
-    apart()
-    lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
-    for o in range(bias.size):
-        b, t = bias[o], offset(o * lanes)
-        for j in range(lanes):
-            ys[t + j] = b
-    for i in range(first.size - 1):
-        begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
-        push(begin, end, unit, w, lanes, 0, xs, s, ys)
+        pull(u_first[o], u_first[o + 1], source, w, place, bias[o], lanes, 0, xs, ys, np.int64(o * lanes))
 
 
 @kernel
@@ -336,9 +293,7 @@ def live_backward(first, unit, w, x, dy, g, dx):
     g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
         begin, end, s = first[i], first[i + 1], np.int64(i * lanes)
-        for j in range(lanes):
-            dxs[s + j] = 0
-        gather(begin, end, unit, w, lanes, 0, dys, dxs, s)
+        pull(begin, end, unit, w, None, dx.dtype.type(0), lanes, 0, dys, dxs, s)
         gradient(begin, end, unit, lanes, 0, xs, s, dys, g)
 
 
