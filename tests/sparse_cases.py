@@ -225,6 +225,7 @@ def chain_passes(draw, dtype, backward):
 def chain_gradients(draw, dtype):
     n = draw(st.integers(1, 30))
     table, *places, values = draw(chains(dtype))
+    values *= 0.5  # large weights make large logits, whose rounding the softmax then shows in all gradients
     X = floats(draw, dtype, draw(st.integers(1, 5)), table[0, 0], elements=plain)
     y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(table[-1, 1]) - 1)))
     rows = draw(arrays(np.int64, n, elements=st.integers(0, len(X) - 1)))

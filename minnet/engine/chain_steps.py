@@ -57,11 +57,11 @@ class Steps:
 def chain_room(rows, parts, widths, dtype):
     """Scratch of the kernel `chain_steps` for batches of `rows` rows and so many threads: its tuple `work`."""
     listed, share = -(-widths[0] // blocks.BLOCK), -(-rows // parts) * sum(widths[1:])
-    index, count, labels = np.empty((listed, rows), np.int32), np.empty(listed, np.int32), np.empty(rows, np.int32)
+    index, counts = np.empty((listed, rows), np.int32), np.empty(listed + rows, np.int32)
     value, slabs = listed * rows * blocks.BLOCK, blocks.slabs_of(widths[1]) * rows * blocks.WIDTH
-    tiles, sums = (aligned(parts * n * blocks.WIDTH, dtype).reshape(parts, -1) for n in (blocks.BLOCK, rows))
-    return (index, aligned(value, dtype), count, np.empty((parts + 1, rows, widths[1]), dtype), aligned(slabs, dtype),
-            np.empty((2, parts, share), dtype), tiles, sums, labels)
+    near = aligned(parts * (blocks.BLOCK + rows) * blocks.WIDTH, dtype).reshape(parts, -1)
+    return (index, aligned(value, dtype), counts, np.empty((parts + 1, rows, widths[1]), dtype), aligned(slabs, dtype),
+            np.empty((2, parts, share), dtype), near)
 
 
 class ChainSteps(Steps):

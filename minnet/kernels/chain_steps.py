@@ -14,7 +14,7 @@ n_trainable).
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.blocks import BLOCK, blocks_backward, blocks_forward, cut_slabs, list_blocks
+from minnet.kernels.blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks
 from minnet.kernels.chain import chain_backward, chain_forward, take_columns
 from minnet.kernels.hints import soon
 from minnet.kernels.jit import kernel
@@ -67,7 +67,7 @@ def features(part, parts, size):
 @register_jitable
 def features_forward(part, X, rows, widths, sparse, values, work):
     """What a part of the features gives to the first layer."""
-    index, value, count, first, _, _, tile, sums, _ = work
+    index, value, count, first, _, _, near = work
     low, high, begin, end = features(part, first.shape[0] - 1, widths[0])
     n, k, o, room = rows.size, high - low, widths[1], BLOCK * index.shape[1]
     y, w, own = first[part, :n], values[low * o : high * o], value[room * begin : room * end]
@@ -75,7 +75,8 @@ def features_forward(part, X, rows, widths, sparse, values, work):
         y[:] = 0
     elif sparse:
         list_blocks(X, rows, low, high, index.size, index[begin:end], own, count[begin:end])
-        blocks_forward(index[begin:end], own, count[begin:end], w, o, tile[part], sums[part], y.reshape(-1))
+        tile, sums = near[part, : BLOCK * WIDTH], near[part, BLOCK * WIDTH :]
+        blocks_forward(index[begin:end], own, count[begin:end], w, o, tile, sums, y.reshape(-1))
     else:
         x = own[: n * k].reshape(n, k)
         take_columns(X, rows, low, x)
@@ -85,7 +86,7 @@ def features_forward(part, X, rows, widths, sparse, values, work):
 @register_jitable
 def rows_pass(part, y, rows, widths, starts, sparse, values, work, losses, grads):
     """All else of the pass for a part of the rows, forward and backward."""
-    index, _, _, first, slabs, passes, _, _, labels = work
+    index, _, counts, first, slabs, passes, _ = work
     parts, n, o, k = first.shape[0] - 1, rows.size, widths[1], widths[-1]
     low, high = edges(n, part, parts)
     size = (high - low) * widths[1:].sum()
@@ -99,6 +100,7 @@ def rows_pass(part, y, rows, widths, starts, sparse, values, work, losses, grads
     for other in range(1, parts):
         z += first[other, low:high]
     chain_forward(widths, starts, values, high - low, passed)
+    labels = counts[counts.size - n :]
     for i in range(low, high):
         labels[i] = y[rows[i]]
     logits = passed[size - (high - low) * k :].reshape(high - low, k)
@@ -130,7 +132,7 @@ def features_backward(part, X, rows, coming, plan, widths, sparse, row, mask, wo
 
     Meanwhile the rows of the batch that is `coming` are fetched.
     """
-    index, value, count, first, slabs, _, tile, _, _ = work
+    index, value, count, first, slabs, _, near = work
     parts, n, o, room = first.shape[0] - 1, rows.size, widths[1], BLOCK * index.shape[1]
     low, high, begin, end = features(part, parts, widths[0])
     together = TOGETHER if sparse else max(1, end - begin)
@@ -141,7 +143,7 @@ def features_backward(part, X, rows, coming, plan, widths, sparse, row, mask, wo
         own, x = grads[0, to : to + k * o], value[room * b : room * e]
         ask_for(X, coming, low, high, (b - begin) // together, (end - begin + together - 1) // together)
         if sparse:
-            blocks_backward(index[b:e], x, count[b:e], slabs, o, tile[part], own)
+            blocks_backward(index[b:e], x, count[b:e], slabs, o, near[part, : BLOCK * WIDTH], own)
         else:
             np.dot(x[: n * k].reshape(n, k).T, first[parts, :n], own.reshape(k, o))
         if plan[2] > 0:
@@ -158,10 +160,10 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
     cache. turn: (shards + 1,). Where nothing moves (plan[2] is 0), the sum of the rows of `grads` is the gradient of
     the last step; else what stands there for the first layer's weights is of no account.
 
-    work is nine arrays, for batches of so many rows: index (blocks, rows), value and count of blocks.py, or in `value`
-    the inputs themselves; first (shards + 1, rows, o), what each part of the features gives to the first layer, and
-    behind them dy of that layer; the slabs of dy; passes (2, shards, room), each part of the rows' outputs and deltas;
-    tile and sums, a row for each thread; labels (rows,).
+    work is seven arrays, for batches of so many rows: index (blocks, rows) and value of blocks.py, or in `value` the
+    inputs themselves; counts (blocks + rows,), the count of blocks.py and behind it labels; first (shards + 1, rows,
+    o), what each part of the features gives to the first layer, and behind them dy of that layer; the slabs of dy;
+    passes (2, shards, room), each part of the rows' outputs and deltas; tile and sums, a row for each thread.
     """
     parts = grads.shape[0]
     behind = widths[0] * widths[1]
