@@ -31,7 +31,7 @@ class Steps:
         self.run, batch = run, run.batch_size
         most = CALL_MACS // (PASSES * (batch + ROWS) * run.model.n_weights + 1)
         self.most = max(1, min(run.n_batches, most))
-        self.losses = np.empty((self.most, batch))
+        self.losses, self.plan = np.empty((self.most, batch)), np.zeros(5, np.int64)
         self.X = run.X.reshape(len(run.X), -1)
 
     def go_on(self, stop):
@@ -44,13 +44,12 @@ class Steps:
 
     def call(self, numbers, slots):
         """So many steps as `numbers` has rows; returns the mean loss of each batch."""
-        run, count = self.run, len(numbers)
-        first, n = run.state.batch * run.batch_size, np.full(count, run.batch_size)
-        n[-1] = min(run.batch_size, len(run.order) - first - (count - 1) * run.batch_size)
-        plan = np.array([run.batch_size, first, slots, len(run.moves), run.model.n_weights])
-        losses = self.losses[:count]
+        run, losses, first = self.run, self.losses[: len(numbers)], self.run.state.batch * self.run.batch_size
+        self.plan[:] = run.batch_size, first, slots, len(run.moves), run.model.n_weights
         losses[:] = 0
-        threads.run(self.calls((self.X, run.y, run.order), plan, numbers, losses))
+        threads.run(self.calls((self.X, run.y, run.order), self.plan, numbers, losses))
+        n = np.full(len(losses), run.batch_size)
+        n[-1] = min(run.batch_size, len(run.order) - first - (len(losses) - 1) * run.batch_size)
         return losses.sum(axis=1) / n
 
 
@@ -70,13 +69,13 @@ class ChainSteps(Steps):
     def __init__(self, run):
         super().__init__(run)
         self.shards = len(run.grads)
-        self.turn = np.zeros(self.shards + 1, np.int64)
+        self.turn, self.nothing = np.zeros(self.shards + 1, np.int64), np.zeros((1, 7))
         self.sparse = mostly_zero(self.X[:: max(1, len(self.X) // LOOKED_AT)])
         self.work = chain_room(run.batch_size, self.shards, run.chain.widths.tolist(), run.model.dtype)
 
     def gradient(self):
         """Write the gradient of the batch under way to the run's `grads`, whose rows add up to it; returns its loss."""
-        return self.call(np.zeros((1, 7)), 0)[0]
+        return self.call(self.nothing, 0)[0]
 
     def calls(self, data, plan, numbers, losses):
         """A call for each thread."""
