@@ -1,20 +1,8 @@
 """Plain twins of the kernels that make many steps of training in one call (see reference.py)."""
 
-from itertools import pairwise
-
 import numpy as np
 from reference import adam_step, chain_backward, chain_forward, layers, sgd_step, softmax_cross_entropy, stack
 from reference_sparse import sparse_chain_gradient
-
-
-def parts(plan, size):
-    edges = [size * i // plan[3] for i in range(plan[3] + 1)]
-    return [slice(*pair) for pair in pairwise(edges)]
-
-
-def move_part(part, plan, row, mask, grads, values, vectors):
-    window = parts(plan, vectors.shape[1])[part]
-    move_window(window.start, plan, row, mask, grads[:, window], values, vectors)
 
 
 def move_window(low, plan, row, mask, grads, values, vectors):
@@ -26,21 +14,6 @@ def move_window(low, plan, row, mask, grads, values, vectors):
                  vectors[0, window])
     else:
         adam_step(grads, mask[window], 1.0, *row, decaying, values[window], vectors[:, window])
-
-
-def steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient):
-    for step, row in enumerate(numbers):
-        begin = plan[1] + step * plan[0]
-        rows = order[begin : begin + plan[0]]
-        for shard, own in enumerate(grads):
-            low, high = [len(rows) * i // len(grads) for i in (shard, shard + 1)]
-            own[:] = 0
-            if low < high:
-                gradient(rows[low:high], values.dtype.type(1 / len(rows)), losses[step, low:high], own)
-        for part in range(plan[3]):
-            move_part(part, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
-    done = len(numbers) * (len(grads) + plan[3])
-    turn[:] = done + 1, done  # the last one finds nothing
 
 
 def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, turn, work, losses, grads, values,
@@ -63,18 +36,26 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
     turn[-1] *= len(grads)
 
 
-def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
-                       vectors):
-    def gradient(rows, scale, lost, own):
-        sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, None, None, lost, own)
-
-    steps(y, order, plan, numbers, mask, turn, losses, grads, values, vectors, gradient)
+def sparse_chain_steps(me, X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads,
+                       values, vectors):
+    for step, row in enumerate(numbers):
+        begin = plan[1] + step * plan[0]
+        rows, n = order[begin : begin + plan[0]], len(order[begin : begin + plan[0]])
+        for shard, own in enumerate(grads):
+            low, high = [n * i // len(grads) for i in (shard, shard + 1)]
+            own[:] = 0
+            if low < high:
+                sparse_chain_gradient(X, y, rows[low:high], table, first, unit, values, values.dtype.type(1 / n), None,
+                                      None, losses[step, low:high], own)
+        move_window(0, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
+    turn[:] = 2 * len(numbers)
+    turn[-1] *= len(grads)
 
 
 def shared_layer_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
                        vectors):
     whole = np.zeros((1, len(values)), values.dtype)
-    sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, whole, values,
-                       vectors)
+    sparse_chain_steps(0, X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, whole,
+                       values, vectors)
     done = len(numbers) * (2 * len(table) + 1) * plan[3]
-    turn[:] = done + 1, done
+    turn[:] = done + 1, done  # the last one finds nothing

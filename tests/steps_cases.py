@@ -34,12 +34,6 @@ def moves(draw, dtype, size=None, least=1):
 
 
 @st.composite
-def one_part(draw, dtype):
-    plan, row, mask, grads, values, vectors = draw(moves(dtype))
-    return (draw(st.integers(0, int(plan[3]) - 1)), plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
-
-
-@st.composite
 def one_window(draw, dtype):
     plan, row, mask, grads, values, vectors = draw(moves(dtype))
     low = draw(st.integers(0, vectors.shape[1]))
@@ -66,17 +60,17 @@ def one_step(draw, dtype, sparse, shared=False):
     order = draw(arrays(np.int64, rows, elements=st.integers(0, len(X) - 1)))
     most, shards = int(plan[0]), len(grads)
     assert lanes_of(most) < VECTOR
-    behind = np.zeros((1, most)), grads, values, vectors
-    if not sparse:
-        plan[2] = draw(st.sampled_from([0, plan[2]]))
-        scratch = np.zeros(shards + 1, np.int64), chain_room(most, shards, widths, dtype)
-        return (draw(st.integers(0, shards - 1)), X, y, order, plan, *net, row[None], mask, *scratch, *behind)
-    work = sparse_chain_room(most, widths)
+    given, behind = (X, y, order, plan, *net, row[None], mask), (np.zeros((1, most)), grads, values, vectors)
     if shared:
-        work, shards = shared_room(most, lanes_of(most), widths, int(plan[3])), 1
+        room = np.zeros((1, shared_room(most, lanes_of(most), widths, int(plan[3]))), dtype)
         behind = behind[0], np.zeros((int(plan[3]), BLOCK), dtype), values, vectors
-    scratch = np.zeros(2, np.int64), np.zeros((shards, work), dtype), np.zeros((shards, most), np.int32)
-    return (X, y, order, plan, *net, row[None], mask, *scratch, *behind)
+        return *given, np.zeros(2, np.int64), room, np.zeros((1, most), np.int32), *behind
+    me, turn = draw(st.integers(0, shards - 1)), np.zeros(shards + 1, np.int64)
+    if sparse:
+        work = np.zeros((shards, sparse_chain_room(most, widths)), dtype), np.zeros((shards, most), np.int32)
+        return me, *given, turn, *work, *behind
+    plan[2] = draw(st.sampled_from([0, plan[2]]))
+    return me, *given, turn, chain_room(most, shards, widths, dtype), *behind
 
 
 def results(turn, *arguments):
@@ -91,11 +85,10 @@ def dense_results(*arguments):
 
 
 STEPS_CASES = {
-    "move_part": Case(one_part, writes=2),
     "move_window": Case(one_window, writes=2),
     "chain_steps": Case(lambda dtype: one_step(dtype, sparse=False), writes=6, means=dense_results),
     "sparse_chain_steps": Case(lambda dtype: one_step(dtype, sparse=True), writes=7,
-                               means=lambda *arguments: results(arguments[9], *arguments)),
+                               means=lambda *arguments: results(arguments[10], *arguments)),
     "shared_layer_steps": Case(lambda dtype: one_step(dtype, sparse=True, shared=True), writes=7,
                                means=lambda *arguments: results(arguments[9], *arguments)),
 }

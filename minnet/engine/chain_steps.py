@@ -18,7 +18,6 @@ from minnet.kernels.sparse_chain import sparse_chain_room
 from minnet.kernels.sparse_train import FEW, lanes_of
 
 CALL_MACS = 2**32  # multiply-adds of one call, or so: a kernel is to return within 0.2 s, so that Ctrl-C is heard
-PARTS = 3          # the place in a plan of the number of parts
 PASSES = 3         # forward, and backward to weights and to inputs
 ROWS = 32          # of a batch, that take as long as the optimizer does
 LOOKED_AT = 1024   # rows of the data that show whether it is mostly zeros
@@ -45,7 +44,7 @@ class Steps:
     def call(self, numbers, slots):
         """So many steps as `numbers` has rows; returns the mean loss of each batch."""
         run, losses, first = self.run, self.losses[: len(numbers)], self.run.state.batch * self.run.batch_size
-        self.plan[:] = run.batch_size, first, slots, len(run.moves), run.model.n_weights
+        self.plan[:] = run.batch_size, first, slots, len(run.grads), run.model.n_weights
         losses[:] = 0
         threads.run(self.calls((self.X, run.y, run.order), self.plan, numbers, losses))
         n = np.full(len(losses), run.batch_size)
@@ -91,19 +90,18 @@ class SparseChainSteps(Steps):
     def __init__(self, run):
         super().__init__(run)
         shards, rows = len(run.grads), -(-run.batch_size // len(run.grads))
-        self.turn = np.zeros(2, np.int64)
+        self.turn = np.zeros(shards + 1, np.int64)
         work = sparse_chain_room(rows, list(map(int, run.chain.widths)))
         work = -(-work // LINE) * LINE  # each thread's begins a cache line
         self.work = aligned(shards * work, run.model.dtype).reshape(shards, work)
         self.places = np.empty((shards, rows), np.int32)
 
     def calls(self, data, plan, numbers, losses):
-        """The same call for each thread."""
+        """A call for each thread."""
         run, self.turn[:] = self.run, 0
         net = run.chain.places()
-        call = partial(sparse_chain_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
-                       self.places, losses, run.grads, run.model.values, run.vectors)
-        return len(run.grads) * [call]
+        return [partial(sparse_chain_steps, me, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
+                        self.places, losses, run.grads, run.model.values, run.vectors) for me in range(len(run.grads))]
 
 
 class SharedLayerSteps(Steps):
@@ -119,7 +117,7 @@ class SharedLayerSteps(Steps):
 
     def calls(self, data, plan, numbers, losses):
         """The same call for each thread."""
-        run, self.turn[:], plan[PARTS] = self.run, 0, self.parts
+        run, self.turn[:] = self.run, 0
         net = run.chain.places(few=True)  # as they are now: places move
         call = partial(shared_layer_steps, *data, plan, *net, numbers, run.model.mask, self.turn, self.work,
                        self.places, losses, self.grads, run.model.values, run.vectors)

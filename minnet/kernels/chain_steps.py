@@ -5,8 +5,8 @@ before is done. A thread takes a task that nobody has begun; so one thread alone
 same.
 
 What both calls take: X (N, m), y (N,); `order`, row numbers of the epoch; `plan` (5,) int64: rows of a batch, where in
-`order` the first begins, how many vectors the optimizer has (1: SGD, 2: Adam; 0: nothing moves), how many parts of the
-vector move by themselves, how many leading entries decay; `numbers` (steps, 7) float64, what the optimizer's kernel
+`order` the first begins, how many vectors the optimizer has (1: SGD, 2: Adam; 0: nothing moves), how many threads make
+the call, how many leading entries decay; `numbers` (steps, 7) float64, what the optimizer's kernel
 wants in a step: lr, momentum, nesterov, decay, shrink; or rate, beta1, beta2, eps, root, decay, shrink; `mask`; `turn`
 int64, 0; scratch. Written: `losses` (steps, batch) of each row, `grads` (shards, n), `values` (n,), `vectors` (slots,
 n_trainable).
@@ -24,7 +24,6 @@ from minnet.kernels.steps import adam_step, sgd_step
 from minnet.kernels.tickets import claim, take, wait_for
 
 LINE = 64  # bytes of a cache line
-TAKEN, DONE = 0, 1  # the places of `turn` in `sparse_chain_steps`
 TOGETHER = 4  # blocks of features whose weights get gradient and step at once: it stays in the first-level cache
 
 
@@ -193,51 +192,30 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
 # --- a chain of which some layers have live weights only --------------------------------------------------------------
 
 
-@register_jitable
-def next_task(turn, steps, shards, parts):
-    """(step, task) to do now: task < shards is a gradient, the others are moves; step = steps: nothing is left."""
-    ticket = take(turn, TAKEN)
-    step, task = ticket // (shards + parts), ticket % (shards + parts)
-    if step < steps:
-        wait_for(turn, DONE, ticket - task + (0 if task < shards else shards))
-    return step, task
-
-
-@register_jitable
-def shard_rows(step, shard, shards, plan, order):
-    """(rows of the whole batch; where it begins in `order`; first and end of one shard's part of it)."""
-    start = plan[1] + step * plan[0]
-    n = min(plan[0], order.size - start)
-    return n, start, n * shard // shards, n * (shard + 1) // shards
-
-
 @kernel
-def move_part(part, plan, row, mask, grads, values, vectors):
-    """One part of the vector moves one step. row: (7,), one of `numbers`; grads: (shards, n_trainable)."""
-    low, high = edges(vectors.shape[1], part, plan[3])
-    move_window(low, plan, row, mask, grads[:, low:high], values, vectors)
-
-
-@kernel
-def sparse_chain_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
-                       vectors):
+def sparse_chain_steps(me, X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads,
+                       values, vectors):
     """The same for chains of which some layers have live weights only; table, first, unit: see sparse_chain.py.
 
-    A task is a gradient for a shard of the batch, or a move for a part of the vector. turn: (2,); work, places:
-    (shards, room).
+    A task is the gradient of a part of the batch, or the step of a part of the vector. turn: (shards + 1,); work,
+    places: (shards, room).
     """
-    shards, steps = grads.shape[0], numbers.shape[0]
-    while True:
-        step, task = next_task(turn, steps, shards, plan[3])
-        if step >= steps:
-            return
-        n, start, low, high = shard_rows(step, task, shards, plan, order)
-        if task >= shards:
-            move_part(task - shards, plan, numbers[step], mask, grads[:, : vectors.shape[1]], values, vectors)
-        elif high == low:
-            grads[task, :] = 0
-        else:
-            sparse_chain_gradient(X, y, order[start + low : start + high], table, first, unit, values,
-                                  values.dtype.type(1.0 / n), work[task], places[task, : high - low],
-                                  losses[step, low:high], grads[task])
-        take(turn, DONE)
+    parts = grads.shape[0]
+    for stage in range(2 * numbers.shape[0]):
+        wait_for(turn, parts, stage * parts)
+        step = stage // 2
+        rows = batch_rows(step, plan, order)
+        for i in range(parts):
+            part = (me + i) % parts
+            if not claim(turn, part, stage):
+                continue
+            low, high = edges(rows.size if stage % 2 == 0 else vectors.shape[1], part, parts)
+            if stage % 2 == 1:
+                move_window(low, plan, numbers[step], mask, grads[:, low:high], values, vectors)
+            elif high == low:
+                grads[part, :] = 0
+            else:
+                sparse_chain_gradient(X, y, rows[low:high], table, first, unit, values,
+                                      values.dtype.type(1.0 / rows.size), work[part], places[part, : high - low],
+                                      losses[step, low:high], grads[part])
+            take(turn, parts)

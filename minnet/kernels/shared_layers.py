@@ -16,7 +16,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from minnet.kernels.chain import dead_below
-from minnet.kernels.chain_steps import DONE, TAKEN, batch_rows, edges, move_window
+from minnet.kernels.chain_steps import batch_rows, edges, move_window
 from minnet.kernels.jit import kernel
 from minnet.kernels.losses import softmax_cross_entropy
 from minnet.kernels.pointwise import relu
@@ -31,6 +31,7 @@ from minnet.kernels.sparse_train import (
 )
 from minnet.kernels.tickets import take, wait_for
 
+TAKEN, DONE = 0, 1  # the places of `turn`
 BLOCK = 2**16  # weights that are moved as soon as their gradient is there
 
 
