@@ -16,6 +16,7 @@ SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scal
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
+    ("lenet_300_100 epoch, batch 60, adam, 2 thread(s)", "scikit-learn"),
     ("lenet_5 epoch, batch 64, sgd, 2 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, 95% sparse, SGD, 1 thread(s)", "own dense"),
     ("lenet_300_100 at 95%, batch 1", "ONNX Runtime"),
@@ -24,6 +25,7 @@ FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_5 at 98%, batch 64", "DeepSparse"),
     ("VGG16, 64 images, 2 threads, 50% of the multiply-adds", "the whole net"),
     ("SET 784-1000^3-10, eps 20, batch 40, epoch of 12,000, 1 thread", "PyTorch"),
+    ("SET 3312-30000^3-5, eps 10, batch 2, a step, 1 thread(s)", "the authors' code"),
 )
 HERE = Path(__file__).parent
 OPEN, CLOSE = "<!-- bench: begin -->", "<!-- bench: end -->"
