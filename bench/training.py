@@ -123,8 +123,8 @@ CASES = (  # net, batch, optimizers, target, multiply-adds of one image: forward
 )
 SKLEARN_TARGET = 6.0  # times scikit-learn's speed, which has Adam too
 SKLEARN_LIMIT = ("of a step of 60 rows by one thread the first layer takes 57 us forward and 54 us back, the others 85 "
-                 "us both ways (BLAS), Adam's walk over all weights 65 us, the lists of rows that are not 0 11 us: at a "
-                 "sixth of scikit-learn's time there are 217 us for all")
+                 "us both ways (BLAS), Adam's walk over all weights 65 us, the lists of rows that are not 0 11 us: at "
+                 "a sixth of scikit-learn's time there are 217 us for all")
 
 
 def measure(quick=False, cases=CASES):
