@@ -7,7 +7,7 @@ as many single ones is for test_training.py to say.
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from kernel_cases import Case, chains, flags, floats, plain
+from kernel_cases import Case, chains, eighths, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
 from minnet.engine.chain_steps import chain_room
@@ -54,7 +54,7 @@ def one_step(draw, dtype, sparse, shared=False):
     plan, row, mask, grads, _, vectors = draw(moves(dtype, len(values), least))
     grads[:] = 0  # also where no layer has anything
     vectors[1:] += 1  # where it is 0, Adam divides by the root of what the gradient is rounded by
-    X = floats(draw, dtype, draw(st.integers(1, 5)), widths[0], elements=st.just(0.0) | plain)
+    X = floats(draw, dtype, draw(st.integers(1, 5)), widths[0], elements=st.just(0.0) | eighths)  # as the weights
     y = draw(arrays(np.int64, len(X), elements=st.integers(0, widths[-1] - 1)))
     rows = int(plan[1]) + draw(st.integers(1, 9))
     order = draw(arrays(np.int64, rows, elements=st.integers(0, len(X) - 1)))
