@@ -10,7 +10,7 @@ from kernel_cases import Case, eighths, few, floats, plain, some
 
 from minnet.kernels.moves import FINE, NEW
 from minnet.kernels.sparse_chain import sparse_chain_room
-from minnet.kernels.sparse_train import lanes_of
+from minnet.kernels.sparse_train import lanes_of, wide_lanes
 
 WIDE = [16, 32, 48, 64, 80, 128, 176]
 FEW = [2, 4, 8]
@@ -165,7 +165,7 @@ def row_totals(draw, dtype):
 def row_choices(draw, dtype):
     X = floats(draw, dtype, draw(some), draw(few | st.integers(15, 40)))
     rows = draw(arrays(np.int64, st.integers(1, 40), elements=st.integers(0, len(X) - 1)))
-    return X, rows, np.empty((X.shape[1], lanes_of(rows.size)), dtype)
+    return X, rows, np.empty((X.shape[1], wide_lanes(rows.size)), dtype)
 
 
 @st.composite

@@ -32,10 +32,10 @@ def sparse_chain_room(rows, widths):
 
 @kernel
 def take_features(X, rows, out):
-    """out[j, i] = X[rows[i], j], and 0 beyond. X: (N, m); rows: (n,) integers in [0, N); out: (m, lanes)."""
+    """out[j, i] = X[rows[i], j], and 0 beyond. X: (N, m); rows: (n,) integers in [0, N); out: (m, wide_lanes(n))."""
     apart()
     n, m, lanes = np.int64(rows.size), np.int64(X.shape[1]), np.int64(out.shape[1])
-    xs, ys, wide = X.reshape(-1), out.reshape(-1), m - m % SIDE if lanes >= SIDE else np.int64(0)
+    xs, ys, wide = X.reshape(-1), out.reshape(-1), m - m % SIDE
     for i in range(0, lanes, SIDE):
         for j in range(0, wide, SIDE):
             turn_chosen(xs, rows, i, n, m, j, ys, j * lanes + i, lanes)
