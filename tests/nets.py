@@ -50,3 +50,10 @@ def random_mask(model, density, seed):
     for p in model.weight_parameters[:-1]:
         mask[p.slice] = rng.random(p.size) < density
     return mask
+
+
+def keep_first(model, layer, count):
+    """Give a model the mask that leaves so many weights of a layer, its first ones, and all else."""
+    mask = np.ones(len(model.mask), bool)
+    mask[layer.weight.slice] = np.arange(layer.weight.size) < count
+    model.set_mask(mask)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import random_mask
+from nets import keep_first, random_mask
 
 import minnet as mn
 from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
@@ -140,9 +140,7 @@ def test_the_path_is_a_fixed_function_of_shape_and_density():
     for conv in (first, second):
         live = int(SPARSE_DENSITY * conv.weight.size)
         for count, sparse in ((live, True), (live + 1, False)):
-            mask = np.ones(len(model.mask), bool)
-            mask[conv.weight.slice] = np.arange(conv.weight.size) < count
-            model.set_mask(mask)
+            keep_first(model, conv, count)
             assert is_sparse(conv) == sparse
     assert first.weight.size < FEWEST_WEIGHTS < first.positions * first.weight.size, "it is its positions that count"
 

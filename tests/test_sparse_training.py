@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import random_mask
+from nets import keep_first, random_mask
 
 import minnet as mn
 from minnet.engine.chain import Chain, SparseChain, chain_of
@@ -124,9 +124,7 @@ def test_the_path_is_a_fixed_function_of_shape_and_density():
     for layer, density in ((first, SPARSE_DENSITY), (second, INNER_DENSITY)):
         live = int(density * layer.weight.size)
         for count, sparse in ((live, True), (live + 1, False)):
-            mask = np.ones(len(model.mask), bool)
-            mask[layer.weight.slice] = np.arange(layer.weight.size) < count
-            model.set_mask(mask)
+            keep_first(model, layer, count)
             assert is_sparse(layer) == sparse
     model.set_mask(random_mask(model, 0.0, 0))
     assert is_sparse(first) and is_sparse(second)
