@@ -9,13 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 import minnet as mn
-from minnet.cli import main
+from minnet.cli import compiling, main
 from minnet.cli.commands import COMMANDS, load
 from minnet.cli.signals import LISTENER
+from minnet.cli.talk import Talk
 from minnet.report.rows import FIGURES
 from minnet.study import measure
 
@@ -415,6 +417,64 @@ def test_data_of_another_shape_than_the_models_are_refused(done, command, tmp_pa
         ended = command(argv[0], str(done.out / "model.safetensors"), *argv[1:])
         assert ended.code == 2
         assert "(n, 8, 8, 1)" in last_line(ended)
+
+
+# --- the first time --------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def first_time(monkeypatch, tmp_path):
+    """No kernel is compiled yet, and there are two processors; what the second process would do is left to the test."""
+    def begin(script):
+        (tmp_path / "ahead.py").write_text(script)
+        (tmp_path / "kernels").mkdir()
+        monkeypatch.setattr("minnet.kernels.jit.code_folder", lambda _: tmp_path / "kernels")
+        monkeypatch.setattr(compiling, "AHEAD", tmp_path / "ahead.py")
+        monkeypatch.setenv("MINNET_NUM_THREADS", "2")
+        return compiling.compiling(Talk())
+    return begin
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_second_process_compiles_beside_the_first_command(first_time, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "minnet.py").write_text("raise SystemExit('not minnet')")  # what lies about is not imported
+    with first_time("import minnet, pathlib; pathlib.Path('found').write_text(minnet.__file__); print(1)") as ready:
+        ready()
+    assert (tmp_path / "found").read_text() == mn.__file__
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_the_second_process_ends_with_the_first(first_time, monkeypatch):
+    started, start = [], compiling.start_helper
+    monkeypatch.setattr(compiling, "start_helper", lambda: started.append(start()) or started[0])
+    with pytest.raises(KeyboardInterrupt), first_time("import threading; threading.Event().wait()"):
+        assert started[0].poll() is None
+        raise KeyboardInterrupt
+    assert started[0].poll() is not None
+
+
+@pytest.mark.parametrize("python", ["", "/dev/null/python"])
+def test_the_first_command_needs_no_second_process(first_time, monkeypatch, python):
+    monkeypatch.setattr(sys, "executable", python)
+    with first_time("") as ready:
+        ready()
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_what_is_compiled_ahead_is_what_the_command_needs(tmp_path):
+    """After it, the main job finds those kernels compiled: no new types of arguments come."""
+    code = """if True:
+        from minnet.cli import ahead, main
+        from minnet.kernels.interpret import run_program
+        from minnet.kernels.sparse_chain import sparse_chain_gradient
+        ahead.main()
+        before = [kernel.signatures for kernel in (run_program, sparse_chain_gradient)]
+        assert all(before)
+        assert main(["prune", "digits", "--epochs", "2"]) == 0
+        assert before == [kernel.signatures for kernel in (run_program, sparse_chain_gradient)]
+    """
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), check=True, timeout=300)
 
 
 # --- how it ends -----------------------------------------------------------------------------------------------------

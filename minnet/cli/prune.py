@@ -58,18 +58,19 @@ def tables():
 def run(args, talk):
     """Do it; returns the exit code."""
     out = checked_out(args)
-    from minnet.cli.compiling import tell_compiling
+    from minnet.cli.compiling import compiling
     from minnet.cli.writing import keeping, write_outcome
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
 
     settings = settings_from(args, **beginning(args))
-    tell_compiling(talk)
-    job = Job(settings)
-    talk.say(job.plan)
-    with keeping(job, out):
-        _follow(job, talk)
-        result = job.measure() | {"command": args.command}
+    with compiling(talk) as all_compiled:
+        job = Job(settings)
+        talk.say(job.plan)
+        with keeping(job, out):
+            _follow(job, talk)
+            all_compiled()
+            result = job.measure() | {"command": args.command}
     files = write_outcome(job, result, out)
     talk.result(text(result, talk), result)
     talk.say(f"wrote {', '.join(files)} to {shown(str(out))}")
