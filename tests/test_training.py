@@ -1,8 +1,10 @@
 """What training promises: masks, bits, seeds, continuation, errors, and no memory taken once it runs."""
+import gc
 import hashlib
 import os
 import subprocess
 import sys
+import weakref
 from functools import partial
 from types import SimpleNamespace
 
@@ -260,6 +262,25 @@ def test_interleaved_and_abandoned_runs():
     for _ in zip(*runs, strict=True):
         abandoned.clear()
     assert [bits(first.values), bits(second.values)] == alone
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.9])
+@pytest.mark.parametrize("net", NETS)
+def test_a_run_that_nobody_wants_any_more_is_gone_at_once(net, sparsity, number, monkeypatch):
+    """Without the garbage collector: a run holds several vectors as long as the model's, and its data."""
+    monkeypatch.setenv("MINNET_NUM_THREADS", number)
+    model, data = problem(net)
+    mn.prune(model, sparsity)
+    steps = mn.train(model, data, epochs=2, batch_size=4, rng=0, every="batch")
+    next(steps)
+    run = weakref.ref(steps.gi_frame.f_locals["run"])
+    gc.disable()
+    try:
+        del steps
+        assert run() is None
+    finally:
+        gc.enable()
 
 
 def test_two_runs_on_one_model_leave_it_whole():

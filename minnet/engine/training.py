@@ -113,7 +113,15 @@ def _stride(every):
 
 
 def _run(run, stride):
-    """The loop. BLAS is held to one thread while we compute, not while the caller does."""
+    """The loop; when it ends, or nobody wants more of it, its memory is free at once."""
+    try:
+        yield from _epochs(run, stride)
+    finally:
+        run.let_go()
+
+
+def _epochs(run, stride):
+    """A Step after each epoch, and after so many batches. BLAS is held to one thread while we compute, not while the caller does."""
     state = run.state
     while state.epoch < run.epochs:
         with threads.one_blas_thread():
@@ -203,6 +211,10 @@ class _Run:
         edges = np.linspace(0, model.n_trainable, parts + 1).astype(int).tolist()
         self.moves = [partial(self.move, slice(start, stop)) for start, stop in pairwise(edges)]
         self.many, self.gradient_of_batch = steps_of(self)
+
+    def let_go(self):
+        """Drop what refers back to this run: a circle would keep all memory until the garbage collector comes."""
+        self.shards = self.moves = self.many = self.gradient_of_batch = None
 
     def begin_epoch(self):
         """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""
@@ -302,13 +314,13 @@ class _Shard:
             return 0.0
         if run.chain is not None:
             return run.chain.gradient(run.X, run.y, rows, n, tape)
-        x = tape.buffer(self, "x", (len(rows), *run.X.shape[1:]))
-        y = tape.buffer(self, "y", (len(rows), *run.y.shape[1:]), run.y.dtype)
+        x = tape.buffer(model, "x", (len(rows), *run.X.shape[1:]))
+        y = tape.buffer(model, "y", (len(rows), *run.y.shape[1:]), run.y.dtype)
         np.take(run.X, rows, axis=0, out=x, mode="clip")  # any other mode copies through a new array
         np.take(run.y, rows, axis=0, out=y, mode="clip")
         logits = model.forward(x, tape)
-        dlogits = tape.buffer(self, "dlogits", logits.shape)
-        losses = tape.buffer(self, "losses", (len(rows),), np.dtype(np.float64))
+        dlogits = tape.buffer(model, "dlogits", logits.shape)
+        losses = tape.buffer(model, "losses", (len(rows),), np.dtype(np.float64))
         loss = run.loss(logits, y, dlogits, n, losses)
         model.backward(dlogits, tape)
         return loss
