@@ -65,8 +65,7 @@ class Packed:
         places = []
         for name, p in model.parameters.items():
             index = live[p.layer] if p.kind == "weight" and p.layer in live else None
-            window = np.arange(p.slice.start, p.slice.stop)
-            places.append(window if index is None else p.slice.start + index)
+            places.append(np.arange(p.slice.start, p.slice.stop) if index is None else p.slice.start + index)
             index = p.index if index is None else index
             if index is not None:
                 self.model.parameters[name].index[:] = index
