@@ -152,6 +152,8 @@ def gradient(begin, end, row, lanes, c, x, s, dy, g):
         gradient_32(begin, end, row, lanes, c + wide, x, s, dy, g)
     if lanes & 16:
         gradient_16(begin, end, row, lanes, c + lanes - 16, x, s, dy, g)
+
+
 @register_jitable
 def wide_lanes(n):
     """How long the row of a feature is for a batch of n, whole vectors."""
