@@ -121,7 +121,8 @@ def _run(run, stride):
 
 
 def _epochs(run, stride):
-    """A Step after each epoch, and after so many batches. BLAS is held to one thread while we compute, not while the caller does."""
+    """A Step after each epoch, and after so many batches. BLAS is held to one thread while we compute, not while the
+    caller does."""
     state = run.state
     while state.epoch < run.epochs:
         with threads.one_blas_thread():

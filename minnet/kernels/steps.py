@@ -4,8 +4,8 @@
 
 All vectors are of one index space, or the same slice of it: slices may be stepped by several threads at once, and give
 the same numbers as the whole. `grads` is (shards, n): the gradient is the sum of its rows, in the order of the rows,
-times `scale`. Its rows and those of `moments` must be contiguous; so a slice of columns is fine. Where the mask is
-False, values and moments end as exactly +0.0, whatever they were before.
+times `scale`. Its rows and those of `moments` must be contiguous; so a slice of columns is fine. No two of the arrays
+share memory. Where the mask is False, values and moments end as exactly +0.0, whatever they were before.
 
 A velocity or first moment that fades out, because its gradient is 0, ends as 0 too: it is made 0 where it is below the
 smallest normal number of its type. It would stay there for ever, rounded to itself, and such numbers are slow.
@@ -18,6 +18,7 @@ import math
 
 import numpy as np
 
+from minnet.kernels.hints import apart
 from minnet.kernels.jit import kernel
 from minnet.kernels.rows import contiguous
 
@@ -64,6 +65,7 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
     grads: (shards, n); mask: (n,) bool; values, velocity: (n,), changed in place. Raises InvalidValue for rows
     whose entries do not lie side by side. Source: Sutskever et al. (2013), eq. 1-4, in the form of PyTorch.
     """
+    apart()
     kind = values.dtype.type
     tiny = kind(np.finfo(values.dtype).tiny)
     scale, lr, momentum, decay, shrink = kind(scale), kind(lr), kind(momentum), kind(decay), kind(shrink)
@@ -94,6 +96,7 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
     moments: (2, n), m and v, changed in place. Raises InvalidValue for rows whose entries do not lie side by side.
     Sources: Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
     """
+    apart()
     kind = values.dtype.type
     tiny = kind(np.finfo(values.dtype).tiny)
     new1, new2 = kind(1 - beta1), kind(1 - beta2)
@@ -102,8 +105,6 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
     shards, size = grads.shape
     first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
     momentum, square = contiguous(moments[0]), contiguous(moments[1])
-    for i in range(size):  # in a walk of its own: with more to do than now, the next one would not be vectorised
-        momentum[i] *= kind(abs(momentum[i]) >= tiny)
     for i in range(size):
         g = first[i] + second[i] if shards > 1 else first[i]
         for shard in range(2, shards):
@@ -114,6 +115,7 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
             g += decay * w
             w *= shrink
         m = beta1 * momentum[i] + new1 * g
+        m *= kind(abs(m) >= tiny)
         v = beta2 * square[i] + new2 * g * g
         values[i] = w - rate * m / (math.sqrt(v) * grown + eps) if mask[i] else 0
         momentum[i] = m if mask[i] else 0
