@@ -122,7 +122,7 @@ CASES = (  # net, batch, optimizers, target, multiply-adds of one image: forward
     ("lenet_300_100", 128, adam_pair, 2.0, 266_200 * 2 + 31_000),
     ("lenet_5", 64, sgd_pair, 1.6, 2_293_000 * 3 - 288_000),
 )
-SKLEARN = {"scikit-learn": np.float64, "scikit-learn, float32 rows": np.float32}
+SKLEARN = {"scikit-learn, float64 rows": np.float64, "scikit-learn, float32 rows": np.float32}
 SKLEARN_TARGET = 6.0  # times scikit-learn's speed, which has Adam too
 SKLEARN_LIMIT = ("of a step of 60 (128) rows by one thread the first layer takes 59 (102) us forward and 58 (100) us "
                  "back, the others 78 (158) us both ways (BLAS), Adam's walk over all weights 60 us, the rows on their "
