@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, odd, plain
 from trees import masked_models, random_input
 
-from minnet.kernels.program import OPERANDS, RUN
+from minnet.kernels.program import HALF, OPERANDS, RUN
 from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import Linear, graph
@@ -29,7 +29,7 @@ def table(*operands):
 
 @st.composite
 def loads(draw, dtype):
-    features, tile, before = draw(few), draw(st.sampled_from([1, 3, RUN])), draw(gap)
+    features, tile, before = draw(few), draw(st.sampled_from([1, 3, HALF, RUN])), draw(gap)
     row, count = draw(gap), draw(st.integers(0, tile))
     index = np.concatenate([[7] * before, draw(st.permutations(range(0, features * tile, tile)))]).astype(np.uint32)
     X = floats(draw, dtype, row + count, features)
@@ -79,8 +79,9 @@ def affines(draw, dtype):
 
 
 @st.composite
-def pools(draw, dtype, tile, halve=False):
+def pools(draw, dtype, tile=None, halve=False):
     """Every window sees a pixel; with `halve` it is 2 x 2, and all inside. Planes and lines may stand apart."""
+    tile = tile or draw(st.sampled_from([HALF, RUN, RUN + HALF]))
     planes, sizes = draw(size), [2, 2] if halve else [draw(size), draw(size)]
     before = [0, 0] if halve else [draw(st.integers(0, n - 1)) for n in sizes]
     strides = sizes if halve else [draw(size), draw(size)]
@@ -118,8 +119,8 @@ def numbers(draw, dtype, weights, units, padded=None):
 @st.composite
 def plane_steps(draw, dtype, together):
     """Sums of runs, for so many planes together; if there are six, all of them read the same starts."""
-    groups, lines, run = draw(size), draw(size), draw(st.sampled_from([RUN, 2 * RUN, 3 * RUN]))
-    planes = groups * together
+    groups, lines, run = draw(size), draw(size), RUN * draw(st.integers(1, 3))
+    planes, run = groups * together, run - HALF * (together == 1 and draw(st.booleans()))
     first, x_line, width = live(draw, groups, 9), draw(few), draw(few)
     if together == DENSE_PLANES:
         first = np.array([draw(st.integers(0, 9))])  # of each group
@@ -165,7 +166,7 @@ def n_m_rows(draw, dtype):
 def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
     model = draw(masked_models(dtype=dtype))
-    nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, RUN]))
+    nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, HALF, RUN]))
     chosen = kernels([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, Linear)], nodes, tile)
     program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
@@ -202,7 +203,7 @@ RUNTIME_CASES = {
     "add": Case(additions),
     "affine": Case(affines),
     "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 4)), 1), value=2)),
-    "pool_tile": Case(lambda dtype: pools(dtype, RUN)),
+    "pool_tile": Case(lambda dtype: pools(dtype)),
     "halve_image": Case(lambda dtype: pools(dtype, 1, halve=True), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "sparse_planes": Case(lambda dtype: plane_steps(dtype, 1)),

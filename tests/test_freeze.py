@@ -24,7 +24,7 @@ from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
-from minnet.kernels.program import RUN
+from minnet.kernels.program import HALF, RUN
 from minnet.models import lenet_5, lenet_300_100, resnet_8
 from minnet.pruning.prune import prune
 from minnet.runtime import emitter, rates
@@ -193,6 +193,21 @@ def test_threads_that_share_a_tile_find_the_bits_of_one(build, shape, plan, monk
         monkeypatch.setenv("MINNET_NUM_THREADS", number)
         results = threads.run(4 * [lambda: [predictor(X).tobytes() for _ in range(5)]])
         assert {found for result in results for found in result} == {wanted(X).tobytes()}
+
+
+def test_two_threads_get_half_a_tile_each_where_every_layer_keeps_its_kernel(monkeypatch):
+    """And where there is enough to do."""
+    monkeypatch.setattr("minnet.runtime.predictor.machine_rates", rates.Rates)
+    sparse, dense = (sparse_model(lenet_5, (28, 28, 1), share) for share in (0.05, 1.0))
+    small = sparse_model(share=0.02)
+    for number, model, batch_size, tile in [("2", sparse, RUN, HALF), ("2", sparse, HALF + 1, HALF),
+                                            ("2", sparse, HALF, RUN), ("1", sparse, RUN, RUN), ("3", sparse, RUN, RUN),
+                                            ("2", dense, RUN, RUN), ("2", small, RUN, RUN)]:
+        monkeypatch.setenv("MINNET_NUM_THREADS", number)
+        predictor = freeze(model, batch_size)
+        assert list(predictor.programs) == [tile]
+        for rows in (1, HALF, batch_size, 3 * RUN):
+            assert_same_logits(predictor, model, random_input(model, rows))
 
 
 IN_A_PROCESS = """

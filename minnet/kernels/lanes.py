@@ -1,11 +1,12 @@
 """Runs of a fixed number of neighbours as one vector, for kernels whose inner loop the compiler would leave scalar.
 
-    add_scaled, dot, add_dots, some, copy = LANES[32]
+    add_scaled, dot, add_dots, some, copy, greater = LANES[32]
     add_scaled(y, t, v, x, s)        # y[t : t + 32] += v * x[s : s + 32]
     total = dot(x, s, y, t)          # x[s : s + 32] . y[t : t + 32]
     add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
     some(x, s)                       # whether any of x[s : s + 32] is not 0
     copy(y, t, x, s)                 # y[t : t + 32] = x[s : s + 32]
+    greater(y, t, x, s)              # y[t : t + 32] = x[s : s + 32] where that is greater
     sum_runs = SUMS[64]              # y[t : t + 64] = b + the sum over j < n of unit * w_j * x[s_j : s_j + 64], where
     sum_runs(y, t, b, x, s, step, index, i, weights, place, k, unit, n)          # s_j = s + step * index[i + j] and
                                                 # w_j = weights[k + j], or weights[place[k + j]] where place is not None
@@ -74,6 +75,21 @@ def _copy_of(width):
         return types.none(y, types.int64, x, types.int64), generate
 
     return copy
+
+
+def _greater_of(width):
+    @intrinsic
+    def greater(context, y, t, x, s):
+        def generate(target, builder, signature, arguments):
+            to, align = _vector(target, builder, signature.args[0], *arguments[:2], width)
+            source, _ = _vector(target, builder, signature.args[2], *arguments[2:], width)
+            old, new = builder.load(to, align=align), builder.load(source, align=align)
+            builder.store(builder.select(builder.fcmp_ordered(">", new, old), new, old), to, align=align)
+            return target.get_dummy_value()
+
+        return types.none(y, types.int64, x, types.int64), generate
+
+    return greater
 
 
 def _dot_of(width):
@@ -222,9 +238,9 @@ def _plain_sums(width):
 
 
 def _compiled(width):
-    """(add_scaled, dot, add_dots, some, copy) for runs of `width`."""
-    makers = _add_scaled_of, _dot_of, _add_dots_of, _some_of, _copy_of
-    scaled, product, products, differ, copied = (make(width) for make in makers)
+    """(add_scaled, dot, add_dots, some, copy, greater) for runs of `width`."""
+    makers = _add_scaled_of, _dot_of, _add_dots_of, _some_of, _copy_of, _greater_of
+    scaled, product, products, differ, copied, raised = (make(width) for make in makers)
 
     @register_jitable(inline="always")
     def add_scaled(y, t, v, x, s):
@@ -253,7 +269,12 @@ def _compiled(width):
         y[t + width - 1], x[s + width - 1]
         copied(y, t, x, s)
 
-    return add_scaled, dot, add_dots, some, copy
+    @register_jitable(inline="always")
+    def greater(y, t, x, s):
+        y[t + width - 1], x[s + width - 1]
+        raised(y, t, x, s)
+
+    return add_scaled, dot, add_dots, some, copy, greater
 
 
 def _plain(width):
@@ -274,7 +295,10 @@ def _plain(width):
     def copy(y, t, x, s):
         y[t : t + width] = x[s : s + width]
 
-    return add_scaled, dot, add_dots, some, copy
+    def greater(y, t, x, s):
+        y[t : t + width] = np.where(x[s : s + width] > y[t : t + width], x[s : s + width], y[t : t + width])
+
+    return add_scaled, dot, add_dots, some, copy, greater
 
 
 LANES = {width: (_plain if numba.config.DISABLE_JIT else _compiled)(width) for width in WIDTHS}

@@ -17,14 +17,17 @@ A letter x or y beside an operand says whose offset or stride it is.
 import math
 
 import numpy as np
+from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart, offset
+from minnet.kernels.hints import apart, offset, part
 from minnet.kernels.jit import kernel
+from minnet.kernels.lanes import LANES
 from minnet.kernels.turned import SIDE, turn
 
 OPERANDS = 24  # columns of the table of steps
 RELU, LEAKY_RELU, TANH, SIGMOID = 1, 2, 3, 4  # kinds of activations; 0 is none
-RUN = 64  # tiles are 1 sample or a multiple of this: what four vectors of 512 bits hold
+RUN = 64  # tiles are 1 sample, HALF of this or a multiple: what four vectors of 512 bits hold
+HALF = RUN // 2
 
 
 @kernel
@@ -141,12 +144,37 @@ def activate(code, at, value, y):
             y[y0 + j] = half * math.tanh(half * y[y0 + j]) + half
 
 
+def _pool(width):
+    """What `pool_tile` does for some samples of one window."""
+    add, _, _, _, copy, greater = LANES[width]
+
+    @register_jitable
+    def pool(size, x, source, x_line, tile, average, y, target):
+        part()
+        one = x.dtype.type(1)
+        copy(y, target, x, source)
+        for p in range(1, size[0] * size[1]):
+            s = offset(source + p // size[1] * x_line + p % size[1] * tile)
+            if average:
+                add(y, target, one, x, s)
+            else:
+                greater(y, target, x, s)
+        if average:
+            for j in range(width):
+                y[target + j] /= size[0] * size[1]
+
+    return pool
+
+
+pool_run, pool_half = _pool(RUN), _pool(HALF)
+
+
 @kernel
 def pool_tile(code, at, x, y):
     """The greatest number, or the mean where `average` is not 0, of each window: outside the image there is nothing.
 
     code[at]: step, planes, lines, columns (of y), T, x, x_plane, x_line, height, width (of x), size_h, size_w,
-    stride_h, stride_w, top, left, y, y_plane, y_line, average. T is a multiple of RUN.
+    stride_h, stride_w, top, left, y, y_plane, y_line, average. T is a multiple of HALF.
     """
     apart()
     planes, lines = np.int64(code[at, 1]), np.int64(code[at, 2])
@@ -162,24 +190,13 @@ def pool_tile(code, at, x, y):
         plane, line, column = item // columns // lines, item // columns % lines, item % columns
         first_h, last_h = max(line * stride_h - top, 0), min(line * stride_h - top + size_h, height)
         first_w, last_w = max(column * stride_w - left, 0), min(column * stride_w - left + size_w, width)
-        pixels = (last_h - first_h) * (last_w - first_w)
-        for t in range(0, tile, RUN):
-            target = offset(y0 + plane * y_plane + line * y_line + column * tile + t)
-            source = offset(x0 + plane * x_plane + first_h * x_line + first_w * tile + t)
-            for j in range(RUN):
-                y[target + j] = x[source + j]
-            for p in range(1, pixels):
-                h, w = p // (last_w - first_w), p % (last_w - first_w)
-                s = offset(source + h * x_line + w * tile)
-                if average:
-                    for j in range(RUN):
-                        y[target + j] += x[s + j]
-                else:
-                    for j in range(RUN):
-                        y[target + j] = max(y[target + j], x[s + j])
-            if average:
-                for j in range(RUN):
-                    y[target + j] /= pixels
+        target = offset(y0 + plane * y_plane + line * y_line + column * tile)
+        source = offset(x0 + plane * x_plane + first_h * x_line + first_w * tile)
+        size = last_h - first_h, last_w - first_w
+        for t in range(0, tile - tile % RUN, RUN):
+            pool_run(size, x, source + t, x_line, tile, average, y, target + t)
+        if tile % RUN:
+            pool_half(size, x, source + tile - HALF, x_line, tile, average, y, target + tile - HALF)
 
 
 @kernel

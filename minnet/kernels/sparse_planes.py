@@ -7,8 +7,8 @@ which read each number of x once for all of them.
 
 All take code[at]: step, planes, lines, run, x, x_line, y, y_plane, y_line, first, start, weight, bias, scale, and what
 stands there: first and start in `index`, weight in `weights`, bias and scale in `value`. The scale of a plane counts
-where weights are whole numbers (see weights.py). Runs are multiples of RUN; all of a run is read and written, also
-where less would do.
+where weights are whole numbers (see weights.py). Runs are multiples of RUN, in `sparse_planes` of HALF; all of a run is
+read and written, also where less would do.
 """
 import llvmlite.binding
 import numpy as np
@@ -16,12 +16,12 @@ import numpy as np
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
 from minnet.kernels.lanes import SUMS
-from minnet.kernels.program import RUN
+from minnet.kernels.program import HALF, RUN
 from minnet.kernels.weights import number, scale_of
 
 WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 LANES = 128 if WIDE else RUN  # numbers of a plane that are summed in registers: eight vectors of 512 or of 256 bits
-sum_wide, sum_run = SUMS[LANES], SUMS[RUN]
+sum_wide, sum_run, sum_half = SUMS[LANES], SUMS[RUN], SUMS[HALF]
 BLOCK_LANES, DENSE_LANES = (64, 64) if WIDE else (16, 16)  # the same with several planes at once
 BLOCK_PLANES, DENSE_PLANES = 4, 6
 NEAR = 2**17  # numbers that stay in the second-level cache
@@ -47,8 +47,11 @@ def sparse_planes(code, at, index, weights, value, x, y):
             wide, s, w = run - run % LANES, start + begin, weight + begin
             for c in range(0, wide, LANES):
                 sum_wide(y, target + c, b, x, source + c, 1, index, s, weights, None, w, unit, n)
-            for c in range(wide, run, RUN):
+            for c in range(wide, run - run % RUN, RUN):
                 sum_run(y, target + c, b, x, source + c, 1, index, s, weights, None, w, unit, n)
+            if run % RUN:
+                c = run - HALF
+                sum_half(y, target + c, b, x, source + c, 1, index, s, weights, None, w, unit, n)
 
 
 @kernel

@@ -15,7 +15,7 @@ from minnet.runtime.program import Span
 
 
 def emit(nodes, kernels, tile, dtype):
-    """The Program of `nodes` for tiles of `tile` samples (1, or a multiple of RUN); `kernels` by a layer's name.
+    """The Program of `nodes` for tiles of `tile` samples (1, or a multiple of HALF); `kernels` by a layer's name.
 
     Its linear layers are quantised all or none.
     """

@@ -46,10 +46,12 @@ def kernels(plan, nodes, tile):
 
 
 def possible(node, kernel, tile):
-    """Whether a kernel is for such a layer. SPARSE is for all, and stands in for those that are not."""
+    """Whether a kernel is for such a layer. SPARSE is for all, and stands in for those that are not: in a tile the
+    others do whole runs of RUN numbers."""
     if kernel == N_M:
         return tile == 1 and node.window is None and not node.only_sparse
-    return kernel == SPARSE or not node.only_sparse
+    columns = 1 if node.window is None else node.window.output[1]
+    return kernel == SPARSE or not (node.only_sparse or (tile > 1 and columns * tile % RUN))
 
 
 def check_plan(plan, layers):

@@ -6,7 +6,9 @@
     print(fast.explain())                # per layer: kernel, density, FLOPs, bytes, time
 
 Rows are predicted one by one, or 64 at a time (a tile): two programs of one net, of which each call takes the faster.
-Where it is known that many come at once, a tile has 128.
+Where it is known that many come at once, a tile has 128. Where two threads share 64 or fewer, it may have 32: threads
+that share the layers of one tile hand each other half of all numbers, which on some machines takes longer than the
+work.
 """
 import math
 from functools import partial
@@ -16,7 +18,7 @@ import numpy as np
 from minnet import threads
 from minnet.data import check_X
 from minnet.errors import InvalidValue, check_count, unknown
-from minnet.kernels.program import RUN
+from minnet.kernels.program import HALF, RUN
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import explain
 from minnet.runtime.graph import graph
@@ -35,10 +37,9 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     fastest for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
     gets, in the order of the layers with weights: "dense", "block" (of four neighbouring units), "n_m" (n of each
     four inputs) or "sparse", or two of them ("dense/sparse") for single rows and for tiles; a single name is every
-    layer's. Without, each layer gets what
-    is the fastest by this machine's rates, which are measured once. `classes` (k,) are the labels that `predict`
-    answers with, else 0, ..., k - 1. `weights="int8"` keeps them as whole numbers from -127 to 127, with a scale for
-    each unit: fewer bytes, and rounded weights; all else stays in the model's floats.
+    layer's. Without, each layer gets what is the fastest by this machine's rates, which are measured once. `classes`
+    (k,) are the labels that `predict` answers with, else 0, ..., k - 1. `weights="int8"` keeps them as whole numbers
+    from -127 to 127, with a scale for each unit: fewer bytes, and rounded weights; all else stays in floats.
 
     Raises InvalidValue and InvalidType for these, Unsupported for a layer that it does not know.
     """
@@ -47,14 +48,22 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
         check_count("batch_size", batch_size, 1)
     plan = choose(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
     largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
-    tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= ROOM_BYTES]
+    tiles = [tile for tile in (2 * RUN, RUN, HALF, 1) if tile == 1 or largest * tile <= ROOM_BYTES]
     chosen = {tile: kernels(plan, nodes, tile) for tile in tiles}
     cost = {tile: total_seconds(nodes, chosen[tile], tile, rates) for tile in tiles}
+    tiles = [tile for tile in tiles if tile != HALF]
     if batch_size is not None:  # of equals the largest
-        tiles = [min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])]
+        best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
+        tiles = [HALF if best == RUN and halves(batch_size, cost, chosen) else best]
         plan = list(chosen[tiles[0]].values())
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
     return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
+
+
+def halves(batch_size, cost, chosen):
+    """Whether two threads get half a tile each: it has rows for both, is worth it, and each layer keeps its kernel."""
+    return (HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost[RUN] >= SHARED
+            and chosen[HALF] == chosen[RUN])
 
 
 def check_weights(weights):
