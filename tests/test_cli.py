@@ -454,6 +454,18 @@ def test_the_second_process_ends_with_the_first(first_time, monkeypatch):
     assert started[0].poll() is not None
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_first_command_that_was_stopped_is_helped_again(first_time, tmp_path, monkeypatch, capsys):
+    started, empty = [], first_time("")
+    monkeypatch.setattr(compiling, "start_helper", lambda: started.append(True))
+    with empty:
+        (tmp_path / "kernels" / "chain_steps-0.code").touch()
+    with compiling.compiling(Talk()):
+        (tmp_path / "kernels" / "run_program-0.code").touch()
+    with compiling.compiling(Talk()):
+        assert len(started) == capsys.readouterr().err.count(compiling.COMPILING) == 2
+
+
 @pytest.mark.parametrize("python", ["", "/dev/null/python"])
 def test_the_first_command_needs_no_second_process(first_time, monkeypatch, python):
     monkeypatch.setattr(sys, "executable", python)

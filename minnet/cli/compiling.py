@@ -7,11 +7,12 @@ from pathlib import Path
 
 COMPILING = "compiling kernels (once) ..."
 EACH_TIME = "compiling kernels (each time: the user's cache folder is not writable) ..."
+LAST = "run_program-*"  # what `minnet prune` needs when all else is done
 AHEAD = Path(__file__).with_name("ahead.py")
 
 
-def tell_compiling(talk):
-    """Say so if no compiled kernels are kept from an earlier process; returns whether they will be."""
+def tell_compiling(talk, kept="*"):
+    """Say so if no compiled kernels, of such names, are kept from an earlier process; returns whether they will be."""
     import numba
 
     from minnet import kernels
@@ -23,7 +24,7 @@ def tell_compiling(talk):
     if folder is None:
         talk.say(EACH_TIME)
         return False
-    first = not any(folder.iterdir())
+    first = not any(folder.glob(kept))
     if first:
         talk.say(COMPILING)
     return first
@@ -35,7 +36,7 @@ def compiling(talk):
     are needed last; gives a function that waits for it. Without that process all is the same, but slower."""
     from minnet.threads import n_threads
 
-    helper = start_helper() if tell_compiling(talk) and n_threads() > 1 else None
+    helper = start_helper() if tell_compiling(talk, LAST) and n_threads() > 1 else None
     if helper is None:
         yield lambda: None
         return
