@@ -24,8 +24,8 @@ from minnet.kernels.jit import kernel
 from minnet.kernels.lanes import LANES
 
 BLOCK, WIDTH = 4, 32
-add_scaled, _, _, _, copy, _ = LANES[WIDTH]
-_, _, _, some_of_block, copy_block, _ = LANES[BLOCK]
+add_scaled, copy = LANES[WIDTH].add_scaled, LANES[WIDTH].copy
+some_of_block, copy_block = LANES[BLOCK].some, LANES[BLOCK].copy
 
 
 @register_jitable

@@ -1,6 +1,6 @@
 """Runs of a fixed number of neighbours as one vector, for kernels whose inner loop the compiler would leave scalar.
 
-    add_scaled, dot, add_dots, some, copy, greater = LANES[32]
+    add_scaled, copy = LANES[32].add_scaled, LANES[32].copy      # and so on; what there is:
     add_scaled(y, t, v, x, s)        # y[t : t + 32] += v * x[s : s + 32]
     total = dot(x, s, y, t)          # x[s : s + 32] . y[t : t + 32]
     add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
@@ -17,6 +17,8 @@ keeps adding to stays in registers where the kernel is `apart` (see hints.py); t
 written once. With checked indices (NUMBA_BOUNDSCHECK=1) the last number of each run is looked at first, as plain
 indexing would.
 """
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -63,33 +65,27 @@ def _add_scaled_of(width):
     return add
 
 
-def _copy_of(width):
+def _replaced_of(width, chosen):
     @intrinsic
-    def copy(context, y, t, x, s):
-        def generate(target, builder, signature, arguments):
-            to, align = _vector(target, builder, signature.args[0], *arguments[:2], width)
-            source, _ = _vector(target, builder, signature.args[2], *arguments[2:], width)
-            builder.store(builder.load(source, align=align), to, align=align)
-            return target.get_dummy_value()
-
-        return types.none(y, types.int64, x, types.int64), generate
-
-    return copy
-
-
-def _greater_of(width):
-    @intrinsic
-    def greater(context, y, t, x, s):
+    def replace(context, y, t, x, s):
         def generate(target, builder, signature, arguments):
             to, align = _vector(target, builder, signature.args[0], *arguments[:2], width)
             source, _ = _vector(target, builder, signature.args[2], *arguments[2:], width)
             old, new = builder.load(to, align=align), builder.load(source, align=align)
-            builder.store(builder.select(builder.fcmp_ordered(">", new, old), new, old), to, align=align)
+            builder.store(chosen(builder, old, new), to, align=align)
             return target.get_dummy_value()
 
         return types.none(y, types.int64, x, types.int64), generate
 
-    return greater
+    return replace
+
+
+def _copy_of(width):
+    return _replaced_of(width, lambda builder, old, new: new)
+
+
+def _greater_of(width):
+    return _replaced_of(width, lambda builder, old, new: builder.select(builder.fcmp_ordered(">", new, old), new, old))
 
 
 def _dot_of(width):
@@ -237,8 +233,19 @@ def _plain_sums(width):
     return sum_runs
 
 
+class Lanes(NamedTuple):
+    """What is done with runs of one width."""
+
+    add_scaled: object
+    dot: object
+    add_dots: object
+    some: object
+    copy: object
+    greater: object
+
+
 def _compiled(width):
-    """(add_scaled, dot, add_dots, some, copy, greater) for runs of `width`."""
+    """The Lanes for runs of `width`."""
     makers = _add_scaled_of, _dot_of, _add_dots_of, _some_of, _copy_of, _greater_of
     scaled, product, products, differ, copied, raised = (make(width) for make in makers)
 
@@ -274,7 +281,7 @@ def _compiled(width):
         y[t + width - 1], x[s + width - 1]
         raised(y, t, x, s)
 
-    return add_scaled, dot, add_dots, some, copy, greater
+    return Lanes(add_scaled, dot, add_dots, some, copy, greater)
 
 
 def _plain(width):
@@ -298,7 +305,7 @@ def _plain(width):
     def greater(y, t, x, s):
         y[t : t + width] = np.where(x[s : s + width] > y[t : t + width], x[s : s + width], y[t : t + width])
 
-    return add_scaled, dot, add_dots, some, copy, greater
+    return Lanes(add_scaled, dot, add_dots, some, copy, greater)
 
 
 LANES = {width: (_plain if numba.config.DISABLE_JIT else _compiled)(width) for width in WIDTHS}

@@ -146,7 +146,8 @@ def activate(code, at, value, y):
 
 def _pool(width):
     """What `pool_tile` does for some samples of one window."""
-    add, _, _, _, copy, greater = LANES[width]
+    runs = LANES[width]
+    add, copy, greater = runs.add_scaled, runs.copy, runs.greater
 
     @register_jitable
     def pool(size, x, source, x_line, tile, average, y, target):

@@ -37,7 +37,8 @@ def _over(width):
     They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
     at s in x, at t in what is written.
     """
-    add, dot, add_dots, some, _, _ = LANES[width]
+    runs = LANES[width]
+    add, dot, add_dots, some = runs.add_scaled, runs.dot, runs.add_dots, runs.some
 
     @register_jitable
     def push(begin, end, row, w, lanes, c, x, s, y):
@@ -63,7 +64,7 @@ def _over(width):
 
 def _each_over(width):
     """What weights do one by one over `width` lanes, inputs in `row`, outputs in `unit`: (push, gradient, both)."""
-    add, dot, _, _, _, _ = LANES[width]
+    add, dot = LANES[width].add_scaled, LANES[width].dot
 
     @register_jitable
     def push(row, unit, w, x, y):
