@@ -48,22 +48,22 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
         check_count("batch_size", batch_size, 1)
     plan = choose(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
     largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
-    tiles = [tile for tile in (2 * RUN, RUN, HALF, 1) if tile == 1 or largest * tile <= ROOM_BYTES]
+    tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= ROOM_BYTES]
     chosen = {tile: kernels(plan, nodes, tile) for tile in tiles}
     cost = {tile: total_seconds(nodes, chosen[tile], tile, rates) for tile in tiles}
-    tiles = [tile for tile in tiles if tile != HALF]
     if batch_size is not None:  # of equals the largest
         best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
-        tiles = [HALF if best == RUN and halves(batch_size, cost, chosen) else best]
-        plan = list(chosen[tiles[0]].values())
+        if best == RUN and halves(batch_size, cost[RUN]) and kernels(plan, nodes, HALF) == chosen[RUN]:
+            best, chosen[HALF], cost[HALF] = HALF, chosen[RUN], total_seconds(nodes, chosen[RUN], HALF, rates)
+        tiles, plan = [best], list(chosen[best].values())
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
     return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
 
 
-def halves(batch_size, cost, chosen):
-    """Whether two threads get half a tile each: it has rows for both, is worth it, and each layer keeps its kernel."""
-    return (HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost[RUN] >= SHARED
-            and chosen[HALF] == chosen[RUN])
+def halves(batch_size, cost):
+    """Whether two threads get half a tile each, where each layer keeps its kernel: there are rows for both, and enough
+    to do, by the cost of a tile."""
+    return HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost >= SHARED
 
 
 def check_weights(weights):
