@@ -421,6 +421,9 @@ def test_data_of_another_shape_than_the_models_are_refused(done, command, tmp_pa
 
 # --- the first time --------------------------------------------------------------------------------------------------
 
+compiles = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+
+
 @pytest.fixture
 def first_time(monkeypatch, tmp_path):
     """No kernel is compiled yet, and there are two processors; what the second process would do is left to the test."""
@@ -434,7 +437,7 @@ def first_time(monkeypatch, tmp_path):
     return begin
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@compiles
 def test_a_second_process_compiles_beside_the_first_command(first_time, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "minnet.py").write_text("raise SystemExit('not minnet')")  # what lies about is not imported
@@ -444,7 +447,7 @@ def test_a_second_process_compiles_beside_the_first_command(first_time, tmp_path
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@compiles
 def test_the_second_process_ends_with_the_first(first_time, monkeypatch):
     started, start = [], compiling.start_helper
     monkeypatch.setattr(compiling, "start_helper", lambda: started.append(start()) or started[0])
@@ -454,7 +457,7 @@ def test_the_second_process_ends_with_the_first(first_time, monkeypatch):
     assert started[0].poll() is not None
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@compiles
 def test_a_first_command_that_was_stopped_is_helped_again(first_time, tmp_path, monkeypatch, capsys):
     started, empty = [], first_time("")
     monkeypatch.setattr(compiling, "start_helper", lambda: started.append(True))
@@ -473,7 +476,7 @@ def test_the_first_command_needs_no_second_process(first_time, monkeypatch, pyth
         ready()
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@compiles
 def test_what_is_compiled_ahead_is_what_the_command_needs(tmp_path):
     """After it, the main job finds those kernels compiled: no new types of arguments come."""
     code = """if True:
