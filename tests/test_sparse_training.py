@@ -9,7 +9,7 @@ from nets import keep_first, random_mask
 
 import minnet as mn
 from minnet.engine.chain import Chain, SparseChain, chain_of
-from minnet.engine.packed import FEWEST_WEIGHTS, INNER_DENSITY, SPARSE_DENSITY, is_sparse, pack
+from minnet.engine.packed import FEWEST_WEIGHTS, INNER_DENSITY, SPARSE_DENSITY, is_sparse, pack, places_of
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.training import shards_of
 from minnet.errors import Diverged
@@ -264,6 +264,18 @@ def test_packing_and_back_changes_nothing(seed, density):
     np.testing.assert_allclose(small.model(X), model(X), atol=1e-12)
     small.give(state)
     assert model.values.tobytes() + state.vectors.tobytes() == before
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 99), st.floats(0, 0.2), st.floats(0, 0.2))
+def test_places_follow_the_mask(seed, before, after):
+    """Whether as many weights go as come or not: noted where the mask changed, they are those of the mask."""
+    model = net(seed=seed)
+    weight = model.parameters["dense1.weight"]
+    model.set_mask(random_mask(model, before, seed))
+    known, old = np.flatnonzero(weight.mask), model.mask.copy()
+    model.set_mask(random_mask(model, after, seed + 1))
+    np.testing.assert_array_equal(places_of(weight, known, old != model.mask), np.flatnonzero(weight.mask))
 
 
 def test_places_that_move_are_noted_without_another_model():

@@ -26,7 +26,12 @@ INNER_DENSITY = 0.4    # a Dense layer behind others: three products for each we
 
 def is_sparse(layer):
     """Whether a layer is worth training by its live weights alone: a fixed function of its shape and its mask."""
-    return has_few(layer) and layer.positions * layer.weight.size >= FEWEST_WEIGHTS
+    return is_large(layer) and has_few(layer)
+
+
+def is_large(layer):
+    """Whether a layer has enough to do for its live weights to be worth a look."""
+    return type(layer) in SPARSE and layer.positions * layer.weight.size >= FEWEST_WEIGHTS
 
 
 def has_few(layer):
@@ -35,18 +40,36 @@ def has_few(layer):
     return type(layer) in SPARSE and np.count_nonzero(layer.weight.mask) <= most * layer.weight.size
 
 
-def pack(state, before=None):
+def pack(state, before=None, changed=None):
     """The Packed model, or None where no layer is sparse enough.
 
-    Where the same layers have as many live weights as in `before`, it is that one, and only places are noted anew.
+    Where the same layers have as many live weights as in `before`, it is that one, and only places are noted anew: at
+    less cost where `changed` says in which places the mask is another since.
     """
-    model, layers = state.model, state.model.layers.values()
-    sparse = [layer for layer in layers if has_few(layer)] if any(map(is_sparse, layers)) else []
-    live = {layer.name: np.flatnonzero(layer.weight.mask) for layer in sparse}
-    if before is None or before.counts != {name: len(places) for name, places in live.items()}:
+    model = state.model
+    few = [layer for layer in model.layers.values() if has_few(layer)]
+    known = {} if before is None else before.live
+    live = {layer.name: places_of(layer.weight, known.get(layer.name), changed) for layer in few
+            } if any(map(is_large, few)) else {}
+    if before is None or _counts(live) != _counts(known):
         return Packed(model, live, len(state.vectors)) if live else None
     before.settle(model, live)
     return before
+
+
+def places_of(weight, known, changed):
+    """Flat positions of a weight's live entries, sorted: those `known`, but where the mask has `changed`."""
+    if known is None or changed is None:
+        return np.flatnonzero(weight.mask)
+    moved = np.flatnonzero(weight.of(changed))
+    come = weight.mask.reshape(-1)[moved]
+    kept = np.delete(known, np.searchsorted(known, moved[~come]))
+    return np.insert(kept, np.searchsorted(kept, moved[come]), moved[come])
+
+
+def _counts(live):
+    """How many live weights each layer has."""
+    return {name: len(places) for name, places in live.items()}
 
 
 class Packed:
@@ -56,13 +79,12 @@ class Packed:
     def __init__(self, model, live, slots):
         tree = layer_from_config(_packed_config(model.tree.config(), live), LAYERS | INNER)
         self.model = Model.blank(tree, model.input_shape, model.dtype)
-        self.counts = {name: len(places) for name, places in live.items()}
         self.vectors = np.zeros((slots, self.model.n_trainable), model.dtype)
         self.settle(model, live)
 
     def settle(self, model, live):
         """Note where the weights of `live`, and of layers that were born sparse, are."""
-        places = []
+        self.live, places = live, []
         for name, p in model.parameters.items():
             index = live[p.layer] if p.kind == "weight" and p.layer in live else None
             places.append(np.arange(p.slice.start, p.slice.stop) if index is None else p.slice.start + index)

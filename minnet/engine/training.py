@@ -186,7 +186,7 @@ class _Run:
         if self.topology != model.topology or self.changed.any():
             before, self.topology = self.packed, model.topology
             np.copyto(self.mask, model.mask)
-            self.packed = None if self.penalties else pack(state, before)
+            self.packed = None if self.penalties else pack(state, before, self.changed)
             if self.model is None or before is not self.packed:
                 self.make_room()
         if self.packed is not None:
