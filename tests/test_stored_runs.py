@@ -28,7 +28,7 @@ def whole(state):
     """Every number of a State."""
     streams = [stream.bit_generator.state for stream in state.streams]
     return (bits(state.model.values, state.model.mask, state.vectors), state.epoch, state.batch, state.t, state.seed,
-            state.loss_sum, state.threads, state.optimizer, streams)
+            state.batch_size, state.loss_sum, state.threads, state.optimizer, streams)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -21,6 +21,7 @@ from minnet.engine.chain_steps import steps_of
 from minnet.engine.losses import cross_entropy
 from minnet.engine.metrics import mean_loss
 from minnet.engine.rates import RATES
+from minnet.errors import Diverged, InvalidValue
 from minnet.kernels.sparse_train import VECTOR
 from minnet.kernels.steps import soft_threshold
 
@@ -418,6 +419,68 @@ def test_early_stopping(patience):
     best = int(np.argmin(losses))
     assert len(losses) == best + 1 + patience < 200
     assert bits(model.values) == values[best]
+
+
+def by_place(p):
+    """A parameter's values in its dense shape, flat."""
+    dense = np.zeros(p.size)
+    dense[slice(None) if p.index is None else p.index] = p.value.reshape(-1)
+    return dense
+
+
+@pytest.mark.parametrize("born_sparse", [True, False])
+def test_early_stopping_puts_places_and_mask_back(born_sparse):
+    """SET moves live weights after every epoch; the best epoch's net is the one that is had in the end."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 20)).astype(np.float32), rng.integers(3, size=60)
+    data = SimpleNamespace(X_train=X[:30], y_train=y[:30], X_valid=X[30:], y_valid=y[30:])
+    if born_sparse:
+        model = mn.models.sparse_mlp((20, 30, 3), epsilon=3, rng=0)
+    else:
+        model = mn.models.mlp((20,), 3, (30,), rng=0)
+    steps = mn.recipes.set(model, data, None if born_sparse else 0.7, epochs=12, zeta=0.5, rng=0,
+                           train=partial(mn.train, optimizer=mn.SGD(0.5)))
+    losses = [mean_loss(model, X[30:], y[30:]) for step in mn.early_stopping(steps, model, data, patience=4)
+              if not step.batch]
+    assert int(np.argmin(losses)) < len(losses) - 1
+    np.testing.assert_allclose(mean_loss(model, X[30:], y[30:]), min(losses), rtol=1e-6)
+
+
+def test_epochs_before_pruning_are_no_measure():
+    """The loss is the lowest before pruning; the best epoch is one of those with the last mask all the same."""
+    model, (X, y) = problem("chain", n=30)
+    data = SimpleNamespace(X_train=X[:20], y_train=y[:20], X_valid=X[20:], y_valid=y[20:])
+    for step in mn.early_stopping(mn.train(model, data, epochs=6, rng=0), model, data, patience=9):
+        if step.epoch == 3:
+            mn.prune(model, 0.8)
+    assert np.count_nonzero(model.mask[: model.n_weights]) == model.n_weights - round(0.8 * model.n_weights)
+
+
+def test_what_diverges_after_places_moved_has_the_values_of_the_epochs_start():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 20)).astype(np.float32), rng.integers(3, size=64)
+    model = mn.models.sparse_mlp((20, 30, 3), epsilon=3, rng=0)
+    p = model.parameters["dense1.weight"]
+    start, free = by_place(p), np.setdiff1d(np.arange(p.size), p.index)
+    with pytest.raises(Diverged):
+        for step in mn.train(model, (X, y), batch_size=8, rng=0, every="batch"):
+            if step.batch == 3:
+                model.rewire(p, p.index[:20].copy(), free[-20:], step.state)
+            if step.batch == 5:
+                model.parameters["dense2.bias"].value[:] = np.nan
+    np.testing.assert_array_equal(by_place(p)[p.index], np.where(np.isin(p.index, free), 0, start[p.index]))
+    assert np.isfinite(model.values).all()
+
+
+@pytest.mark.parametrize("batch_size", [2, 7, 30])
+def test_an_epoch_goes_on_in_batches_of_the_same_size(batch_size):
+    model, data = problem("chain", n=30)
+    step = next(mn.train(model, data, batch_size=5, rng=0, every="batch"))
+    with pytest.raises(InvalidValue, match=f"batch 1 of an epoch of batches of 5 rows.*batch_size={batch_size}"):
+        mn.train(model, data, batch_size=batch_size, state=step.state)
+    *_, last = mn.train(model, data, epochs=1, batch_size=5, state=step.state)
+    assert last.epoch == 1
+    mn.train(model, data, epochs=2, batch_size=batch_size, state=last.state)  # between two epochs it may change
 
 
 @pytest.mark.parametrize("every", [1, 3, 4, 9])

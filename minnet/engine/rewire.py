@@ -30,7 +30,7 @@ def rewire(model, parameter, drop, grow, state=None):
     if fault[0] == LIVE_ALREADY:
         raise InvalidValue(f"grow names positions of {parameter.name} that are live already: choose others")
     index[:] = moved
-    _carry_along(parameter, source, model.values, *(() if state is None else state.vectors))
+    _carry_along(parameter, source, model.values, *(() if state is None else state.companions()))
 
 
 def renew(state, parameter, gone, rng):
@@ -46,7 +46,7 @@ def renew(state, parameter, gone, rng):
     source = np.empty_like(where)
     merge_ranks(kept[:left], where[:left], ranks, index, source)
     del kept, where, ranks  # what is carried along takes room too
-    _carry_along(parameter, source, state.model.values, *state.vectors)
+    _carry_along(parameter, source, state.model.values, *state.companions())
 
 
 def _carry_along(parameter, source, *vectors):

@@ -20,9 +20,10 @@ class State:
     """A model, an optimizer and its vectors, and where the run stands.
 
     `vectors` is (optimizer.slots, n_trainable), in the model's index space. `epoch` counts finished epochs, `batch`
-    the batches done in the one under way, `t` all steps, `loss_sum` the losses of the batches done. `streams` are the
-    generators that Dropout draws from, one per thread of the run. The order of rows needs no state: it follows from
-    `seed` and `epoch`.
+    the batches done in the one under way, `t` all steps, `loss_sum` the losses of the batches done, `batch_size` the
+    rows of each (0 before the first one). `streams` are the generators that Dropout draws from, one per thread of the
+    run. The order of rows needs no state: it follows from `seed` and `epoch`. `start` is what `train` keeps of the
+    model's values, None before; it is saved nowhere.
     """
 
     def __init__(self, model, optimizer, rng=None, threads=1):
@@ -32,9 +33,14 @@ class State:
         self.threads = threads
         self.vectors = np.zeros((optimizer.slots, model.n_trainable), model.dtype)
         self.topology = model.topology
-        self.epoch = self.batch = self.t = 0
+        self.start = None
+        self.epoch = self.batch = self.t = self.batch_size = 0
         self.loss_sum = 0.0
         self.streams = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
+
+    def companions(self):
+        """All vectors that move along when live positions do."""
+        return [*self.vectors] if self.start is None else [*self.vectors, self.start]
 
     def order_rng(self):
         """The generator that shuffles the rows of the epoch under way."""
@@ -49,6 +55,25 @@ class State:
         zero_masked(self.model.mask, self.model.values)
         for vector in self.vectors:
             zero_masked(self.model.mask[: self.model.n_trainable], vector)
+
+
+class Snapshot:
+    """All that a model's outputs depend on, as it is now, to be put back later: values, mask and live positions."""
+
+    def __init__(self, model):
+        self.model = model
+        self.values, self.mask, self.topology = model.values.copy(), model.mask.copy(), model.topology
+        self.places = {name: p.index.copy() for name, p in model.parameters.items() if p.index is not None}
+
+    def put_back(self):
+        """The model is again as it was. Where its positions have moved since, no State fits it any more."""
+        model = self.model
+        if model.topology != self.topology:
+            for name, places in self.places.items():
+                model.parameters[name].index[:] = places
+            model.topology += 1
+        model.mask[:] = self.mask
+        model.values[:] = self.values
 
 
 @dataclass(frozen=True)

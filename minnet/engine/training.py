@@ -43,8 +43,10 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     of progress in [0, 1], counted over `epochs`; `penalty` one Penalty or a sequence of them; `clip_norm` bounds the
     gradient's Euclidean norm (Pascanu et al., 2013, algorithm 1). `state` goes on with a run that was begun: its
     model, optimizer and place count, `rng` does not.
-    Weights that the mask cuts stay exactly +0.0. Raises Diverged when the loss is NaN or infinite; the model then holds
-    the values of the start of that epoch, or of the last one that began with finite values.
+    Weights that the mask cuts stay exactly +0.0, and so does all that the State has of them. Layers with few live
+    weights are trained by these alone, unless there is a penalty, which sees the whole model. Raises Diverged when the
+    loss is NaN or infinite; the model then holds the values of the start of that epoch, or of the last one that began
+    with finite values (0 where a live position has come since).
     """
     X, y, loss = check_pair(*training_part(data), model, loss)
     stride = _stride(every)
@@ -56,6 +58,7 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
         threads_wanted = shards_of(model, batch_size, loss, packs=not penalties, clips=clip_norm is not None)
         state = State(model, as_optimizer(optimizer), rng, threads_wanted)
     check_state(state, model)
+    check_place(state, batch_size, len(X))
     epochs = check_count("epochs", epochs, 0)
     rate = check_choice("lr_schedule", lr_schedule, RATES)
     return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), stride)
@@ -100,6 +103,15 @@ def check_state(state, model):
         raise InvalidValue("this State belongs to another model: train(state.model, ..., state=state)")
     if state.topology != model.topology:
         raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
+
+
+def check_place(state, batch_size, rows):
+    """Refuse to go on within an epoch that other batches were made of, and note how many rows each has."""
+    if state.batch and (state.batch_size not in (0, batch_size) or state.batch * batch_size >= rows):
+        size = state.batch_size or "other numbers of"
+        raise InvalidValue(f"this run stands at batch {state.batch} of an epoch of batches of {size} rows, and cannot "
+                           f"go on with batch_size={batch_size} of {rows:,} rows: finish the epoch as it began")
+    state.batch_size = batch_size
 
 
 def _stride(every):
@@ -163,6 +175,7 @@ class _Run:
         self.norm = np.zeros(1)
         self.rows = np.arange(len(self.X))
         self.order, self.before = self.rows.copy(), self.state.model.values.copy()
+        self.state.start = self.before  # so it moves along when live positions do
         self.model = self.packed = self.topology = None
         self.mask = self.state.model.mask.copy()
         self.changed = np.zeros_like(self.mask)
@@ -183,7 +196,10 @@ class _Run:
         state, model = self.state, self.state.model
         check_state(state, model)
         np.not_equal(self.mask, model.mask, out=self.changed)
-        if self.topology != model.topology or self.changed.any():
+        changed = self.changed.any()
+        if self.topology is None or changed:
+            state.apply_mask()
+        if self.topology != model.topology or changed:
             before, self.topology = self.packed, model.topology
             np.copyto(self.mask, model.mask)
             self.packed = None if self.penalties else pack(state, before, self.changed)
@@ -216,6 +232,8 @@ class _Run:
     def let_go(self):
         """Drop what refers back to this run: a circle would keep all memory until the garbage collector comes."""
         self.shards = self.moves = self.many = self.gradient_of_batch = None
+        if self.state.start is self.before:  # not that of a later run of the same State
+            self.state.start = None
 
     def begin_epoch(self):
         """Draw the order of the rows; keep the values, in case this epoch diverges. No array is made."""

@@ -12,7 +12,8 @@ from minnet.formats.architecture import check_like
 from minnet.threads import MOST_THREADS
 
 COUNTERS = ("epoch", "batch", "t", "seed")
-FACTS = {*COUNTERS, "loss_sum", "optimizer", "streams", "threads"}
+FACTS = {*COUNTERS, "batch_size", "loss_sum", "optimizer", "streams", "threads"}
+OLDER = FACTS - {"batch_size"}  # of files from before it was noted
 GENERATOR = "PCG64"  # of np.random.default_rng
 LIMITS = {"state": 2**128, "inc": 2**128, "has_uint32": 2, "uinteger": 2**32}  # each number of it is below
 BY_NAME = {made.__name__: made for made in OPTIMIZERS.values()}
@@ -25,14 +26,14 @@ def run_facts(state):
                           f"{', '.join(BY_NAME)}; save(state.model, path) holds the model alone")
     if state.topology != state.model.topology:
         raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
-    facts = {name: getattr(state, name) for name in (*COUNTERS, "loss_sum", "threads")}
+    facts = {name: getattr(state, name) for name in (*COUNTERS, "batch_size", "loss_sum", "threads")}
     return facts | {"optimizer": {"type": type(state.optimizer).__name__, **dataclasses.asdict(state.optimizer)},
                     "streams": [_stream_facts(stream) for stream in state.streams]}
 
 
 def make_run(facts, model):
     """The State for `model` that `facts` describe; raises InvalidValue or InvalidType for whatever it cannot be."""
-    if not isinstance(facts, dict) or set(facts) != FACTS:
+    if not isinstance(facts, dict) or set(facts) not in (FACTS, OLDER):
         raise InvalidValue(f"the run is no table of {', '.join(sorted(FACTS))}")
     counters = {name: check_count(name, facts[name]) for name in COUNTERS}
     n_threads = check_count("threads", facts["threads"], 1, MOST_THREADS)
@@ -40,6 +41,7 @@ def make_run(facts, model):
     if not isinstance(streams, list) or len(streams) != n_threads:
         raise InvalidValue(f"the run has no list of {n_threads} streams, one for each of its threads")
     state = State(model, make_optimizer(facts["optimizer"]), counters.pop("seed"), n_threads)
+    state.batch_size = check_count("batch_size", facts.get("batch_size", 0))
     state.loss_sum = check_real("loss_sum", facts["loss_sum"])
     for name, count in counters.items():
         setattr(state, name, count)

@@ -83,8 +83,8 @@ def describe(path):
 
     `kind` ("model" or "state"), `format_version`, `minnet` (the version that wrote it), `made`, `bytes`, `dtype`,
     `input_shape`, `output_shape`, `layers` (each with name, type, output_shape, and parameters by kind with their
-    shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, loss_sum, threads,
-    optimizer). Raises FileProblem.
+    shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, batch_size,
+    loss_sum, threads, optimizer). Raises FileProblem.
     """
     with _about(path), opened(path) as file:
         head, facts, plan, _ = _checked(file, path)

@@ -93,6 +93,7 @@ def _cut_state(state, small, source):
     place = source[: small.n_trainable]
     run.vectors[:, place >= 0] = state.vectors[:, place[place >= 0]]
     run.epoch, run.batch, run.t, run.loss_sum = state.epoch, state.batch, state.t, state.loss_sum
+    run.batch_size = state.batch_size
     run.streams = copy.deepcopy(state.streams)
     run.apply_mask()
     return run
