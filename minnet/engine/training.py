@@ -55,7 +55,8 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     penalties = _check_penalties(penalty)
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
-        threads_wanted = shards_of(model, batch_size, loss, packs=not penalties, clips=clip_norm is not None)
+        threads_wanted = shards_of(model, batch_size, loss, packs=not penalties,
+                                   clips=clip_norm is not None or bool(penalties))
         state = State(model, as_optimizer(optimizer), rng, threads_wanted)
     check_state(state, model)
     check_place(state, batch_size, len(X))
