@@ -6,9 +6,9 @@
     packed.give(state)                # and back
 
 Where few weights of a Dense or Conv2d layer are live, a SparseDense or SparseConv2d layer with these weights gives the
-same numbers, and every part of a step, the optimizer's too, then costs in proportion to them. `train` packs by itself where
-there is no penalty; between two of its Steps the model and the State are always whole. There it walks over the bytes of
-the mask, to see whether it has changed, and over the live weights; a changed mask costs a few more of these walks.
+same numbers, and every part of a step, the optimizer's too, then costs in proportion to them. `train` packs by itself
+where there is no penalty; between two of its Steps the model and the State are always whole. There it walks over the
+bytes of the mask, to see whether it has changed, and over the live weights; a changed mask costs a few more such walks.
 """
 import numpy as np
 
