@@ -4,10 +4,13 @@ A machine's speed drifts, so two contestants take turns and the ratio is the one
 ratio; the median of those is quoted.
 """
 import os
+import re
 import statistics
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,20 @@ def thread_counts():
     from minnet.threads import n_threads
 
     return sorted({1, n_threads()})
+
+
+def memory(which="VmHWM"):
+    """Bytes of memory that this process held at its peak, or ("VmRSS") holds now. Where there is no /proc it is the
+    peak of `getrusage`, which on Linux begins with that of the process that started this one."""
+    try:
+        found = re.search(rf"{which}:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def turns(contestants, rounds=5, warmup=1, rest=0):

@@ -4,11 +4,12 @@ Prints JSON: the number of weights, seconds to build it, of each epoch and of ea
 bytes of memory, before the net was made and at the peak.
 """
 import json
-import resource
 import sys
 import time
 
 import numpy as np
+
+from bench.measure import memory, seconds
 
 FEATURES, CLASSES, ROWS, BATCH, EPSILON = 3312, 5, 136, 2, 10  # as the original demonstration's data
 ZETA, MOMENTUM = 0.3, 0.9
@@ -61,38 +62,23 @@ class Evolving:
         self.go_on()
 
 
-def resident(peak):
-    """Bytes of memory that are or, at the peak, were in use."""
-    if peak:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-
-def timed(function):
-    """Seconds of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def main(units):
     """Build, train, change, print."""
     small = Evolving(widths_of(50), EPSILON, LR / 50, *rows_of(), BATCH, every="epoch")  # compiles what there is
     small.go_on()
     small.change_and_step()
-    before, start = resident(peak=False), time.perf_counter()
+    before, start = memory("VmRSS"), time.perf_counter()
     net = Evolving(widths_of(units), EPSILON, LR / units, *rows_of(), BATCH, every="epoch")
     build = time.perf_counter() - start
     net.go_on()
-    epochs = [timed(net.go_on)]
+    epochs = [seconds(net.go_on)]
     while len(epochs) < EPOCHS and sum(epochs) < MOST_SECONDS / 3:
-        epochs.append(timed(net.go_on))
+        epochs.append(seconds(net.go_on))
     net.pace("batch")
     net.go_on()
-    changes = [timed(net.change_and_step) for _ in range(3)]
+    changes = [seconds(net.change_and_step) for _ in range(3)]
     print(json.dumps({"weights": net.model.n_weights, "build": build, "epochs": epochs, "changes": changes,
-                      "before": before, "peak": resident(peak=True)}))
+                      "before": before, "peak": memory()}))
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ AGREE = 1e-4      # of the largest logit
 MEMORY = 1.5e9    # bytes that VGG16 may take
 SQUARE = 1024     # rows of the matrices whose product shows how fast BLAS is
 CHILD = """
-import resource
+from bench.measure import memory
 from bench.surgery import images, vgg
 import minnet as mn
 model = vgg()
 {run}(images(model))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(memory())
 """
 RUNS = {"frozen": "mn.freeze(model, 64)", "model(X)": "model"}
 
@@ -120,7 +120,7 @@ def memory():
     for name, run in RUNS.items():
         command = [sys.executable, "-c", CHILD.format(run=run)]
         child = subprocess.run(command, capture_output=True, text=True, check=True)
-        peak = int(child.stdout) * (1 if sys.platform == "darwin" else 1024)
+        peak = int(child.stdout)
         verdict = "reached" if peak <= MEMORY else "missed"
         lines.append(f"VGG16, {BATCH} images, {name}: at most {peak / 1e9:.2f} GB of memory, "
                      f"wanted <= {MEMORY / 1e9:g} GB: {verdict}")
