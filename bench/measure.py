@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+PROBES = 3         # calls of each form that a contestant may have, to find the fastest
+PROBE_REST = 0.05  # seconds before each of them
+
 
 @dataclass(frozen=True)
 class Result:
@@ -82,6 +85,11 @@ def memory(which="VmHWM"):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def plural(threads):
+    """So many threads, in words."""
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
 def turns(contestants, rounds=5, warmup=1, rest=0):
     """Time {name: function} in turns; returns {name: [seconds of each round]}.
 
@@ -99,6 +107,12 @@ def turns(contestants, rounds=5, warmup=1, rest=0):
     return times
 
 
+def fastest(choices):
+    """Which of {choice: function} is the fastest: warmed up, in turns, the best of PROBES calls each."""
+    times = turns(choices, PROBES, rest=PROBE_REST)
+    return min(times, key=lambda choice: min(times[choice]))
+
+
 def compare(work, peer, ours, theirs, target=None, limit="", note=""):
     """The Result of two lists of times taken in turns."""
     ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
@@ -111,7 +125,7 @@ def table(results):
     """Results as a Markdown table."""
     lines = ["| work | peer | minnet | peer's time | peer / minnet (quartiles) | target | limit |", "|---" * 7 + "|"]
     for r in results:
-        target = "" if r.target is None else f">= {r.target:g}x: {r.verdict}"
+        target = "" if r.target is None else f">= {r.target:.3g}x: {r.verdict}"
         ratio = f"{r.ratio:.2f}x ({r.low:.2f}-{r.high:.2f})"
         cells = (r.work, r.peer, duration(r.ours), duration(r.theirs), ratio, target, r.limit)
         lines.append(f"| {' | '.join(cells)} |")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import compare, duration, seconds, thread_counts, turns, using
+from bench.measure import compare, duration, plural, seconds, thread_counts, turns, using
 
 BATCH = 64
 ROUNDS, QUICK_ROUNDS = 15, 3
@@ -188,8 +188,3 @@ def halved(work, whole, small, ours, theirs, target, how=""):
     share = small.macs / whole.macs
     return compare(f"{work}, {share:.0%} of the multiply-adds{how}", "the whole net", ours, theirs, target,
                    f"{1 / share:.1f}x")
-
-
-def plural(threads):
-    """So many threads, in words."""
-    return f"{threads} thread{'s' * (threads > 1)}"

@@ -1,19 +1,23 @@
-"""One epoch of training on MNIST against PyTorch and scikit-learn: same net, data, batch, optimizer, threads.
+"""One epoch of training on MNIST against PyTorch and scikit-learn: same net, data, batch, optimizer.
 
-PyTorch is given its fastest plain form: tensors in memory, `torch.set_num_threads`, no DataLoader, the fastest of its
-three forms of the optimizer (`foreach`, `fused` and neither are tried), channels-first images. scikit-learn's
-MLPClassifier has `partial_fit`, an epoch a call, with that many BLAS threads, and rows of float64, as NumPy makes them
-and scikit-learn's own data sets are, or of float32, as ours, which it trains on in float32. All shuffle every epoch.
+Beside n threads of ours a peer has 1 or n, whichever is the faster: epochs of a few rows say which, before the turns.
+PyTorch is given its fastest plain form: tensors in memory, `torch.set_num_threads`, no DataLoader, channels-first
+images, the fastest of its three forms of the optimizer (`foreach`, `fused` and neither, each with each number of
+threads). scikit-learn's MLPClassifier has `partial_fit`, an epoch a call, and rows of float64, as NumPy makes them and
+scikit-learn's own data sets are, or of float32, as ours, which it trains on in float32. All shuffle every epoch.
 """
 from functools import partial
+from itertools import product
 
 import numpy as np
 
-from bench.measure import compare, seconds, turns, using
+from bench.measure import compare, fastest, plural, thread_counts, turns, using
 
 EPOCH_ROWS, QUICK_ROWS = 60_000, 6000
-PROBE_ROWS = 3000  # that PyTorch's forms of an optimizer are tried on
+PROBE_ROWS = 3000  # on which a peer's forms and numbers of threads are tried
 REST = 0.5  # seconds before each turn: threads of who had the last one may stay awake and take a processor
+
+FORMS = {"neither": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}  # PyTorch's optimizers
 
 
 def images_of(name):
@@ -38,7 +42,7 @@ def minnet_epoch(model_name, X, y, batch, optimizer):
     return lambda: next(steps)
 
 
-def torch_epoch(model_name, X, y, batch, make, threads):
+def torch_epoch(model_name, batch, X, y, make, threads):
     """The same in PyTorch."""
     import torch
     from torch import nn
@@ -71,15 +75,13 @@ def torch_steps(net, data, y, optimizer, batch, threads):
     return epoch
 
 
-def fastest_torch_epoch(model_name, X, y, batch, make, threads):
-    """The epoch of PyTorch with the form of the optimizer that is the fastest here."""
-    def probed(form):
-        epoch = torch_epoch(model_name, X[:PROBE_ROWS], y[:PROBE_ROWS], batch, partial(make, **form), threads)
-        epoch()
-        return min(seconds(epoch), seconds(epoch))
-
-    form = min(({"foreach": False}, {"foreach": True}, {"fused": True}), key=probed)
-    return torch_epoch(model_name, X, y, batch, partial(make, **form), threads)
+def fastest_torch(epoch_of, X, y, make, counts):
+    """(threads, epoch) of PyTorch with the form of the optimizer and the number of threads that are the fastest here;
+    epoch_of(X, y, make, threads) is an epoch."""
+    some, labels = X[:PROBE_ROWS], y[:PROBE_ROWS]
+    form, threads = fastest({(form, threads): epoch_of(some, labels, partial(make, **FORMS[form]), threads)
+                             for form, threads in product(FORMS, counts)})
+    return threads, epoch_of(X, y, partial(make, **FORMS[form]), threads)
 
 
 def sklearn_epoch(X, y, batch, threads):
@@ -95,6 +97,12 @@ def sklearn_epoch(X, y, batch, threads):
             net.partial_fit(rows, y, classes=np.arange(10))
 
     return epoch
+
+
+def fastest_sklearn(X, y, batch, counts):
+    """(threads, epoch) of scikit-learn with the number of threads that is the fastest here."""
+    threads = fastest({threads: sklearn_epoch(X[:PROBE_ROWS], y[:PROBE_ROWS], batch, threads) for threads in counts})
+    return threads, sklearn_epoch(X, y, batch, threads)
 
 
 def sgd_pair():
@@ -124,9 +132,12 @@ CASES = (  # net, batch, optimizers, target, multiply-adds of one image: forward
 )
 SKLEARN = {"scikit-learn, float64 rows": np.float64, "scikit-learn, float32 rows": np.float32}
 SKLEARN_TARGET = 6.0  # times scikit-learn's speed, which has Adam too
-SKLEARN_LIMIT = ("of a step of 60 (128) rows by one thread the first layer takes 59 (102) us forward and 58 (100) us "
-                 "back, the others 78 (158) us both ways (BLAS), Adam's walk over all weights 60 us, the rows on their "
-                 "way from memory 35 (40) us: a sixth of scikit-learn's time with float32 rows is 225 (320) us")
+SKLEARN_LIMIT = ("profile of one thread (AVX-512, 262 GFLOP/s measured peak of a core), batch 60 (128): first layer "
+                 "59 + 58 (102 + 100) us of which its multiply-adds alone are 61 (130) us at that peak, other "
+                 "layers 78 (158) us (43 (91) at peak), Adam's walk over weights and moments 60 us, rows from memory "
+                 "35 (40) us; a sixth of scikit-learn's step with float32 rows is 225 (320) us")
+TORCH_LIMIT = ("both sides multiply at the speed of one BLAS or the other: what can be won is what stands between the "
+               "products, the calls, the rows on their way from memory and the optimizer's walk")
 
 
 def measure(quick=False, cases=CASES):
@@ -143,13 +154,14 @@ def measure(quick=False, cases=CASES):
 def measure_case(name, batch, pair, target, macs, X, y, threads, rounds):
     """One net, one batch size, one optimizer, so many threads: against PyTorch, and with Adam scikit-learn."""
     optimizer, make = pair()
-    contestants = {"minnet": minnet_epoch(name, X, y, batch, optimizer),
-                   "torch": fastest_torch_epoch(name, X, y, batch, make, threads)}
+    peers = {"PyTorch": fastest_torch(partial(torch_epoch, name, batch), X, y, make, thread_counts())}
     if pair is adam_pair:
-        contestants |= {peer: sklearn_epoch(X.astype(dtype), y, batch, threads) for peer, dtype in SKLEARN.items()}
-    times = turns(contestants, rounds, rest=REST)
+        peers |= {peer: fastest_sklearn(X.astype(dtype), y, batch, thread_counts()) for peer, dtype in SKLEARN.items()}
+    epochs = {peer: epoch for peer, (_, epoch) in peers.items()}
+    times = turns({"minnet": minnet_epoch(name, X, y, batch, optimizer)} | epochs, rounds, rest=REST)
     work = f"{name} epoch, batch {batch}, {pair.__name__[:-5]}, {threads} thread(s)"
-    limit = f"{2 * macs * len(X) / 1e9:.0f} GFLOP"
-    results = [compare(work, "PyTorch", times["minnet"], times["torch"], target, limit)]
-    return results + [compare(work, peer, times["minnet"], times[peer], SKLEARN_TARGET, limit, SKLEARN_LIMIT)
-                      for peer in SKLEARN if peer in times]
+    limit, results = f"{2 * macs * len(X) / 1e9:.0f} GFLOP", []
+    for peer, (theirs, _) in peers.items():
+        wanted, note = (SKLEARN_TARGET, SKLEARN_LIMIT) if peer in SKLEARN else (target, TORCH_LIMIT)
+        results.append(compare(work, f"{peer}, {plural(theirs)}", times["minnet"], times[peer], wanted, limit, note))
+    return results
