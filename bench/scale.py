@@ -1,11 +1,14 @@
 """Nets too large to be dense, born sparse and evolving (SET): steps, changes of the topology, and how both grow.
 
 Peers: SciPy with a compiled loop (scipy_set.py says how that was set), one thread, which is all it can use; PyTorch,
-dense, at its better number of threads, tensors in memory and no DataLoader; where MINNET_SET_CODE names the folder that
-set_worker.py describes, the code of SET's authors, in an environment of packages that it works with. All take the same
-rows in the same batches with the same optimizer, and are warmed up by one epoch and one change. A change is timed with
-the step after it, where minnet takes the new places over. The largest nets run in processes of their own, which tell
-their peak of memory.
+dense, with the form of the optimizer and the number of threads (1 or 2) that are the fastest, tensors in memory and no
+DataLoader; where MINNET_SET_CODE names the folder that set_worker.py describes, the code of SET's authors, in an
+environment of packages that it works with. All take the same rows in the same batches with the same optimizer, and are
+warmed up by one epoch and one change. A change is timed with the step after it, where minnet takes the new places over.
+The largest nets run in processes of their own, which tell their peak of memory.
+
+As a limit stand the floating-point operations of the three passes (forward, the weights' gradients, the inputs'), and
+what a change has to read and write: weights, momenta and places.
 """
 import json
 import os
@@ -20,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import Result, compare, turns, using
+from bench.measure import Result, compare, plural, turns, using
 from bench.peers import NEEDS, Worker, environment
 from bench.scale_worker import BATCH, ROWS, Evolving, rows_of, widths_of
 from bench.scipy_set import ScipySet
-from bench.training import images_of, torch_steps
+from bench.training import fastest_torch, images_of, torch_steps
 
 ZETA, LR, MOMENTUM = 0.3, 0.01, 0.9
 FASHION, FASHION_EPSILON, FASHION_BATCH = (784, 1000, 1000, 1000, 10), 20, 40
@@ -36,22 +39,34 @@ AUTHORS, SET_CODE = "the authors' code", "MINNET_SET_CODE"
 AUTHORS_PACKAGES = ("numpy<2", "scipy==1.10.1", "cython<4", "setuptools")  # newer SciPy shares what their loop writes
 DECADES = (60, 600, 6_000, 60_000, 600_000)  # units a layer: 36 thousand to 33 million weights
 LARGEST_TARGET, MEMORY_TARGET = 30.0, 8e9  # seconds an epoch of the largest, and bytes
+BYTES = 12  # of a weight, its momentum and its place
+NOTE = ("each live weight reads and writes places of its own: caches and memory bound a step, not multiply-adds; a "
+        "change sorts and moves what all weights have")
 
 
-def torch_epoch(X, y, threads):
+def flops(weights, rows):
+    """What so many rows cost, in words."""
+    return f"{6 * weights * rows / 1e9:.3g} GFLOP"
+
+
+def moved(weights):
+    """What a change costs, in words."""
+    return f"{2 * BYTES * weights / 1e6:.3g} MB read and written"
+
+
+def torch_epoch(X, y, make, threads):
     """A function that trains the dense net of those widths for one more epoch in PyTorch."""
     import torch
     from torch import nn
 
     layers = [layer for ins, outs in pairwise(FASHION) for layer in (nn.Linear(ins, outs), nn.ReLU())]
     net = nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, foreach=True)
-    return torch_steps(net, torch.from_numpy(X.copy()), y, optimizer, FASHION_BATCH, threads)
+    return torch_steps(net, torch.from_numpy(X.copy()), y, make(net.parameters()), FASHION_BATCH, threads)
 
 
-def within(work, times, most, limit=""):
+def within(work, times, most, limit):
     """The Result of times that are to be at most `most` seconds."""
-    return compare(work, f"the target, {most:g} s", times, [most] * len(times), 1.0, limit)
+    return compare(work, f"the target, {most:g} s", times, [most] * len(times), 1.0, limit, NOTE)
 
 
 def on_fashion(quick):
@@ -63,21 +78,23 @@ def on_fashion(quick):
         with using(threads):
             ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
             times = turns({"minnet": ours.go_on}, rounds)["minnet"]
-        results.append(within(f"{name}, epoch of {len(X):,}, {threads} thread(s)", times, EPOCH_TARGET))
+        results.append(within(f"{name}, epoch of {len(X):,}, {threads} thread(s)", times, EPOCH_TARGET,
+                              flops(ours.model.n_weights, len(X))))
     with using(1):
         return results + beside_peers(name, X[:FEWER], y[:FEWER], rounds)
 
 
 def beside_peers(name, X, y, rounds):
     """Epochs and changes of the same net, against peers."""
+    from torch.optim import SGD
+
     ours = Evolving(FASHION, FASHION_EPSILON, LR, X, y, FASHION_BATCH, every="epoch")
     peer = ScipySet(FASHION, FASHION_EPSILON, LR, MOMENTUM, 0)
-    times = turns({"minnet": ours.go_on, "SciPy + loop": partial(peer.epoch, X, y, FASHION_BATCH),
-                   "PyTorch, dense, 1 thread": torch_epoch(X, y, 1), "PyTorch, dense, 2 threads": torch_epoch(X, y, 2)},
-                  rounds)
-    best = min((name for name in times if name.startswith("PyTorch")), key=lambda name: np.median(times[name]))
-    work = f"{name}, epoch of {len(X):,}, 1 thread"
-    results = [compare(work, other, times["minnet"], times[other]) for other in ("SciPy + loop", best)]
+    threads, dense = fastest_torch(torch_epoch, X, y, partial(SGD, lr=LR, momentum=MOMENTUM), (1, 2))
+    peers = {"SciPy + loop": partial(peer.epoch, X, y, FASHION_BATCH), f"PyTorch, dense, {plural(threads)}": dense}
+    times = turns({"minnet": ours.go_on, **peers}, rounds)
+    work, limit = f"{name}, epoch of {len(X):,}, 1 thread", flops(ours.model.n_weights, len(X))
+    results = [compare(work, other, times["minnet"], times[other], None, limit) for other in peers]
     peers = {"SciPy + loop": partial(peer.change_and_step, ZETA, X[:FASHION_BATCH], y[:FASHION_BATCH])}
     return results + changes(f"{name}, a change and a step, 1 thread(s)", ours, peers, rounds, CHANGE_TARGET)
 
@@ -85,10 +102,10 @@ def beside_peers(name, X, y, rounds):
 def changes(work, ours, peers, rounds, most=None):
     """Results of a change of the topology with the step after it, against peers and against `most` seconds."""
     ours.pace("batch")
-    times = turns({"minnet": ours.change_and_step, **peers}, rounds + 2)
-    results = [compare(work, who, times["minnet"], times[who], CHANGES_TARGET if who == AUTHORS else None)
+    times, limit = turns({"minnet": ours.change_and_step, **peers}, rounds + 2), moved(ours.model.n_weights)
+    results = [compare(work, who, times["minnet"], times[who], CHANGES_TARGET if who == AUTHORS else None, limit, NOTE)
                for who in peers]
-    return results if most is None else [*results, within(work, times["minnet"], most)]
+    return results if most is None else [*results, within(work, times["minnet"], most, limit)]
 
 
 def at_30_000(quick):
@@ -107,8 +124,9 @@ def at_30_000(quick):
                 times = turns({"minnet": ours.go_on, **epochs}, rounds)
                 times = {who: [t / (ROWS // BATCH) for t in taken] for who, taken in times.items()}
                 work = f"{name}, a step, {threads} thread(s)"
-                results += [compare(work, who, times["minnet"], times[who], STEPS_TARGET if who == AUTHORS else None)
-                            for who in epochs]
+                limit = flops(ours.model.n_weights, BATCH)
+                results += [compare(work, who, times["minnet"], times[who], STEPS_TARGET if who == AUTHORS else None,
+                                    limit, NOTE) for who in epochs]
                 work = f"{name}, a change and a step, {threads} thread(s)"
                 results += changes(work, ours, moves, rounds)
     return results
@@ -156,7 +174,8 @@ def growth(quick):
         work = f"{what}, {weights[0]:,.0f} to {weights[-1]:,.0f} weights"
         results.append(grown(work, weights, np.array([min(one[name]) for one in found])))
     memory = np.array([one["peak"] - one["before"] for one in found], float)
-    return [*results[:-2], replace(results[-2], limit=f"memory: {line(weights, memory, 'bytes')[0]}"), results[-1]]
+    limit = f"memory: {line(weights, memory, 'bytes')[0]}"
+    return [*results[:-2], replace(results[-2], limit=limit), replace(results[-1], limit=moved(largest["weights"]))]
 
 
 def grown(work, weights, seconds):
