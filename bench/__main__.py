@@ -52,7 +52,7 @@ def refresh(path, text):
 
 def missed(results):
     """The targets that were not reached, and why."""
-    lines = [f"- {r.work}, against {r.peer}: {r.ratio:.2f} of {r.target:g}. {r.note}".rstrip()
+    lines = [f"- {r.work}, against {r.peer}: {r.ratio:.2f} of {r.target:.3g}. {r.note}".rstrip()
              for r in results if r.verdict == "missed"]
     targets = sum(r.target is not None for r in results)
     return "\n".join([f"{len(results)} measured, {targets} with a target, {len(lines)} of them missed", *lines])

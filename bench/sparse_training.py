@@ -11,11 +11,12 @@ from bench.training import EPOCH_ROWS, QUICK_ROWS, images_of
 
 SPARSITIES = (0.9, 0.95, 0.98)
 CASES = (  # net, batch, criterion of the mask, how many times faster than dense it has to be at each sparsity
-    ("lenet_300_100", 60, "random", (2.0, 3.33, 5.0)),
-    ("lenet_300_100", 128, "random", (2.0, 3.33, 5.0)),
-    ("lenet_300_100", 60, "magnitude", (2.0, 3.33, 5.0)),
+    ("lenet_300_100", 60, "random", (2.0, 1 / 0.3, 5.0)),
+    ("lenet_300_100", 128, "random", (2.0, 1 / 0.3, 5.0)),
+    ("lenet_300_100", 60, "magnitude", (2.0, 1 / 0.3, 5.0)),
     ("lenet_5", 64, "random", (None, None, None)),
 )
+NOTE = "what no mask shortens stays: the rows on their way from memory, activations, the loss and each step's calls"
 
 
 def epoch(X, y, case, sparsity):
@@ -49,5 +50,5 @@ def measure(quick=False):
                     mask = "" if criterion == "random" else f" by {criterion}"
                     work = f"{name} epoch, batch {batch}, {sparsity:.0%} sparse{mask}, SGD, {threads} thread(s)"
                     results.append(compare(work, "own dense", times[sparsity], times[0.0], target,
-                                           f"{2 * runs[sparsity][1] * rows / 1e9:.1f} GFLOP"))
+                                           f"{2 * runs[sparsity][1] * rows / 1e9:.1f} GFLOP", NOTE))
     return results
