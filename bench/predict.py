@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import compare, duration, seconds, table, thread_counts
+from bench.measure import compare, duration, plural, seconds, table, thread_counts
 from bench.onnx_chain import write_onnx
 from bench.peers import NEEDS, Worker, environment
 
@@ -42,7 +42,8 @@ minnet: a Predictor made for the batch size; threads as many as MINNET_NUM_THREA
 ONNX Runtime: fixed batch size, all graph optimisations (its default), channels first, called from Python with the array
 as it is; intra-op threads 1 and all, the faster is quoted; one inter-op thread (its default).
 DeepSparse 1.7.1: Engine of the same file and batch size, num_cores 1 and all, the faster is quoted.
-scikit-learn: MLPClassifier.predict_proba with the same weights, batch 1 only.
+scikit-learn: MLPClassifier.predict_proba with the same weights, batch 1 only; BLAS held to 1 thread and to all (by
+threadpoolctl), the faster is quoted.
 own BLAS: NumPy's product of the same arrays into an array that exists, one thread."""
 
 
@@ -102,8 +103,16 @@ def onnxruntime_contestants(path, X):
     return made
 
 
-def sklearn_contestant(model, X):
-    """MLPClassifier with the same weights; it gives probabilities."""
+def limited(call, threads, calls):
+    """Median seconds of so many calls with so many threads of BLAS."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads):
+        return repeated(call, calls)
+
+
+def sklearn_contestants(model, X):
+    """MLPClassifier with the same weights, for each number of threads; it gives probabilities."""
     from sklearn.neural_network import MLPClassifier
 
     layers = [layer for layer in model.tree.layers if hasattr(layer, "weight")]
@@ -112,7 +121,7 @@ def sklearn_contestant(model, X):
     peer.coefs_ = [layer.weight.value.copy() for layer in layers]
     peer.intercepts_ = [layer.bias.value.copy() for layer in layers]
     call = partial(peer.predict_proba, X)
-    return np.log(call()), partial(repeated, call)
+    return {("scikit-learn", n): (np.log(call()), partial(limited, call, n)) for n in thread_counts()}
 
 
 # --- the measurements ------------------------------------------------------------------------------------------------
@@ -213,7 +222,7 @@ def measure_net(name, batch, share, rounds, python):
                    for n in thread_counts()} if python else {}
         peers |= {key: (np.load(f"{path}.out.npy"), worker.ask) for key, worker in workers.items()}
         if X.ndim == 2 and batch == 1:
-            peers["scikit-learn", 1] = sklearn_contestant(model, X)
+            peers |= sklearn_contestants(model, X)
         for key, (outputs, _) in peers.items():
             shift = np.mean(outputs - wanted) if key[0] == "scikit-learn" else 0  # log-probabilities
             agree(outputs - shift, wanted, key[0])
@@ -236,8 +245,7 @@ def results_of(name, batch, share, times, limit, note):
         results.append(compare(work, "the target", ours, [TARGETS[key]] * len(ours), 1.0, limit, note))
     for peer, (threads, theirs) in best.items():
         target = AGAINST.get(key) if peer == "DeepSparse" or name == "lenet_300_100" else None
-        peer = f"{peer}, {threads} thread{'s' * (threads > 1)}"
-        results.append(compare(work, peer, ours, theirs, target, limit, note))
+        results.append(compare(work, f"{peer}, {plural(threads)}", ours, theirs, target, limit, note))
     return results
 
 
