@@ -1,7 +1,8 @@
 """Cold starts: how long a new process takes until it is useful, with compiled kernels kept or without.
 
 Each line is a process of its own, started by the Python that runs this. "The first time ever" has an empty cache
-folder, so kernels are compiled and the machine's rates measured. Importing NumPy and Numba stands beside as the limit.
+folder, so kernels are compiled and the machine's rates measured. The
+limit beside is a process that imports NumPy and Numba, or nothing.
 """
 import os
 import statistics
@@ -21,11 +22,11 @@ import minnet as mn
 fast = mn.freeze(mn.load({path!r}))
 fast.predict(np.zeros((1, *fast.input_shape), np.float32))
 """
-WORK = (  # what, command, seconds at most with an empty cache, seconds at most after, what nobody can be faster than
-    ("import minnet", ["-c", "import minnet"], None, 0.5, ""),
+WORK = (  # what, command, seconds at most with an empty cache, seconds at most after, the limit, what takes the rest
+    ("import minnet", ["-c", "import minnet"], None, 0.5, "pass", "Python itself and what minnet imports at once"),
     ("minnet prune digits", ["-m", "minnet", "prune", "digits", "--quiet", "--out", "{folder}"], 45.0, 10.0,
-     "import numpy, numba"),
-    ("load, freeze and predict one row", ["-c", PREDICT], None, 1.5, "import numpy, numba"),
+     "import numpy, numba", "compilation where the cache is empty, then training"),
+    ("load, freeze and predict one row", ["-c", PREDICT], None, 1.5, "import numpy, numba", "reading kept kernels"),
 )
 
 
@@ -37,12 +38,12 @@ def process_seconds(arguments, cache):
     return time.perf_counter() - start
 
 
-def result(work, times, target, limit):
+def result(work, times, target, limit, rest):
     """One line: against a time."""
     ours, ratios = statistics.median(times), sorted(target / t for t in times)
     quarter = len(ratios) // 4
     return Result(work, "the target", ours, target, statistics.median(ratios), ratios[quarter], ratios[-1 - quarter],
-                  1.0, limit, f"it took {duration(ours)}; the rest of its time is compilation or training")
+                  1.0, limit, f"it took {duration(ours)}; what is not the limit's is {rest}")
 
 
 def measure(quick=False):
@@ -50,13 +51,13 @@ def measure(quick=False):
     rounds, results = QUICK_ROUNDS if quick else ROUNDS, []
     with tempfile.TemporaryDirectory() as folder:
         cache, path = Path(folder) / "cache", str(Path(folder) / "out" / "model.safetensors")
-        imports = statistics.median(process_seconds(["-c", "import numpy, numba"], cache) for _ in range(rounds))
-        for work, arguments, first, after, limit in WORK:
+        for work, arguments, first, after, least, rest in WORK:
+            bare = statistics.median(process_seconds(["-c", least], cache) for _ in range(rounds))
             arguments = [part.format(folder=Path(path).parent, path=path) for part in arguments]
-            limit = f"{duration(imports)}: {limit}" if limit else ""
+            limit = f"{duration(bare)}: {'a process that does nothing' if least == 'pass' else least}"
             empty = process_seconds(arguments, cache)
             if first is not None:
-                results.append(result(f"{work}, {FIRST}", [empty], first, limit))
+                results.append(result(f"{work}, {FIRST}", [empty], first, limit, rest))
             times = [process_seconds(arguments, cache) for _ in range(rounds)]
-            results.append(result(f"{work}, {AFTER}", times, after, limit))
+            results.append(result(f"{work}, {AFTER}", times, after, limit, rest))
     return results
