@@ -1,4 +1,4 @@
-"""Test accuracy on MNIST of the two LeNets, over seeds, with the recipe named here: `python -m bench mnist_accuracy`.
+"""Test accuracy on MNIST of the two LeNets, over seeds, with the recipe named here: `python -m bench.mnist_accuracy`.
 
 SGD with Nesterov momentum 0.9, coupled weight decay 5e-4, cosine learning rate, 55,000 training rows (5,000 are kept
 for validation and not used). The test part is looked at once, after the last epoch.
