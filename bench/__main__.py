@@ -1,8 +1,8 @@
-"""python -m bench [NAME ...] [--quick] [--json FILE] [--readme]
+"""python -m bench [NAME ...] [--quick] [--json FILE] [--no-readme]
 
-Runs the measurements named (all of them by default), prints their tables, and writes what was measured as JSON. With
---readme it is also kept in bench/results.json, in place of what the same measurements gave before, and the tables
-between the two markers in README.md (some rows) and bench/README.md (all) are made anew from there.
+Runs the measurements named (all of them by default), prints their tables, and writes what was measured as JSON. It is
+also kept in bench/results.json, in place of what the same measurements gave before, and the tables between the two
+markers in README.md (some rows) and bench/README.md (all) are made anew from there; not with --quick or --no-readme.
 """
 import argparse
 import importlib
@@ -78,7 +78,8 @@ def main(argv=None):
     parser.add_argument("names", nargs="*", choices=[*SPEED, []], help=f"of {', '.join(SPEED)}; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows: to see that it runs, not to quote")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
-    parser.add_argument("--readme", action="store_true", help="keep the figures, and put the tables into both READMEs")
+    parser.add_argument("--readme", action=argparse.BooleanOptionalAction, default=None,
+                        help="keep the figures, and put the tables into both READMEs: done unless --quick")
     options = parser.parse_args(argv)
     found = {}
     for name in options.names or SPEED:
@@ -86,7 +87,7 @@ def main(argv=None):
         print(f"\n## {name}\n\n{table(found[name])}\n\n{missed(found[name])}", flush=True)
     rows = {name: [r.as_dict() for r in results] for name, results in found.items()}
     options.json.write_text(json.dumps({"machine": machine(), **rows}, indent=1), encoding="utf-8")
-    if options.readme:
+    if not options.quick if options.readme is None else options.readme:
         keep(found)
 
 

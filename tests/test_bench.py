@@ -42,7 +42,7 @@ def test_contestants_take_turns(bench):
 
 @pytest.fixture
 def folder(bench, monkeypatch, tmp_path):
-    """A copy of what --readme changes, and a measurement that takes no time."""
+    """A copy of what a run changes, and a measurement that takes no time."""
     for name in ("README.md", "bench/README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"before\n{BEGIN}old{END}\nafter\n", encoding="utf-8")
@@ -57,7 +57,7 @@ def folder(bench, monkeypatch, tmp_path):
 
 
 def test_what_was_measured_is_printed_and_written(bench, folder, capsys):
-    bench.main.main(["--json", "found.json"])
+    bench.main.main(["--json", "found.json", "--no-readme"])
     printed = capsys.readouterr().out
     assert printed.count("| work | peer |") == 2 + 2
     assert "1 measured, 1 with a target, 1 of them missed\n- work, against peer: 3.00 of 9. Because." in printed
@@ -68,7 +68,7 @@ def test_what_was_measured_is_printed_and_written(bench, folder, capsys):
 
 
 def test_one_measurement_replaces_its_own_figures_only(bench, folder, monkeypatch):
-    bench.main.main(["--readme"])
+    bench.main.main([])
     monkeypatch.setitem(sys.modules, "bench.hard", types.SimpleNamespace(measure=lambda quick: []))
     bench.main.main(["hard", "--readme"])
     kept = json.loads(Path("bench/results.json").read_text(encoding="utf-8"))
@@ -77,6 +77,11 @@ def test_one_measurement_replaces_its_own_figures_only(bench, folder, monkeypatc
         text = Path(name).read_text(encoding="utf-8")
         assert text.startswith(f"before\n{BEGIN}") and text.endswith(f"{END}\nafter\n") and "old" not in text
         assert text.count("| work | peer | 1.00 s | 4.00 s | 3.00x (1.00-4.00) | >= 2x: reached | limit |") == 1
+
+
+def test_a_quick_run_keeps_nothing(bench, folder):
+    bench.main.main(["--quick"])
+    assert not Path("bench/results.json").exists() and "old" in Path("README.md").read_text(encoding="utf-8")
 
 
 def test_a_file_without_markers_is_left_alone(bench, folder):
