@@ -1,8 +1,8 @@
 """Cold starts: how long a new process takes until it is useful, with compiled kernels kept or without.
 
 Each line is a process of its own, started by the Python that runs this. "The first time ever" has an empty cache
-folder, so kernels are compiled and the machine's rates measured. The
-limit beside is a process that imports NumPy and Numba, or nothing.
+folder, so kernels are compiled and the machine's rates measured. The limit beside is a process that imports NumPy and
+Numba, or does nothing.
 """
 import os
 import statistics

@@ -1,4 +1,6 @@
 """What `minnet bench` compares with: each peer gives minnet's own answers, and who is absent is left out."""
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -45,15 +47,17 @@ def test_a_peer_gives_the_same_answers(peer, model):
 @pytest.fixture
 def quick(monkeypatch):
     """A few calls of each."""
-    monkeypatch.setattr("minnet.study.measure.SECONDS", 0)
-    monkeypatch.setattr("minnet.study.measure.FEWEST_ROUNDS", 3)
+    for name, value in (("TURN", 0), ("REST", 0), ("RESTED_ROUNDS", 3)):
+        monkeypatch.setattr(f"minnet.study.measure.{name}", value)
 
 
 def test_ratios_are_of_the_same_turns(quick):
-    rows = against_peers(net("lenet_300_100"), np.zeros((8, *SHAPE), np.float32), 8)
+    figures = against_peers({"net": net("lenet_300_100")}, np.zeros((8, *SHAPE), np.float32), 8)["net"]
+    rows = figures["peers"]
     assert "scikit-learn" in {row["peer"] for row in rows}  # which minnet itself needs
     for row in rows:
-        assert row["times_as_fast"] > 0 and row["times_the_throughput"] > 0 and row["latency_us"] > 0
+        assert row["times_as_fast"] == pytest.approx(row["latency_us"] / figures["latency_us"])
+        assert row["times_the_throughput"] == pytest.approx(figures["throughput_per_s"] / row["throughput_per_s"])
         assert all(threads >= 1 for threads in row["threads"])
 
 
@@ -61,7 +65,7 @@ def test_who_is_not_installed_is_named(quick, monkeypatch):
     def absent(model, batches, threads):
         raise MissingExtra("not here")
 
-    monkeypatch.setitem(peers.PEERS, "PyTorch", (absent, True))
+    monkeypatch.setitem(peers.PEERS, "PyTorch", (absent, nullcontext))
     result = machine_speed(net("lenet_300_100"), [0.9], rng=0)
     assert "PyTorch" in result["absent"] and "scikit-learn" not in result["absent"]
     assert {row["peer"] for net in result["nets"] for row in net["peers"]}.isdisjoint(result["absent"])

@@ -8,6 +8,7 @@ All times of one comparison are taken in turns, since a machine's speed drifts: 
 import statistics
 import tempfile
 import time
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ BATCH_MACS = 2**33     # of a large net fewer rows, so that a call stays within 
 MOST_ROUNDS = 2000
 FEWEST_ROUNDS = 51
 SECONDS = 0.6          # for one of the two measurements, all nets together
+RESTED_ROUNDS = 9      # of turns of different libraries:
+REST = 0.02            # seconds before each turn, in which the threads of who had the last one fall asleep
+TURN = 0.05            # seconds of calls in one
 MICRO = 1e6
 
 
@@ -84,3 +88,28 @@ def median_times(predictors, batches):
             predictor(rows)
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def rested_times(contestants, batches):
+    """{name: median seconds of one call} of {name: (call, around)}, which may be of different libraries: their threads
+    go on looking for work after a call, and would take a processor from whoever comes next. So all rest before each
+    turn, which has many calls, within `around()`; the medians are of the turns' medians."""
+    times = {name: [] for name in contestants}
+    for _ in range(RESTED_ROUNDS):
+        for name, (call, around) in contestants.items():
+            time.sleep(REST)
+            with around():
+                times[name].append(turn_of(call, batches))
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def turn_of(call, batches):
+    """Median seconds of the calls of one turn; the first warms up."""
+    call(batches[0])
+    times, end = [], time.perf_counter() + TURN
+    for rows in cycle(batches):
+        start = time.perf_counter()
+        call(rows)
+        times.append(time.perf_counter() - start)
+        if time.perf_counter() > end:
+            return statistics.median(times)

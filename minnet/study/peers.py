@@ -1,16 +1,17 @@
 """Other libraries on the same net and the same rows, as far as they are installed: what `minnet bench` compares with.
 
-    for row in against_peers(model, X, size):
+    for row in against_peers({"net": model}, X, size)["net"]["peers"]:
         row["peer"], row["threads"], row["latency_us"], row["times_as_fast"]
 
-Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster; all take turns.
+Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster; all take turns, with a
+pause before each.
 """
-import statistics
-import time
+from contextlib import nullcontext
 from functools import partial
-from itertools import cycle
+from itertools import cycle, product
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
@@ -21,50 +22,49 @@ from minnet.errors import MissingExtra, Unsupported, need
 from minnet.formats.onnx_write import INPUT, onnx_bytes
 from minnet.formats.torch_state import torch_bytes
 from minnet.runtime.predictor import freeze
-from minnet.study.measure import MICRO, median_times, rows_of
+from minnet.study.measure import MICRO, rested_times, rows_of
 from minnet.threads import n_threads
 
 OURS = "minnet"
-TRIALS = 7
 TRANSPOSED = (0, 3, 1, 2)  # images, channels first
 
 
-def against_peers(model, X, size):
-    """Rows of one peer each: "peer"; "latency_us", and "throughput_per_s" of `size` rows at a time, with the "threads"
-    of each; and how many times as fast minnet's frozen net is: "times_as_fast" on one, "times_the_throughput"."""
-    (threads, one), (more_threads, many) = (in_turns(model, rows_of(X, n)) for n in (1, size))
-    return [{"peer": name, "threads": [threads[name], more_threads[name]], "latency_us": one[name] * MICRO,
-             "throughput_per_s": size / many[name], "times_as_fast": one[name] / one[OURS],
-             "times_the_throughput": many[name] / many[OURS]} for name in threads]
+def against_peers(nets, X, size):
+    """{name: figures} for `nets`, {name: Model}: "latency_us" and "throughput_per_s" of minnet's frozen net, `size`
+    rows at a time, and "peers", rows of one each: "peer"; the same two, with the "threads" of each; and how many times
+    as fast minnet is: "times_as_fast" on one row, "times_the_throughput". All of all nets take turns."""
+    one, many = (in_turns(nets, rows_of(X, n)) for n in (1, size))
+    figures = {key: {"latency_us": one[key][1] * MICRO, "throughput_per_s": size / many[key][1]} for key in one}
+    return {name: {**figures[name, OURS], "peers": [
+        {"peer": peer, "threads": [one[name, peer][0], many[name, peer][0]], **figures[name, peer],
+         "times_as_fast": one[name, peer][1] / one[name, OURS][1],
+         "times_the_throughput": many[name, peer][1] / many[name, OURS][1]}
+        for peer in PEERS if (name, peer) in one]} for name in nets}
 
 
-def in_turns(model, batches):
-    """({peer: threads}, {peer or OURS: median seconds of a call}) on batches of one size."""
-    found = {name: best_threads(*peer, model, batches) for name, peer in PEERS.items()}
-    found = {name: best for name, best in found.items() if best}
-    calls = {name: call for name, (_, call) in found.items()}
-    times = median_times({OURS: freeze(model, batch_size=len(batches[0]))} | calls, batches)
-    return {name: threads for name, (threads, _) in found.items()}, times
+def in_turns(nets, batches):
+    """{(net, peer or OURS): (threads, median seconds of a call)} on batches of one size."""
+    found = {(name, OURS): (n_threads(), freeze(net, batch_size=len(batches[0])), nullcontext)
+             for name, net in nets.items()}
+    for (name, net), (peer, how) in product(nets.items(), PEERS.items()):
+        if best := best_threads(*how, net, batches):
+            found[name, peer] = best
+    times = rested_times({key: (call, around) for key, (_, call, around) in found.items()}, batches)
+    return {key: (threads, times[key]) for key, (threads, _, _) in found.items()}
 
 
-def best_threads(make, choosable, model, batches):
-    """(threads, call) of a peer at its faster number of threads; None where it is absent, or has no such layer."""
+def best_threads(make, hold, model, batches):
+    """(threads, call, what is around a turn) of a peer at its faster number of threads; None where it is absent, or has
+    no such layer."""
     found = []
-    for threads in sorted({1, n_threads()} if choosable else {n_threads()}):
+    for threads in sorted({1, n_threads()}):
         try:
-            call = make(model, batches, threads)
+            call, around = make(model, batches, threads), partial(hold, threads)
         except (MissingExtra, Unsupported):
             return None
-        call(batches[0])
-        found.append((statistics.median(seconds(call, batches[0]) for _ in range(TRIALS)), threads, call))
-    return min(found, key=lambda one: one[0])[1:]
-
-
-def seconds(call, rows):
-    """How long one call takes."""
-    start = time.perf_counter()
-    call(rows)
-    return time.perf_counter() - start
+        found.append((threads, call, around))
+    times = rested_times({threads: (call, around) for threads, call, around in found}, batches)
+    return min(found, key=lambda one: times[one[0]])
 
 
 # --- peers: (model, batches, threads) -> a function that predicts the next of the batches ----------------------------
@@ -136,5 +136,6 @@ TORCH = {
     Flatten: lambda nn, layer: nn.Flatten(),
     ReLU: lambda nn, layer: nn.ReLU(),
 }
-PEERS = {  # how a call is made, and whether it can be told the number of threads
-    "ONNX Runtime": (onnxruntime_call, True), "PyTorch": (torch_call, True), "scikit-learn": (sklearn_call, False)}
+PEERS = {  # how a call is made, and what holds it to a number of threads, where itself does not
+    "ONNX Runtime": (onnxruntime_call, nullcontext), "PyTorch": (torch_call, nullcontext),
+    "scikit-learn": (sklearn_call, threadpool_limits)}

@@ -8,7 +8,7 @@ from minnet import threads
 from minnet.engine.rng import as_rng
 from minnet.pruning.compact import compact
 from minnet.pruning.prune import prune
-from minnet.study.measure import batch_for, speeds
+from minnet.study.measure import batch_for
 from minnet.study.peers import PEERS, against_peers
 from minnet.study.result import machine, plain
 
@@ -24,9 +24,9 @@ def machine_speed(model, sparsities, rng=None):
     nets = {"dense": model} | {f"{sparsity:.1%} pruned": _pruned(model, sparsity, rng) for sparsity in sparsities}
     X = np.where(rng.random((ROWS, *model.input_shape)) < LIT, rng.random((ROWS, *model.input_shape)), 0)
     X = X.astype(model.dtype)
-    times, size = speeds(nets, X), batch_for(nets.values())
-    found = [{"name": name, "sparsity": sparsity, **times[name], "peers": against_peers(net, X, size)}
-             for (name, net), sparsity in zip(nets.items(), [0.0, *sparsities], strict=True)]
+    figures = against_peers(nets, X, batch_for(nets.values()))
+    found = [{"name": name, "sparsity": sparsity, **figures[name]}
+             for name, sparsity in zip(nets, [0.0, *sparsities], strict=True)]
     absent = sorted(set(PEERS) - {row["peer"] for net in found for row in net["peers"]})
     return plain({"threads": threads.n_threads(), "machine": machine(), "nets": found, "absent": absent})
 
