@@ -43,28 +43,24 @@ def against_peers(nets, X, size):
 
 
 def in_turns(nets, batches):
-    """{(net, peer or OURS): (threads, median seconds of a call)} on batches of one size."""
-    found = {(name, OURS): (n_threads(), freeze(net, batch_size=len(batches[0])), nullcontext)
+    """{(net, peer or OURS): (threads, median seconds of a call)} on batches of one size; the faster number."""
+    calls = {(name, OURS, n_threads()): (freeze(net, batch_size=len(batches[0])), nullcontext)
              for name, net in nets.items()}
-    for (name, net), (peer, how) in product(nets.items(), PEERS.items()):
-        if best := best_threads(*how, net, batches):
-            found[name, peer] = best
-    times = rested_times({key: (call, around) for key, (_, call, around) in found.items()}, batches)
-    return {key: (threads, times[key]) for key, (threads, _, _) in found.items()}
+    for (name, net), peer in product(nets.items(), PEERS):
+        calls |= {(name, peer, threads): call for threads, call in calls_of(peer, net, batches).items()}
+    best = {}
+    for (name, who, threads), taken in rested_times(calls, batches).items():
+        best[name, who] = min(best.get((name, who), (threads, taken)), (threads, taken), key=lambda one: one[1])
+    return best
 
 
-def best_threads(make, hold, model, batches):
-    """(threads, call, what is around a turn) of a peer at its faster number of threads; None where it is absent, or has
-    no such layer."""
-    found = []
-    for threads in sorted({1, n_threads()}):
-        try:
-            call, around = make(model, batches, threads), partial(hold, threads)
-        except (MissingExtra, Unsupported):
-            return None
-        found.append((threads, call, around))
-    times = rested_times({threads: (call, around) for threads, call, around in found}, batches)
-    return min(found, key=lambda one: times[one[0]])
+def calls_of(peer, model, batches):
+    """{threads: (call, what is around a turn)} of a peer; empty where it is absent, or has no such layer."""
+    make, hold = PEERS[peer]
+    try:
+        return {threads: (make(model, batches, threads), partial(hold, threads)) for threads in {1, n_threads()}}
+    except (MissingExtra, Unsupported):
+        return {}
 
 
 # --- peers: (model, batches, threads) -> a function that predicts the next of the batches ----------------------------
