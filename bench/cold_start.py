@@ -23,7 +23,7 @@ fast = mn.freeze(mn.load({path!r}))
 fast.predict(np.zeros((1, *fast.input_shape), np.float32))
 """
 WORK = (  # what, command, seconds at most with an empty cache, seconds at most after, the limit, what takes the rest
-    ("import minnet", ["-c", "import minnet"], None, 0.5, "pass", "Python itself and what minnet imports at once"),
+    ("import minnet", ["-c", "import minnet"], None, 0.5, "pass", "what minnet imports at once"),
     ("minnet prune digits", ["-m", "minnet", "prune", "digits", "--quiet", "--out", "{folder}"], 45.0, 10.0,
      "import numpy, numba", "compilation where the cache is empty, then training"),
     ("load, freeze and predict one row", ["-c", PREDICT], None, 1.5, "import numpy, numba", "reading kept kernels"),
@@ -43,7 +43,7 @@ def result(work, times, target, limit, rest):
     ours, ratios = statistics.median(times), sorted(target / t for t in times)
     quarter = len(ratios) // 4
     return Result(work, "the target", ours, target, statistics.median(ratios), ratios[quarter], ratios[-1 - quarter],
-                  1.0, limit, f"it took {duration(ours)}; what is not the limit's is {rest}")
+                  1.0, limit, f"it took {duration(ours)}; beyond the limit: {rest}")
 
 
 def measure(quick=False):
