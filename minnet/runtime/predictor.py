@@ -89,7 +89,7 @@ class Predictor:
         self.classes = _check_classes(classes, self.output_shape)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
-        self.few = int(cost[self.tile] / cost[1]) if 1 in programs else 0  # so many rows are faster one by one
+        self.few = int(cost[self.tile] / cost[1]) if 1 in programs else -1  # so many rows go one by one; -1: never
         self.rooms = {tile: [] for tile in programs}
 
     @property
