@@ -95,11 +95,18 @@ def test_any_numbers_are_taken(given_as):
     np.testing.assert_array_equal(predictor(given_as(X)), predictor(X))
 
 
-def test_no_rows():
-    model = sparse_model(lenet_5, (28, 28, 1))
-    predictor = freeze(model)
-    assert predictor(np.zeros((0, 28, 28, 1))).shape == (0, 10)
-    assert predictor.predict(np.zeros((0, 28, 28, 1))).shape == (0,)
+@pytest.mark.parametrize("weights", [None, "int8"])
+@pytest.mark.parametrize("batch_size", [None, 1, 2, HALF + 1, RUN, RUN + 1, 2 * RUN, 1000])
+@pytest.mark.parametrize("build, shape", [(lenet_300_100, (784,)), (lenet_5, (28, 28, 1))])
+def test_no_rows(build, shape, batch_size, weights, monkeypatch):
+    """Whichever programs there are, and where threads would share the work."""
+    model, X = sparse_model(build, shape), np.empty((0, *shape), np.float32)
+    for shared in (predictors.SHARED, 0):
+        monkeypatch.setattr(predictors, "SHARED", shared)
+        predictor = freeze(model, batch_size, weights=weights)
+        assert_same_logits(predictor, model, X)
+        assert predictor.predict(X).shape == (0,)
+        assert predictor.predict_proba(X).shape == (0, 10)
 
 
 def test_denormal_numbers():
@@ -424,6 +431,20 @@ def test_a_layer_born_sparse_is_never_made_dense(plan):
     predictor = freeze(model, plan=plan)
     assert predictor.nbytes < 2**25
     assert_same_logits(predictor, model, random_input(model, 3))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("live", [0, 1, 20])
+def test_a_norm_is_folded_into_a_layer_born_sparse(live, plan):
+    """However few weights it has: also none."""
+    tree = Sequential(SparseDense(7, live=live), BatchNorm(), ReLU(), SparseDense(5, live=live), BatchNorm(), Dense(3))
+    model = Model(tree, (20,), rng=0)
+    model.values[:] = np.random.default_rng(0).uniform(0.5, 1.5, len(model.values))  # a variance is above 0
+    predictor, whole = freeze(model, plan=plan), freeze(model, plan=plan, weights="int8")
+    for rows in (1, 3, RUN + 1):
+        X = random_input(model, rows)
+        assert_same_logits(predictor, model, X)
+        assert np.isfinite(whole(X)).all()
 
 
 def test_a_layer_that_is_not_known_is_named():

@@ -110,11 +110,12 @@ class Linear(Node):
 
     def fold(self, scale, shift):
         """Make scale * y + shift, by unit, of the output y."""
-        scales = scale if self.index is None else scale[self.index % self.units]
-        entries = self.entries.reshape(-1, scales.size) * scales
-        self.entries = entries.astype(self.entries.dtype).reshape(-1)
+        if self.index is None:
+            entries = (self.entries.reshape(-1, self.units) * scale).reshape(-1)
+        else:
+            entries = self.entries * scale[self.index % self.units]
+        self.entries = entries.astype(self.entries.dtype)
         self.bias = self.bias * scale + shift
-
 
     def quantise(self):
         """Make the weights whole numbers q from -127 to 127: w is about scale * q, a unit's largest |w| 127 scale.
