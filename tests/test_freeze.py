@@ -18,10 +18,11 @@ from minnet.engine.activations import LeakyReLU, ReLU
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
-from minnet.engine.pooling import MaxPool2d
+from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
 from minnet.kernels.program import HALF, RUN
@@ -284,6 +285,30 @@ def test_a_plan_survives_json_and_gives_the_same_bits(net):
     for rows in (1, RUN):
         X = random_input(model, rows)
         assert again(X).tobytes() == predictor(X).tobytes()
+
+
+SPECIAL = {  # layers that not every kernel is for
+    "depthwise": (Sequential(Conv2d(3, 1), ReLU(), DepthwiseConv2d(2, multiplier=2), Flatten(), Dense(3)), (4, 5, 2)),
+    "born sparse": (Sequential(SparseDense(9, live=30), ReLU(), Dense(8), ReLU(), SparseDense(3, live=20)), (12,)),
+    "no weights": (Sequential(ReLU()), (4,)),
+}
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, HALF + 1, 1000])
+@pytest.mark.parametrize("plan", [*PLANS, "n_m/block", "sparse/n_m"])
+@pytest.mark.parametrize("net", SPECIAL)
+def test_the_plan_says_which_kernel_each_layer_got(net, plan, batch_size, monkeypatch):
+    """As the rows of an explanation say, in tiles and alone; and it is a plan, with the same kernels."""
+    model = randomise(Model(*SPECIAL[net], rng=0), np.random.default_rng(0))
+    for room in (predictors.ROOM_BYTES, 1):  # with tiles, and without
+        monkeypatch.setattr(predictors, "ROOM_BYTES", room)
+        predictor = freeze(model, batch_size, plan)
+        rows = predictor.explain(random_input(model, 1)).rows[:-1]
+        tiles = predictor.explain(random_input(model, RUN)).rows[:-1]
+        assert [name.split("/")[0] for name in predictor.plan] == [row.kernel for row in rows]
+        assert [name.split("/")[-1] for name in predictor.plan] == [row.kernel for row in tiles]
+        assert batch_size or freeze(model, plan=predictor.plan).plan == predictor.plan
+        assert str(predictor.plan) in repr(predictor)
 
 
 def test_dense_where_it_is_dense_and_sparse_where_it_is_sparse():

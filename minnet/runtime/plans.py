@@ -29,7 +29,12 @@ def linear_nodes(nodes):
 
 def choose(nodes, rates):
     """The fastest plan by `rates`, a name for each linear layer."""
-    return ["/".join(dict.fromkeys(fastest(node, tile, rates) for tile in (1, RUN))) for node in linear_nodes(nodes)]
+    return joined([{node.name: fastest(node, tile, rates) for node in linear_nodes(nodes)} for tile in (1, RUN)])
+
+
+def joined(chosen):
+    """The plan that gives the kernels `chosen`: for single rows and for tiles, or for one of both, each by name."""
+    return ["/".join(dict.fromkeys(names)) for names in zip(*(each.values() for each in chosen), strict=True)]
 
 
 def fastest(node, tile, rates):

@@ -22,7 +22,7 @@ from minnet.kernels.program import HALF, RUN
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import explain
 from minnet.runtime.graph import graph
-from minnet.runtime.plans import check_plan, choose, kernels, linear_nodes, total_seconds
+from minnet.runtime.plans import check_plan, choose, joined, kernels, linear_nodes, total_seconds
 from minnet.runtime.rates import machine_rates
 
 INT8 = "int8"
@@ -37,9 +37,11 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     fastest for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
     gets, in the order of the layers with weights: "dense", "block" (of four neighbouring units), "n_m" (n of each
     four inputs) or "sparse", or two of them ("dense/sparse") for single rows and for tiles; a single name is every
-    layer's. Without, each layer gets what is the fastest by this machine's rates, which are measured once. `classes`
-    (k,) are the labels that `predict` answers with, else 0, ..., k - 1. `weights="int8"` keeps them as whole numbers
-    from -127 to 127, with a scale for each unit: fewer bytes, and rounded weights; all else stays in floats.
+    layer's. "n_m" is for single rows of dense layers: in tiles they take the sparse one, as does whatever has no such
+    kernel, and `predictor.plan` says so ("n_m/sparse"). Without, each layer gets what is the fastest by this machine's
+    rates, which are measured once. `classes` (k,) are the labels that `predict` answers with, else 0, ..., k - 1.
+    `weights="int8"` keeps them as whole numbers from -127 to 127, with a scale for each unit: fewer bytes, and rounded
+    weights; all else stays in floats.
 
     Raises InvalidValue and InvalidType for these, Unsupported for a layer that it does not know.
     """
@@ -55,8 +57,9 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
         best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
         if best == RUN and halves(batch_size, cost[RUN]) and kernels(plan, nodes, HALF) == chosen[RUN]:
             best, chosen[HALF], cost[HALF] = HALF, chosen[RUN], total_seconds(nodes, chosen[RUN], HALF, rates)
-        tiles, plan = [best], list(chosen[best].values())
+        tiles = [best]
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
+    plan = joined([chosen[tile] for tile in sorted(programs)])
     return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
 
 
