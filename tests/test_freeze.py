@@ -385,6 +385,25 @@ def test_every_row_of_the_explanation():
         assert "conv2" in str(explanation) and "share" in str(explanation)
 
 
+@pytest.mark.parametrize("weights", [None, "int8"])
+@pytest.mark.parametrize("batch_size", [None, 1, 1000])
+@pytest.mark.parametrize("net", NETS)
+def test_an_explanation_counts_all_bytes_of_numbers_and_indices(net, batch_size, weights):
+    model = make(net, dtype=np.float32)
+    predictor = freeze(model, batch_size, weights=weights)
+    for rows in (1, RUN):
+        explanation = predictor.explain(random_input(model, rows))
+        program = predictor.programs[explanation.tile]
+        wanted = program.index.nbytes + program.weights.nbytes + program.value.nbytes
+        assert sum(row.nbytes for row in explanation.rows) == wanted
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 1000])
+def test_no_rows_have_no_time(batch_size):
+    with pytest.raises(InvalidValue, match="a row or more"):
+        freeze(sparse_model(), batch_size).explain(np.zeros((0, 784)))
+
+
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 

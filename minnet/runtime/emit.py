@@ -32,8 +32,9 @@ def emit(nodes, kernels, tile, dtype):
             if not left[x.offset]:
                 made.memory.give_back(x.offset)
         spans.append(span_of(made, node, first, made.nbytes - size))
+    size = made.nbytes
     made.store(tensors[nodes[-1]])
-    spans.append(Span("output", len(made.code) - 1, len(made.code), 0))
+    spans.append(Span("output", len(made.code) - 1, len(made.code), made.nbytes - size))
     return made.finish(spans)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minnet.errors import InvalidValue
 from minnet.runtime.program import median_seconds
 
 HEAD = ("layer", "kernel", "density", "FLOPs", "bytes", "time", "share")
@@ -45,8 +46,13 @@ class Explanation:
 
 
 def explain(programs, features, X=None):
-    """The Explanation of one tile; where X has one row, or there is no program for tiles, of one row."""
+    """The Explanation of one tile; where X has one row, or there is no program for tiles, of one row.
+
+    Raises InvalidValue where X has none.
+    """
     rows = max(programs) if X is None else len(X)
+    if not rows:
+        raise InvalidValue("X has 0 rows, and there is nothing to time: give a row or more")
     tile = max(programs) if rows > 1 else min(programs)
     program = programs[tile]
     if X is None:
