@@ -127,6 +127,13 @@ def check_count(name, value, low=0, high=None):
     return int(value)
 
 
+def check_kind(who, value, kind):
+    """`value`, checked: what `who` takes is a `kind`, a class such as Model."""
+    if not isinstance(value, kind):
+        raise InvalidType(f"{who} takes a {kind.__name__}, got {shown(repr(value))}")
+    return value
+
+
 def check_choice(kind, name, table):
     """`table[name]`; a function passes through, since whatever takes a name takes a function too."""
     if isinstance(name, str) and name in table:

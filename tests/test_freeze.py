@@ -24,7 +24,7 @@ from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.engine.sparse import SparseDense
-from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
+from minnet.errors import InvalidType, InvalidValue, MinnetError, UnknownName, Unsupported
 from minnet.kernels.program import HALF, RUN
 from minnet.models import lenet_5, lenet_300_100, resnet_8
 from minnet.pruning.prune import prune
@@ -435,6 +435,22 @@ def test_classes_are_answered_where_they_are_given():
     assert freeze(model, classes=labels).predict(X).tolist() == labels[freeze(model).predict(X)].tolist()
     with pytest.raises(InvalidValue, match="a label for each logit"):
         freeze(model, classes=["a", "b"])
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda model: freeze(None), InvalidType, "freeze takes a Model, got None"),
+    (lambda model: freeze("x"), InvalidType, "freeze takes a Model, got 'x'"),
+    (lambda model: freeze(freeze(model)), InvalidType, "freeze takes a Model, got Predictor"),
+    (lambda model: freeze(Dense(3)), InvalidType, "freeze takes a Model, got Dense"),
+    (lambda model: freeze(model, classes=[[1], [2, 3], 3, 4, 5]), InvalidValue, "a label for each logit"),
+    (lambda model: freeze(model, classes="abcdefghij"), InvalidValue, "a label for each logit"),
+    (lambda model: freeze(model, weights=np.zeros(3)), UnknownName, "int8"),
+    (lambda model: freeze(model, weights=["int8"]), UnknownName, "int8"),
+])
+def test_wrong_arguments_are_refused_in_one_line(call, error, words):
+    with pytest.raises(error, match=words) as found:
+        call(sparse_model())
+    assert len(str(found.value).splitlines()) == 1
 
 
 # --- the graph -------------------------------------------------------------------------------------------------------

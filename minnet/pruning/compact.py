@@ -13,7 +13,7 @@ import numpy as np
 
 from minnet.engine.model import Model
 from minnet.engine.state import State
-from minnet.errors import InvalidType, InvalidValue, shown
+from minnet.errors import InvalidType, InvalidValue, check_kind, shown
 from minnet.pruning.compaction.batchnorm import fold_norms
 from minnet.pruning.compaction.cut import cut, place, survivors
 from minnet.pruning.compaction.plan import Plan
@@ -75,8 +75,7 @@ def expand(small, original, vector=None):
 
 
 def _check(model, state=None, fold_batchnorm=False):
-    if not isinstance(model, Model):
-        raise InvalidType(f"compact takes a Model, got {shown(repr(model))}")
+    check_kind("compact", model, Model)
     if state is None:
         return
     if not isinstance(state, State):

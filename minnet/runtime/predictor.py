@@ -17,7 +17,8 @@ import numpy as np
 
 from minnet import threads
 from minnet.data import check_X
-from minnet.errors import InvalidValue, check_count, unknown
+from minnet.engine.model import Model
+from minnet.errors import InvalidValue, check_count, check_kind, shown, unknown
 from minnet.kernels.program import HALF, RUN
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import explain
@@ -43,8 +44,10 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     `weights="int8"` keeps them as whole numbers from -127 to 127, with a scale for each unit: fewer bytes, and rounded
     weights; all else stays in floats.
 
-    Raises InvalidValue and InvalidType for these, Unsupported for a layer that it does not know.
+    Raises InvalidValue and InvalidType for these, UnknownName for other `weights`, Unsupported for a layer that it does
+    not know.
     """
+    check_kind("freeze", model, Model)
     nodes, rates = graph(model, quantised=check_weights(weights)), machine_rates()
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
@@ -71,9 +74,9 @@ def halves(batch_size, cost):
 
 def check_weights(weights):
     """Whether they are to be whole numbers."""
-    if weights not in (None, INT8):
+    if weights is not None and not (isinstance(weights, str) and weights == INT8):
         raise unknown("weights", weights, [INT8])
-    return weights == INT8
+    return weights is not None
 
 
 class Predictor:
@@ -180,7 +183,10 @@ def _check_classes(classes, output_shape):
     """Labels as an array, one for each logit."""
     if classes is None:
         return None
-    labels = np.asarray(classes)
+    try:
+        labels = np.asarray(classes)
+    except ValueError as error:  # lists of several lengths
+        raise InvalidValue(f"classes={shown(repr(classes))} is no array: give a label for each logit") from error
     if labels.shape != output_shape:
         raise InvalidValue(f"classes has the shape {labels.shape}, the logits of one row {output_shape}: give a label "
                            "for each logit")
