@@ -347,7 +347,8 @@ def test_a_batch_size_keeps_one_program():
 
 @pytest.mark.parametrize("plan, error, words", [
     ("dence", InvalidValue, "dence"),
-    (["dense"], InvalidValue, "1 names"),
+    (["dense"], InvalidValue, "has 1 name, .* has 3 layers with weights: dense1, dense2, dense3; give a name for each"),
+    ([], InvalidValue, 'has 0 names, .* or one for all: plan="sparse"'),
     (["dense", "sparse", "dense/sparse/dense"], InvalidValue, "dense/sparse/dense"),
     (["dense", "sparse", ""], InvalidValue, "''"),
     (["dense", "sparse", None], InvalidType, "None"),
@@ -356,6 +357,15 @@ def test_a_batch_size_keeps_one_program():
 def test_a_wrong_plan_is_refused(plan, error, words):
     with pytest.raises(error, match=words):
         freeze(sparse_model(), plan=plan)
+
+
+@pytest.mark.parametrize("layers, words", [
+    ([Dense(3)], "has 2 names, but the model has 1 layer with weights: dense1; give"),
+    ([ReLU()], "has 2 names, but the model has 0 layers with weights; give"),
+])
+def test_a_plan_of_another_length_is_refused(layers, words):
+    with pytest.raises(InvalidValue, match=words):
+        freeze(Model(Sequential(*layers), (4,)), plan=["dense", "sparse"])
 
 
 @pytest.mark.parametrize("batch_size, error", [(0, InvalidValue), (-1, InvalidValue), (2.0, InvalidType)])

@@ -63,7 +63,7 @@ def test_whole_numbers_compute_what_their_floats_do(dtype, data):
     logits, rows = predictor(X), X.reshape(len(X), -1)
     tile = predictor.tile
     nodes = dequantised(graph(model, quantised=True))
-    program = emit(nodes, kernels(plan, nodes, tile), tile, model.dtype)
+    program = emit(nodes, kernels(predictor.plan, nodes, tile), tile, model.dtype)
     wanted = np.empty((len(X), program.outputs), dtype)
     program.run(rows, 0, len(X), program.room(), wanted)
     bound = ROUNDING[model.dtype] * np.abs(wanted).max(initial=1e-30)

@@ -1,4 +1,4 @@
-"""The linear layers' part of `emit`: dense layers and convolutions, each by one of three kernels.
+"""The linear layers' part of `emit`: dense layers and convolutions, each by one of four kernels.
 
 DENSE multiplies all weights, SPARSE the live ones, BLOCK blocks of four neighbouring units in which one lives (on a
 single sample, of four inputs by four units), N_M as many weights of each four as live in the fullest four.

@@ -44,10 +44,10 @@ def fastest(node, tile, rates):
 
 
 def kernels(plan, nodes, tile):
-    """The kernel of each layer, by name, for tiles of `tile` samples."""
-    layers = linear_nodes(nodes)
-    names = [name.split("/")[0 if tile == 1 else -1] for name in check_plan(plan, layers)]
-    return {node.name: name if possible(node, name, tile) else SPARSE for node, name in zip(layers, names, strict=True)}
+    """The kernel of each layer, by name, for tiles of `tile` samples; `plan` as `check_plan` returns it."""
+    names = [name.split("/")[0 if tile == 1 else -1] for name in plan]
+    return {node.name: name if possible(node, name, tile) else SPARSE
+            for node, name in zip(linear_nodes(nodes), names, strict=True)}
 
 
 def possible(node, kernel, tile):
@@ -65,13 +65,20 @@ def check_plan(plan, layers):
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidType(f"plan={shown(repr(plan))}; wanted one name or a list of names, as predictor.plan has them")
     if len(names) != len(layers):
-        raise InvalidValue(f"plan has {len(names)} names, but the model has {len(layers)} layers with weights: "
-                           f"{', '.join(layer.name for layer in layers)}")
+        listed = f": {', '.join(layer.name for layer in layers)}" if layers else ""
+        raise InvalidValue(f"plan has {counted(len(names), 'name')}, but the model has "
+                           f"{counted(len(layers), 'layer')} with weights{listed}; give a name for each, or one for "
+                           f'all: plan="{SPARSE}"')
     for name in names:
         if len(name.split("/")) > 2 or not set(name.split("/")) <= set(KERNELS):
             raise InvalidValue(f"plan names {shown(repr(name))}; wanted one of {', '.join(KERNELS)}, or two of them, "
                                f'for single rows and for tiles: "{DENSE}/{SPARSE}"')
     return list(names)
+
+
+def counted(n, noun):
+    """So many things: "1 layer", "3 layers"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def total_seconds(nodes, chosen, tile, rates):
