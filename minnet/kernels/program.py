@@ -1,6 +1,6 @@
 """The steps of a compiled program: what a frozen net does to its tensors, one step a row of a table of numbers.
 
-    run_program(code, 0, len(code), index, weights, value, X, 0, len(X), work, out)     # in interpret.py
+    run_program(code, 0, len(code), index, weights, value, X, 0, len(X), tile, work, out)   # in interpret.py
 
 A program works on a tile of T samples. A tensor is a stack of planes, one a channel; in a plane stand lines, in a line
 columns (pixels), in a column the T samples side by side. So a dense layer's output is one plane of T numbers a unit,

@@ -2,8 +2,9 @@
 
     total = turn(X, row, f, index, place, y, t)     # y[index[place + i] + t + j] = X[row + j, f + i], i and j < SIDE
 
-Turned number by number it would take as many loads and stores as there are numbers. With checked indices
-(NUMBA_BOUNDSCHECK=1) the last number of each row and column is looked at first, as plain indexing would.
+`turn` also adds up: the total is the sum of the numbers that it turned. Number by number a square would take as many
+loads and stores as it has numbers. With checked indices (NUMBA_BOUNDSCHECK=1) the last number of each row and column is
+looked at first, as plain indexing would.
 """
 import llvmlite.binding
 import numba
