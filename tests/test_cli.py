@@ -540,6 +540,16 @@ def test_a_stopped_run_leaves_a_finished_one_alone(done, command, monkeypatch, t
     assert (out / "unfinished.safetensors").exists()
 
 
+@pytest.mark.parametrize("other", [["prune"], ["train"]], ids=str)
+def test_a_stopped_run_leaves_a_trained_net_alone(command, other):
+    trained = command("train", "digits", "--epochs", "1").out / "model.safetensors"
+    before = trained.read_bytes()
+    ended = command(*other, "digits", "--lr", "1e30", "--epochs", "3")
+    assert ended.code == 1 and last_line(ended).endswith("minnet-out/unfinished.safetensors")
+    assert trained.read_bytes() == before
+    assert mn.load(ended.out / "unfinished.safetensors").n_weights == WEIGHTS
+
+
 def test_a_reader_that_leaves_is_no_error(done):
     """`minnet inspect FILE | true`: no traceback, and the code of a process that SIGPIPE ended."""
     read, write = os.pipe()

@@ -52,8 +52,10 @@ def read_result(folder):
 
 
 def place_for_unfinished(folder):
-    """Where the net of a run that was stopped goes: beside a finished run's files, never among them."""
-    return Path(folder) / (UNFINISHED if (Path(folder) / RESULT).exists() else MODEL)
+    """Where the net of a run that was stopped goes: beside the files of a finished run, of `train` or of `import`,
+    never in the place of one."""
+    finished = any((Path(folder) / name).exists() for name in (RESULT, MODEL))
+    return Path(folder) / (UNFINISHED if finished else MODEL)
 
 
 def _no_number(name):
