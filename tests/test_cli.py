@@ -550,6 +550,13 @@ def test_a_stopped_run_leaves_a_trained_net_alone(command, other):
     assert mn.load(ended.out / "unfinished.safetensors").n_weights == WEIGHTS
 
 
+def test_what_turns_out_wrong_late_does_not_cost_the_trained_net(command):
+    ended = command(*"prune digits --value-range 0 0.0001 --epochs 1".split())
+    assert ended.code == 2
+    assert "; the net as it was after the last good epoch is in " in last_line(ended)
+    assert mn.load(ended.out / "model.safetensors").sparsity == 0
+
+
 def test_a_reader_that_leaves_is_no_error(done):
     """`minnet inspect FILE | true`: no traceback, and the code of a process that SIGPIPE ended."""
     read, write = os.pipe()

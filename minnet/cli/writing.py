@@ -2,7 +2,7 @@
 from contextlib import contextmanager
 
 from minnet.cli.signals import Stopped
-from minnet.errors import Diverged, shown
+from minnet.errors import Diverged, MinnetError, shown
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.formats.storage import save
 from minnet.report.page import page
@@ -21,7 +21,8 @@ def write_outcome(job, result, out):
 
 @contextmanager
 def keeping(job, out):
-    """Inside, a job that is stopped or diverges leaves its net in `out`, and the line for the user says where."""
+    """Inside, a job that is stopped, diverges or fails late leaves its net in `out`, and the line for the user says
+    where."""
     try:
         yield
     except Stopped as stop:
@@ -29,6 +30,10 @@ def keeping(job, out):
         raise
     except Diverged as error:
         raise Diverged(f"{error}; {_keep(job, job.kept or job.whole(job.model), out)}") from error
+    except MinnetError as error:
+        if job.kept is None:  # nothing is lost
+            raise
+        raise type(error)(f"{error}; {_keep(job, job.kept, out)}") from error
 
 
 def _keep(job, model, out):
