@@ -1,6 +1,7 @@
 """Sensitivity: beside pruning by hand, layer by layer; what is chosen and shared out by it; its plots and command."""
 import itertools
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tables import make
 
 import minnet as mn
 from minnet.cli import main
+from minnet.cli.signals import LISTENER
 from minnet.errors import InvalidValue, UnknownName
 from minnet.pruning.choose import choose
 from minnet.pruning.recipes import gradual
@@ -231,3 +233,17 @@ def test_it_trains_first_where_nothing_is_trained(capsys, tmp_path):
     assert main(["sensitivity", "--epochs", "1", "--sparsity", "0.5", "--out", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("accuracy") and "sensitivity.json" in err
+
+
+def test_a_signal_keeps_the_net_that_it_trained(capsys, tmp_path, monkeypatch):
+    """The signal comes after the second epoch."""
+    seen = []
+
+    def check():
+        seen.append(1)
+        if len(seen) == 2:
+            signal.raise_signal(signal.SIGINT)
+    monkeypatch.setattr(LISTENER, "check", check)
+    assert main(["sensitivity", "--epochs", "3", "--out", str(tmp_path)]) == 130
+    assert "after the last good epoch is in" in capsys.readouterr().err
+    assert mn.load(tmp_path / "model.safetensors").sparsity == 0

@@ -54,6 +54,7 @@ def run(args, talk):
     settings = settings_from(args, **beginning(args))
     out = checked_out(args)
     from minnet.cli.compiling import tell_compiling
+    from minnet.cli.writing import keeping
     from minnet.pruning.alone import SPARSITIES
     from minnet.study.folder import as_json, write_files
     from minnet.study.result import plain
@@ -62,15 +63,22 @@ def run(args, talk):
 
     tell_compiling(talk)
     job = Training(settings)
-    if not job.given:
-        with talk.progress() as bar:
-            for news in job.run():
-                LISTENER.check()
-                bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
-    found = sensitivity(job.model, job.data, sparsities=args.sparsities or SPARSITIES, criterion=settings.criterion,
-                        structure=settings.structure, layers=settings.layers, protect=settings.protect, rng=args.seed)
+    with keeping(job, out):
+        if not job.given:
+            _follow(job, talk)
+        found = sensitivity(job.model, job.data, sparsities=args.sparsities or SPARSITIES, layers=settings.layers,
+                            protect=settings.protect, criterion=settings.criterion, structure=settings.structure,
+                            rng=args.seed)
     names = ("model", "criterion", "structure", "seed")
     result = plain({"data": job.data.name} | {name: settings.record()[name] for name in names} | found.record())
     write_files(out, {FILE: as_json(result)})
     talk.result(str(found), result)
     talk.say(f"wrote {FILE} to {shown(str(out))}")
+
+
+def _follow(job, talk):
+    """Train, and show how far it is."""
+    with talk.progress() as bar:
+        for news in job.run():
+            LISTENER.check()
+            bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
