@@ -2,6 +2,7 @@
 import itertools
 import json
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -126,7 +127,6 @@ def test_what_cannot_be_measured_is_told(trained):
 
 def test_a_recipe_measures_once(trained):
     """What a first pruning makes sensitive must not change the scope of the next."""
-    from functools import partial
     model, data = trained[0].clone(), trained[1]
     scope = sensitivity(model, data).least(1)
     for _ in gradual(model, data, 0.9, epochs=2, rng=0, prune=partial(mn.prune, layers="insensitive:1")):
@@ -204,6 +204,16 @@ def test_the_plot_of_agreement(trained):
     ax.figure.canvas.draw()
 
 
+@pytest.mark.parametrize("structure", ["2:4", "pattern", "n_m"])
+def test_a_structure_that_sets_its_own_count_is_refused(structure):
+    """Instead of numbers as if single weights went."""
+    model = mn.models.small_conv((8, 8, 1), 3, rng=0)
+    X, y = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype(np.float32), np.arange(12) % 3
+    for call in (sensitivity, partial(mn.prune, layers="insensitive:1")):
+        with pytest.raises(InvalidValue, match="says how much of each layer goes"):
+            call(model, data=(X, y), structure=structure)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -223,10 +233,12 @@ def test_the_command_writes_what_it_says(capsys, tmp_path, trained):
 @pytest.mark.parametrize("words, message", [
     (["digits", "--data", "digits"], "goes with a saved model"), (["digits", "--sparsity", "90"], "did you mean 0.9"),
     (["digits", "--structure", "filters"], "did you mean filter"),
+    (["digits", "--structure", "2:4"], "structure='2:4' says how much"), (["digits", "--layers", "dens1"], "dense1"),
 ])
 def test_bad_input_gets_one_line(capsys, tmp_path, words, message):
     assert main(["sensitivity", *words, "--epochs", "1", "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "it is told before the training"
 
 
 def test_it_trains_first_where_nothing_is_trained(capsys, tmp_path):

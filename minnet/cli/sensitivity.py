@@ -55,7 +55,8 @@ def run(args, talk):
     out = checked_out(args)
     from minnet.cli.compiling import tell_compiling
     from minnet.cli.writing import keeping
-    from minnet.pruning.alone import SPARSITIES
+    from minnet.pruning.alone import SPARSITIES, pool_of
+    from minnet.pruning.choose import choose
     from minnet.study.folder import as_json, write_files
     from minnet.study.result import plain
     from minnet.study.sensitivity import sensitivity
@@ -63,6 +64,8 @@ def run(args, talk):
 
     tell_compiling(talk)
     job = Training(settings)
+    pool_of(job.model, choose(job.model, settings.layers, settings.protect), job.data, settings.criterion,
+            settings.structure, rng=args.seed)  # what is wrong with them is told before the training
     with keeping(job, out):
         if not job.given:
             _follow(job, talk)
