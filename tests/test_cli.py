@@ -276,6 +276,18 @@ def test_report_writes_the_page_again(done, command, tmp_path):
     assert (done.out / "report.html").read_bytes() == page
 
 
+def test_a_folder_never_holds_a_mix_of_two_runs(done, command, tmp_path):
+    out = tmp_path / "minnet-out"
+    out.mkdir()
+    for path in done.out.iterdir():
+        (out / path.name).write_bytes(path.read_bytes())
+    ended = command("train", "digits", "--epochs", "1")
+    assert [path.name for path in out.iterdir()] == ["model.safetensors"]
+    assert last_line(ended) == "wrote model.safetensors to minnet-out (gone with the run before: result.json, " \
+        "report.html, dense.safetensors)"
+    assert command("report", "minnet-out").code == 2
+
+
 # --- help ------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,7 +14,7 @@ from minnet.errors import FileProblem
 from minnet.report import svg
 from minnet.report.page import page
 from minnet.report.rows import comparison, layers
-from minnet.study.folder import as_json, read_result, write_files
+from minnet.study.folder import as_json, digest, read_result, write_files, write_run
 
 SIDE = {"accuracy": 0.98, "recall_macro": 0.97, "f1_macro": 0.975, "loss": 0.1, "parameters": 1000, "macs": 2000,
         "bytes_on_disk": 4000, "latency_us": 12.5, "throughput_per_s": 100_000.0}
@@ -206,6 +206,51 @@ def test_what_is_written_is_read(tmp_path):
     write_files(tmp_path, {"result.json": as_json(RESULT), "other": b"\0\1"})
     assert read_result(tmp_path) == RESULT
     assert (tmp_path / "other").read_bytes() == b"\0\1"
+
+
+def a_run(**nets):
+    """The files of a run with such nets: {file name: bytes}, result.json last."""
+    files = {name.replace("_", "."): data for name, data in nets.items()}
+    result = RESULT | {"sha256": {name: digest(data) for name, data in files.items()}}
+    return files | {"report.html": b"page", "result.json": as_json(result).encode()}
+
+
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_run_takes_the_place_of_the_one_before(tmp_path):
+    """Its files go, as far as its result vouches for them; what stands beside them stays."""
+    (tmp_path / "unfinished.safetensors").write_bytes(b"u")
+    first = a_run(model_safetensors=b"m", dense_safetensors=b"d", model_onnx=b"o")
+    assert write_run(tmp_path, first) == []
+    second = a_run(model_safetensors=b"m2", dense_safetensors=b"d2")
+    assert write_run(tmp_path, second) == ["model.onnx"]
+    assert names_in(tmp_path) == {*second, "unfinished.safetensors"}
+    assert write_run(tmp_path, {"model.safetensors": b"m3"}) == ["result.json", "report.html", "dense.safetensors"]
+    assert names_in(tmp_path) == {"model.safetensors", "unfinished.safetensors"}
+
+
+def test_what_no_result_vouches_for_stays(tmp_path):
+    """A net that was changed since or came from elsewhere, a file that is still wanted, and other names."""
+    (tmp_path / "other").write_bytes(b"x")
+    write_run(tmp_path, a_run(model_safetensors=b"m", dense_safetensors=b"d", model_onnx=b"o", other=b"x"))
+    (tmp_path / "dense.safetensors").write_bytes(b"changed")
+    write_run(tmp_path, {"model.safetensors": b"m2"}, spared=[tmp_path / "model.onnx"])
+    assert names_in(tmp_path) == {"model.safetensors", "dense.safetensors", "model.onnx", "other"}
+    (tmp_path / "result.json").write_text("{}")
+    assert write_run(tmp_path, {"model.safetensors": b"m3"}) == []
+
+
+@pytest.mark.parametrize("name", ["model", "dense"])
+def test_a_result_about_another_net_than_the_one_beside_it_is_refused(tmp_path, name):
+    write_run(tmp_path, a_run(model_safetensors=b"m", dense_safetensors=b"d"))
+    read_result(tmp_path)
+    (tmp_path / f"{name}.safetensors").write_bytes(b"another")
+    with pytest.raises(FileProblem, match=rf"is about another {name}\.safetensors"):
+        read_result(tmp_path)
+    (tmp_path / f"{name}.safetensors").unlink()
+    read_result(tmp_path)
 
 
 def test_files_of_one_run_are_written_while_no_other_process_writes(tmp_path, monkeypatch):

@@ -36,17 +36,18 @@ def tables():
 def run(args, talk):
     """Do it; returns the exit code."""
     out = checked_out(args)
-    from minnet.formats.storage import save
+    from minnet.cli.writing import write_told
     from minnet.study.folder import MODEL
+    from minnet.study.measure import saved
     from minnet.study.result import plain
 
     model, unused, kind = _imported(args)
-    save(model, out / MODEL, made={"imported": kind})
+    wrote = write_told({MODEL: saved(model, {"imported": kind})}, out, spared=[args.what, args.model or args.what])
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
              "outputs": " x ".join(map(str, model.output_shape)), "parameters": model.n_parameters, "macs": model.macs,
              "not_used": shown(", ".join(unused)) or None}
     talk.result(facts_text(facts, talk), plain(facts | {"not_used": unused}))
-    talk.say(f"wrote {MODEL} to {shown(str(out))}")
+    talk.say(wrote)
 
 
 def _imported(args):

@@ -23,7 +23,6 @@ from minnet.cli.options import (
 )
 from minnet.cli.signals import LISTENER
 from minnet.cli.tables import aligned
-from minnet.errors import shown
 from minnet.report.rows import comparison, layers, names
 
 
@@ -71,9 +70,9 @@ def run(args, talk):
             _follow(job, talk)
             all_compiled()
             result = job.measure() | {"command": args.command}
-    files = write_outcome(job, result, out)
+    wrote = write_outcome(job, result, out)
     talk.result(text(result, talk), result)
-    talk.say(f"wrote {', '.join(files)} to {shown(str(out))}")
+    talk.say(wrote)
     check_guards(job.guard, result["before"], result["after"])
 
 

@@ -8,7 +8,6 @@ What it saves can be pruned: minnet prune DIR/model.safetensors --data DATA.
 from minnet.cli.options import DATA_HELP, checked_out, data_options, out_option, settings_from, training_options
 from minnet.cli.signals import LISTENER
 from minnet.cli.tables import facts_text
-from minnet.errors import shown
 
 
 def options(parser):
@@ -32,8 +31,8 @@ def run(args, talk):
     """Do it; returns the exit code."""
     out = checked_out(args)
     from minnet.cli.compiling import tell_compiling
-    from minnet.cli.writing import keeping
-    from minnet.study.folder import MODEL, write_files
+    from minnet.cli.writing import keeping, write_told
+    from minnet.study.folder import MODEL
     from minnet.study.measure import saved
     from minnet.study.result import plain
     from minnet.study.training import Training
@@ -45,9 +44,9 @@ def run(args, talk):
         for news in job.run():
             LISTENER.check()
             bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
-    write_files(out, {MODEL: saved(job.whole(job.model), job.made)})
+    wrote = write_told({MODEL: saved(job.whole(job.model), job.made)}, out)
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())
     talk.result(facts_text(result, talk), result)
-    talk.say(f"wrote {MODEL} to {shown(str(out))}")
+    talk.say(wrote)

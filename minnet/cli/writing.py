@@ -3,20 +3,21 @@ from contextlib import contextmanager
 
 from minnet.cli.signals import Stopped
 from minnet.errors import Diverged, MinnetError, shown
-from minnet.formats.onnx_write import onnx_bytes
 from minnet.formats.storage import save
 from minnet.report.page import page
-from minnet.study.folder import ONNX_MODEL, PAGE, RESULT, as_json, place_for_unfinished, write_files
-from minnet.study.training import is_onnx
+from minnet.study.folder import PAGE, RESULT, as_json, place_for_unfinished, write_run
 
 
 def write_outcome(job, result, out):
-    """Write the nets of a measured job, its result and the page to `out`; returns the names of the files. A net that
-    came as ONNX goes as ONNX too."""
-    onnx = {ONNX_MODEL: onnx_bytes(job.small, sparse=True)} if is_onnx(job.settings.model) else {}
-    files = job.files | onnx | {PAGE: page(result), RESULT: as_json(result)}
-    write_files(out, files)
-    return list(files)
+    """Write the nets of a measured job, its result and the page to `out`; returns the line that says so."""
+    return write_told(job.files | {PAGE: page(result), RESULT: as_json(result)}, out)
+
+
+def write_told(files, out, spared=()):
+    """`write_run`; returns the line that says what was written, and what went."""
+    gone = write_run(out, files, spared)
+    replaced = f" (gone with the run before: {', '.join(gone)})" if gone else ""
+    return f"wrote {', '.join(files)} to {shown(str(out))}{replaced}"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from minnet.errors import InvalidValue, check_choice
+from minnet.formats.onnx_write import onnx_bytes
 from minnet.pruning.choose import choose, is_measured
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, facts_of
@@ -23,12 +24,12 @@ from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.rounds import share_of
 from minnet.runtime.predictor import check_weights
-from minnet.study.folder import DENSE_MODEL, MODEL, digest
+from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import compare_nets, saved
 from minnet.study.result import result_of
 from minnet.study.settings import SPARSITY
-from minnet.study.training import PRUNING, REHEARSAL, Training
+from minnet.study.training import PRUNING, REHEARSAL, Training, is_onnx
 
 PARTS = 4  # of an epoch: a gradual recipe prunes a little after each
 SPARSE, AGAIN = "pruning", "dense, the same epochs"
@@ -130,7 +131,7 @@ class Job(Training):
     def measure(self):
         """Compact the pruned net, freeze both, measure them in turns; returns what result.json holds.
 
-        `files` then has the bytes of both saved nets.
+        `files` then has the bytes of both saved nets; of a net that came as ONNX the pruned one also as ONNX.
         """
         self.small = self.whole(compact(self.model))
         nets = {"before": self.whole(self.dense), "after": self.small}
@@ -138,6 +139,8 @@ class Job(Training):
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
             self.files[name] = saved(nets[net], self.made)
             figures[net]["bytes_on_disk"] = len(self.files[name])
+        if is_onnx(self.settings.model):
+            self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True)
         return result_of(self, figures) | {"sha256": {name: digest(data) for name, data in self.files.items()}}
 
 
