@@ -541,6 +541,26 @@ def test_a_signal_that_was_lost_on_its_way_is_raised_again():
     LISTENER.check()
 
 
+@pytest.mark.parametrize("error", [ImportError("initialization failed"), SystemError("returned NULL"),
+                                   mn.errors.MissingExtra("this needs rich")], ids=repr)
+def test_a_signal_that_became_another_error_is_still_a_signal(command, monkeypatch, error):
+    """So ends an import of a C extension that was interrupted."""
+    def check():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as stop:
+            raise error from stop
+    monkeypatch.setattr(LISTENER, "check", check)
+    ended = command("train", "digits", "--epochs", "2")
+    assert (ended.code, last_line(ended)) == (130, "minnet: interrupted")
+
+
+def test_other_errors_stay_what_they_are(command, monkeypatch):
+    monkeypatch.setattr(LISTENER, "check", lambda: {}["a bug"])
+    with pytest.raises(KeyError, match="a bug"):
+        command("train", "digits", "--epochs", "2")
+
+
 def test_a_stopped_run_leaves_a_finished_one_alone(done, command, monkeypatch, tmp_path):
     out = tmp_path / "minnet-out"
     out.mkdir()

@@ -10,9 +10,9 @@ import sys
 
 from minnet.cli.commands import COMMANDS, load
 from minnet.cli.parser import Usage, overview
-from minnet.cli.signals import Stopped, listening
+from minnet.cli.signals import LISTENER, Stopped, listening
 from minnet.cli.talk import Talk, to_standard_error
-from minnet.errors import Diverged, MinnetError, shown, unknown
+from minnet.errors import Diverged, MinnetError, MissingExtra, shown, unknown
 from minnet.study.guard import GuardMissed
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -27,7 +27,7 @@ def main(argv=None):
     """
     with listening():
         try:
-            code = _run(sys.argv[1:] if argv is None else list(argv))
+            code = _heard(sys.argv[1:] if argv is None else list(argv))
             if sys.stdout is not None:
                 sys.stdout.flush()
             return code
@@ -43,6 +43,18 @@ def main(argv=None):
             return _tell("out of memory: give fewer rows, a smaller model or a smaller --batch-size", FAILED)
         except OSError as error:  # minnet's own files raise FileProblem: mostly a full standard output
             return _tell(f"cannot write: {error.strerror or error}: free some space, or use another place", FAILED)
+
+
+def _heard(argv):
+    """`_run`; where a signal came and went on as another error (that of a C extension, which was interrupted while it
+    was imported), it is Stopped again. Errors of our own that say where something is stay, but for MissingExtra."""
+    try:
+        return _run(argv)
+    except Exception as error:
+        ours = isinstance(error, MinnetError | BrokenPipeError) and not isinstance(error, MissingExtra)
+        if LISTENER.number is None or ours:
+            raise
+        raise Stopped(LISTENER.number) from error
 
 
 def _run(argv):
