@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from minnet.errors import InvalidValue, check_choice
+from minnet.errors import InvalidValue, check_choice, unknown
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.pruning.choose import choose, is_measured
 from minnet.pruning.compact import compact
@@ -23,7 +23,7 @@ from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.rounds import share_of
-from minnet.runtime.predictor import check_weights
+from minnet.runtime.predictor import INT8
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import compare_nets, saved
@@ -46,7 +46,8 @@ class Job(Training):
         super().__init__(settings)
         self.guard = check_limits(settings.guard)
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
-        check_weights(settings.precision)
+        if settings.precision not in (None, INT8):
+            raise unknown("precision", settings.precision, [INT8])
         if settings.recipe in REGROW:
             check_single(settings.recipe, settings.structure)
         names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
