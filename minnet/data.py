@@ -12,6 +12,7 @@ alone. To add a data set, write a function that returns a `Raw` and name it in t
 import math
 import os
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,12 +212,14 @@ def _idx_folder(folder, name):
 
 def _find(data, target):
     """The `Raw` that `data` means."""
+    given = data
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
         return _from_path(os.fsdecode(data), target)
     if target is not None:
-        raise InvalidValue(f"target={shown(repr(target))} is for files; this is {shown(repr(data))}")
+        what = repr(getattr(given, "__name__", given))
+        raise InvalidValue(f"target={shown(repr(target))} is for files, and this is {shown(what)}: leave it out")
     name, made = (data.__name__, data()) if callable(data) else ("arrays", data)
     if isinstance(made, Raw):
         return made
@@ -234,6 +237,8 @@ def _from_path(path, target):
     if not os.path.exists(path) and os.path.basename(path) == path and not Path(path).suffix:
         raise unknown("data set", path, [*DATASETS, "FILE.npz", "FILE.csv"])
     kind = sniff(path)
+    if kind == "zip" and not zipfile.is_zipfile(path):
+        raise file_problem(path, "is a zip archive that is damaged or cut off", todo="fetch it again, or save it again")
     if kind not in READERS:
         raise file_problem(path, f"is {KINDS[kind]}, no data set", todo="give a .npz with X and y, or a .csv in UTF-8")
     options = () if target is None else (target,)

@@ -103,7 +103,8 @@ def _npz_member(path, archive, name, kinds):
     if len(found) != 1:
         have = ", ".join(shown(n) for n in archive.namelist()[:10]) or "nothing"
         what = f"has {len(found)} members {shown(name)!r}; it holds {have}"
-        raise file_problem(path, what, todo=f"save it with np.savez(file, X=..., {shown(name)}=...)")
+        others = "" if name == "X" else "X=..., "
+        raise file_problem(path, what, todo=f"save it with np.savez(file, {others}{shown(name)}=...)")
     info = found[0]
     if info.flag_bits & ENCRYPTED:
         raise file_problem(path, f"its member {shown(name)} is encrypted", todo="save it with np.savez")

@@ -360,6 +360,7 @@ BAD = {  # arguments: what the one line must say
     "prune digits --structure 2:4 --sparsity 0.5": "sparsity",
     "prune digits --count 999999": "999999",
     "prune digits --value-range 2 1": "value_range",
+    "prune digits --precision magnitud": "unknown precision 'magnitud'; choose from: int8",
     "prune digits --guard acuracy:0.1": "did you mean accuracy?",
     "prune digits --guard accuracy": "wanted SCORE:LOSS",
     "prune digits --guard accuracy:-1": "-1",
@@ -376,9 +377,11 @@ BAD = {  # arguments: what the one line must say
     "prune one.csv": "1 classes",
     "prune ragged.csv": "line 3",
     "prune nan.csv --target z": "'z'",
+    "train digits --target kind": "target='kind' is for files, and this is 'digits'",
+    "train no_x.npz": "(save it with np.savez(file, X=...))",
     "prune missing.npz": "missing.npz",
     "prune empty.npz": "empty",
-    "prune broken.npz": "broken.npz",
+    "prune broken.npz": "broken.npz: is a zip archive that is damaged or cut off",
     "prune broken.safetensors --data digits": "broken.safetensors",
     "prune digits --out a_file": "is a file, not a folder",
     "prune digits --out /proc/minnet": "/proc/minnet",
@@ -408,6 +411,7 @@ BAD = {  # arguments: what the one line must say
 def test_bad_input_gets_one_clear_line(command, tmp_path, words):
     for name, content in FILES.items():
         (tmp_path / name).write_text(content)
+    np.savez(tmp_path / "no_x.npz", y=np.arange(4))
     ended = command(*words.split())
     assert ended.code == 2
     assert ended.stdout == ""

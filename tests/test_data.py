@@ -384,7 +384,7 @@ def test_a_missing_file_is_a_file_problem(path):
 
 def test_a_name_that_is_nearly_right_is_answered():
     refused(UnknownName, lambda: load_data("minst"), "did you mean mnist", *DATASETS, "FILE.npz")
-    refused(InvalidValue, lambda: load_data("digits", target="kind"), "target='kind'")
+    refused(InvalidValue, lambda: load_data("digits", target="kind"), "target='kind'", "this is 'digits'")
 
 
 @pytest.mark.parametrize("name", ["data", "data.npz", "data.csv"])
