@@ -422,6 +422,16 @@ def test_bad_input_gets_one_clear_line(command, tmp_path, words):
     assert not (ended.out / "model.safetensors").exists()
 
 
+def test_bad_input_leaves_no_folder_behind(command, tmp_path):
+    """But those that were there, and those with something in them."""
+    (tmp_path / "mine").mkdir()
+    for out in ("new/sub", "mine", "mine/sub"):
+        assert command("prune", "nope.csv", "--out", out).code == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+    assert command("prune", "digits", "--epochs", "1", "--lr", "1e30", "--out", "new/sub").code == 1
+    assert [path.name for path in (tmp_path / "new" / "sub").iterdir()] == ["model.safetensors"]
+
+
 def last_line(ended):
     """What a command said last on standard error."""
     return ended.stderr.splitlines()[-1]

@@ -9,6 +9,7 @@ import os
 import sys
 
 from minnet.cli.commands import COMMANDS, load
+from minnet.cli.options import tidy
 from minnet.cli.parser import Usage, overview
 from minnet.cli.signals import LISTENER, Stopped, listening
 from minnet.cli.talk import Talk, to_standard_error
@@ -73,7 +74,10 @@ def _run(argv):
     if args.help:
         print(parser.format_help(), end="")
         return DONE
-    return run(args, Talk(json=args.json, quiet=args.quiet)) or DONE
+    try:
+        return run(args, Talk(json=args.json, quiet=args.quiet)) or DONE
+    finally:
+        tidy(args)
 
 
 def _about(name):

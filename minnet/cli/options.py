@@ -3,6 +3,7 @@
 Defaults stand in one place, `study.settings`, and are told from there; an option that is not given is None here.
 """
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from minnet.cli import parser as kinds
@@ -85,10 +86,19 @@ def settings_from(args, **known):
 
 
 def checked_out(args):
-    """The folder of --out, made and found writable."""
+    """The folder of --out, made and found writable; `args.made` are then the folders that were missing, for `tidy`."""
     from minnet.files import check_writable
 
-    return Path(check_writable(args.out))
+    out = Path(args.out)
+    args.made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
+    return Path(check_writable(out))
+
+
+def tidy(args):
+    """Take away the folders that `checked_out` made, where nothing was written to them."""
+    for folder in getattr(args, "made", ()):
+        with suppress(OSError):  # it holds something
+            folder.rmdir()
 
 
 def beginning(args):
