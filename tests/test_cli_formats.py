@@ -185,3 +185,14 @@ def test_data_reach_an_imported_model_as_they_are(scale, dtype, full, model, tmp
     np.savez(tmp_path / "X.npz", X=X, y=y)
     seen = Training(Settings(data=str(tmp_path / "X.npz"), model=str(tmp_path / "model.onnx"))).data.X_train
     assert np.isin(np.round(seen * full, 3), np.round(X, 3)).all()
+
+
+def test_predict_says_what_it_lacks_in_a_model_from_elsewhere(command, model):  # noqa: F811
+    """And the way out is one: importing it would not tell the scaling either."""
+    command("import", "model.onnx")
+    for path in ("model.onnx", "minnet-out/model.safetensors"):
+        ended = command("predict", path, "digits")
+        assert ended.code == 2 and f"{path} does not say how its data were scaled" in ended.stderr
+    np.savez("mine.npz", X=images()[0], y=images()[1])
+    assert command("prune", "model.onnx", "--data", "mine.npz", "--epochs", "1", "--sparsity", "0").code == 0
+    assert command("predict", "minnet-out/model.safetensors", "mine.npz").code == 0

@@ -28,12 +28,13 @@ def run(args, talk):
     from minnet.models import as_bgr
     from minnet.runtime.predictor import freeze
     from minnet.study.settings import PRETRAINED
-    from minnet.study.training import load_model
+    from minnet.study.training import is_onnx, load_model
 
-    model, made = load_model(args.model), describe(args.model)["made"]
+    model, made = load_model(args.model), {} if is_onnx(args.model) else describe(args.model)["made"]
     if not {"classes", "shift", "scale"} <= set(made):
-        raise InvalidValue(f"{shown(args.model)} does not say how its data were scaled: save it by `minnet train` or "
-                           "`minnet prune`")
+        raise InvalidValue(f"{shown(args.model)} does not say how its data were scaled, nor what its classes are "
+                           "called: files of `minnet train` and `minnet prune MODEL_FILE --data DATA` do; "
+                           "with classes beside the samples `minnet evaluate` takes any model")
     enlarged = made.get("scaling") == PRETRAINED
     X = rows_of(args.what, None if enlarged else model.input_shape, args.target, args.seed)
     tell_compiling(talk)
