@@ -28,7 +28,7 @@ COMMANDS = {
     "evaluate": Command("minnet.cli.evaluate", "score a saved model on data"),
     "predict": Command("minnet.cli.predict", "the class of every sample, one a line"),
     "import": Command("minnet.cli.importing", "take over a model or weights from another framework"),
-    "export": Command("minnet.cli.export", "hand a model on: ONNX, or weights for PyTorch"),
+    "export": Command("minnet.cli.export", "hand a model on: ONNX, C source, or weights for PyTorch"),
     "inspect": Command("minnet.cli.inspect", "what a model or data file holds"),
     "sensitivity": Command("minnet.cli.sensitivity", "what it costs to prune each layer alone"),
     "bench": Command("minnet.cli.bench", "this machine: dense against sparse"),
