@@ -36,7 +36,8 @@ def compiling(talk):
     are needed last; gives a function that waits for it. Without that process all is the same, but slower."""
     from minnet.threads import n_threads
 
-    helper = start_helper() if tell_compiling(talk, LAST) and n_threads() > 1 else None
+    two = n_threads() > 1  # asked first: what is wrong with the number of threads is told before anything else
+    helper = start_helper() if tell_compiling(talk, LAST) and two else None
     if helper is None:
         yield lambda: None
         return
