@@ -422,6 +422,21 @@ def test_bad_input_gets_one_clear_line(command, tmp_path, words):
     assert not (ended.out / "model.safetensors").exists()
 
 
+def test_a_bad_number_of_threads_is_told_before_anything_else(command, monkeypatch):
+    monkeypatch.setenv("MINNET_NUM_THREADS", "abc")
+    ended = command("prune", "digits")
+    assert ended.code == 2 and len(ended.stderr.splitlines()) == 1 and "abc" in ended.stderr
+
+
+def test_who_is_out_of_memory_is_advised_no_option_that_the_command_lacks(command, monkeypatch):
+    def run(args, talk):
+        raise MemoryError
+    for name in COMMANDS:
+        monkeypatch.setattr(f"{COMMANDS[name].module}.run", run)
+    ended = command("inspect", "digits")
+    assert ended.code == 1 and last_line(ended).startswith("minnet: out of memory: ") and "--" not in ended.stderr
+
+
 def test_bad_input_leaves_no_folder_behind(command, tmp_path):
     """But those that were there, and those with something in them."""
     (tmp_path / "mine").mkdir()
@@ -524,6 +539,7 @@ def test_diverged_training_says_where_and_keeps_the_last_finite_net(command):
     ended = command("prune", "digits", "--lr", "1e30", "--epochs", "3")
     assert ended.code == 1
     assert "epoch 1" in last_line(ended)
+    assert "take a smaller --lr;" in last_line(ended) and "clip" not in last_line(ended)
     assert np.isfinite(mn.load(ended.out / "model.safetensors").values).all()
     assert not (ended.out / "result.json").exists()
 

@@ -41,7 +41,7 @@ def main(argv=None):
         except (Usage, MinnetError) as error:
             return _tell(error, USAGE)
         except MemoryError:
-            return _tell("out of memory: give fewer rows, a smaller model or a smaller --batch-size", FAILED)
+            return _tell("out of memory: take a smaller model, fewer rows, or smaller batches in training", FAILED)
         except OSError as error:  # minnet's own files raise FileProblem: mostly a full standard output
             return _tell(f"cannot write: {error.strerror or error}: free some space, or use another place", FAILED)
 

@@ -30,7 +30,8 @@ def keeping(job, out):
         stop.kept = _keep(job, job.kept, out)
         raise
     except Diverged as error:
-        raise Diverged(f"{error}; {_keep(job, job.kept or job.whole(job.model), out)}") from error
+        said = str(error).replace("a smaller learning rate or clip_norm", "a smaller --lr")  # there is no --clip-norm
+        raise Diverged(f"{said}; {_keep(job, job.kept or job.whole(job.model), out)}") from error
     except MinnetError as error:
         if job.kept is None:  # nothing is lost
             raise
