@@ -165,6 +165,13 @@ def test_bars_are_as_long_as_their_shares():
     assert [text.text for text in tree.iter("text")] == ["a", "x", "b", "y", "<c>", "&"]
 
 
+@pytest.mark.parametrize("text", ["x", "192 of 1,920", "1,161,216 of 2,359,296", "102,760,448 of 102,760,448"])
+def test_bars_leave_room_for_what_stands_beside_them(text):
+    tree = ElementTree.fromstring(svg.bars([("a", 0.5, text)], "title"))
+    [place] = [float(item.get("x")) for item in tree.iter("text") if item.text == text]
+    assert svg.WIDTH - place >= 7 * len(text)
+
+
 def test_lines_go_where_the_numbers_are():
     tree = ElementTree.fromstring(svg.lines({"a": [(1, 0.0), (2, 1.0)]}, "title", "epoch", svg.shares()))
     (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in tree.find("polyline").get("points").split())

@@ -6,13 +6,15 @@ from html import escape
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 28
 BAR, GAP = 18, 10
-NAME_WIDTH, VALUE_WIDTH = 150, 130
+NAME_WIDTH, VALUE_WIDTH, CHARACTER = 150, 130, 7.5  # of the page's font, the widest digit and a bit
 TICKS = 4
 
 
 def bars(items, title):
-    """Horizontal bars for [(name, share in [0, 1], text)]: the filled part is the share."""
-    room = WIDTH - NAME_WIDTH - VALUE_WIDTH
+    """Horizontal bars for [(name, share in [0, 1], text)]: the filled part is the share. The longest text
+    decides how much room is left for bars, at most half of it."""
+    texts = max((len(text) for _, _, text in items), default=0) * CHARACTER + 8
+    room = WIDTH - NAME_WIDTH - min(max(VALUE_WIDTH, math.ceil(texts)), (WIDTH - NAME_WIDTH) // 2)
     parts = []
     for i, (name, share, text) in enumerate(items):
         y = i * (BAR + GAP)
