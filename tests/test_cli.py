@@ -644,3 +644,15 @@ def test_colours_are_for_terminals(done, command, monkeypatch, env, bold):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert ("\033[1m" in command("inspect", str(done.out / "model.safetensors")).stdout) == bold
+
+
+@pytest.mark.parametrize("columns", [40, 59, 60, 120])
+def test_the_count_is_seen_at_any_width(monkeypatch, capsys, columns):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Talk().progress() as bar:
+        bar("pruning: loss 0.123, 45% gone", 12, 90)
+    drawn = capsys.readouterr().err
+    assert "12/90" in drawn and "gone" in drawn
+    assert ("0:" in drawn or "-:--" in drawn) == (columns >= 60)

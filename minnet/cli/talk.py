@@ -13,6 +13,7 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 
+NARROW = 60  # columns of a terminal: below there is no room for a bar beside the words
 BOLD, PLAIN = "\033[1m", "\033[0m"
 
 
@@ -66,11 +67,14 @@ def to_standard_error(text):
 
 @contextmanager
 def _bar():
-    """The bar of rich, as a function."""
+    """The bar of rich, as a function; where the terminal is narrow only the words and the count."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn())
+    if console.width >= NARROW:
+        columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)
         yield lambda stage, done, total: progress.update(task, description=stage, completed=done, total=total)
