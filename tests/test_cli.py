@@ -349,6 +349,8 @@ BAD = {  # arguments: what the one line must say
     "prune digits --penalty l1": "wanted NAME:STRENGTH",
     "prune digits --penalty l1:-1": "-1",
     "prune digits --layers conv*": "dense1",
+    "prune digits --layers insensitive:9": "layers='insensitive:9': the model has 3 layers with weights",
+    "prune digits --protect dense1,last:4": "protect='last:4': the model has 3 layers",
     "prune digits --protect dens1": "did you mean dense1",
     "prune digits --sparsity 1.5": "1.5",
     "prune digits --sparsity 90": "did you mean 0.9?",

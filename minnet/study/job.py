@@ -13,9 +13,9 @@ from functools import partial
 
 import numpy as np
 
-from minnet.errors import InvalidValue, check_choice, unknown
+from minnet.errors import InvalidValue, check_choice, shown, unknown
 from minnet.formats.onnx_write import onnx_bytes
-from minnet.pruning.choose import choose, is_measured
+from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, facts_of
 from minnet.pruning.named import structure_of
@@ -45,6 +45,8 @@ class Job(Training):
     def __init__(self, settings):
         super().__init__(settings)
         self.guard = check_limits(settings.guard)
+        for name in ("layers", "protect"):
+            check_numbers_of_layers(name, getattr(settings, name), len(weighted(self.model)))
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
         if settings.precision not in (None, INT8):
             raise unknown("precision", settings.precision, [INT8])
@@ -143,6 +145,15 @@ class Job(Training):
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True)
         return result_of(self, figures) | {"sha256": {name: digest(data) for name, data in self.files.items()}}
+
+
+def check_numbers_of_layers(name, patterns, there):
+    """Raise InvalidValue where a pattern such as "insensitive:9" asks for more layers than `there` are."""
+    for pattern in [patterns] if isinstance(patterns, str) else patterns or ():
+        end = ENDS.fullmatch(pattern) if isinstance(pattern, str) else None
+        if end and int(end[2]) > there:
+            raise InvalidValue(f"{name}={shown(repr(pattern))}: the model has {there} layers with weights; ask for at "
+                               f"most {there}")
 
 
 def in_parts(model, data, *, epochs, rng, train, stride):
