@@ -21,8 +21,8 @@ def rewire(model, parameter, drop, grow, state=None):
     index = parameter.index
     drop, grow = _sorted("drop", drop, parameter), _sorted("grow", grow, parameter)
     if len(drop) != len(grow):
-        raise InvalidValue(f"{len(drop):,} weights of {parameter.name} are to go and {len(grow):,} to come: the count "
-                           "stays, so give as many of both")
+        raise InvalidValue(f"drop and grow name {len(drop):,} and {len(grow):,} positions of {parameter.name}: its count "
+                           "of weights stays, so give as many of both")
     moved, source, fault = np.empty_like(index), np.empty(len(index), np.int32), np.zeros(1, np.int64)
     merge_moves(index, drop, grow, moved, source, fault)
     if fault[0] == NOT_LIVE:
@@ -59,7 +59,7 @@ def _carry_along(parameter, source, *vectors):
 
 def _check(model, parameter, state):
     """Refuse a parameter that is not this model's, or dense, and a State that is not of this model as it stands."""
-    if model.parameters.get(getattr(parameter, "name", None)) is not parameter:
+    if parameter is None or model.parameters.get(getattr(parameter, "name", None)) is not parameter:
         raise InvalidType(f"rewire takes a Parameter of this model, got {shown(repr(parameter))}: one of "
                           "model.parameters")
     if parameter.index is None:
@@ -73,14 +73,18 @@ def _sorted(name, places, parameter):
     """Flat positions, sorted; raises where one is outside the parameter or comes twice."""
     places = np.asarray(places)
     if places.ndim != 1 or (places.dtype.kind not in "iu" and len(places)):
-        raise InvalidType(f"{name} is a list of flat positions, whole numbers, got {places.dtype} of shape "
+        raise InvalidType(f"{name} takes flat positions, a list of whole numbers, and got {places.dtype} of shape "
                           f"{places.shape}")
     places = places.astype(np.int64)
     if (places[1:] <= places[:-1]).any():
         places.sort()
-    if len(places) and (places[0] < 0 or places[-1] >= parameter.size or (places[1:] == places[:-1]).any()):
-        raise InvalidValue(f"{name} has a position outside {parameter.name} (0 to {parameter.size - 1:,}), or one "
-                           "twice")
+    if len(places) and (places[0] < 0 or places[-1] >= parameter.size):
+        wrong = places[0] if places[0] < 0 else places[-1]
+        raise InvalidValue(f"{name} has the position {wrong:,}, outside {parameter.name}: give 0 to "
+                           f"{parameter.size - 1:,}")
+    twice = np.flatnonzero(places[1:] == places[:-1])
+    if len(twice):
+        raise InvalidValue(f"{name} has the position {places[twice[0]]:,} of {parameter.name} twice: give each once")
     return places
 
 
