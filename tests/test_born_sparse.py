@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import minnet as mn
 from minnet.engine.rewire import among, draw_places, renew
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
+from minnet.pruning.criteria import facts_of
+from minnet.pruning.scores import score
 
 SHARES = st.floats(0, 1)
 
@@ -120,6 +122,79 @@ def test_no_dense_matrix_is_made():
     tracemalloc.stop()
     assert p.size == 10**10 and len(p.index) == 400_000
     assert peak < 200e6
+
+
+@pytest.mark.parametrize("name", sorted(mn.criteria.CRITERIA))
+def test_criteria_judge_it_as_its_masked_twin(name):
+    """Or refuse it, with the reason; what draws at random is finite."""
+    model, (X, y) = net(), data()
+    twin, facts = dense_twin(model), facts_of(mn.criteria.CRITERIA[name])
+    criterion, other = name, name
+    if facts.needs == "initial":
+        early = np.random.default_rng(3).normal(size=len(model.values))
+        criterion, other = (partial(mn.criteria.CRITERIA[name], initial=vector)
+                            for vector in (early, spread(model, twin, early, 0)))
+    try:
+        found = score(model, criterion, (X, y), rng=0)
+    except (Unsupported, InvalidValue) as error:
+        assert "born sparse" in str(error) or "BatchNorm" in str(error)
+        return
+    assert found.shape == (model.n_weights,) and not np.isnan(found).any()
+    if facts.stochastic:
+        return
+    at = np.concatenate([twin.parameters[p.name].slice.start + (np.arange(p.size) if p.index is None else p.index)
+                         for p in model.weight_parameters])
+    wanted = score(twin, other, (X, y), rng=0)[at]
+    finite = np.isfinite(wanted)
+    np.testing.assert_array_equal(np.isfinite(found), finite)
+    np.testing.assert_allclose(found[finite], wanted[finite], rtol=1e-6, atol=1e-9 * abs(wanted[finite]).max())
+
+
+@pytest.mark.parametrize("criterion", ["fpgm", "redundancy", "ria"])
+def test_what_wants_the_dense_shape_of_a_large_layer_refuses(criterion):
+    model = mn.models.sparse_mlp((9000, 9000, 5), 1, rng=0)
+    X, y = np.random.default_rng(0).normal(size=(4, 9000)).astype(np.float32), np.array([0, 1, 2, 3])
+    with pytest.raises(MinnetError, match="dense1.*(was born sparse.*dense shape|too large)"):
+        mn.prune(model, 0.5, criterion=criterion, data=(X, y))
+
+
+def test_units_are_refused_with_the_reason():
+    with pytest.raises(InvalidValue, match='layers born sparse.*structure="weight"'):
+        mn.prune(mn.models.sparse_mlp((20, 30, 20, 5), 2, rng=0), 0.5, structure="neuron")
+
+
+def test_a_plan_is_of_the_places_as_they_were():
+    """Once weights stand elsewhere, what was chosen and what was taken are others: applying, undoing and explaining
+    are refused, and nothing changes."""
+    model = net()
+    p = model.parameters["dense1.weight"]
+    plan, result = mn.plan_prune(model, 0.5), mn.prune(model, 0.2)
+    free = np.setdiff1d(np.arange(p.size), p.index)
+    model.rewire(p, p.index[:3].copy(), free[:3])
+    before = model.values.tobytes(), model.mask.tobytes()
+    for act in (plan.apply, result.undo, partial(result.explain, "dense1.weight", (0, 0))):
+        with pytest.raises(InvalidValue, match="live positions of the model have moved"):
+            act()
+    assert (model.values.tobytes(), model.mask.tobytes()) == before
+
+
+@pytest.mark.parametrize(("drop", "words"), [
+    ([-1], "drop has the position -1, outside dense1.weight: give 0 to 599"),
+    ([600], "drop has the position 600, outside"), ([5, 5], "drop has the position 5 of dense1.weight twice"),
+    ([0.5], "drop takes flat positions.*got float64"),
+])
+def test_wrong_positions_are_named(drop, words):
+    model = net()
+    with pytest.raises(MinnetError, match=words):
+        model.rewire(model.parameters["dense1.weight"], drop, list(range(len(drop))))
+
+
+def test_what_is_no_parameter_or_no_width_is_refused():
+    with pytest.raises(InvalidType, match="rewire takes a Parameter of this model, got None"):
+        net().rewire(None, [], [])
+    for widths in (None, 5):
+        with pytest.raises(InvalidType, match=f"widths={widths}: give a sequence"):
+            mn.models.sparse_mlp(widths)
 
 
 def test_whatever_is_done_with_it_no_dense_matrix_is_made(tmp_path):

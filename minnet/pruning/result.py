@@ -84,7 +84,7 @@ class Plan:
         self.model = model
         self.pool = pool
         self.heaps, self.counts, self.gone = heaps, counts, gone
-        self.before = model.mask.copy()
+        self.before, self.topology = model.mask.copy(), model.topology
         self.mask = self.before & pool.pieces.expand(~gone)
         self.values = model.values.copy()
         self.remedy = remedy
@@ -155,7 +155,9 @@ class Plan:
 
     def apply(self, record=None):
         """Mask what goes, and compensate for it; returns the Result, which joins the list `record`. Raises InvalidValue
-        where the mask has changed since the plan was made, and what the compensation raises; then nothing changes."""
+        where the mask has changed since the plan was made, or live positions have moved, and what the compensation
+        raises; then nothing changes."""
+        self._check_places()
         if not np.array_equal(self.model.mask, self.before):
             raise InvalidValue("the model's mask has changed since this plan was made: make another plan")
         self.values[:] = self.model.values
@@ -181,13 +183,21 @@ class Plan:
             self.revert()
             raise
 
+    def _check_places(self):
+        if self.model.topology != self.topology:
+            raise InvalidValue("live positions of the model have moved since this was planned (rewire, SET, RigL), so "
+                               "its weights are others now: plan anew")
+
     def revert(self):
-        """Put the values and the mask back as they were before `apply`, bit for bit."""
+        """Put the values and the mask back as they were before `apply`, bit for bit. Raises InvalidValue where live
+        positions have moved since."""
+        self._check_places()
         self.model.mask[:] = self.before
         self.model.values[:] = self.values
 
     def explain(self, name, index):
         """Why the weight at `index` of the parameter `name` goes or stays, as an Explanation."""
+        self._check_places()
         p = self.model.parameters.get(name) or getattr(self.model.layers.get(name), "weight", None)
         if p is None or p.kind != "weight":
             raise unknown("weight", name, [p.name for p in self.model.weight_parameters])

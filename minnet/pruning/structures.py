@@ -190,8 +190,10 @@ def _only(model, layers, kinds, structure):
     left = [name for name in layers if isinstance(model.layers[name], kinds)]
     if not left:
         wanted = " or ".join(kind.__name__ for kind in kinds)
+        born = any(model.layers[name].weight.index is not None for name in layers)
+        reason = '; layers born sparse have no units that compaction could cut, take structure="weight"' * born
         raise InvalidValue(f'structure="{structure}" is for {wanted} layers, of which the choice has none: '
-                           f'{", ".join(layers)}')
+                           f'{", ".join(layers)}{reason}')
     return left
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from minnet import threads
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
-from minnet.pruning.criteria.per_unit import spread
+from minnet.pruning.criteria.per_unit import columns_of, spread
 from minnet.pruning.facts import Facts
 from minnet.pruning.units import makers_of
 
@@ -90,7 +90,7 @@ def _add_products(M, squares, p, at, seen):
 
     `at` (K,) is the place in M of the unit that each row of the matrix reads; rows of no unit have the last place.
     """
-    W = p.value.reshape(len(at), -1).astype(np.float64)  # (K, o)
+    W = columns_of(p, p.value).reshape(len(at), -1).astype(np.float64)  # (K, o)
     rows = np.flatnonzero(at < len(M))
     at, W = at[rows], W[rows]
     squares += np.bincount(at, np.square(W).sum(axis=1), minlength=len(M))

@@ -5,7 +5,10 @@
 """
 import numpy as np
 
+from minnet.errors import Unsupported
 from minnet.pruning.pieces import positions_in
+
+MOST_PLACES = 2**26  # of a layer born sparse that is looked at in its dense shape: half a gigabyte of float64
 
 
 def judge_columns(model, judge):
@@ -25,7 +28,13 @@ def judge_columns(model, judge):
 
 
 def columns_of(p, window):
-    """A window of the parameter (its value, its mask) as the matrix (K, out); 0 where it was born without a weight."""
+    """A window of the parameter (its value, its mask) as the matrix (K, out); 0 where it was born without a weight.
+
+    Raises Unsupported for a layer that was born sparse since it is too large for that.
+    """
+    if p.index is not None and p.size > MOST_PLACES:
+        raise Unsupported(f"{p.name} was born sparse, and this criterion wants its dense shape, {p.size:,} places, of "
+                          f"which {MOST_PLACES:,} are the most: take magnitude, taylor or wanda")
     matrix = np.zeros(p.size, window.dtype)
     matrix[positions_in(p)] = window.reshape(-1)
     return matrix.reshape(-1, p.shape[-1])

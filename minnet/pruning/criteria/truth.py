@@ -113,7 +113,8 @@ class Units:
         self.of = np.full(len(model.values), -1)  # the unit that each entry of the vector makes or dresses
         for use in coupling.uses:
             if use.axis == -1 and use.parameter.kind not in ("mean", "variance"):
-                use.parameter.of(self.of)[...] = number[coupling.roots(use.units)]
+                p, made = use.parameter, number[coupling.roots(use.units)]
+                p.of(self.of)[...] = made if p.index is None else made[p.index % p.shape[-1]]
 
     def without(self, units):
         """The values, float64, when `units` are gone."""
