@@ -21,8 +21,8 @@ def rewire(model, parameter, drop, grow, state=None):
     index = parameter.index
     drop, grow = _sorted("drop", drop, parameter), _sorted("grow", grow, parameter)
     if len(drop) != len(grow):
-        raise InvalidValue(f"drop and grow name {len(drop):,} and {len(grow):,} positions of {parameter.name}: its count "
-                           "of weights stays, so give as many of both")
+        raise InvalidValue(f"drop and grow name {len(drop):,} and {len(grow):,} positions of {parameter.name}: the "
+                           "count of its weights stays, so give as many of both")
     moved, source, fault = np.empty_like(index), np.empty(len(index), np.int32), np.zeros(1, np.int64)
     merge_moves(index, drop, grow, moved, source, fault)
     if fault[0] == NOT_LIVE:
