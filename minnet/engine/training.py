@@ -263,7 +263,8 @@ class _Run:
 
     def several(self, stop):
         """Some batches in one call: nothing is to be done between them."""
-        for loss, lr in zip(*self.many.go_on(stop), strict=True):
+        losses, rates = self.many.go_on(stop)
+        for loss, lr in zip(losses.tolist(), rates, strict=True):
             self.count(loss, lr)
             self.state.batch += 1
 
@@ -275,7 +276,7 @@ class _Run:
         """One more step, whose batch had this loss."""
         self.state.t += 1
         self.lr = lr
-        if not np.isfinite(loss):
+        if not math.isfinite(loss):
             self.give_up(loss)
         self.state.loss_sum += float(loss)
 
