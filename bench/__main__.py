@@ -16,7 +16,7 @@ SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scal
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
-    ("lenet_300_100 epoch, batch 60, adam, 2 thread(s)", "scikit-learn"),
+    ("lenet_300_100 epoch, batch 60, adam, 1 thread(s)", "scikit-learn"),
     ("lenet_5 epoch, batch 64, sgd, 2 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, 95% sparse, SGD, 1 thread(s)", "own dense"),
     ("lenet_300_100 at 95%, batch 1", "ONNX Runtime"),
