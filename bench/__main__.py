@@ -87,7 +87,7 @@ def main(argv=None):
         print(f"\n## {name}\n\n{table(found[name])}\n\n{missed(found[name])}", flush=True)
     rows = {name: [r.as_dict() for r in results] for name, results in found.items()}
     options.json.write_text(json.dumps({"machine": machine(), **rows}, indent=1), encoding="utf-8")
-    if not options.quick if options.readme is None else options.readme:
+    if options.readme or (options.readme is None and not options.quick):
         keep(found)
 
 

@@ -17,7 +17,7 @@ from minnet.cli.options import (
     settings_from,
     training_options,
 )
-from minnet.cli.signals import LISTENER
+from minnet.cli.train import follow
 from minnet.errors import shown
 
 FILE = "sensitivity.json"
@@ -64,11 +64,12 @@ def run(args, talk):
 
     tell_compiling(talk)
     job = Training(settings)
-    pool_of(job.model, choose(job.model, settings.layers, settings.protect), job.data, settings.criterion,
-            settings.structure, rng=args.seed)  # what is wrong with them is told before the training
+    if not job.given:  # what is wrong with them is told before the training
+        pool_of(job.model, choose(job.model, settings.layers, settings.protect), job.data, settings.criterion,
+                settings.structure, rng=args.seed)
     with keeping(job, out):
         if not job.given:
-            _follow(job, talk)
+            follow(job, talk)
         found = sensitivity(job.model, job.data, sparsities=args.sparsities or SPARSITIES, layers=settings.layers,
                             protect=settings.protect, criterion=settings.criterion, structure=settings.structure,
                             rng=args.seed)
@@ -77,11 +78,3 @@ def run(args, talk):
     write_files(out, {FILE: as_json(result)})
     talk.result(str(found), result)
     talk.say(f"wrote {FILE} to {shown(str(out))}")
-
-
-def _follow(job, talk):
-    """Train, and show how far it is."""
-    with talk.progress() as bar:
-        for news in job.run():
-            LISTENER.check()
-            bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)

@@ -27,6 +27,14 @@ def tables():
     return {"models": MODELS, "optimizers": OPTIMIZERS, "penalties": PENALTIES}
 
 
+def follow(job, talk):
+    """Train, and show how far it is."""
+    with talk.progress() as bar:
+        for news in job.run():
+            LISTENER.check()
+            bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
+
+
 def run(args, talk):
     """Do it; returns the exit code."""
     out = checked_out(args)
@@ -40,10 +48,8 @@ def run(args, talk):
     settings = settings_from(args, data=args.what)
     tell_compiling(talk)
     job = Training(settings)
-    with keeping(job, out), talk.progress() as bar:
-        for news in job.run():
-            LISTENER.check()
-            bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
+    with keeping(job, out):
+        follow(job, talk)
     wrote = write_told({MODEL: saved(job.whole(job.model), job.made)}, out)
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}

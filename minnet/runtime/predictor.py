@@ -72,10 +72,10 @@ def halves(batch_size, cost):
     return HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost >= SHARED
 
 
-def check_weights(weights):
-    """Whether they are to be whole numbers."""
+def check_weights(weights, name="weights"):
+    """Whether they are to be whole numbers; `name` is what the caller calls them."""
     if weights is not None and not (isinstance(weights, str) and weights == INT8):
-        raise unknown("weights", weights, [INT8])
+        raise unknown(name, weights, [INT8])
     return weights is not None
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from minnet.errors import InvalidValue, check_choice, shown, unknown
+from minnet.errors import InvalidValue, check_choice, shown
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
@@ -23,7 +23,7 @@ from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.rounds import share_of
-from minnet.runtime.predictor import INT8
+from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import compare_nets, saved
@@ -48,8 +48,7 @@ class Job(Training):
         for name in ("layers", "protect"):
             check_numbers_of_layers(name, getattr(settings, name), len(weighted(self.model)))
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
-        if settings.precision not in (None, INT8):
-            raise unknown("precision", settings.precision, [INT8])
+        check_weights(settings.precision, "precision")
         if settings.recipe in REGROW:
             check_single(settings.recipe, settings.structure)
         names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")

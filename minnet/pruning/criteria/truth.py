@@ -18,6 +18,7 @@ from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
 from minnet.kernels.deletion import move_rows
 from minnet.pruning.facts import Facts
+from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept
 from minnet.pruning.units import makers_of
 
@@ -114,7 +115,7 @@ class Units:
         for use in coupling.uses:
             if use.axis == -1 and use.parameter.kind not in ("mean", "variance"):
                 p, made = use.parameter, number[coupling.roots(use.units)]
-                p.of(self.of)[...] = made if p.index is None else made[p.index % p.shape[-1]]
+                p.of(self.of).reshape(-1)[:] = made[positions_in(p) % p.shape[-1]]
 
     def without(self, units):
         """The values, float64, when `units` are gone."""
