@@ -132,12 +132,12 @@ def dense_planes(code, at, index, weights, value, x, y0, y1, y2, y3, y4, y5):
 
 
 def sparse_row(code, at, index, weights, value, x, y):
-    x0, y0, units, inputs, place, first, column, weight, bias, scale = operands(code, at, 10)
+    x0, y0, units, inputs, _, first, column, weight, bias, scale = operands(code, at, 10)
     total, by_unit = wide(value[bias : bias + units]).copy(), scales(weights, value, scale, units)
     for r in range(inputs):
         for k in range(int(index[first + r]), int(index[first + r + 1])):
             unit = int(index[column + k])
-            total[unit] += wide(x[x0 + int(index[place + r])]) * by_unit[unit] * wide(weights[weight + k])
+            total[unit] += wide(x[x0 + r]) * by_unit[unit] * wide(weights[weight + k])
     y[y0 : y0 + units] = total
 
 

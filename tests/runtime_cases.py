@@ -11,6 +11,7 @@ from trees import masked_models, random_input
 
 from minnet.kernels.program import HALF, OPERANDS, RUN
 from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
+from minnet.kernels.sparse_rows import LOOK
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import Linear, graph
 from minnet.runtime.linear import KERNELS
@@ -140,6 +141,8 @@ def plane_steps(draw, dtype, together):
 def row_steps(draw, dtype, rows, columns):
     """One sample: blocks of rows x columns weights, by inputs; rows of 0 mean a weight that is dense."""
     x0, y0, units, groups = draw(gap), draw(gap), draw(st.integers(1, 20)), draw(gap)
+    if rows == 1:
+        groups = LOOK * min(groups, 2)
     wide = -(-units // columns)
     inputs, first = groups * (rows or 4), live(draw, groups, wide)
     parts = [[5], integers(draw, inputs, inputs), first, columns * integers(draw, first[-1], wide)]

@@ -4,12 +4,14 @@
     add_scaled(y, t, v, x, s)        # y[t : t + 32] += v * x[s : s + 32]
     total = dot(x, s, y, t)          # x[s : s + 32] . y[t : t + 32]
     add_dots(x, s, y, c, lanes, row, k, g)   # TOGETHER of them: g[k + j] += dot(x, s, y, row[k + j] * lanes + c)
+    bits = which(x, s)               # bit j says whether x[s + j] is not 0
     some(x, s)                       # whether any of x[s : s + 32] is not 0
     copy(y, t, x, s)                 # y[t : t + 32] = x[s : s + 32]
     greater(y, t, x, s)              # y[t : t + 32] = x[s : s + 32] where that is greater
     sum_runs = SUMS[64]              # y[t : t + 64] = b + the sum over j < n of unit * w_j * x[s_j : s_j + 64], where
     sum_runs(y, t, b, x, s, step, index, i, weights, place, k, unit, n)          # s_j = s + step * index[i + j] and
                                                 # w_j = weights[k + j], or weights[place[k + j]] where place is not None
+    lowest(bits), without_lowest(bits)          # the number of the lowest bit that is set, and the others: not of 0
 
 Short loops of fixed length are written out by the compiler before it looks for vectors, and stay scalar. These say the
 vector outright: one load, one multiply-add, one store, of 2 to 64 numbers of 1-D contiguous arrays. A sum that a loop
@@ -31,6 +33,7 @@ from minnet.kernels.hints import part
 WIDTHS, SUM_WIDTHS = (2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
 TOGETHER = 4  # dot products that are summed up together: half the additions of one at a time
 FAST = ("reassoc", "contract")
+BITS, NONE, ONE = 64, np.uint64(0), np.uint64(1)  # the bits of `which`, none of them, and the first
 
 
 def _vector(context, builder, array_type, array, at, width):
@@ -106,18 +109,27 @@ def _dot_of(width):
     return product
 
 
-def _some_of(width):
+def _which_of(width):
     @intrinsic
-    def some(context, x, s):
+    def which(context, x, s):
         def generate(target, builder, signature, arguments):
             run, align = _vector(target, builder, signature.args[0], *arguments, width)
             numbers, bits = builder.load(run, align=align), ir.IntType(width)
             differ = builder.fcmp_unordered("!=", numbers, ir.Constant(numbers.type, [0.0] * width))  # NaN does too
-            return builder.icmp_unsigned("!=", builder.bitcast(differ, bits), ir.Constant(bits, 0))
+            return builder.zext(builder.bitcast(differ, bits), ir.IntType(BITS))
 
-        return types.boolean(x, types.int64), generate
+        return types.uint64(x, types.int64), generate
 
-    return some
+    return which
+
+
+@intrinsic
+def _lowest(context, bits):
+    """The type of `lowest`, and the code that it becomes."""
+    def generate(target, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))  # 1: of 0 it is never asked
+
+    return types.int64(types.uint64), generate
 
 
 def _picked(builder, one, other, places):
@@ -239,6 +251,7 @@ class Lanes(NamedTuple):
     add_scaled: object
     dot: object
     add_dots: object
+    which: object
     some: object
     copy: object
     greater: object
@@ -246,8 +259,8 @@ class Lanes(NamedTuple):
 
 def _compiled(width):
     """The Lanes for runs of `width`."""
-    makers = _add_scaled_of, _dot_of, _add_dots_of, _some_of, _copy_of, _greater_of
-    scaled, product, products, differ, copied, raised = (make(width) for make in makers)
+    makers = _add_scaled_of, _dot_of, _add_dots_of, _which_of, _copy_of, _greater_of
+    scaled, product, products, differing, copied, raised = (make(width) for make in makers)
 
     @register_jitable(inline="always")
     def add_scaled(y, t, v, x, s):
@@ -267,9 +280,14 @@ def _compiled(width):
         products(x, s, y, c, lanes, row, k, g)
 
     @register_jitable(inline="always")
+    def which(x, s):
+        x[s + width - 1]
+        return differing(x, s)
+
+    @register_jitable(inline="always")
     def some(x, s):
         x[s + width - 1]
-        return differ(x, s)
+        return differing(x, s) != NONE
 
     @register_jitable(inline="always")
     def copy(y, t, x, s):
@@ -281,7 +299,7 @@ def _compiled(width):
         y[t + width - 1], x[s + width - 1]
         raised(y, t, x, s)
 
-    return Lanes(add_scaled, dot, add_dots, some, copy, greater)
+    return Lanes(add_scaled, dot, add_dots, which, some, copy, greater)
 
 
 def _plain(width):
@@ -296,6 +314,9 @@ def _plain(width):
         for j in range(k, k + TOGETHER):
             g[j] += dot(x, s, y, row[j] * lanes + c)
 
+    def which(x, s):
+        return np.bitwise_or.reduce(ONE << np.flatnonzero(x[s : s + width]).astype(np.uint64))
+
     def some(x, s):
         return (x[s : s + width] != 0).any()
 
@@ -305,8 +326,19 @@ def _plain(width):
     def greater(y, t, x, s):
         y[t : t + width] = np.where(x[s : s + width] > y[t : t + width], x[s : s + width], y[t : t + width])
 
-    return Lanes(add_scaled, dot, add_dots, some, copy, greater)
+    return Lanes(add_scaled, dot, add_dots, which, some, copy, greater)
 
 
+def _plain_lowest(bits):
+    return int(bits & (~bits + ONE)).bit_length() - 1
+
+
+@register_jitable
+def without_lowest(bits):
+    """The bits without the lowest that is set."""
+    return bits & (bits - ONE)
+
+
+lowest = _plain_lowest if numba.config.DISABLE_JIT else _lowest
 LANES = {width: (_plain if numba.config.DISABLE_JIT else _compiled)(width) for width in WIDTHS}
 SUMS = {width: (_plain_sums if numba.config.DISABLE_JIT else _compiled_sums)(width) for width in SUM_WIDTHS}

@@ -9,28 +9,35 @@ import numpy as np
 
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
+from minnet.kernels.lanes import LANES, lowest, without_lowest
 from minnet.kernels.sparse_planes import BLOCK_PLANES
 from minnet.kernels.weights import number, scale_of
 
 ROWS = 4   # inputs that all but `sparse_row` do at once
 WORD = 32  # bits of a word of `index`
+LOOK = 64  # numbers of which `sparse_row` looks at once which are not 0
+which = LANES[LOOK].which
+NONE = np.uint64(0)
 
 
 @kernel
 def sparse_row(code, at, index, weights, value, x, y):
     """y = bias + x W, W by its live inputs: each is added to its units.
 
-    first (inputs + 1,) says that the weights of input r are k = first[r], ..., first[r + 1] - 1; column (k,) is the
-    unit, weight (k,).
+    An input is here a number of x, one that means nothing has no weights: they need no `place`, and are a multiple of
+    LOOK. first (inputs + 1,) says that the weights of input r are k = first[r], ..., first[r + 1] - 1; column (k,) is
+    the unit, weight (k,). Nobody foresees which inputs are 0, so they are not asked one by one.
     """
     x0, y0, units, inputs = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3]), np.int64(code[at, 4])
-    place, first, column = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
-    weight, bias, scale = np.int64(code[at, 8]), np.int64(code[at, 9]), np.int64(code[at, 10])
+    first, column, weight = np.int64(code[at, 6]), np.int64(code[at, 7]), np.int64(code[at, 8])
+    bias, scale = np.int64(code[at, 9]), np.int64(code[at, 10])
     for j in range(units):
         y[y0 + j] = value[bias + j]
-    for r in range(inputs):
-        v = x[x0 + np.int64(index[place + r])]
-        if v != 0:
+    for start in range(0, inputs, LOOK):
+        live = which(x, x0 + start)
+        while live != NONE:
+            r = start + lowest(live)
+            live, v = without_lowest(live), x[x0 + r]
             for k in range(np.int64(index[first + r]), np.int64(index[first + r + 1])):
                 j = np.int64(index[column + k])
                 y[y0 + j] += v * (scale_of(weights, value, scale + j) * number(weights, weight + k, value))

@@ -10,7 +10,7 @@ import numpy as np
 
 from minnet.kernels import interpret as do
 from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
-from minnet.kernels.sparse_rows import ROWS, WORD
+from minnet.kernels.sparse_rows import LOOK, ROWS, WORD
 from minnet.runtime.layout import rounded
 
 MACS_LIKE_A_COPY = 32  # multiply-adds that take as long as to copy a number
@@ -102,13 +102,14 @@ def n_m_row(made, node, x):
 
 
 def sparse_row(made, node, x):
-    """Live inputs, each with its weights."""
-    y, (index, live) = made.like(node.shape), node.live()
+    """The numbers of x, each with its weights: none where it means nothing."""
+    y, (index, live), inputs = made.like(node.shape), node.live(), rounded(x.size, LOOK)
     source, unit = np.divmod(index, node.units)
-    inputs, count = np.unique(source, return_counts=True)
-    place, first = made.index(x.places()[inputs]), made.index(np.concatenate([[0], np.cumsum(count)]))
-    made.step(do.SPARSE_ROW, x.offset, y.offset, node.units, len(inputs), place, first, made.index(unit),
-              made.weight(live), *made.by_unit(node))
+    place = x.places()[source]
+    order = np.argsort(place, kind="stable")
+    first = made.index(np.concatenate([[0], np.cumsum(np.bincount(place, minlength=inputs))]))
+    made.step(do.SPARSE_ROW, x.offset, y.offset, node.units, inputs, 0, first, made.index(unit[order]),
+              made.weight(live[order]), *made.by_unit(node))
     return y
 
 

@@ -83,7 +83,8 @@ class Predictor:
     """A frozen net. Calling it gives logits; it may be called by several threads at once.
 
     `programs` maps the tile to the Program, largest first; `cost` maps it to what it takes in seconds by the rates;
-    `weights` is what its weights are: "int8", or the model's dtype.
+    `weights` is what its weights are: "int8", or the model's dtype. With fewer rows than `alone` has for a tile, a
+    second thread would not be worth it.
     """
 
     def __init__(self, model, programs, cost, plan, classes, weights):
@@ -96,7 +97,7 @@ class Predictor:
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
         self.few = int(cost[self.tile] / cost[1]) if 1 in programs else -1  # so many rows go one by one; -1: never
-        self.rooms = {tile: [] for tile in programs}
+        self.alone = {tile: tile * SHARED / cost[tile] if cost[tile] < SHARED else 0 for tile in programs}
 
     @property
     def nbytes(self):
@@ -147,32 +148,17 @@ class Predictor:
     def run(self, tile, X, row, stop, out):
         """The same by one program, shared by threads where that is worth it: tile by tile, or the layers of one."""
         program, n = self.programs[tile], stop - row
-        in_room, one = partial(self.in_room, program), n <= tile
-
-        def alone(row, stop):
-            return in_room(lambda room: program.run(X, row, stop, room, out))
-
-        small = max(1, n / tile) * self.cost[tile] < SHARED or (one and not program.shared)
-        workers = 1 if small else threads.n_threads()
+        if n < self.alone[tile] or (n <= tile and not program.shared):
+            return program.run_alone(X, row, stop, out)
+        workers = threads.n_threads()
         if workers == 1:
-            return alone(row, stop)
-        if one:
-            return in_room(lambda room: program.run_layers(X, row, stop, room, out, workers))
+            return program.run_alone(X, row, stop, out)
+        if n <= tile:
+            return program.run_layers(X, row, stop, out, workers)
         if len(program.calls) == 1:
-            return program.run_tiles(X, row, stop, out, in_room, workers)
+            return program.run_tiles(X, row, stop, out, workers)
         tiles = [(begin, min(begin + tile, stop)) for begin in range(row, stop, tile)]
-        return sum(threads.run([partial(alone, *rows) for rows in tiles]))
-
-    def in_room(self, program, run):
-        """What run(room) returns, in a room that nobody else has."""
-        rooms = self.rooms[program.tile]
-        try:
-            room = rooms.pop()
-        except IndexError:
-            room = program.room()
-        total = run(room)
-        rooms.append(room)
-        return total
+        return sum(threads.run([partial(program.run_alone, X, *rows, out) for rows in tiles]))
 
     def __repr__(self):
         return (f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, weights={self.weights!r}, "

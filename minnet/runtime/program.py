@@ -1,7 +1,7 @@
 """A program: what a frozen net does, as a table of steps for the compiled interpreter.
 
     program = emit(nodes, kernels, tile, dtype)          # emit.py
-    program.run(X, 0, len(X), program.room(), out)
+    program.run_alone(X, 0, len(X), out)
 """
 import statistics
 import time
@@ -54,6 +54,7 @@ class Program:
         self.calls = self.cut(0, len(code))
         self.shared = self.turns() if parted else []
         self.tiles = None, None  # rows that came last, and the tasks that they are
+        self.rooms = []  # those that no thread has
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
     def cut(self, first, last):
@@ -106,17 +107,32 @@ class Program:
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
         return total
 
-    def run_layers(self, X, row, stop, work, out, workers):
+    def run_alone(self, X, row, stop, out):
+        """The same, in a room of its own."""
+        room = self.take_room()
+        total = self.run(X, row, stop, room, out)
+        self.rooms.append(room)
+        return total
+
+    def take_room(self):
+        """A room that nobody else has, until it is back in `rooms`."""
+        try:
+            return self.rooms.pop()
+        except IndexError:
+            return self.room()
+
+    def run_layers(self, X, row, stop, out, workers):
         """The same as `run` on one tile, by so many threads in one room."""
-        total = 0.0
+        total, room = 0.0, self.take_room()
         for steps in self.shared:
             tasks = np.full((len(steps), 5), (0, 0, 0, row, stop))
             tasks[:, :3] = steps
-            total += self.share(tasks, X, out, lambda run: run(work), workers)
+            total += self.share(tasks, X, out, workers, room)
+        self.rooms.append(room)
         return total
 
-    def run_tiles(self, X, row, stop, out, in_room, workers):
-        """The same on several tiles, each thread in a room of its own: in_room(run) calls run(work)."""
+    def run_tiles(self, X, row, stop, out, workers):
+        """The same on several tiles, each thread in a room of its own."""
         total, rows = 0.0, self.rows_at_once * workers
         for begin in range(row, stop, rows):
             ends = begin, min(begin + rows, stop)
@@ -124,16 +140,19 @@ class Program:
             if known != ends:  # mostly batches are of one size
                 tasks = tile_tasks(*ends, self.tile, len(self.code))
                 self.tiles = ends, tasks
-            total += self.share(tasks, X, out, in_room, workers)
+            total += self.share(tasks, X, out, workers)
         return total
 
-    def share(self, tasks, X, out, in_room, workers):
-        """All `tasks` (see the kernel run_shared), by so many threads or fewer."""
+    def share(self, tasks, X, out, workers, room=None):
+        """All `tasks` (see the kernel run_shared), by so many threads or fewer, in one room or each in its own."""
         turn, totals = np.zeros(2, np.int64), np.zeros(len(tasks))
 
         def take_part(first):
-            in_room(lambda work: run_shared(tasks, turn, BEGUN, 0 if first else PATIENCE, self.code, self.index,
-                                            self.weights, self.value, X, self.tile, work, out, totals))
+            work = self.take_room() if room is None else room
+            run_shared(tasks, turn, BEGUN, 0 if first else PATIENCE, self.code, self.index, self.weights, self.value, X,
+                       self.tile, work, out, totals)
+            if room is None:
+                self.rooms.append(work)
 
         threads.share(take_part, min(len(tasks), workers))
         return sum(totals.tolist())
