@@ -1,16 +1,17 @@
 """Frozen nets against ONNX Runtime, DeepSparse and scikit-learn, on rows of MNIST: same net, same rows, in turns.
 
-Nets have random weights, of which each layer keeps the same random share; so nobody gains by a lucky mask. How each
-peer is set stands in SETTINGS, and is printed. DeepSparse 1.7.1 is installed into an environment of its own, since it
-needs an older NumPy; where that cannot be (it runs on x86 and Python up to 3.11) its lines are left out and a line says
-so. Outputs are compared before anything is timed. Beside a target that is missed stands where our time goes.
+Each call takes the next batch of 1,024 rows: with one row again and again a processor foresees every zero. Nets have
+random weights, of which each layer keeps the same random share; so nobody gains by a lucky mask. How each peer is set
+stands in SETTINGS, and is printed. DeepSparse 1.7.1 is installed into an environment of its own, since it needs an
+older NumPy; where that cannot be (it runs on x86 and Python up to 3.11) its lines are left out and a line says so.
+Outputs are compared before anything is timed. Beside a target that is missed stands where our time goes.
 """
 import statistics
 import sys
 import tempfile
 import time
 from functools import partial
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ FEWEST = 3            # calls
 PAUSE = 0.02          # seconds before each turn: threads of who had the last one may stay awake and take a processor
 DEEPSPARSE = ("deepsparse==1.7.1", "numpy<2", "onnx==1.14.1")
 
+ROWS = 1024           # of which each call takes the next batch
+
 NETS = ("lenet_300_100", "lenet_5")
 BATCHES = (1, 64, 256)
 SHARES = (1.0, 0.1, 0.05, 0.02)
@@ -37,7 +40,8 @@ AGAINST = {  # the same -> how many times as fast as DeepSparse, and for lenet_3
     **{("lenet_300_100", batch, share): 1.0 for batch in (64, 256) for share in (0.1, 0.05, 0.02)},
     **{("lenet_5", batch, share): least for batch in (64, 256) for share, least in ((0.1, 1.0), (0.02, 2.0))}}
 LAYER_TARGETS = {0.1: 4.0, 0.05: 8.0, 0.02: 18.0}
-SETTINGS = """All: warmed up, in turns of 0.1 s with a pause before each; the median call of each turn.
+SETTINGS = """All: warmed up, in turns of 0.1 s with a pause before each; each call takes the next batch of 1,024 rows;
+the median call of each turn.
 minnet: a Predictor made for the batch size; threads as many as MINNET_NUM_THREADS or the CPUs allow.
 ONNX Runtime: fixed batch size, all graph optimisations (its default), channels first, called from Python with the array
 as it is; intra-op threads 1 and all, the faster is quoted; one inter-op thread (its default).
@@ -68,17 +72,17 @@ def net(name, share):
     return cut(mn.models.MODELS[name](shape, 10, rng=0), share)
 
 
-def rows_of(model, batch):
+def rows_of(model):
     """Images of MNIST, or where it is absent random ones of which a fifth is not zero."""
     import minnet as mn
     from minnet.errors import MinnetError
 
     try:
-        X = mn.load_data("mnist").X_test[:batch]
+        X = mn.load_data("mnist").X_test[:ROWS]
     except MinnetError:
         rng = np.random.default_rng(0)
-        X = rng.random((batch, 28, 28, 1), np.float32) * (rng.random((batch, 28, 28, 1)) < 0.2)
-    return np.ascontiguousarray(X.reshape(batch, *model.input_shape), np.float32)
+        X = rng.random((ROWS, 28, 28, 1), np.float32) * (rng.random((ROWS, 28, 28, 1)) < 0.2)
+    return np.ascontiguousarray(X.reshape(ROWS, *model.input_shape), np.float32)
 
 
 # --- contestants: (outputs, function of a number of calls that returns the median seconds of one) --------------------
@@ -89,7 +93,14 @@ def repeated(call, calls):
     return statistics.median(seconds(call) for _ in range(calls))
 
 
-def onnxruntime_contestants(path, X):
+def in_turn(call, arguments):
+    """(what `call` makes of all `arguments`, one behind the other; a function of a number of calls, each of the next of
+    them, that returns the median seconds of one)."""
+    outputs, ready = np.concatenate([call(argument) for argument in arguments]), cycle(arguments)
+    return outputs, lambda calls: statistics.median(seconds(partial(call, next(ready))) for _ in range(calls))
+
+
+def onnxruntime_contestants(path, batches):
     """One for each number of threads."""
     import onnxruntime
 
@@ -98,30 +109,34 @@ def onnxruntime_contestants(path, X):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        call = partial(session.run, None, {"x": X})
-        made["ONNX Runtime", threads] = call()[0], partial(repeated, call)
+        made["ONNX Runtime", threads] = in_turn(partial(first_output, session), [{"x": rows} for rows in batches])
     return made
 
 
-def limited(call, threads, calls):
+def first_output(session, feed):
+    """What the net answers."""
+    return session.run(None, feed)[0]
+
+
+def limited(contestant, threads, calls):
     """Median seconds of so many calls with so many threads of BLAS."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(threads):
-        return repeated(call, calls)
+        return contestant(calls)
 
 
-def sklearn_contestants(model, X):
+def sklearn_contestants(model, batches):
     """MLPClassifier with the same weights, for each number of threads; it gives probabilities."""
     from sklearn.neural_network import MLPClassifier
 
     layers = [layer for layer in model.tree.layers if hasattr(layer, "weight")]
     peer = MLPClassifier(tuple(layer.units for layer in layers[:-1]), max_iter=1)
-    peer.partial_fit(np.zeros((10, X.shape[1]), np.float32), np.arange(10), classes=np.arange(10))
+    peer.partial_fit(np.zeros((10, model.input_shape[0]), np.float32), np.arange(10), classes=np.arange(10))
     peer.coefs_ = [layer.weight.value.copy() for layer in layers]
     peer.intercepts_ = [layer.bias.value.copy() for layer in layers]
-    call = partial(peer.predict_proba, X)
-    return {("scikit-learn", n): (np.log(call()), partial(limited, call, n)) for n in thread_counts()}
+    outputs, contestant = in_turn(peer.predict_proba, batches)
+    return {("scikit-learn", n): (np.log(outputs), partial(limited, contestant, n)) for n in thread_counts()}
 
 
 # --- the measurements ------------------------------------------------------------------------------------------------
@@ -209,25 +224,26 @@ def measure_net(name, batch, share, rounds, python):
     import minnet as mn
 
     model = net(name, share)
-    X = rows_of(model, batch)
-    frozen, wanted = mn.freeze(model, batch), model(X)
-    agree(frozen(X), wanted, "the frozen net")
+    X = rows_of(model)
+    frozen, wanted, batches = mn.freeze(model, batch), model(X), np.split(X, ROWS // batch)
+    outputs, ours = in_turn(frozen, batches)
+    agree(outputs, wanted, "the frozen net")
     with tempfile.TemporaryDirectory() as folder:
         path, rows = str(Path(folder) / "net.onnx"), str(Path(folder) / "X.npy")
         write_onnx(model, path, batch)
         first = np.ascontiguousarray(np.moveaxis(X, -1, 1)) if X.ndim > 2 else X  # channels first
         np.save(rows, first)
-        peers = onnxruntime_contestants(path, first)
-        workers = {("DeepSparse", n): Worker(python, "deepsparse_worker.py", path, rows, n)
+        peers = onnxruntime_contestants(path, np.split(first, ROWS // batch))
+        workers = {("DeepSparse", n): Worker(python, "deepsparse_worker.py", path, rows, batch, n)
                    for n in thread_counts()} if python else {}
         peers |= {key: (np.load(f"{path}.out.npy"), worker.ask) for key, worker in workers.items()}
         if X.ndim == 2 and batch == 1:
-            peers |= sklearn_contestants(model, X)
+            peers |= sklearn_contestants(model, batches)
         for key, (outputs, _) in peers.items():
-            shift = np.mean(outputs - wanted) if key[0] == "scikit-learn" else 0  # log-probabilities
+            shift = np.mean(outputs - wanted, axis=1, keepdims=True) if key[0] == "scikit-learn" else 0  # probabilities
             agree(outputs - shift, wanted, key[0])
         contestants = {key: contestant for key, (_, contestant) in peers.items()}
-        times = take_turns({"ours": partial(repeated, partial(frozen, X)), **contestants}, rounds)
+        times = take_turns({"ours": ours, **contestants}, rounds)
         for worker in workers.values():
             worker.stop()
     return results_of(name, batch, share, times, limit(model, batch), shares(frozen, X))
