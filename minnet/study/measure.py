@@ -23,7 +23,9 @@ MOST_ROUNDS = 2000
 FEWEST_ROUNDS = 51
 SECONDS = 0.6          # for one of the two measurements, all nets together
 RESTED_ROUNDS = 7      # of turns of different libraries:
-REST = 0.02            # seconds before each turn, in which the threads of who had the last one fall asleep
+REST = 0.02            # seconds before each turn, as often as needed: BLAS's threads look for work for several of them
+IDLE = 0.05            # share of a rest; where threads run for less, those of who had the last turn have fallen asleep
+MOST_RESTS = 25        # or they never will
 TURN = 0.05            # seconds of calls in one
 MICRO = 1e6
 
@@ -92,15 +94,24 @@ def median_times(predictors, batches):
 
 def rested_times(contestants, batches):
     """{name: median seconds of one call} of {name: (call, around)}, which may be of different libraries: their threads
-    go on looking for work after a call, and would take a processor from whoever comes next. So all rest before each
-    turn, which has many calls, within `around()`; the medians are of the turns' medians."""
+    go on looking for work after a call, and would take a processor from whoever comes next. So all come to rest before
+    each turn, which has many calls, within `around()`; the medians are of the turns' medians."""
     times = {name: [] for name in contestants}
     for _ in range(RESTED_ROUNDS):
         for name, (call, around) in contestants.items():
-            time.sleep(REST)
+            come_to_rest()
             with around():
                 times[name].append(turn_of(call, batches))
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def come_to_rest():
+    """Wait until the threads of this process have fallen asleep."""
+    for _ in range(MOST_RESTS):
+        before = time.process_time()
+        time.sleep(REST)
+        if time.process_time() - before <= IDLE * REST:
+            return
 
 
 def turn_of(call, batches):
