@@ -9,7 +9,6 @@ Outputs are compared before anything is timed. Beside a target that is missed st
 import statistics
 import sys
 import tempfile
-import time
 from functools import partial
 from itertools import cycle, product
 from pathlib import Path
@@ -25,7 +24,6 @@ AGREE = 1e-4          # of the largest logit
 TIMED = 0.1           # seconds of calls in one turn: a system may need some hundredths of a second until it has moved a
                       # thread that it woke on its caller's processor; and at least
 FEWEST = 3            # calls
-PAUSE = 0.02          # seconds before each turn: threads of who had the last one may stay awake and take a processor
 DEEPSPARSE = ("deepsparse==1.7.1", "numpy<2", "onnx==1.14.1")
 
 ROWS = 1024           # of which each call takes the next batch
@@ -40,8 +38,8 @@ AGAINST = {  # the same -> how many times as fast as DeepSparse, and for lenet_3
     **{("lenet_300_100", batch, share): 1.0 for batch in (64, 256) for share in (0.1, 0.05, 0.02)},
     **{("lenet_5", batch, share): least for batch in (64, 256) for share, least in ((0.1, 1.0), (0.02, 2.0))}}
 LAYER_TARGETS = {0.1: 4.0, 0.05: 8.0, 0.02: 18.0}
-SETTINGS = """All: warmed up, in turns of 0.1 s with a pause before each; each call takes the next batch of 1,024 rows;
-the median call of each turn.
+SETTINGS = """All: warmed up, in turns of 0.1 s, before each of which the threads of this process fall asleep; each call
+takes the next batch of 1,024 rows; the median call of each turn.
 minnet: a Predictor made for the batch size; threads as many as MINNET_NUM_THREADS or the CPUs allow.
 ONNX Runtime: fixed batch size, all graph optimisations (its default), channels first, called from Python with the array
 as it is; intra-op threads 1 and all, the faster is quoted; one inter-op thread (its default).
@@ -157,11 +155,13 @@ def measure(quick=False):
 
 def take_turns(contestants, rounds):
     """{name: [median seconds of each turn]}; a turn lasts TIMED seconds or FEWEST calls."""
+    from minnet.study.measure import come_to_rest
+
     calls = {name: max(FEWEST, int(TIMED / contestant(FEWEST))) for name, contestant in contestants.items()}
     times = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
-            time.sleep(PAUSE)
+            come_to_rest()
             times[name].append(contestant(calls[name]))
     return times
 
