@@ -9,7 +9,7 @@ import numpy as np
 
 from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES, lowest, without_lowest
+from minnet.kernels.lanes import LANES, NONE, lowest, without_lowest
 from minnet.kernels.sparse_planes import BLOCK_PLANES
 from minnet.kernels.weights import number, scale_of
 
@@ -17,7 +17,6 @@ ROWS = 4   # inputs that all but `sparse_row` do at once
 WORD = 32  # bits of a word of `index`
 LOOK = 64  # numbers of which `sparse_row` looks at once which are not 0
 which = LANES[LOOK].which
-NONE = np.uint64(0)
 
 
 @kernel

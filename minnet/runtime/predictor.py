@@ -148,9 +148,8 @@ class Predictor:
     def run(self, tile, X, row, stop, out):
         """The same by one program, shared by threads where that is worth it: tile by tile, or the layers of one."""
         program, n = self.programs[tile], stop - row
-        if n < self.alone[tile] or (n <= tile and not program.shared):
-            return program.run_alone(X, row, stop, out)
-        workers = threads.n_threads()
+        small = n < self.alone[tile] or (n <= tile and not program.shared)
+        workers = 1 if small else threads.n_threads()
         if workers == 1:
             return program.run_alone(X, row, stop, out)
         if n <= tile:

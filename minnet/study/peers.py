@@ -3,8 +3,8 @@
     for row in against_peers({"net": model}, X, size)["net"]["peers"]:
         row["peer"], row["threads"], row["latency_us"], row["times_as_fast"]
 
-Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster; all take turns, with a
-pause before each.
+Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster; all take turns, and
+threads sleep before each.
 """
 from contextlib import nullcontext
 from functools import partial
