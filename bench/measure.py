@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PROBES = 3         # calls of each form that a contestant may have, to find the fastest
-PROBE_REST = 0.05  # seconds before each of them
+PROBES = 3  # calls of each form that a contestant may have, to find the fastest
 
 
 @dataclass(frozen=True)
@@ -90,26 +89,29 @@ def plural(threads):
     return f"{threads} thread{'s' * (threads > 1)}"
 
 
-def turns(contestants, rounds=5, warmup=1, rest=0):
+def turns(contestants, rounds=5, warmup=1, rest=False):
     """Time {name: function} in turns; returns {name: [seconds of each round]}.
 
-    `rest` seconds pass before each turn: threads that go on looking for work after a call would take the processors
-    from whoever comes next.
+    With `rest` the threads of this process fall asleep before each turn: those that go on looking for work after a call
+    would take the processors from whoever comes next.
     """
+    from minnet.study.measure import come_to_rest
+
     for _ in range(warmup):
         for function in contestants.values():
             function()
     times = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, function in contestants.items():
-            time.sleep(rest)
+            if rest:
+                come_to_rest()
             times[name].append(seconds(function))
     return times
 
 
 def fastest(choices):
     """Which of {choice: function} is the fastest: warmed up, in turns, the best of PROBES calls each."""
-    times = turns(choices, PROBES, rest=PROBE_REST)
+    times = turns(choices, PROBES, rest=True)
     return min(times, key=lambda choice: min(times[choice]))
 
 

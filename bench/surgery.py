@@ -19,7 +19,6 @@ from bench.measure import compare, duration, plural, seconds, thread_counts, tur
 
 BATCH = 64
 ROUNDS, QUICK_ROUNDS = 15, 3
-REST = 0.1        # seconds in which ONNX Runtime's threads stop looking for work
 AGREE = 1e-4      # of the largest logit
 MEMORY = 1.5e9    # bytes that VGG16 may take
 SQUARE = 1024     # rows of the matrices whose product shows how fast BLAS is
@@ -179,8 +178,8 @@ def timed(contestants, X, rounds):
     wanted = contestants["whole"](X)
     if "onnx" in contestants and not np.abs(contestants["onnx"](X) - wanted).max() <= AGREE * np.abs(wanted).max():
         raise SystemExit("ONNX Runtime computes something else: nothing is timed")
-    rest = REST if "onnx" in contestants else 0
-    return turns({name: partial(call, X) for name, call in contestants.items()}, rounds, warmup=2, rest=rest)
+    return turns({name: partial(call, X) for name, call in contestants.items()}, rounds, warmup=2,
+                 rest="onnx" in contestants)
 
 
 def halved(work, whole, small, ours, theirs, target, how=""):

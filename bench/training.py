@@ -15,7 +15,6 @@ from bench.measure import compare, fastest, plural, thread_counts, turns, using
 
 EPOCH_ROWS, QUICK_ROWS = 60_000, 6000
 PROBE_ROWS = 3000  # on which a peer's forms and numbers of threads are tried
-REST = 0.5  # seconds before each turn: threads of who had the last one may stay awake and take a processor
 
 FORMS = {"neither": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}  # PyTorch's optimizers
 
@@ -158,7 +157,7 @@ def measure_case(name, batch, pair, target, macs, X, y, threads, rounds):
     if pair is adam_pair:
         peers |= {peer: fastest_sklearn(X.astype(dtype), y, batch, thread_counts()) for peer, dtype in SKLEARN.items()}
     epochs = {peer: epoch for peer, (_, epoch) in peers.items()}
-    times = turns({"minnet": minnet_epoch(name, X, y, batch, optimizer)} | epochs, rounds, rest=REST)
+    times = turns({"minnet": minnet_epoch(name, X, y, batch, optimizer)} | epochs, rounds, rest=True)
     work = f"{name} epoch, batch {batch}, {pair.__name__[:-5]}, {threads} thread(s)"
     limit, results = f"{2 * macs * len(X) / 1e9:.0f} GFLOP", []
     for peer, (theirs, _) in peers.items():
