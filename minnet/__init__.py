@@ -44,7 +44,8 @@ _HOMES = {
 }
 _MODULES = {
     "models": "minnet.models", "losses": "minnet.engine.losses", "optimizers": "minnet.engine.optimizers",
-    "rates": "minnet.engine.rates", "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
+    "lr_schedules": "minnet.engine.lr_schedules",
+    "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
     "compensation": "minnet.pruning.compensation",

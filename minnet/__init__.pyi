@@ -57,7 +57,7 @@ from minnet.study.sensitivity import sensitivity as sensitivity
 from minnet import models as models
 from minnet.engine import losses as losses
 from minnet.engine import optimizers as optimizers
-from minnet.engine import rates as rates
+from minnet.engine import lr_schedules as lr_schedules
 from minnet.pruning import criteria as criteria
 from minnet.pruning import structures as structures
 from minnet.pruning import distributions as distributions
@@ -126,7 +126,7 @@ __all__ = [
     "models",
     "losses",
     "optimizers",
-    "rates",
+    "lr_schedules",
     "criteria",
     "structures",
     "distributions",

@@ -24,8 +24,8 @@ from minnet.errors import (
     NotFinite,
     check_choice,
     check_fraction,
-    file_problem,
-    shown,
+    file_error,
+    quoted,
     unknown,
 )
 from minnet.files import KINDS, sniff
@@ -93,7 +93,7 @@ def load_data(data="digits", *, rng=0, scaling="unit", valid=None, test=None, ta
     A file is a NumPy archive with X and y or a table (.csv), told by content, or a folder with MNIST's four IDX files.
     Arrays are a pair (X, y) or a mapping with these keys. A function returns a `Raw` or such arrays. `target` names
     the column (or member) of classes in a file. The other arguments are those of `from_arrays`; an official test part
-    stays as it is, and `valid` is then a share of the rest. Raises `UnknownName`, `FileProblem`, and as `from_arrays`.
+    stays as it is, and `valid` is then a share of the rest. Raises `UnknownName`, `FileError`, and as `from_arrays`.
     """
     if isinstance(data, Dataset):
         return data
@@ -143,7 +143,7 @@ def as_numbers(name, values):
         if array.dtype.kind == "O" and not any(isinstance(v, str | bytes) for v in array.flat):
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidType(f"{name} cannot become an array of numbers: {shown(str(error))}") from error
+        raise InvalidType(f"{name} cannot become an array of numbers: {quoted(str(error))}") from error
     if array.dtype.kind not in "biuf":
         what = {"c": "complex numbers", "M": "dates", "m": "times"}.get(array.dtype.kind, "text or other objects")
         raise InvalidType(f"{name} holds {what} (dtype {array.dtype}); wanted real numbers")
@@ -184,10 +184,10 @@ def _official(name, openml_name):
             warnings.simplefilter("ignore")  # of a network that is asked again
             bunch = fetch_openml(openml_name, version=1, as_frame=False, parser="liac-arff", n_retries=1, delay=0.1)
     except (OSError, ValueError, HTTPException) as error:
-        where = f"MINNET_DATA={shown(root)} has no folder {name}" if root else "MINNET_DATA is not set"
-        what = f"is not here: {where}, and fetch_openml says: {shown(' '.join(str(error).split()))}"
+        where = f"MINNET_DATA={quoted(root)} has no folder {name}" if root else "MINNET_DATA is not set"
+        what = f"is not here: {where}, and fetch_openml says: {quoted(' '.join(str(error).split()))}"
         todo = f"put the four IDX files into a folder {name} and set MINNET_DATA to the folder above it"
-        raise file_problem(name, what, todo=todo) from error
+        raise file_error(name, what, todo=todo) from error
     X = bunch.data.reshape(-1, OFFICIAL_SIDE, OFFICIAL_SIDE).astype(np.uint8)
     return Raw(name, X, bunch.target.astype(np.int64), BYTE, OFFICIAL_TEST)
 
@@ -198,15 +198,15 @@ def _idx_folder(folder, name):
     for file, ndim in zip(IDX_FILES, (3, 1, 3, 1), strict=True):
         found = [path for path in (folder / file, folder / f"{file}.gz") if path.exists()]
         if not found:
-            raise file_problem(folder, f"has no file {file} or {file}.gz", todo="put the four IDX files there")
+            raise file_error(folder, f"has no file {file} or {file}.gz", todo="put the four IDX files there")
         arrays.append(read_idx(found[0]))
         if arrays[-1].ndim != ndim:
             what = f"holds an array of shape {arrays[-1].shape}; {'images' if ndim > 1 else 'labels'} were wanted"
-            raise file_problem(found[0], what, todo="were the files mixed up?")
+            raise file_error(found[0], what, todo="were the files mixed up?")
     X, y, X_test, y_test = arrays
     if len(X) != len(y) or len(X_test) != len(y_test) or X.shape[1:] != X_test.shape[1:]:
         what = f"images {X.shape} and {X_test.shape} do not go with {len(y)} and {len(y_test)} labels"
-        raise file_problem(folder, what, todo="were the files mixed up?")
+        raise file_error(folder, what, todo="were the files mixed up?")
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
@@ -219,7 +219,7 @@ def _find(data, target):
         return _from_path(os.fsdecode(data), target)
     if target is not None:
         what = repr(getattr(given, "__name__", given))
-        raise InvalidValue(f"target={shown(repr(target))} is for files, and this is {shown(what)}: leave it out")
+        raise InvalidValue(f"target={quoted(repr(target))} is for files, and this is {quoted(what)}: leave it out")
     name, made = (data.__name__, data()) if callable(data) else ("arrays", data)
     if isinstance(made, Raw):
         return made
@@ -227,7 +227,7 @@ def _find(data, target):
         return Raw(name, *made)
     if hasattr(made, "keys") and {"X", "y"} <= set(made.keys()):
         return Raw(name, made["X"], made["y"])
-    raise InvalidType(f"data={shown(repr(made))}: give a name, a file, (X, y), or a mapping with X and y")
+    raise InvalidType(f"data={quoted(repr(made))}: give a name, a file, (X, y), or a mapping with X and y")
 
 
 def _from_path(path, target):
@@ -238,9 +238,9 @@ def _from_path(path, target):
         raise unknown("data set", path, [*DATASETS, "FILE.npz", "FILE.csv"])
     kind = sniff(path)
     if kind == "zip" and not zipfile.is_zipfile(path):
-        raise file_problem(path, "is a zip archive that is damaged or cut off", todo="fetch it again, or save it again")
+        raise file_error(path, "is a zip archive that is damaged or cut off", todo="fetch it again, or save it again")
     if kind not in READERS:
-        raise file_problem(path, f"is {KINDS[kind]}, no data set", todo="give a .npz with X and y, or a .csv in UTF-8")
+        raise file_error(path, f"is {KINDS[kind]}, no data set", todo="give a .npz with X and y, or a .csv in UTF-8")
     options = () if target is None else (target,)
     return Raw(Path(path).stem, *READERS[kind](path, *options))
 
@@ -250,7 +250,7 @@ def _from_path(path, target):
 def _prepare(raw, rng, scaling, valid, test, dtype):
     """Check, split and scale."""
     if dtype not in (np.float32, np.float64, "float32", "float64"):
-        raise InvalidValue(f"dtype={shown(repr(dtype))}; wanted float32 or float64")
+        raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
     X, (y, classes) = _as_samples(raw.X), _as_codes(raw.y)
     if len(X) != len(y):
@@ -281,7 +281,7 @@ def _as_codes(y):
     try:
         y = np.asarray(y)
     except ValueError as error:
-        raise InvalidType(f"y cannot become an array: {shown(str(error))}") from error
+        raise InvalidType(f"y cannot become an array: {quoted(str(error))}") from error
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -296,7 +296,7 @@ def _as_codes(y):
             raise InvalidValue(f"y holds {y[y != np.round(y)][0]}, which is no class; wanted whole numbers or text")
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise InvalidValue(f"y holds {len(classes)} classes ({shown(str(classes.tolist()))}); wanted two or more")
+        raise InvalidValue(f"y holds {len(classes)} classes ({quoted(str(classes.tolist()))}); wanted two or more")
     return codes.astype(np.int64), classes
 
 
@@ -342,7 +342,7 @@ def _generator(rng):
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
-        raise InvalidValue(f"rng={shown(repr(rng))}; wanted a whole number of at least 0, or a Generator") from error
+        raise InvalidValue(f"rng={quoted(repr(rng))}; wanted a whole number of at least 0, or a Generator") from error
 
 
 def _scaled(X, shift, scale, dtype):

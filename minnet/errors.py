@@ -2,7 +2,7 @@
 
 All derive from `MinnetError`; a bad argument is also a `ValueError` or a `TypeError`, a bad file an `OSError`, so that
 callers who know nothing of minnet catch them as usual. A message is one line: what was given, what was wanted, the way
-out. Whatever comes from outside (a file's name, a layer's name in a file) is put in a message through `shown`.
+out. Whatever comes from outside (a file's name, a layer's name in a file) is put in a message through `quoted`.
 """
 
 import difflib
@@ -34,12 +34,12 @@ class NotFinite(InvalidValue):
     """NaN or infinity where numbers are wanted."""
 
 
-class FileProblem(MinnetError, OSError):
-    """A file or folder that is missing, damaged, hostile, too large or not writable; made by `file_problem`."""
+class FileError(MinnetError, OSError):
+    """A file or folder that is missing, damaged, hostile, too large or not writable; made by `file_error`."""
 
 
 class MissingExtra(MinnetError, ImportError):
-    """An optional package is not installed; made by `need`."""
+    """An optional package is not installed; made by `import_optional`."""
 
 
 class Diverged(MinnetError):
@@ -50,7 +50,7 @@ class Unsupported(MinnetError, NotImplementedError):
     """A layer, kernel or platform lacks an optional ability that was asked for."""
 
 
-def shown(value):
+def quoted(value):
     """`value` as a message may repeat it: at most 200 characters, control characters and odd directions escaped.
 
     A string of printable characters stays as it is; any other string, and any other value, is shown by `repr`.
@@ -60,25 +60,25 @@ def shown(value):
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
-def file_problem(path, what, todo=None):
-    """The `FileProblem` that reads `PATH: what is wrong (what to do)`."""
+def file_error(path, what, todo=None):
+    """The `FileError` that reads `PATH: what is wrong (what to do)`."""
     hint = f" ({todo})" if todo else ""
-    return FileProblem(f"{shown(str(path))}: {what}{hint}")
+    return FileError(f"{quoted(str(path))}: {what}{hint}")
 
 
 def unknown(kind, name, choices):
     """The `UnknownName` for a `name` that is none of `choices`: nearest names first, then all of them."""
     names = sorted(str(choice) for choice in choices)
     near = difflib.get_close_matches(str(name)[:LONGEST_SHOWN], names)
-    guess = f" did you mean {' or '.join(map(shown, near))}?" if near else ""
-    listed = ", ".join(map(shown, names)) or "(none)"
-    return UnknownName(f"unknown {kind} {shown(repr(name))};{guess} choose from: {listed}")
+    guess = f" did you mean {' or '.join(map(quoted, near))}?" if near else ""
+    listed = ", ".join(map(quoted, names)) or "(none)"
+    return UnknownName(f"unknown {kind} {quoted(repr(name))};{guess} choose from: {listed}")
 
 
-def need(module, extra, what="this"):
+def import_optional(module, extra, what="this"):
     """Import and return `module`, or raise `MissingExtra` naming the extra of minnet that brings it.
 
-    `what` is who needs it, as the message begins: `need("matplotlib", "report", "the plot")`.
+    `what` is who needs it, as the message begins: `import_optional("matplotlib", "report", "the plot")`.
     """
     try:
         return importlib.import_module(module)
@@ -91,10 +91,10 @@ def check_real(name, value, low=-math.inf, high=math.inf):
     """`value` as a float, checked: a finite number, low <= value <= high. A bool or a string is no number."""
     wanted = f"a finite number{_between(low, high)}"
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidType(f"{name}={shown(repr(value))} is {_kind(value)}; wanted {wanted}")
+        raise InvalidType(f"{name}={quoted(repr(value))} is {_kind(value)}; wanted {wanted}")
     number = float(value)
     if not (math.isfinite(number) and low <= number <= high):
-        raise InvalidValue(f"{name}={shown(repr(value))}; wanted {wanted}")
+        raise InvalidValue(f"{name}={quoted(repr(value))}; wanted {wanted}")
     return number
 
 
@@ -102,7 +102,7 @@ def check_positive(name, value):
     """`value` as a float, checked: a finite number above 0."""
     number = check_real(name, value)
     if number <= 0:
-        raise InvalidValue(f"{name}={shown(repr(value))}; wanted a finite number above 0")
+        raise InvalidValue(f"{name}={quoted(repr(value))}; wanted a finite number above 0")
     return number
 
 
@@ -121,16 +121,16 @@ def check_count(name, value, low=0, high=None):
     top = math.inf if high is None else high
     wanted = f"a whole number{_between(low, top)}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InvalidType(f"{name}={shown(repr(value))} is {_kind(value)}; wanted {wanted}")
+        raise InvalidType(f"{name}={quoted(repr(value))} is {_kind(value)}; wanted {wanted}")
     if not low <= value <= top:
-        raise InvalidValue(f"{name}={shown(repr(value))}; wanted {wanted}")
+        raise InvalidValue(f"{name}={quoted(repr(value))}; wanted {wanted}")
     return int(value)
 
 
 def check_kind(who, value, kind):
     """`value`, checked: what `who` takes is a `kind`, a class such as Model."""
     if not isinstance(value, kind):
-        raise InvalidType(f"{who} takes a {kind.__name__}, got {shown(repr(value))}")
+        raise InvalidType(f"{who} takes a {kind.__name__}, got {quoted(repr(value))}")
     return value
 
 

@@ -5,7 +5,7 @@
     read_bounded("m.safetensors", 2**30)    # a regular file of at most 1 GiB
     sniff("m.safetensors")                  # "safetensors", whatever the name says
 
-Every problem is a `FileProblem` that reads `FILE: what is wrong (what to do)`.
+Every problem is a `FileError` that reads `FILE: what is wrong (what to do)`.
 """
 
 import errno
@@ -18,7 +18,7 @@ import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from minnet.errors import FileProblem, InvalidType, file_problem, shown
+from minnet.errors import FileError, InvalidType, file_error, quoted
 
 TEMPORARY = ".minnet-{}.tmp"
 TOKEN_BYTES = 8
@@ -47,7 +47,7 @@ def write_whole(path, content):
 
     The bytes go to a temporary file in the same folder, to the disk, and then take the place of `path` in one move; a
     link is followed. On failure what stood there before still does, or the new file does if it was the last step (to
-    wait for the disk) that failed; the temporary file is gone. Raises `FileProblem`.
+    wait for the disk) that failed; the temporary file is gone. Raises `FileError`.
     """
     data = content if isinstance(content, bytes | bytearray | memoryview) else _written_by(content)
     path = Path(os.path.realpath(_as_path(path)))
@@ -67,7 +67,7 @@ def write_whole(path, content):
 def check_writable(folder):
     """Make `folder` if it is missing, prove that a file can be written there, and return it as a `Path`.
 
-    Temporary files that a killed process left there more than an hour ago are removed. Raises `FileProblem`.
+    Temporary files that a killed process left there more than an hour ago are removed. Raises `FileError`.
     """
     folder = _as_path(folder)
     try:
@@ -80,7 +80,7 @@ def check_writable(folder):
             with suppress(OSError):
                 os.unlink(probe)
     except FileExistsError as error:
-        raise file_problem(folder, "is a file, not a folder", todo="give another folder") from error
+        raise file_error(folder, "is a file, not a folder", todo="give another folder") from error
     except OSError as error:
         raise _problem(folder, error) from error
     return folder
@@ -90,7 +90,7 @@ def check_writable(folder):
 def opened(path):
     """The regular file `path`, open for reading bytes; a folder, pipe or device is refused, without waiting for it.
 
-    What goes wrong while reading inside the block is a `FileProblem` too.
+    What goes wrong while reading inside the block is a `FileError` too.
     """
     path = _as_path(path)
     try:
@@ -101,12 +101,12 @@ def opened(path):
 
 
 def read_bounded(path, limit):
-    """All bytes of the regular file `path`, if they are no more than `limit`; else `FileProblem`."""
+    """All bytes of the regular file `path`, if they are no more than `limit`; else `FileError`."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         data = file.read(limit + 1) if size <= limit else b""
         if max(size, len(data)) > limit:
-            raise file_problem(path, f"has {size:,} bytes; at most {limit:,} are read", todo="is it the right file?")
+            raise file_error(path, f"has {size:,} bytes; at most {limit:,} are read", todo="is it the right file?")
     return data
 
 
@@ -128,11 +128,11 @@ def _as_path(path):
     try:
         name = os.fsencode(path)
     except TypeError as error:
-        raise InvalidType(f"{shown(repr(path))} is no path: give a string or a Path") from error
+        raise InvalidType(f"{quoted(repr(path))} is no path: give a string or a Path") from error
     except UnicodeEncodeError:
         name = b"\0"
     if b"\0" in name:
-        raise file_problem(path, "no file can have this name", todo="check the name")
+        raise file_error(path, "no file can have this name", todo="check the name")
     return Path(os.fsdecode(name))
 
 
@@ -141,7 +141,7 @@ def _open_regular(path):
     descriptor = os.open(path, FROM_FILE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise file_problem(path, "is no regular file", todo="give a file, not a folder, pipe or device")
+        raise file_error(path, "is no regular file", todo="give a file, not a folder, pipe or device")
     return descriptor
 
 
@@ -167,7 +167,7 @@ def _write_new(path, data):
 def _refuse_special(path):
     """A folder, pipe or device must not be replaced by a file."""
     if path.exists() and not path.is_file():
-        raise file_problem(path, "is no regular file", todo="give the name of a file")
+        raise file_error(path, "is no regular file", todo="give the name of a file")
 
 
 def _sync_folder(folder):
@@ -192,11 +192,11 @@ def _remove_stale(folder):
 
 
 def _problem(path, error):
-    """`error` as a `FileProblem` about `path`."""
-    if isinstance(error, FileProblem):
+    """`error` as a `FileError` about `path`."""
+    if isinstance(error, FileError):
         return error
     what = (error.strerror or str(error) or type(error).__name__).lower()
-    return file_problem(path, what, todo=HINTS.get(error.errno, OTHER_HINT))
+    return file_error(path, what, todo=HINTS.get(error.errno, OTHER_HINT))
 
 
 def _sniff_zip(file):

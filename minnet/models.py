@@ -18,7 +18,7 @@ from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
-from minnet.errors import InvalidType, InvalidValue, check_count, check_positive, shown
+from minnet.errors import InvalidType, InvalidValue, check_count, check_positive, quoted
 
 FEWEST_WIDTHS = 2  # of inputs and classes
 GREY_AND_COLOUR = (1, 3)  # channels
@@ -47,7 +47,7 @@ def sparse_mlp(widths, epsilon=20, *, shape=None, rng=None, dtype=np.float32):
     that of one image, where the data are not rows. No dense matrix is made of a layer that is not.
     """
     if not isinstance(widths, Iterable) or isinstance(widths, str):
-        raise InvalidType(f"widths={shown(repr(widths))}: give a sequence of numbers, as in (784, 1000, 10)")
+        raise InvalidType(f"widths={quoted(repr(widths))}: give a sequence of numbers, as in (784, 1000, 10)")
     widths = [check_count("a width", width, 1) for width in widths]
     check_positive("epsilon", epsilon)
     shape = tuple(widths[:1] if shape is None else shape)

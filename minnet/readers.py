@@ -5,7 +5,7 @@
     X, y = read_csv("mine.csv", target="kind")  # numbers, and one column of classes
 
 Nothing is unpickled; what a header claims is compared with what is there before memory is taken; a small file that
-unpacks to a huge array is refused. Every problem is a `FileProblem` that says what to do.
+unpacks to a huge array is refused. Every problem is a `FileError` that says what to do.
 """
 
 import csv
@@ -23,7 +23,7 @@ from tokenize import TokenError
 
 import numpy as np
 
-from minnet.errors import check_count, file_problem, shown, unknown
+from minnet.errors import check_count, file_error, quoted, unknown
 from minnet.files import opened
 
 MIB = 2**20
@@ -59,13 +59,13 @@ def read_idx(path):
             if packed:
                 _check_expansion(path, "the array", size, stored)
             elif size > stored:
-                raise file_problem(path, f"claims {size:,} bytes of data and has {stored:,}", todo="fetch it again")
+                raise file_error(path, f"claims {size:,} bytes of data and has {stored:,}", todo="fetch it again")
             data = stream.read(size + 1)
         except DAMAGED as error:
-            raise file_problem(path, f"is damaged: {_reason(error)}", todo="fetch it again") from error
+            raise file_error(path, f"is damaged: {_reason(error)}", todo="fetch it again") from error
     if len(data) != size:
         have = f"only {len(data):,}" if len(data) < size else "more"
-        raise file_problem(path, f"its header announces {size:,} bytes of data, it has {have}", todo="fetch it again")
+        raise file_error(path, f"its header announces {size:,} bytes of data, it has {have}", todo="fetch it again")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
@@ -74,11 +74,11 @@ def _idx_header(path, stream):
     magic = stream.read(IDX_MAGIC_BYTES)
     known = len(magic) == IDX_MAGIC_BYTES and magic[:2] == b"\0\0" and magic[2] in IDX_DTYPES
     if not (known and 1 <= magic[3] <= MOST_DIMENSIONS):
-        raise file_problem(path, f"is no IDX file: it begins with {magic!r}", todo="give one of MNIST's four files")
+        raise file_error(path, f"is no IDX file: it begins with {magic!r}", todo="give one of MNIST's four files")
     data = stream.read(magic[3] * IDX_DIM_BYTES)
     shape = tuple(int(n) for n in np.frombuffer(data[: len(data) // IDX_DIM_BYTES * IDX_DIM_BYTES], ">u4"))
     if len(shape) != magic[3]:
-        raise file_problem(path, f"ends within its header of {magic[3]} dimensions", todo="fetch it again")
+        raise file_error(path, f"ends within its header of {magic[3]} dimensions", todo="fetch it again")
     return np.dtype(IDX_DTYPES[magic[2]]), shape
 
 
@@ -94,30 +94,30 @@ def read_npz(path, target="y"):
             archive = zipfile.ZipFile(file)
             return (_npz_member(path, archive, "X", X_KINDS), _npz_member(path, archive, target, Y_KINDS))
         except DAMAGED as error:
-            raise file_problem(path, f"is damaged: {_reason(error)}", todo="save it again with np.savez") from error
+            raise file_error(path, f"is damaged: {_reason(error)}", todo="save it again with np.savez") from error
 
 
 def _npz_member(path, archive, name, kinds):
     """One array of the archive, read only once its header, its size and its dtype are in order."""
     found = [info for info in archive.infolist() if info.filename == f"{name}.npy"]
     if len(found) != 1:
-        have = ", ".join(shown(n) for n in archive.namelist()[:10]) or "nothing"
-        what = f"has {len(found)} members {shown(name)!r}; it holds {have}"
+        have = ", ".join(quoted(n) for n in archive.namelist()[:10]) or "nothing"
+        what = f"has {len(found)} members {quoted(name)!r}; it holds {have}"
         others = "" if name == "X" else "X=..., "
-        raise file_problem(path, what, todo=f"save it with np.savez(file, {others}{shown(name)}=...)")
+        raise file_error(path, what, todo=f"save it with np.savez(file, {others}{quoted(name)}=...)")
     info = found[0]
     if info.flag_bits & ENCRYPTED:
-        raise file_problem(path, f"its member {shown(name)} is encrypted", todo="save it with np.savez")
-    _check_expansion(path, f"its member {shown(name)}", info.file_size, info.compress_size)
+        raise file_error(path, f"its member {quoted(name)} is encrypted", todo="save it with np.savez")
+    _check_expansion(path, f"its member {quoted(name)}", info.file_size, info.compress_size)
     with archive.open(info) as member:
         shape, fortran, dtype = _npy_header(member)
         if dtype.kind not in kinds:
-            problem = f"its member {shown(name)} has the dtype {shown(str(dtype))}"
-            raise file_problem(path, problem, todo="save X as numbers, y as whole numbers or text")
+            problem = f"its member {quoted(name)} has the dtype {quoted(str(dtype))}"
+            raise file_error(path, problem, todo="save X as numbers, y as whole numbers or text")
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or size != info.file_size - member.tell():
-            problem = f"its member {shown(name)} does not have the {size:,} bytes that its shape {shape} needs"
-            raise file_problem(path, problem, todo="save it again with np.savez")
+            problem = f"its member {quoted(name)} does not have the {size:,} bytes that its shape {shape} needs"
+            raise file_error(path, problem, todo="save it again with np.savez")
         data = member.read(size + 1)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
@@ -135,14 +135,14 @@ def _npy_header(member):
 
 def _reason(error):
     """What an exception of the standard library says, on one line of bounded length."""
-    return shown(" ".join(str(error).split()) or type(error).__name__)
+    return quoted(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _check_expansion(path, what, size, stored):
     """Refuse what unpacks to far more than is stored: such a file was made to fill the memory."""
     if size > max(SMALL_BYTES, MOST_EXPANSION * stored):
         problem = f"{what} claims {size:,} bytes, from {stored:,} stored"
-        raise file_problem(path, problem, todo="store it without compression if it is meant so")
+        raise file_error(path, problem, todo="store it without compression if it is meant so")
 
 
 # --- .csv: numbers, and a class in the last column or the one named ---------------------------------------------------
@@ -158,7 +158,7 @@ def read_csv(path, target=None):
         try:
             return _table(path, text, target)
         except UnicodeDecodeError as error:
-            raise file_problem(path, f"is no text in UTF-8 ({error.reason})", todo="save it as UTF-8") from error
+            raise file_error(path, f"is no text in UTF-8 ({error.reason})", todo="save it as UTF-8") from error
         finally:
             text.detach()
 
@@ -169,7 +169,7 @@ def _table(path, lines, target):
     first = _, head = next(rows, (0, []))
     if len(head) < 2:
         what = f"needs at least two columns, its first line has {len(head)}"
-        raise file_problem(path, what, todo="separate numbers and class by commas")
+        raise file_error(path, what, todo="separate numbers and class by commas")
     place = _target_place(path, head, target)
     named = isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
     names = list(head) if named else None
@@ -178,7 +178,7 @@ def _table(path, lines, target):
         labels.append(_label(path, number, cells.pop(place)))
         values.extend(_features(path, number, cells, names, place))
     if not labels:
-        raise file_problem(path, "holds no rows", todo="a row is numbers and a class")
+        raise file_error(path, "holds no rows", todo="a row is numbers and a class")
     return np.frombuffer(values).reshape(len(labels), -1), _as_labels(labels)
 
 
@@ -193,16 +193,16 @@ def _rows(path, lines):
             width = width or len(cells)
             if len(cells) != width:
                 problem = f"line {reader.line_num} has {len(cells)} columns, the first has {width}"
-                raise file_problem(path, problem, todo="mend that line")
+                raise file_error(path, problem, todo="mend that line")
             yield reader.line_num, cells
     except csv.Error as error:
-        raise file_problem(path, f"line {reader.line_num}: {error}", todo="mend that line") from error
+        raise file_error(path, f"line {reader.line_num}: {error}", todo="mend that line") from error
 
 
 def _without_nul(path, lines):
     for number, line in enumerate(lines, 1):
         if "\0" in line:
-            raise file_problem(path, f"line {number} holds a NUL character", todo="save it as plain text in UTF-8")
+            raise file_error(path, f"line {number} holds a NUL character", todo="save it as plain text in UTF-8")
         yield line
 
 
@@ -213,9 +213,9 @@ def _target_place(path, names, target):
     if not isinstance(target, str):
         return check_count("target", target, -len(names), len(names) - 1) % len(names)
     if target not in names:
-        raise unknown(f"column of {shown(str(path))}", target, names)
+        raise unknown(f"column of {quoted(str(path))}", target, names)
     if names.count(target) > 1:
-        raise file_problem(path, f"has {names.count(target)} columns {shown(repr(target))}", todo="rename one")
+        raise file_error(path, f"has {names.count(target)} columns {quoted(repr(target))}", todo="rename one")
     return names.index(target)
 
 
@@ -237,9 +237,9 @@ def _features(path, number, cells, names, place):
     for column, cell in enumerate(cells):
         if not (_is_number(cell) and math.isfinite(float(cell))):
             column += column >= place  # the cell of the class is taken out already
-            name = f" ({shown(names[column])})" if names else ""
-            problem = f"line {number}, column {column + 1}{name}: {shown(repr(cell))} is no finite number"
-            raise file_problem(path, problem, todo="mend it, or turn text into numbers first")
+            name = f" ({quoted(names[column])})" if names else ""
+            problem = f"line {number}, column {column + 1}{name}: {quoted(repr(cell))} is no finite number"
+            raise file_error(path, problem, todo="mend it, or turn text into numbers first")
     return map(float, cells)
 
 
@@ -247,7 +247,7 @@ def _label(path, number, cell):
     """The class of one row, as text."""
     cell = cell.strip()
     if not cell:
-        raise file_problem(path, f"line {number} has no class", todo="fill it in or take the line out")
+        raise file_error(path, f"line {number} has no class", todo="fill it in or take the line out")
     return cell
 
 

@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from minnet.errors import InvalidValue, shown
+from minnet.errors import InvalidValue, quoted
 
 MOST_THREADS = 1024
 BLAS_USERS = ("numpy", "scipy.linalg", "torch")  # modules that bring a BLAS of their own
@@ -30,7 +30,7 @@ def n_threads():
     number = int(given) if given.isascii() and given.isdigit() and len(given) <= len(str(MOST_THREADS)) else 0
     if not 1 <= number <= MOST_THREADS:
         wanted = f"a whole number from 1 to {MOST_THREADS}, or nothing for all CPUs"
-        raise InvalidValue(f"MINNET_NUM_THREADS={shown(given)}; wanted {wanted}")
+        raise InvalidValue(f"MINNET_NUM_THREADS={quoted(given)}; wanted {wanted}")
     return number
 
 

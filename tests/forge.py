@@ -13,7 +13,7 @@ import pytest
 
 import minnet as mn
 from minnet.engine.state import State
-from minnet.errors import FileProblem
+from minnet.errors import FileError
 from minnet.formats.storage import describe, load, save
 
 LONGEST_MESSAGE = 800
@@ -92,7 +92,7 @@ def refuse(path, *wanted, read=(load, describe)):
     for reader in read:
         tracemalloc.start()
         try:
-            with pytest.raises(FileProblem) as caught:
+            with pytest.raises(FileError) as caught:
                 reader(path)
             peak = tracemalloc.get_traced_memory()[1]
         finally:

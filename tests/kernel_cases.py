@@ -12,7 +12,7 @@ import reference
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minnet.kernels.blocks import BLOCK, WIDTH, slabs_of
+from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH, slabs_of
 
 TINY = float(np.float32(1e-40))  # a denormal number in float32
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1.0, -1.0]

@@ -5,7 +5,7 @@ The twins are the definition: where a kernel and its twin differ by more than ro
 
 import numpy as np
 
-from minnet.kernels.blocks import BLOCK, WIDTH
+from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH
 
 
 def wide(x):

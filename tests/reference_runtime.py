@@ -4,8 +4,8 @@ step from the table as its docstring in minnet/kernels says, and does the work w
 import numpy as np
 from reference import wide
 
-from minnet.kernels import interpret as do
-from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
+from minnet.kernels.program import interpreter as do
+from minnet.kernels.program.ops import LEAKY_RELU, RELU, SIGMOID, TANH
 
 
 def operands(code, at, count):

@@ -3,7 +3,7 @@
 import numpy as np
 from reference import softmax_cross_entropy, wide
 
-from minnet.kernels.moves import FINE, LIVE_ALREADY, NEW, NOT_LIVE
+from minnet.kernels.sparse.topology import FINE, LIVE_ALREADY, NEW, NOT_LIVE
 
 
 def matrix(first, unit, w, units):

@@ -9,9 +9,9 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, odd, plain
 from trees import masked_models, random_input
 
-from minnet.kernels.program import HALF, OPERANDS, RUN
-from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
-from minnet.kernels.sparse_rows import LOOK
+from minnet.kernels.program.ops import HALF, OPERANDS, RUN
+from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
+from minnet.kernels.program.rows import LOOK
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import Linear, graph
 from minnet.runtime.linear import KERNELS

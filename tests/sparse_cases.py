@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, eighths, few, floats, plain, some
 
-from minnet.kernels.moves import FINE, NEW
-from minnet.kernels.sparse_chain import sparse_chain_room
-from minnet.kernels.sparse_train import lanes_of, wide_lanes
+from minnet.kernels.mlp.sparse import sparse_chain_room
+from minnet.kernels.sparse.spmm import lanes_of, wide_lanes
+from minnet.kernels.sparse.topology import FINE, NEW
 
 WIDE = [16, 32, 48, 64, 80, 128, 176]
 FEW = [2, 4, 8]

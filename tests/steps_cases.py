@@ -11,9 +11,9 @@ from kernel_cases import Case, chains, eighths, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
 from minnet.engine.chain_steps import chain_room
-from minnet.kernels.shared_layers import BLOCK, shared_room
-from minnet.kernels.sparse_chain import sparse_chain_room
-from minnet.kernels.sparse_train import VECTOR, lanes_of
+from minnet.kernels.mlp.small_batch import BLOCK, shared_room
+from minnet.kernels.mlp.sparse import sparse_chain_room
+from minnet.kernels.sparse.spmm import VECTOR, lanes_of
 
 SGD_ROW = [0.1, 0.5, 0.0, 0.01, 1.0, 0.0, 0.0]
 NESTEROV_ROW = [0.1, 0.9, 1.0, 0.0, 0.9, 0.0, 0.0]

@@ -524,8 +524,8 @@ def test_what_is_compiled_ahead_is_what_the_command_needs(tmp_path):
     """After it, the main job finds those kernels compiled: no new types of arguments come."""
     code = """if True:
         from minnet.cli import ahead, main
-        from minnet.kernels.interpret import run_program
-        from minnet.kernels.sparse_chain import sparse_chain_gradient
+        from minnet.kernels.program.interpreter import run_program
+        from minnet.kernels.mlp.sparse import sparse_chain_gradient
         ahead.main()
         before = [kernel.signatures for kernel in (run_program, sparse_chain_gradient)]
         assert all(before)

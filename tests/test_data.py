@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from minnet.data import DATASETS, SCALINGS, Raw, check_X, from_arrays, load_data
-from minnet.errors import FileProblem, InvalidType, InvalidValue, MinnetError, NotFinite, UnknownName
+from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, NotFinite, UnknownName
 
 MIB = 2**20
 RNG = np.random.default_rng(0)
@@ -337,22 +337,22 @@ def test_without_files_and_network_the_way_out_is_told(monkeypatch, error, name)
 
     monkeypatch.delenv("MINNET_DATA", raising=False)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch_openml)
-    refused(FileProblem, lambda: load_data(name), name, "MINNET_DATA is not set", str(error), "four IDX files")
+    refused(FileError, lambda: load_data(name), name, "MINNET_DATA is not set", str(error), "four IDX files")
 
 
 def test_mixed_up_folders_are_refused(tmp_path):
     small_mnist(tmp_path / "counts", labels=(119, 24))
-    refused(FileProblem, lambda: load_data(tmp_path / "counts"), "119", "mixed up")
+    refused(FileError, lambda: load_data(tmp_path / "counts"), "119", "mixed up")
     missing = small_mnist(tmp_path / "missing")
     (missing / "t10k-labels-idx1-ubyte").unlink()
-    refused(FileProblem, lambda: load_data(missing), "t10k-labels-idx1-ubyte.gz", "put the four IDX files")
+    refused(FileError, lambda: load_data(missing), "t10k-labels-idx1-ubyte.gz", "put the four IDX files")
     swapped = small_mnist(tmp_path / "swapped")
     (swapped / "train-images-idx3-ubyte").replace(swapped / "train-labels-idx1-ubyte")
     save_idx(swapped / "train-images-idx3-ubyte", np.zeros((3, 2, 2), np.uint8))
-    refused(FileProblem, lambda: load_data(swapped), "labels were wanted")
+    refused(FileError, lambda: load_data(swapped), "labels were wanted")
     shapes = small_mnist(tmp_path / "shapes")
     save_idx(shapes / "t10k-images-idx3-ubyte", np.zeros((24, 5, 5), np.uint8))
-    refused(FileProblem, lambda: load_data(shapes), "(24, 5, 5)")
+    refused(FileError, lambda: load_data(shapes), "(24, 5, 5)")
 
 
 def a_function():
@@ -379,7 +379,7 @@ def test_what_is_no_data_is_refused(given_data):
 
 @pytest.mark.parametrize("path", ["mine.npz", "mine.csv", "./mine", "/no/such/mine", "/a\0b", "x" * 300 + ".csv"])
 def test_a_missing_file_is_a_file_problem(path):
-    refused(FileProblem, lambda: load_data(path), "(")
+    refused(FileError, lambda: load_data(path), "(")
 
 
 def test_a_name_that_is_nearly_right_is_answered():
@@ -399,7 +399,7 @@ def test_files_are_told_by_content(tmp_path, name):
     path.write_text("\n".join(",".join(row) for row in rows))
     assert load_data(path).X_train.tobytes() == wanted
     path.write_bytes(b"\x80\x04pickle")
-    refused(FileProblem, lambda: load_data(path), "pickle", "no data set")
+    refused(FileError, lambda: load_data(path), "pickle", "no data set")
 
 
 # --- check_X: samples of a user, as a model wants them ----------------------------------------------------------------

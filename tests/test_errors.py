@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minnet import errors
 from minnet.errors import (
-    FileProblem,
+    FileError,
     InvalidType,
     InvalidValue,
     MinnetError,
@@ -22,9 +22,9 @@ from minnet.errors import (
     check_fraction,
     check_positive,
     check_real,
-    file_problem,
-    need,
-    shown,
+    file_error,
+    import_optional,
+    quoted,
     unknown,
 )
 
@@ -40,7 +40,7 @@ def test_errors_are_of_one_family_and_travel_between_processes(error):
 
 @pytest.mark.parametrize("error, builtin", [
     (InvalidValue, ValueError), (InvalidType, TypeError), (UnknownName, ValueError), (errors.NotFinite, ValueError),
-    (FileProblem, OSError), (MissingExtra, ImportError), (errors.Unsupported, NotImplementedError),
+    (FileError, OSError), (MissingExtra, ImportError), (errors.Unsupported, NotImplementedError),
 ])
 def test_who_knows_nothing_of_minnet_catches_them_too(error, builtin):
     assert issubclass(error, builtin)
@@ -48,17 +48,17 @@ def test_who_knows_nothing_of_minnet_catches_them_too(error, builtin):
 
 @given(st.text() | st.binary() | st.integers() | st.characters(categories=["Cc", "Cf", "Cs"]))
 def test_whatever_is_shown_is_safe(value):
-    assert shown(value).isprintable() and len(shown(value)) <= errors.LONGEST_SHOWN + 3
+    assert quoted(value).isprintable() and len(quoted(value)) <= errors.LONGEST_SHOWN + 3
 
 
 def test_what_is_printable_is_shown_as_it_is():
-    assert shown("déjà vu.csv") == "déjà vu.csv"
-    assert shown("a\nb\x1b[1m") == r"'a\nb\x1b[1m'"
+    assert quoted("déjà vu.csv") == "déjà vu.csv"
+    assert quoted("a\nb\x1b[1m") == r"'a\nb\x1b[1m'"
 
 
 @pytest.mark.parametrize("todo, text", [(None, "f: is empty"), ("fetch it", "f: is empty (fetch it)")])
 def test_a_file_problem_names_file_problem_and_way_out(todo, text):
-    assert str(file_problem("f", "is empty", todo)) == text
+    assert str(file_error("f", "is empty", todo)) == text
 
 
 def test_an_unknown_name_is_answered_by_the_nearest():
@@ -126,7 +126,7 @@ def test_a_choice_is_a_name_or_a_function():
 
 
 def test_a_missing_package_is_named_with_its_extra():
-    assert need("json.decoder", "report").JSONDecoder
+    assert import_optional("json.decoder", "report").JSONDecoder
     with pytest.raises(MissingExtra) as caught:
-        need("no_such_package.part", "report", "the plot")
+        import_optional("no_such_package.part", "report", "the plot")
     assert str(caught.value) == 'the plot needs no_such_package: pip install "minnet-lab[report]"'

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minnet import files
-from minnet.errors import FileProblem, InvalidType
+from minnet.errors import FileError, InvalidType
 from minnet.files import KINDS, check_writable, opened, read_bounded, sniff, write_whole
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
@@ -68,7 +68,7 @@ def test_each_failing_call_leaves_the_old_file_or_the_new_one(tmp_path, monkeypa
             try:
                 write_whole(path, NEW)
                 break
-            except FileProblem as error:
+            except FileError as error:
                 assert os.strerror(code).lower() in str(error) and str(path) in str(error)
         failures += 1
         assert path.read_bytes() in (OLD, NEW)
@@ -233,7 +233,7 @@ UNREADABLE = [folder, in_missing_folder, below_a_file, pipe, device, link_to_its
 def test_write_refuses_in_one_line(tmp_path, place):
     path = place(tmp_path)
     before = sorted(os.listdir(tmp_path))
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         write_whole(path, NEW)
     assert str(caught.value).isprintable() and "(" in str(caught.value)
     assert sorted(os.listdir(tmp_path)) == before
@@ -243,7 +243,7 @@ def test_write_refuses_in_one_line(tmp_path, place):
 @pytest.mark.parametrize("read", [lambda path: read_bounded(path, 100), sniff])
 def test_read_refuses_in_one_line_and_does_not_wait(tmp_path, place, read):
     before = open_descriptors()
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         read(place(tmp_path))
     assert str(caught.value).isprintable()
     assert open_descriptors() == before
@@ -252,7 +252,7 @@ def test_read_refuses_in_one_line_and_does_not_wait(tmp_path, place, read):
 @pytest.mark.parametrize("place", [below_a_file, pipe, device, long_name, nul_in_name,
                                    pytest.param(on_proc, marks=only_with_proc)])
 def test_check_writable_refuses_in_one_line(tmp_path, place):
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         check_writable(place(tmp_path))
     assert str(caught.value).isprintable()
 
@@ -281,7 +281,7 @@ def test_check_writable_removes_what_a_killed_process_left(tmp_path):
 
 def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "os", FailingOs(2, errno.ENOSPC))  # the write
-    with pytest.raises(FileProblem, match="no space left"):
+    with pytest.raises(FileError, match="no space left"):
         check_writable(tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -294,25 +294,25 @@ def test_the_limit_is_a_number_of_bytes(tmp_path, size):
     if size <= 100:
         assert read_bounded(tmp_path / "f", 100) == b"x" * size
     else:
-        with pytest.raises(FileProblem, match=f"{size:,} bytes; at most 100"):
+        with pytest.raises(FileError, match=f"{size:,} bytes; at most 100"):
             read_bounded(tmp_path / "f", 100)
 
 
 @only_with_proc
 def test_a_file_that_has_no_size_is_bounded_too():
     """Files in /proc say that they have 0 bytes."""
-    with pytest.raises(FileProblem, match="at most 3 are read"):
+    with pytest.raises(FileError, match="at most 3 are read"):
         read_bounded("/proc/self/status", 3)
 
 
 def test_an_error_while_reading_names_the_file(tmp_path):
     (tmp_path / "f").write_bytes(OLD)
-    with pytest.raises(FileProblem, match="f: input/output error"), opened(tmp_path / "f"):
+    with pytest.raises(FileError, match="f: input/output error"), opened(tmp_path / "f"):
         raise OSError(errno.EIO, "Input/output error")
 
 
 def test_names_cannot_reach_the_terminal(tmp_path):
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         sniff(tmp_path / "\x1b[31mred\u202e")
     assert str(caught.value).isprintable() and r"\x1b[31mred\u202e" in str(caught.value)
 
@@ -398,5 +398,5 @@ def test_any_bytes_have_a_kind(tmp_path_factory, data):
 
 @given(st.text(max_size=30))
 def test_any_name_is_answered(name):
-    with suppress(FileProblem):
+    with suppress(FileError):
         sniff("/no such folder/" + name)

@@ -25,7 +25,7 @@ from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, MinnetError, UnknownName, Unsupported
-from minnet.kernels.program import HALF, RUN
+from minnet.kernels.program.ops import HALF, RUN
 from minnet.models import lenet_5, lenet_300_100, resnet_8
 from minnet.pruning.prune import prune
 from minnet.runtime import emitter, rates

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as to_safetensors
 
 import minnet as mn
-from minnet.errors import FileProblem
+from minnet.errors import FileError
 from minnet.formats import hdf5, keras
 from minnet.formats.keras import load_keras, read_keras
 from minnet.formats.onnx_read import load_onnx
@@ -45,7 +45,7 @@ def is_refused(load, path, words=None):
     """One line that names the file, and no change to the model, if there is one."""
     net = model()
     before = net.values.tobytes(), net.mask.tobytes()
-    with pytest.raises(FileProblem, match=words) as caught:
+    with pytest.raises(FileError, match=words) as caught:
         load(net, path) if load in (load_keras, load_torch) else load(path)
     message = str(caught.value)
     assert message.isprintable() and path.name in message and len(message) < 2000
@@ -59,7 +59,7 @@ def as_it_should(load, path):
     before = net.values.tobytes()
     try:
         load(net, path) if load in (load_keras, load_torch) else load(path)
-    except FileProblem as error:
+    except FileError as error:
         assert str(error).isprintable()
         assert net.values.tobytes() == before
     else:

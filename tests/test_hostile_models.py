@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minnet as mn
-from minnet.errors import FileProblem, MinnetError
+from minnet.errors import FileError, MinnetError
 from minnet.formats.storage import describe, load, save
 from minnet.formats.tensors import MOST_HEADER
 
@@ -48,7 +48,7 @@ def test_every_truncation_is_refused(tmp_path):
     for length in range(len(content)):
         path.write_bytes(content[:length])
         for read in (load, describe):
-            with pytest.raises(FileProblem) as caught:
+            with pytest.raises(FileError) as caught:
                 read(path)
             assert str(caught.value).startswith(f"{path}: ") and str(caught.value).isprintable()
     path.write_bytes(content)

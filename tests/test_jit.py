@@ -164,8 +164,8 @@ import importlib, pkgutil
 import numba
 before = {name: value for name, value in vars(numba.config).items() if name.isupper()}
 import minnet.kernels
-for info in pkgutil.iter_modules(minnet.kernels.__path__):
-    module = importlib.import_module("minnet.kernels." + info.name)
+for info in pkgutil.walk_packages(minnet.kernels.__path__, "minnet.kernels."):
+    module = importlib.import_module(info.name)
     for value in vars(module).values():
         if getattr(value, "is_kernel", False):
             assert value.signatures == [], value

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import minnet as mn
-from minnet.errors import FileProblem
+from minnet.errors import FileError
 from minnet.formats.keras import load_keras, read_keras
 
 h5py = pytest.importorskip("h5py")
@@ -222,7 +222,7 @@ MISFITS = {  # what is wrong with the file -> words of the message
 def refused(model, path, words):
     """One line that names the file; the model stays as it was, to the bit."""
     before = model.values.tobytes(), model.mask.tobytes()
-    with pytest.raises(FileProblem, match=words) as caught:
+    with pytest.raises(FileError, match=words) as caught:
         load_keras(model, path)
     assert "\n" not in str(caught.value) and path.name in str(caught.value)
     assert (model.values.tobytes(), model.mask.tobytes()) == before

@@ -27,12 +27,12 @@ from sparse_cases import SPARSE_CASES
 from steps_cases import STEPS_CASES
 
 from minnet import kernels
-from minnet.kernels.losses import softmax_cross_entropy
-from minnet.kernels.normalise import channel_moments
-from minnet.kernels.pointwise import column_sums
-from minnet.kernels.program import OPERANDS, RUN
+from minnet.kernels.layers.losses import softmax_cross_entropy
+from minnet.kernels.layers.normalise import channel_moments
+from minnet.kernels.layers.pointwise import column_sums
+from minnet.kernels.program.ops import OPERANDS, RUN
+from minnet.kernels.program.planes import DENSE_PLANES, NEAR, dense_planes
 from minnet.kernels.select import MANY, select_lowest, select_near_zero
-from minnet.kernels.sparse_planes import DENSE_PLANES, NEAR, dense_planes
 from minnet.kernels.steps import adam_step, sgd_step, soft_threshold, square_norm
 
 FLOATS = [np.float32, np.float64]
@@ -46,8 +46,8 @@ EXAMPLES = int(os.environ.get("MINNET_KERNEL_EXAMPLES", "40"))
 def find_kernels():
     """Every kernel of the package, by name."""
     found = {}
-    for info in pkgutil.iter_modules(kernels.__path__):
-        module = importlib.import_module(f"minnet.kernels.{info.name}")
+    for info in pkgutil.walk_packages(kernels.__path__, "minnet.kernels."):
+        module = importlib.import_module(info.name)
         for name, value in vars(module).items():
             if getattr(value, "is_kernel", False) and value.__module__ == module.__name__:
                 found[name] = value

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trees import masked_models, random_input
 
 import minnet as mn
-from minnet.errors import FileProblem, InvalidType, InvalidValue, NotFinite, Unsupported
+from minnet.errors import FileError, InvalidType, InvalidValue, NotFinite, Unsupported
 from minnet.formats import onnx_write
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.onnx_write import onnx_bytes, save_onnx
@@ -220,7 +220,7 @@ def test_refused(name, tmp_path):
     make, words = REFUSED[name]
     graph = Graph((4, 6, 6))
     end = make(graph)
-    with pytest.raises(FileProblem, match=words) as caught:
+    with pytest.raises(FileError, match=words) as caught:
         loaded(graph.bytes(end), tmp_path)
     assert "\n" not in str(caught.value) and "model.onnx" in str(caught.value)
 
@@ -230,7 +230,7 @@ def test_all_operators_that_are_missing_are_told_at_once(tmp_path):
     x = graph("Gelu", graph("Elu", graph("Relu", "x")))
     x = graph("Elu", graph("Rotate", x, domain="custom"))
     graph("Mish", x)  # which nobody reads
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         loaded(graph.bytes(x), tmp_path)
     message = str(caught.value)
     assert all(word in message for word in ("Elu (node_elu_1, node_elu_4)", "Gelu (node_gelu_2)", "custom.Rotate"))
@@ -242,7 +242,7 @@ def test_all_reasons_are_told_at_once(tmp_path):
     one = graph.conv("x", (4, 2, 1, 1), group=2)
     other = graph.conv("x", (4, 4, 3, 3), dilations=[2, 2])
     end = graph("Add", one, graph("Relu", other))
-    with pytest.raises(FileProblem, match="node_conv_0.*2 groups.*node_conv_1.*holes"):
+    with pytest.raises(FileError, match="node_conv_0.*2 groups.*node_conv_1.*holes"):
         loaded(graph.bytes(end), tmp_path)
 
 
@@ -253,7 +253,7 @@ def test_all_reasons_are_told_at_once(tmp_path):
 def test_a_graph_that_is_no_tree(make, tmp_path):
     graph = Graph((4, 6, 6))
     end = make(graph, graph.conv("x", (4, 4, 1, 1)), graph.conv("x", (4, 4, 1, 1)))
-    with pytest.raises(FileProblem, match="two places"):
+    with pytest.raises(FileError, match="two places"):
         loaded(graph.bytes(end), tmp_path)
 
 

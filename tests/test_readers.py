@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minnet.data import load_data
-from minnet.errors import FileProblem, InvalidValue, MinnetError, UnknownName
+from minnet.errors import FileError, InvalidValue, MinnetError, UnknownName
 from minnet.readers import MOST_EXPANSION, SMALL_BYTES, read_csv, read_idx, read_npz
 
 MIB = 2**20
 
 
-def refused(path, read, *words, error=FileProblem):
+def refused(path, read, *words, error=FileError):
     """`read(path)` is refused in one printable line with the words and a hint, and with little memory."""
     tracemalloc.start()
     try:
@@ -33,7 +33,7 @@ def refused(path, read, *words, error=FileProblem):
     assert isinstance(caught.value, MinnetError) and message.isprintable() and len(message) < 2000
     for word in words:
         assert word in message
-    if error is FileProblem:
+    if error is FileError:
         assert message.startswith(str(path)) and message.endswith(")")
     assert peak < 16 * MIB + 4 * path.stat().st_size
 
@@ -119,7 +119,7 @@ def test_every_cut_is_refused(tmp_path, content):
     path = tmp_path / "f"
     for size in range(len(content)):
         path.write_bytes(content[:size])
-        with pytest.raises(FileProblem):
+        with pytest.raises(FileError):
             read_idx(path)
     path.write_bytes(content)
     assert read_idx(path).shape == (2, 3, 4)
@@ -291,7 +291,7 @@ def test_every_cut_npz_is_refused(tmp_path, content):
     path = tmp_path / "f"
     for size in range(0, len(content), 7):
         path.write_bytes(content[:size])
-        with pytest.raises(FileProblem):
+        with pytest.raises(FileError):
             read_npz(path)
 
 
@@ -410,7 +410,7 @@ def test_a_column_too_far_right_is_named_rightly(tmp_path):
 
 @pytest.mark.parametrize("text, target, error, word", [
     ("a,b,kind\n1,2,0\n", "kin", UnknownName, "did you mean kind"),
-    ("a,kind,kind\n1,2,0\n", "kind", FileProblem, "2 columns 'kind'"),
+    ("a,kind,kind\n1,2,0\n", "kind", FileError, "2 columns 'kind'"),
     ("1,2,0\n", 3, InvalidValue, "target=3"),
     ("1,2,0\n", -4, InvalidValue, "target=-4"),
 ])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minnet.errors import FileProblem
+from minnet.errors import FileError
 from minnet.report import svg
 from minnet.report.page import page
 from minnet.report.rows import comparison, layers
@@ -205,7 +205,7 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_result_is_refused(tmp_path, name):
     (tmp_path / "result.json").write_text(DAMAGED[name], errors="surrogateescape")
-    with pytest.raises(FileProblem, match=r"result\.json"):
+    with pytest.raises(FileError, match=r"result\.json"):
         read_result(tmp_path)
 
 
@@ -254,7 +254,7 @@ def test_a_result_about_another_net_than_the_one_beside_it_is_refused(tmp_path, 
     write_run(tmp_path, a_run(model_safetensors=b"m", dense_safetensors=b"d"))
     read_result(tmp_path)
     (tmp_path / f"{name}.safetensors").write_bytes(b"another")
-    with pytest.raises(FileProblem, match=rf"is about another {name}\.safetensors"):
+    with pytest.raises(FileError, match=rf"is about another {name}\.safetensors"):
         read_result(tmp_path)
     (tmp_path / f"{name}.safetensors").unlink()
     read_result(tmp_path)

@@ -13,7 +13,7 @@ from minnet.engine.packed import FEWEST_WEIGHTS, INNER_DENSITY, SPARSE_DENSITY, 
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.training import shards_of
 from minnet.errors import Diverged
-from minnet.kernels.sparse_train import lanes_of
+from minnet.kernels.sparse.spmm import lanes_of
 
 TREES = {
     "chain": lambda: (mn.Dense(90), mn.ReLU(), mn.Dense(60), mn.ReLU(), mn.Dense(4)),

@@ -20,7 +20,7 @@ from minnet import files
 from minnet.engine.initialisers import glorot
 from minnet.engine.layer import Layer
 from minnet.engine.layers import LAYERS
-from minnet.errors import FileProblem, InvalidType, InvalidValue, NotFinite
+from minnet.errors import FileError, InvalidType, InvalidValue, NotFinite
 from minnet.formats import layout, masks, tensors
 from minnet.formats.storage import describe, expected_bytes, load, save
 
@@ -353,7 +353,7 @@ def test_each_failing_call_leaves_the_old_model_or_the_new_one(tmp_path, monkeyp
             try:
                 save(new, path)
                 break
-            except FileProblem as error:
+            except FileError as error:
                 assert str(path) in str(error) and "\n" not in str(error)
         failures += 1
         assert os.listdir(tmp_path) == ["m"]
@@ -364,7 +364,7 @@ def test_each_failing_call_leaves_the_old_model_or_the_new_one(tmp_path, monkeyp
 
 def test_a_place_that_cannot_be_written_is_a_file_problem(tmp_path):
     for place in (tmp_path, tmp_path / "missing" / "m", tmp_path / ("x" * 300)):
-        with pytest.raises(FileProblem):
+        with pytest.raises(FileError):
             save(lenet(), place)
 
 
@@ -427,5 +427,5 @@ def test_a_very_sparse_large_model_is_stored_so_that_it_can_be_read(tmp_path, mo
     assert "dense1.weight.mask" in contents(tmp_path / "bits")[0]
     assert same(load(tmp_path / "bits"), model) and os.path.getsize(tmp_path / "bits") == expected_bytes(model)
     monkeypatch.setattr(layout, "MOST_EXPANSION", 10)
-    with pytest.raises(FileProblem, match="bytes of memory"):
+    with pytest.raises(FileError, match="bytes of memory"):
         load(tmp_path / "columns")

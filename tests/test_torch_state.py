@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from trees import masked_models, random_input
 
 import minnet as mn
-from minnet.errors import FileProblem, NotFinite, Unsupported
+from minnet.errors import FileError, NotFinite, Unsupported
 from minnet.formats.channels import channels_first, feature_orders, flat_order
 from minnet.formats.torch_state import load_torch, read_torch, save_torch
 
@@ -172,14 +172,14 @@ def test_halves(tmp_path):
 
 def test_whole_numbers_are_no_weights(tmp_path):
     path = raw(tmp_path, {"a.weight": ("I64", [1], b"\1" + 7 * b"\0")})
-    with pytest.raises(FileProblem, match=r"a.weight is I64; wanted F64, F32, F16, BF16"):
+    with pytest.raises(FileError, match=r"a.weight is I64; wanted F64, F32, F16, BF16"):
         read_torch(path)
 
 
 def test_a_pickle_is_told_how_to_become_a_file_that_is_read(tmp_path):
     path = tmp_path / "net.pt"
     path.write_bytes(b"\x80\x02}q\x00.")
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         load_torch(model_with({}), path)
     assert all(words in str(caught.value) for words in (
         "never opened", "from safetensors.torch import save_file", 'save_file(net.state_dict(), "net.safetensors")'))
@@ -211,7 +211,7 @@ def test_what_is_not_finite_is_not_written(tmp_path):
 def refused(model, path, words):
     """One line that names the file; the model stays as it was, to the bit."""
     before = model.values.tobytes(), model.mask.tobytes()
-    with pytest.raises(FileProblem, match=words) as caught:
+    with pytest.raises(FileError, match=words) as caught:
         load_torch(model, path)
     assert "\n" not in str(caught.value) and path.name in str(caught.value)
     assert (model.values.tobytes(), model.mask.tobytes()) == before

@@ -19,10 +19,10 @@ import minnet as mn
 from minnet import threads
 from minnet.engine.chain_steps import steps_of
 from minnet.engine.losses import cross_entropy
+from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.metrics import mean_loss
-from minnet.engine.rates import RATES
 from minnet.errors import Diverged, InvalidValue
-from minnet.kernels.sparse_train import VECTOR
+from minnet.kernels.sparse.spmm import VECTOR
 from minnet.kernels.steps import soft_threshold
 
 
@@ -375,13 +375,14 @@ FACTORS = {  # at progress 0, 0.05, 0.5, 1
 }
 
 
-@pytest.mark.parametrize("name", RATES)
+@pytest.mark.parametrize("name", LR_SCHEDULES)
 def test_rates(name):
-    assert [RATES[name](t) for t in (0, 0.05, 0.5, 1)] == pytest.approx(FACTORS[name], abs=1e-12)
+    assert [LR_SCHEDULES[name](t) for t in (0, 0.05, 0.5, 1)] == pytest.approx(FACTORS[name], abs=1e-12)
     model, data = problem("chain")
     steps = finish(mn.train(model, data, optimizer=mn.SGD(0.2), lr_schedule=name, epochs=5, batch_size=4, rng=0,
                             every="batch"))
-    assert [step.lr for step in steps] == pytest.approx([0.2 * RATES[name](t / 20) for t in range(20)], rel=1e-12)
+    wanted = [0.2 * LR_SCHEDULES[name](t / 20) for t in range(20)]
+    assert [step.lr for step in steps] == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_schedule_of_your_own():

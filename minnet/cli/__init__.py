@@ -13,7 +13,7 @@ from minnet.cli.options import tidy
 from minnet.cli.parser import Usage, overview
 from minnet.cli.signals import LISTENER, Stopped, listening
 from minnet.cli.talk import Talk, to_standard_error
-from minnet.errors import Diverged, MinnetError, MissingExtra, shown, unknown
+from minnet.errors import Diverged, MinnetError, MissingExtra, quoted, unknown
 from minnet.study.guard import GuardMissed
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -42,7 +42,7 @@ def main(argv=None):
             return _tell(error, USAGE)
         except MemoryError:
             return _tell("out of memory: take a smaller model, fewer rows, or smaller batches in training", FAILED)
-        except OSError as error:  # minnet's own files raise FileProblem: mostly a full standard output
+        except OSError as error:  # minnet's own files raise FileError: mostly a full standard output
             return _tell(f"cannot write: {error.strerror or error}: free some space, or use another place", FAILED)
 
 
@@ -66,7 +66,7 @@ def _run(argv):
     if name in ("-h", "--help", "-V", "--version"):
         return _about(name)
     if name.startswith("-"):
-        raise Usage(f"{shown(name)} before the command: options go after it, as in `minnet prune digits --seed 1`")
+        raise Usage(f"{quoted(name)} before the command: options go after it, as in `minnet prune digits --seed 1`")
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     parser, run = load(name)

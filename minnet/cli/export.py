@@ -6,7 +6,7 @@
   minnet export minnet-out/model.safetensors --to c             writes DIR/model.c, for any C99 compiler
 """
 from minnet.cli.options import checked_out, out_option
-from minnet.errors import InvalidValue, shown
+from minnet.errors import InvalidValue, quoted
 
 FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetensors"}
 
@@ -43,4 +43,4 @@ def run(args, talk):
     name = FILES[args.to]
     write_files(out, {name: data})
     talk.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
-    talk.say(f"wrote {name} ({len(data):,} bytes) to {shown(str(out))}")
+    talk.say(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}")

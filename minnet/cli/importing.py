@@ -10,7 +10,7 @@ written. No code in a file is run, and no other file is read.
 from minnet.cli import parser as kinds
 from minnet.cli.options import checked_out, out_option
 from minnet.cli.tables import facts_text
-from minnet.errors import InvalidValue, file_problem, shown
+from minnet.errors import InvalidValue, file_error, quoted
 from minnet.study.settings import PRETRAINED
 
 LOADERS = {"hdf5": "Keras's weights", "keras": "Keras's weights", "safetensors": "a PyTorch state dict"}
@@ -45,7 +45,7 @@ def run(args, talk):
     wrote = write_told({MODEL: saved(model, {"imported": kind})}, out, spared=[args.what, args.model or args.what])
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
              "outputs": " x ".join(map(str, model.output_shape)), "parameters": model.n_parameters, "macs": model.macs,
-             "not_used": shown(", ".join(unused)) or None}
+             "not_used": quoted(", ".join(unused)) or None}
     talk.result(facts_text(facts, talk), plain(facts | {"not_used": unused}))
     talk.say(wrote)
 
@@ -59,15 +59,15 @@ def _imported(args):
         from minnet.formats.onnx_read import load_onnx
 
         if args.model is not None:
-            raise InvalidValue(f"--model {shown(args.model)}: {shown(args.what)} is a whole model, it needs none")
+            raise InvalidValue(f"--model {quoted(args.model)}: {quoted(args.what)} is a whole model, it needs none")
         return load_onnx(args.what), [], "an ONNX model"
     from minnet.formats.keras import load_keras
     from minnet.formats.torch_state import PICKLE, load_torch
 
     if kind == "pickle":
-        raise file_problem(args.what, *PICKLE)
+        raise file_error(args.what, *PICKLE)
     if kind not in LOADERS:
-        raise file_problem(args.what, f"is {KINDS[kind]}", "give an ONNX model, or weights of Keras or PyTorch")
+        raise file_error(args.what, f"is {KINDS[kind]}", "give an ONNX model, or weights of Keras or PyTorch")
     model = _architecture(args)
     load = load_torch if kind == "safetensors" else load_keras
     return model, load(model, args.what), LOADERS[kind]
@@ -82,7 +82,7 @@ def _architecture(args):
     from minnet.study.training import load_model
 
     if args.model is None:
-        raise InvalidValue(f"{shown(args.what)} holds weights alone: say with --model which architecture they are for")
+        raise InvalidValue(f"{quoted(args.what)} holds weights alone: say with --model which architecture they are for")
     if os.path.isfile(args.model):
         return load_model(args.model)
     make = check_choice("model", args.model, MODELS)

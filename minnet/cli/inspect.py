@@ -43,10 +43,10 @@ def _model(args):
 def _data(args):
     """Facts of a data set."""
     from minnet.data import load_data
-    from minnet.errors import shown
+    from minnet.errors import quoted
 
     data = load_data(args.what, rng=args.seed, target=args.target)
     return {"kind": "a data set", "data": data.name, "shape": " x ".join(map(str, data.shape)),
             "train": len(data.y_train), "valid": len(data.y_valid), "test": len(data.y_test),
-            "n_classes": data.n_classes, "classes": shown(", ".join(map(str, data.classes.tolist()))),
+            "n_classes": data.n_classes, "classes": quoted(", ".join(map(str, data.classes.tolist()))),
             "scaling": data.scaling}

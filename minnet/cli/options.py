@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from minnet.cli import parser as kinds
-from minnet.errors import InvalidValue, shown
+from minnet.errors import InvalidValue, quoted
 from minnet.study.settings import (
     FROZEN,
     LARGE_BATCH,
@@ -109,9 +109,9 @@ def beginning(args):
             _refuse_as_model(what, args.data)
         return {"data": what}
     if args.data is None:
-        raise InvalidValue(f"{shown(what)} is a saved model: say on which data, as in --data digits")
+        raise InvalidValue(f"{quoted(what)} is a saved model: say on which data, as in --data digits")
     if args.model is not None:
-        raise InvalidValue(f"--model {shown(args.model)} beside the saved model {shown(what)}: give one of them")
+        raise InvalidValue(f"--model {quoted(args.model)} beside the saved model {quoted(what)}: give one of them")
     return {"data": args.data, "model": what}
 
 
@@ -122,7 +122,7 @@ def _refuse_as_model(what, data):
 
     if what not in DATASETS:
         load_model(what)
-    raise InvalidValue(f"--data {shown(data)} goes with a saved model, and {shown(what)} is none: give the data alone")
+    raise InvalidValue(f"--data {quoted(data)} goes with a saved model, and {quoted(what)} is none: give data alone")
 
 
 def is_model(what):

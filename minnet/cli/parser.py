@@ -8,7 +8,7 @@ import inspect
 import shlex
 import textwrap
 
-from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, check_real, shown
+from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, check_real, quoted
 
 WIDTH = 100  # columns of the help
 HELP_COLUMN = 32
@@ -66,12 +66,12 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(name, self._option_string_actions, 1)
         guess = f"; did you mean {near[0]}?" if near else ""
         what = "has no option" if word.startswith("-") else "takes no more arguments, got"
-        return f"{self.prog} {what} {shown(name)}{guess} (`{self.prog} --help` lists them)"
+        return f"{self.prog} {what} {quoted(name)}{guess} (`{self.prog} --help` lists them)"
 
     def error(self, message):
         """One line instead of argparse's two."""
         message = " ".join(message.removeprefix("argument ").split())
-        raise Usage(f"{shown(message)} (see `{self.prog} --help`)")
+        raise Usage(f"{quoted(message)} (see `{self.prog} --help`)")
 
     def format_help(self):
         """argparse's text, then the names that may be given."""
@@ -138,7 +138,7 @@ def pair(wanted, value=real):
     def kind(text):
         name, colon, number = text.rpartition(":")
         if not (colon and name):
-            raise argparse.ArgumentTypeError(f"{shown(repr(text))}; wanted {wanted}")
+            raise argparse.ArgumentTypeError(f"{quoted(repr(text))}; wanted {wanted}")
         return name, value(number)
     return kind
 

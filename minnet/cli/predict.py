@@ -7,7 +7,7 @@
 The samples are scaled as the training data were, images for VGG16 enlarged: the model's file says how.
 """
 from minnet.cli.options import DATA_HELP
-from minnet.errors import InvalidValue, shown
+from minnet.errors import InvalidValue, quoted
 
 
 def options(parser):
@@ -32,7 +32,7 @@ def run(args, talk):
 
     model, made = load_model(args.model), {} if is_onnx(args.model) else describe(args.model)["made"]
     if not {"classes", "shift", "scale"} <= set(made):
-        raise InvalidValue(f"{shown(args.model)} does not say how its data were scaled, nor what its classes are "
+        raise InvalidValue(f"{quoted(args.model)} does not say how its data were scaled, nor what its classes are "
                            "called: files of `minnet train` and `minnet prune MODEL_FILE --data DATA` do; "
                            "with classes beside the samples `minnet evaluate` takes any model")
     enlarged = made.get("scaling") == PRETRAINED
@@ -42,5 +42,5 @@ def run(args, talk):
     scaled = (X - np.asarray(made["shift"])) / np.asarray(made["scale"])
     scaled = as_bgr(scaled, model.input_shape[0]) if enlarged else scaled
     labels = fast.predict(scaled.astype(model.dtype)).tolist()
-    text = "\n".join(shown(str(label)) for label in labels)
+    text = "\n".join(quoted(str(label)) for label in labels)
     talk.result(text, {"model": args.model, "data": args.what, "classes": labels})

@@ -4,7 +4,7 @@
 """
 from pathlib import Path
 
-from minnet.errors import shown
+from minnet.errors import quoted
 
 
 def options(parser):
@@ -22,4 +22,4 @@ def run(args, talk):
     folder = check_writable(args.dir)
     write_files(folder, {PAGE: page(result)})
     path = str(Path(folder) / PAGE)
-    talk.result(shown(path), {"report": path})
+    talk.result(quoted(path), {"report": path})

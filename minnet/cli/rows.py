@@ -2,7 +2,7 @@
 import numpy as np
 
 from minnet.data import DATASETS, as_numbers, check_X, load_data
-from minnet.errors import file_problem
+from minnet.errors import file_error
 from minnet.files import KINDS, sniff
 from minnet.readers import read_csv, read_npz
 
@@ -11,7 +11,7 @@ GREY_AXES = 3  # of images (n, h, w), whose one channel has no axis
 
 def rows_of(what, shape, target=None, seed=0):
     """X (n, *shape) float64, not scaled: the test part of a named data set, the member X of an archive, or the rows of
-    a table, less its column of classes where there is one; with `shape` None images of any size. Raises FileProblem,
+    a table, less its column of classes where there is one; with `shape` None images of any size. Raises FileError,
     or as `check_X`."""
     if what in DATASETS:
         return load_data(what, rng=seed, scaling="none").X_test.astype(np.float64)
@@ -21,7 +21,7 @@ def rows_of(what, shape, target=None, seed=0):
     elif kind in ("text", "utf-16"):
         X = _table_rows(what, 0 if shape is None else int(np.prod(shape)), target)
     else:
-        raise file_problem(what, f"is {KINDS[kind]}, no samples", "give a .npz with X, or a .csv in UTF-8")
+        raise file_error(what, f"is {KINDS[kind]}, no samples", "give a .npz with X, or a .csv in UTF-8")
     X = as_numbers("X", X)
     if shape is None:
         X = X[..., None] if X.ndim == GREY_AXES else X

@@ -18,7 +18,7 @@ from minnet.cli.options import (
     training_options,
 )
 from minnet.cli.train import follow
-from minnet.errors import shown
+from minnet.errors import quoted
 
 FILE = "sensitivity.json"
 
@@ -77,4 +77,4 @@ def run(args, talk):
     result = plain({"data": job.data.name} | {name: settings.record()[name] for name in names} | found.record())
     write_files(out, {FILE: as_json(result)})
     talk.result(str(found), result)
-    talk.say(f"wrote {FILE} to {shown(str(out))}")
+    talk.say(f"wrote {FILE} to {quoted(str(out))}")

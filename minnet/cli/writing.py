@@ -2,7 +2,7 @@
 from contextlib import contextmanager
 
 from minnet.cli.signals import Stopped
-from minnet.errors import Diverged, MinnetError, shown
+from minnet.errors import Diverged, MinnetError, quoted
 from minnet.formats.storage import save
 from minnet.report.page import page
 from minnet.study.folder import PAGE, RESULT, as_json, place_for_unfinished, write_run
@@ -17,7 +17,7 @@ def write_told(files, out, spared=()):
     """`write_run`; returns the line that says what was written, and what went."""
     gone = write_run(out, files, spared)
     replaced = f" (gone with the run before: {', '.join(gone)})" if gone else ""
-    return f"wrote {', '.join(files)} to {shown(str(out))}{replaced}"
+    return f"wrote {', '.join(files)} to {quoted(str(out))}{replaced}"
 
 
 @contextmanager
@@ -44,4 +44,4 @@ def _keep(job, model, out):
         return "no epoch was finished, nothing is kept"
     place = place_for_unfinished(out)
     save(model, place, made=job.made)
-    return f"the net as it was after the last good epoch is in {shown(str(place))}"
+    return f"the net as it was after the last good epoch is in {quoted(str(place))}"

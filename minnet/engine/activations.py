@@ -2,7 +2,7 @@
 import numpy as np
 
 from minnet.engine.layer import Layer
-from minnet.kernels import pointwise
+from minnet.kernels.layers import pointwise
 
 
 class Activation(Layer):

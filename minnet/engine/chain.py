@@ -15,8 +15,8 @@ from minnet.engine.dense import Dense
 from minnet.engine.losses import cross_entropy
 from minnet.engine.pooling import Flatten
 from minnet.engine.sparse import FEWEST_WEIGHTS, SparseDense
-from minnet.kernels.sparse_chain import sparse_chain_gradient, sparse_chain_room
-from minnet.kernels.sparse_train import find_inputs, find_places, turn_places
+from minnet.kernels.mlp.sparse import sparse_chain_gradient, sparse_chain_room
+from minnet.kernels.sparse.spmm import find_inputs, find_places, turn_places
 
 
 class Chain:

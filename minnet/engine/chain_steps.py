@@ -11,11 +11,11 @@ from minnet.engine.chain import Chain
 from minnet.engine.dense import mostly_zero
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.engine.tape import LINE, aligned
-from minnet.kernels import blocks
-from minnet.kernels.chain_steps import chain_steps, sparse_chain_steps
-from minnet.kernels.shared_layers import BLOCK, shared_layer_steps, shared_room
-from minnet.kernels.sparse_chain import sparse_chain_room
-from minnet.kernels.sparse_train import FEW, lanes_of
+from minnet.kernels.mlp import zero_blocks as blocks
+from minnet.kernels.mlp.multi_step import chain_steps, sparse_chain_steps
+from minnet.kernels.mlp.small_batch import BLOCK, shared_layer_steps, shared_room
+from minnet.kernels.mlp.sparse import sparse_chain_room
+from minnet.kernels.sparse.spmm import FEW, lanes_of
 
 CALL_MACS = 2**32  # multiply-adds of one call, or so: a kernel is to return within 0.2 s, so that Ctrl-C is heard
 PASSES = 3         # forward, and backward to weights and to inputs

@@ -11,8 +11,8 @@ from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.linear import Linear
 from minnet.engine.padding import window
 from minnet.errors import check_choice, check_count
-from minnet.kernels.images import col2im, im2col
-from minnet.kernels.pointwise import add_bias, column_sums
+from minnet.kernels.layers.images import col2im, im2col
+from minnet.kernels.layers.pointwise import add_bias, column_sums
 
 COLUMN_BYTES = 512 * 1024  # the im2col block: a part of a core's second-level cache
 

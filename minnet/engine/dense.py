@@ -4,8 +4,16 @@ import numpy as np
 from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.linear import Linear
 from minnet.errors import InvalidValue, check_choice, check_count
-from minnet.kernels.blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks, slabs_of
-from minnet.kernels.pointwise import add_bias, column_sums
+from minnet.kernels.layers.pointwise import add_bias, column_sums
+from minnet.kernels.mlp.zero_blocks import (
+    BLOCK,
+    WIDTH,
+    blocks_backward,
+    blocks_forward,
+    cut_slabs,
+    list_blocks,
+    slabs_of,
+)
 
 MOSTLY_ZERO = 1 / 2  # an input layer leaves out blocks of zeros where not more than this share have something in them
 

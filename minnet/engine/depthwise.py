@@ -11,8 +11,8 @@ from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.linear import Linear
 from minnet.engine.padding import window
 from minnet.errors import check_choice, check_count
-from minnet.kernels.images import depthwise_conv, depthwise_conv_backward_input, depthwise_conv_backward_weight
-from minnet.kernels.pointwise import add_bias, column_sums
+from minnet.kernels.layers.images import depthwise_conv, depthwise_conv_backward_input, depthwise_conv_backward_weight
+from minnet.kernels.layers.pointwise import add_bias, column_sums
 
 BLOCK_MACS = 2**25  # multiply-adds of one kernel call: some hundredths of a second, so that Ctrl-C is heard
 

@@ -10,8 +10,8 @@ import numpy as np
 from minnet.engine.conv import Conv2d
 from minnet.engine.pooling import MaxPool2d
 from minnet.engine.sparse_conv import SparseConv2d, SparseConvPool
-from minnet.kernels.conv_pool import conv_pool, conv_pool_backward
-from minnet.kernels.pointwise import column_sums
+from minnet.kernels.layers.conv_pool import conv_pool, conv_pool_backward
+from minnet.kernels.layers.pointwise import column_sums
 
 CALL_MACS = 2**31  # multiply-adds of one call of a kernel: some 50 ms
 

@@ -7,7 +7,7 @@ that; `build` says what comes out and which parameters it needs; `forward` and `
 import inspect
 
 from minnet.engine.vector import Declared
-from minnet.errors import InvalidType, InvalidValue, Unsupported, shown, unknown
+from minnet.errors import InvalidType, InvalidValue, Unsupported, quoted, unknown
 
 
 class Layer:
@@ -145,7 +145,7 @@ def layer_from_config(config, table):
     layer = made(*positional, **named)
     for child in layer.children():
         if not isinstance(child, Layer):
-            raise InvalidType(f"{config['type']} holds {shown(repr(child))}, which is no layer: give it layers, singly")
+            raise InvalidType(f"{config['type']} holds {quoted(repr(child))}, which is no layer: give layers, singly")
     return layer
 
 

@@ -7,8 +7,8 @@ float64 is given, so is the loss of each row.
 import numpy as np
 
 from minnet.data import as_numbers
-from minnet.errors import InvalidValue, NotFinite, Unsupported, shown
-from minnet.kernels import losses as kernels
+from minnet.errors import InvalidValue, NotFinite, Unsupported, quoted
+from minnet.kernels.layers import losses as kernels
 
 
 def cross_entropy(logits, labels, dlogits=None, n=None, losses=None, *, label_smoothing=0.0):
@@ -64,7 +64,7 @@ def loss_tangent(loss, outputs, targets, routputs, n):
     """
     known = getattr(loss, "func", loss)  # partial(cross_entropy, label_smoothing=0.1)
     if known not in TANGENTS:
-        raise Unsupported(f"the loss {shown(repr(loss))} has no second derivative in minnet: use one of "
+        raise Unsupported(f"the loss {quoted(repr(loss))} has no second derivative in minnet: use one of "
                           f"{', '.join(f.__name__ for f in TANGENTS)}")
     return TANGENTS[known](outputs, targets, routputs, n)
 

@@ -24,7 +24,7 @@ from minnet.engine.space import couple
 from minnet.engine.summary import Summary
 from minnet.engine.tape import Tape
 from minnet.engine.vector import Parameter, lay_out
-from minnet.errors import InvalidType, InvalidValue, check_count, shown
+from minnet.errors import InvalidType, InvalidValue, check_count, quoted
 from minnet.kernels.steps import zero_masked
 
 PREDICT_ROWS = 256                # rows that one pass of `model(X)` takes at most
@@ -43,7 +43,7 @@ class Model:
     def __init__(self, tree, input_shape, *, rng=None, dtype=np.float32):
         self.input_shape = tuple(check_count("input_shape", n, 1) for n in np.atleast_1d(input_shape).tolist())
         if dtype not in (np.float32, np.float64, "float32", "float64"):
-            raise InvalidType(f"dtype={shown(repr(dtype))}: a model computes in float32 or float64")
+            raise InvalidType(f"dtype={quoted(repr(dtype))}: a model computes in float32 or float64")
         self.dtype = np.dtype(dtype)
         self.tree = layer_from_config(tree.config(), LAYERS | INNER)
         name_layers(self.tree)
@@ -211,7 +211,7 @@ def name_layers(tree):
     taken = [layer.name for layer in _all(tree) if layer.name is not None]
     for name in taken:
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise InvalidValue(f"the layer name {shown(repr(name))} must be letters, digits, _ and -")
+            raise InvalidValue(f"the layer name {quoted(repr(name))} must be letters, digits, _ and -")
     twice = [name for name, times in Counter(taken).items() if times > 1]
     if twice:
         raise InvalidValue(f"two layers are called {twice[0]!r}: names must differ")

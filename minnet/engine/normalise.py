@@ -7,7 +7,7 @@ from minnet.engine.initialisers import ones, zeros
 from minnet.engine.layer import Layer
 from minnet.engine.linear import FixedLinear
 from minnet.errors import InvalidValue, Unsupported, check_fraction, check_real
-from minnet.kernels import normalise, pointwise
+from minnet.kernels.layers import normalise, pointwise
 
 
 class BatchNorm(Layer):

@@ -8,7 +8,7 @@ and Hutter, 2019, algorithms 1 and 2).
 import math
 from dataclasses import dataclass
 
-from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_positive, check_real, shown
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_positive, check_real, quoted
 from minnet.kernels import steps
 
 
@@ -61,7 +61,7 @@ class Adam:
         check_real("weight_decay", self.weight_decay, 0)
         check_positive("eps", self.eps)
         if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
-            raise InvalidValue(f"betas={shown(repr(self.betas))}; wanted a pair, for example (0.9, 0.999)")
+            raise InvalidValue(f"betas={quoted(repr(self.betas))}; wanted a pair, for example (0.9, 0.999)")
         for beta in self.betas:
             _check_memory("betas", beta)
 
@@ -145,7 +145,7 @@ def as_optimizer(optimizer):
         optimizer = check_choice("optimizer", "sgd" if optimizer is None else optimizer.lower(), OPTIMIZERS)
     made = optimizer() if isinstance(optimizer, type) else optimizer
     if not (hasattr(made, "step") and hasattr(made, "slots")):
-        raise InvalidType(f"optimizer={shown(repr(optimizer))}: give one such as SGD(lr=0.1), or a name in OPTIMIZERS")
+        raise InvalidType(f"optimizer={quoted(repr(optimizer))}: give one such as SGD(lr=0.1), or a name in OPTIMIZERS")
     return made
 
 

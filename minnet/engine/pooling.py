@@ -6,7 +6,7 @@ import numpy as np
 from minnet.engine.linear import FixedLinear
 from minnet.engine.padding import window
 from minnet.errors import InvalidValue
-from minnet.kernels import images
+from minnet.kernels.layers import images
 
 
 class Flatten(FixedLinear):

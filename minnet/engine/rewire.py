@@ -7,9 +7,17 @@ import math
 
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, Unsupported, shown
-from minnet.kernels.moves import LIVE_ALREADY, NOT_LIVE, carry, free_places, keep_others, merge_moves, merge_ranks
+from minnet.errors import InvalidType, InvalidValue, Unsupported, quoted
 from minnet.kernels.select import MAY_GO, select_lowest
+from minnet.kernels.sparse.topology import (
+    LIVE_ALREADY,
+    NOT_LIVE,
+    carry,
+    free_places,
+    keep_others,
+    merge_moves,
+    merge_ranks,
+)
 
 MOST_SHORT, SHIFT = 2**32, 16  # numbers below it have 32 bits; bits that are drawn too many
 SPREAD = 3  # standard deviations: so much more than the likely number is drawn, and one draw mostly does
@@ -60,7 +68,7 @@ def _carry_along(parameter, source, *vectors):
 def _check(model, parameter, state):
     """Refuse a parameter that is not this model's, or dense, and a State that is not of this model as it stands."""
     if parameter is None or model.parameters.get(getattr(parameter, "name", None)) is not parameter:
-        raise InvalidType(f"rewire takes a Parameter of this model, got {shown(repr(parameter))}: one of "
+        raise InvalidType(f"rewire takes a Parameter of this model, got {quoted(repr(parameter))}: one of "
                           "model.parameters")
     if parameter.index is None:
         raise Unsupported(f"{parameter.name} is dense, and its live weights are those of the mask: use set_mask")

@@ -1,7 +1,7 @@
 """Randomness is an argument: None, a whole number or a numpy Generator."""
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, shown
+from minnet.errors import InvalidType, InvalidValue, quoted
 
 SEED_RANGE = 2**63
 
@@ -20,7 +20,7 @@ def as_seed(rng):
     if rng is None:
         return int(np.random.SeedSequence().entropy % SEED_RANGE)
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
-        raise InvalidType(f"rng={shown(repr(rng))}: give None, a whole number or a numpy Generator")
+        raise InvalidType(f"rng={quoted(repr(rng))}: give None, a whole number or a numpy Generator")
     if rng < 0:
         raise InvalidValue(f"rng={rng}: a seed is a whole number of at least 0")
     return int(rng)

@@ -12,7 +12,7 @@ from minnet.data import as_numbers, check_X
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
-from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, shown
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 
 SAMPLES = 1024
 
@@ -56,7 +56,7 @@ def training_part(data):
     elif hasattr(data, "X_train") and hasattr(data, "y_train"):
         X, y = data.X_train, data.y_train
     else:
-        raise InvalidType(f"data={shown(repr(data))}: give a Dataset, as load_data makes it, or a pair (X, y)")
+        raise InvalidType(f"data={quoted(repr(data))}: give a Dataset, as load_data makes it, or a pair (X, y)")
     return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
 
 

@@ -14,7 +14,7 @@ from minnet.engine.initialisers import zeros
 from minnet.engine.linear import Linear
 from minnet.engine.rewire import draw_places, highest_places
 from minnet.errors import InvalidValue, check_count
-from minnet.kernels.sparse_train import (
+from minnet.kernels.sparse.spmm import (
     VECTOR,
     by_feature,
     by_row,

@@ -11,10 +11,10 @@ from minnet.engine.initialisers import zeros
 from minnet.engine.layer import Layer
 from minnet.engine.padding import window
 from minnet.engine.sparse import Places
-from minnet.kernels.images import max_pool, max_pool_backward
-from minnet.kernels.pointwise import add_bias, column_sums
-from minnet.kernels.sparse_conv import live_conv, live_conv_gradient, live_conv_input
-from minnet.kernels.sparse_train import by_feature, by_row, wide_lanes
+from minnet.kernels.layers.images import max_pool, max_pool_backward
+from minnet.kernels.layers.pointwise import add_bias, column_sums
+from minnet.kernels.sparse.conv import live_conv, live_conv_gradient, live_conv_input
+from minnet.kernels.sparse.spmm import by_feature, by_row, wide_lanes
 
 MOST_LANES = 64    # images at a time: with more, what a window sees no longer fits the second-level cache
 CALL_MACS = 2**30  # multiply-adds of one call of a kernel: some 50 ms

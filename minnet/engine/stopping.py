@@ -3,7 +3,7 @@ import numpy as np
 
 from minnet.engine.metrics import mean_loss
 from minnet.engine.state import Snapshot
-from minnet.errors import InvalidValue, check_count, shown
+from minnet.errors import InvalidValue, check_count, quoted
 
 
 def early_stopping(steps, model, data, *, patience=5, loss=None):
@@ -18,7 +18,7 @@ def early_stopping(steps, model, data, *, patience=5, loss=None):
     """
     check_count("patience", patience, 1)
     if not (hasattr(data, "X_valid") and len(data.X_valid)):
-        raise InvalidValue(f"early stopping wants a Dataset with a validation part, got {shown(repr(data))}")
+        raise InvalidValue(f"early stopping wants a Dataset with a validation part, got {quoted(repr(data))}")
     best, kept, stale, live = np.inf, Snapshot(model), 0, np.count_nonzero(model.mask)
     for step in steps:
         yield step

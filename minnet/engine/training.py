@@ -17,14 +17,14 @@ import numpy as np
 from minnet import threads
 from minnet.engine.chain import chain_of
 from minnet.engine.chain_steps import steps_of
+from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.optimizers import as_optimizer
 from minnet.engine.packed import is_sparse, pack
-from minnet.engine.rates import RATES
 from minnet.engine.sample import check_pair, training_part
 from minnet.engine.state import State, Step
 from minnet.engine.tape import Tape
-from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, shown
-from minnet.kernels.sparse_train import FEW, VECTOR
+from minnet.errors import Diverged, InvalidType, InvalidValue, check_choice, check_count, check_positive, quoted
+from minnet.kernels.sparse.spmm import FEW, VECTOR
 from minnet.kernels.steps import square_norm, zero_masked
 
 SHARD_MACS = 2**25    # multiply-adds of a forward pass: with fewer a thread, handing over costs more than it saves
@@ -39,8 +39,8 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     is a number, after so many batches and at the end of the epoch.
 
     `optimizer` is SGD(lr=0.1) unless given, a name in OPTIMIZERS or an optimizer; `loss` cross_entropy for class
-    numbers, mse for others, a name in LOSSES or a function of that form; `lr_schedule` a name in RATES or a function
-    of progress in [0, 1], counted over `epochs`; `penalty` one Penalty or a sequence of them; `clip_norm` bounds the
+    numbers, mse for others, a name in LOSSES or a function of that form; `lr_schedule` a name in LR_SCHEDULES or a
+    function of progress in [0, 1], counted over `epochs`; `penalty` one Penalty or several; `clip_norm` bounds the
     gradient's Euclidean norm (Pascanu et al., 2013, algorithm 1). `state` goes on with a run that was begun: its
     model, optimizer and place count, `rng` does not.
     Weights that the mask cuts stay exactly +0.0, and so does all that the State has of them. Layers with few live
@@ -61,7 +61,7 @@ def train(model, data, *, optimizer=None, loss=None, epochs=10, batch_size=64, r
     check_state(state, model)
     check_place(state, batch_size, len(X))
     epochs = check_count("epochs", epochs, 0)
-    rate = check_choice("lr_schedule", lr_schedule, RATES)
+    rate = check_choice("lr_schedule", lr_schedule, LR_SCHEDULES)
     return _run(_Run(state, X, y, loss, batch_size, epochs, rate, penalties, clip_norm), stride)
 
 
@@ -70,7 +70,7 @@ def _check_penalties(penalty):
     penalties = () if penalty is None else tuple(penalty) if isinstance(penalty, tuple | list) else (penalty,)
     for given in penalties:
         if not (hasattr(given, "add_gradient") and hasattr(given, "prox")) or isinstance(given, type):
-            raise InvalidType(f"penalty={shown(repr(given))}: give an object with value, add_gradient and prox, as "
+            raise InvalidType(f"penalty={quoted(repr(given))}: give an object with value, add_gradient and prox, as "
                               "those that the functions in minnet.penalties make")
     return penalties
 
@@ -99,7 +99,7 @@ def shards_of(model, batch_size, loss, packs=True, clips=False):
 def check_state(state, model):
     """Refuse what is no State, or not one of this model as it stands."""
     if not isinstance(state, State):
-        raise InvalidType(f"state={shown(repr(state))}: give the State of a Step, or one that was loaded")
+        raise InvalidType(f"state={quoted(repr(state))}: give the State of a Step, or one that was loaded")
     if state.model is not model:
         raise InvalidValue("this State belongs to another model: train(state.model, ..., state=state)")
     if state.topology != model.topology:
@@ -119,7 +119,7 @@ def _stride(every):
     """How many batches there are between two Steps of an epoch."""
     if isinstance(every, str):
         if every not in ("epoch", "batch"):
-            raise InvalidValue(f'every={shown(repr(every))}: steps are yielded every "epoch", every "batch", or after '
+            raise InvalidValue(f'every={quoted(repr(every))}: steps are yielded every "epoch", every "batch", or after '
                                "a number of batches")
         return math.inf if every == "epoch" else 1
     return check_count("every", every, 1)

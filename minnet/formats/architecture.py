@@ -14,7 +14,7 @@ from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, layer_from_config
 from minnet.engine.layers import LAYERS
 from minnet.engine.vector import lay_out
-from minnet.errors import InvalidValue, shown, unknown
+from minnet.errors import InvalidValue, quoted, unknown
 
 MOST_LAYERS = 10_000
 LARGEST_NUMBER = 2**31 - 1   # that an argument of a layer may be: kernels count in 64 bits
@@ -49,9 +49,9 @@ def plan_of(config):
         raise InvalidValue("the architecture is no table with tree, input_shape and dtype")
     shape, dtype = config["input_shape"], config["dtype"]
     if not (isinstance(shape, list) and 1 <= len(shape) <= MOST_AXES and all(_is_size(n) for n in shape)):
-        raise InvalidValue(f"input_shape={shown(repr(shape))}; wanted whole numbers from 1 to {LARGEST_NUMBER}")
+        raise InvalidValue(f"input_shape={quoted(repr(shape))}; wanted whole numbers from 1 to {LARGEST_NUMBER}")
     if dtype not in DTYPES:
-        raise InvalidValue(f"dtype={shown(repr(dtype))}; wanted one of {', '.join(DTYPES)}")
+        raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted one of {', '.join(DTYPES)}")
     _check_layers(config["tree"])
     tree = layer_from_config(config["tree"], LAYERS)
     _, declared = build_child(tree, tuple(shape))
@@ -78,7 +78,7 @@ def check_like(what, default, value):
     else:
         fits = True
     if not fits:
-        raise InvalidValue(f"{what}={shown(repr(value))}; wanted something like {default!r}")
+        raise InvalidValue(f"{what}={quoted(repr(value))}; wanted something like {default!r}")
 
 
 def _with_inner(layer):
@@ -94,12 +94,12 @@ def _check_layers(tree):
     while waiting:
         config = waiting.pop()
         if not isinstance(config, dict) or not isinstance(config.get("type"), str):
-            raise InvalidValue(f"a layer is described by a table with its type, got {shown(repr(config))}")
+            raise InvalidValue(f"a layer is described by a table with its type, got {quoted(repr(config))}")
         if config["type"] not in LAYERS:
             raise unknown("layer", config["type"], LAYERS)
         name = config.get("name")
         if not isinstance(name, str) or name in names:
-            raise InvalidValue(f"a layer is called {shown(repr(name))}: each has a name of its own")
+            raise InvalidValue(f"a layer is called {quoted(repr(name))}: each has a name of its own")
         names.add(name)
         if len(names) > MOST_LAYERS:
             raise InvalidValue(f"it has more than {MOST_LAYERS:,} layers")
@@ -114,12 +114,12 @@ def _check_arguments(config):
     needed = {name for name, about in wanted.items()
               if about.default is about.empty and about.kind is not about.VAR_POSITIONAL}
     if not needed <= set(given) <= set(wanted):
-        raise InvalidValue(f"{kind} is given {shown(repr(sorted(given)))}; it takes {', '.join(wanted)}")
+        raise InvalidValue(f"{kind} is given {quoted(repr(sorted(given)))}; it takes {', '.join(wanted)}")
     for name, value in given.items():
-        what = f"{name} of {shown(config['name'])}"
+        what = f"{name} of {quoted(config['name'])}"
         if wanted[name].kind is inspect.Parameter.VAR_POSITIONAL:
             if not isinstance(value, list):
-                raise InvalidValue(f"{what} is {shown(repr(value))}; wanted a list of layers")
+                raise InvalidValue(f"{what} is {quoted(repr(value))}; wanted a list of layers")
             inner += value
         else:
             check_like(what, wanted[name].default, value)
@@ -133,7 +133,7 @@ def _check_numbers(what, value):
     for item in value if isinstance(value, list) else ():
         _check_numbers(what, item)
     if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
-        raise InvalidValue(f"{what} is {shown(repr(value))}; at most {LARGEST_NUMBER} is taken")
+        raise InvalidValue(f"{what} is {quoted(repr(value))}; at most {LARGEST_NUMBER} is taken")
 
 
 def _is_size(n):

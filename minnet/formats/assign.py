@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from minnet.engine.containers import Branches
-from minnet.errors import MinnetError, file_problem, shown
+from minnet.errors import MinnetError, file_error, quoted
 from minnet.formats.layout import check_numbers
 from minnet.kernels.steps import zero_masked
 
@@ -22,13 +22,13 @@ TODO = "is it the file of this architecture?"
 def put(model, arrays, path, problems=()):
     """Write `arrays`, {name of a parameter: array of its dense shape}, into `model`; its mask stays and cuts them.
 
-    Raises FileProblem about `path` that lists `problems` and all arrays of wrong shape, or with NaN or infinity; then
+    Raises FileError about `path` that lists `problems` and all arrays of wrong shape, or with NaN or infinity; then
     the model is as it was.
     """
     problems = [*problems, *filter(None, (_problem(model.parameters[name], array) for name, array in arrays.items()))]
     if problems:
         more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
-        raise file_problem(path, f"does not fit the model: {'; '.join(problems[:MOST_TOLD])}{more}", TODO)
+        raise file_error(path, f"does not fit the model: {'; '.join(problems[:MOST_TOLD])}{more}", TODO)
     for name, array in arrays.items():
         p = model.parameters[name]
         p.value[...] = array if p.index is None else array.reshape(-1)[p.index]
@@ -57,7 +57,7 @@ def is_chain(layer):
 def _problem(p, array):
     """What is wrong with the array for the Parameter `p`, or None."""
     if array.shape != p.shape:
-        return f"{shown(p.name)} has the shape {array.shape}, wanted {p.shape}"
+        return f"{quoted(p.name)} has the shape {array.shape}, wanted {p.shape}"
     try:
         check_numbers(p.name, array)
         with np.errstate(over="ignore"):

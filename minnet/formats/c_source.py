@@ -23,7 +23,7 @@ from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
-from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, shown
+from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, quoted
 from minnet.files import write_whole
 from minnet.formats.c_parts import NEEDS, PARTS
 
@@ -50,7 +50,7 @@ void minnet_predict(const float *input, float *output, float *work);
 
 
 def save_c(model, path):
-    """Write `c_source(model)` to `path`, whole or not at all. Raises as `c_source`, and FileProblem."""
+    """Write `c_source(model)` to `path`, whole or not at all. Raises as `c_source`, and FileError."""
     write_whole(path, c_source(model).encode())
 
 
@@ -61,7 +61,7 @@ def c_source(model):
     not known here.
     """
     if not isinstance(model, Model):
-        raise InvalidType(f"{shown(repr(model))} is no Model: only these are exported")
+        raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer()
     end = writer.write(model.tree, Place("input", 0, math.prod(model.input_shape), False))
     writer.call("copy", end, end.size, "output")

@@ -12,7 +12,7 @@ import numpy as np
 
 from minnet import __version__
 from minnet.engine.initialisers import INITIALISERS
-from minnet.errors import InvalidType, InvalidValue, file_problem, shown
+from minnet.errors import InvalidType, InvalidValue, file_error, quoted
 from minnet.formats.runs import run_facts
 from minnet.formats.tensors import parse_json
 
@@ -24,7 +24,7 @@ KINDS = {"model": KEYS, "state": KEYS | {"state"}}
 def description(model, state, made):
     """The JSON of `model`, and of the run `state` unless it is None. Raises InvalidType for what JSON cannot hold."""
     if made is not None and not isinstance(made, dict):
-        raise InvalidType(f"made={shown(repr(made))}; wanted a dict of what the model was made with")
+        raise InvalidType(f"made={quoted(repr(made))}; wanted a dict of what the model was made with")
     facts = {"format_version": FORMAT_VERSION, "minnet": __version__, "kind": "model" if state is None else "state",
              "architecture": _named_initialisers(model.config()), "made": made or {}}
     if state is not None:
@@ -32,25 +32,25 @@ def description(model, state, made):
     try:
         return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidType(f"a model file holds only what JSON can: {shown(str(error))}") from error
+        raise InvalidType(f"a model file holds only what JSON can: {quoted(str(error))}") from error
 
 
 def read_description(text, path):
     """The facts in `text` of the file `path`: all keys and no others; architecture and state are yet to be checked.
 
-    Raises FileProblem for another version of the format, InvalidValue for what is in none.
+    Raises FileError for another version of the format, InvalidValue for what is in none.
     """
     facts = parse_json("its description", text)
     if not isinstance(facts, dict):
         raise InvalidValue("its description is no table")
     version, kind = facts.get("format_version"), facts.get("kind")
     if type(version) is not int or version != FORMAT_VERSION:
-        raise file_problem(path, f"its format_version is {shown(repr(version))}, written by minnet "
-                                 f"{shown(repr(facts.get('minnet')))}; this is minnet {__version__}, which reads "
+        raise file_error(path, f"its format_version is {quoted(repr(version))}, written by minnet "
+                                 f"{quoted(repr(facts.get('minnet')))}; this is minnet {__version__}, which reads "
                                  f"{FORMAT_VERSION}", "read it with the minnet-lab that wrote it, or a newer one")
     if not isinstance(kind, str) or set(facts) != KINDS.get(kind):
-        raise InvalidValue(f"its description is of the kind {shown(repr(kind))} with the keys "
-                           f"{shown(repr(sorted(facts)))}")
+        raise InvalidValue(f"its description is of the kind {quoted(repr(kind))} with the keys "
+                           f"{quoted(repr(sorted(facts)))}")
     if not isinstance(facts["made"], dict) or not isinstance(facts["minnet"], str):
         raise InvalidValue("its description does not say in a table what the model was made with, and by which version")
     return facts
@@ -60,7 +60,7 @@ def _plain(value):
     """NumPy's numbers as Python's."""
     if isinstance(value, np.number | np.bool_):
         return value.item()
-    raise TypeError(f"{type(value).__name__} {shown(repr(value))} is no table, list, text or number")
+    raise TypeError(f"{type(value).__name__} {quoted(repr(value))} is no table, list, text or number")
 
 
 def _named_initialisers(config):

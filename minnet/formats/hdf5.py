@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minnet.errors import InvalidValue, file_problem, need, shown
+from minnet.errors import InvalidValue, file_error, import_optional, quoted
 from minnet.formats.layout import most_memory
 from minnet.formats.tensors import parse_json
 
@@ -42,9 +42,9 @@ class Entry:
 def read_hdf5(file, size, path):
     """(layout, [Entry, ...]) of the open file of `size` bytes; `path` is what messages call it.
 
-    `layout` is "names" (layers in the order of the model) or "vars" (Keras 3). Raises FileProblem, MissingExtra.
+    `layout` is "names" (layers in the order of the model) or "vars" (Keras 3). Raises FileError, MissingExtra.
     """
-    need("h5py", "import", "an HDF5 file")
+    import_optional("h5py", "import", "an HDF5 file")
     most = most_memory(size)
     with _child(file, most) as child:
         head = child.stdout.readline(LONGEST_HEAD)
@@ -55,7 +55,7 @@ def read_hdf5(file, size, path):
             child.kill()
             crashed = child.wait() < 0 and not head
             what = "crashes the HDF5 library, or takes too long" if crashed else str(error)
-            raise file_problem(path, shown(" ".join(what.split())), TODO) from error
+            raise file_error(path, quoted(" ".join(what.split())), TODO) from error
     return layout, entries
 
 

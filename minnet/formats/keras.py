@@ -21,7 +21,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
-from minnet.errors import file_problem, shown
+from minnet.errors import file_error, quoted
 from minnet.files import KINDS, opened, sniff
 from minnet.formats.assign import is_chain, natural, put
 from minnet.formats.hdf5 import read_hdf5
@@ -48,7 +48,7 @@ class KerasLayer:
 def read_keras(path):
     """{name of a layer: {name of a weight: array}} of the weights file `path`, float32 or float64, in its order.
 
-    The old layout has names like "kernel"; Keras 3's has "0", "1", ... . Raises FileProblem for what is no whole
+    The old layout has names like "kernel"; Keras 3's has "0", "1", ... . Raises FileError for what is no whole
     weights file or points out of it, MissingExtra without h5py.
     """
     return {layer.name: layer.arrays for layer in _layers(path)[1]}
@@ -59,7 +59,7 @@ def load_keras(model, path, *, missing=()):
 
     Layers find theirs by name. A chain of layers of which no name is in the file takes them in order instead (Keras 3:
     the n-th convolution takes the n-th, and so on). Layers named in `missing` stay as they are where the file lacks
-    them or has them in another shape. Raises FileProblem that lists all that does not fit; then nothing has changed.
+    them or has them in another shape. Raises FileError that lists all that does not fit; then nothing has changed.
     """
     layout, found = _layers(path)
     wanted = [layer for layer in model.layers.values() if layer.parameters]
@@ -105,7 +105,7 @@ def _weights_file(path):
     kind = sniff(path)
     if kind not in ("hdf5", "keras"):
         todo = TODO if kind in ("empty", "safetensors") else ADVICE.get(kind, TODO)
-        raise file_problem(path, f"is {KINDS[kind]}, not a weights file of Keras", todo)
+        raise file_error(path, f"is {KINDS[kind]}, not a weights file of Keras", todo)
     with opened(path) as file:
         if kind == "hdf5":
             yield file
@@ -123,12 +123,12 @@ def _unpack(file, target, path):
             members = [info for info in archive.infolist() if info.filename == MEMBER]
             if len(members) != 1 or members[0].file_size > most:
                 sizes = [f"{info.file_size:,}" for info in members]
-                raise file_problem(path, f"holds {MEMBER} {len(members)} times, with {', '.join(sizes) or 0} bytes; "
+                raise file_error(path, f"holds {MEMBER} {len(members)} times, with {', '.join(sizes) or 0} bytes; "
                                    f"wanted once, with at most {most:,}")
             with archive.open(members[0]) as member:
                 shutil.copyfileobj(member, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise file_problem(path, f"is a damaged archive: {shown(str(error))}", TODO) from error
+        raise file_error(path, f"is a damaged archive: {quoted(str(error))}", TODO) from error
     target.flush()
 
 
@@ -155,13 +155,13 @@ def _in_order(model, wanted, found, layout, path):
     names = f"no layer of the file ({_few(found)}) has the name of one of the model ({_few(wanted)})"
     todo = "name the model's layers as the file does"
     if not is_chain(model.tree):
-        raise file_problem(path, f"{names}, and in a model with branches the order says nothing", todo)
+        raise file_error(path, f"{names}, and in a model with branches the order says nothing", todo)
     if layout == "names":
         if len(found) != len(wanted):
-            raise file_problem(path, f"has {len(found)} layers with weights, the model {len(wanted)}: {names}", todo)
+            raise file_error(path, f"has {len(found)} layers with weights, the model {len(wanted)}: {names}", todo)
         return list(zip(wanted, found, strict=True))
     if any(layer.path.count("/") > 1 for layer in found):
-        raise file_problem(path, f"{names}, and in a file of models inside models the order says nothing", todo)
+        raise file_error(path, f"{names}, and in a file of models inside models the order says nothing", todo)
     groups = {}
     for layer in found:
         kind = re.sub(r"_\d+$", "", layer.path.rpartition("/")[2])
@@ -169,12 +169,12 @@ def _in_order(model, wanted, found, layout, path):
     counts = {kind: sum(KERAS_NAMES[type(layer)] == kind for layer in wanted) for kind in KERAS_NAMES.values()}
     theirs = {kind: len(layers) for kind, layers in groups.items()}
     if theirs != {kind: n for kind, n in counts.items() if n}:
-        raise file_problem(path, f"has the layers {shown(repr(theirs))}, the model {counts}, and {names}", todo)
+        raise file_error(path, f"has the layers {quoted(repr(theirs))}, the model {counts}, and {names}", todo)
     return [(layer, groups[KERAS_NAMES[type(layer)]].pop(0)) for layer in wanted]
 
 
 def _few(layers):
-    names = [shown(layer.name) for layer in layers]
+    names = [quoted(layer.name) for layer in layers]
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") or "none"
 
 
@@ -182,7 +182,7 @@ def _as_parameters(layer, theirs):
     """({name of a parameter: array}, what is wrong or None) for one layer of a model."""
     kinds = [p.kind for p in layer.parameters]
     if theirs is None:
-        return {}, f"{shown(layer.name)} is not in the file"
+        return {}, f"{quoted(layer.name)} is not in the file"
     meanings = [MEANINGS.get(name) for name in theirs.arrays]
     if None in meanings:  # names that say nothing: the order is Keras's, which is ours
         meanings = kinds if len(theirs.arrays) == len(kinds) else []
@@ -190,12 +190,12 @@ def _as_parameters(layer, theirs):
     if isinstance(layer, BatchNorm) and {"mean", "variance"} <= set(arrays):  # Keras can leave out gamma and beta
         arrays = {"gain": np.ones(layer.gain.shape), "shift": np.zeros(layer.shift.shape)} | arrays
     if set(arrays) != set(kinds):
-        there = shown(", ".join(theirs.arrays))
-        return {}, f"{shown(layer.name)} has the weights {', '.join(kinds)}, in the file {there}"
+        there = quoted(", ".join(theirs.arrays))
+        return {}, f"{quoted(layer.name)} has the weights {', '.join(kinds)}, in the file {there}"
     if isinstance(layer, DepthwiseConv2d):
         kernel, wanted = arrays["weight"], (*layer.window.kernel, layer.input_shape[2], layer.multiplier)
         if kernel.shape != wanted:
-            return {}, f"{shown(layer.name)} has a kernel of shape {wanted}, in the file {kernel.shape}"
+            return {}, f"{quoted(layer.name)} has a kernel of shape {wanted}, in the file {kernel.shape}"
         arrays["weight"] = kernel.reshape(layer.weight.shape)  # output c*m + j is the j-th of channel c
     return {f"{layer.name}.{kind}": array for kind, array in arrays.items()}, None
 

@@ -9,7 +9,7 @@
 """
 import numpy as np
 
-from minnet.errors import InvalidValue, NotFinite, shown
+from minnet.errors import InvalidValue, NotFinite, quoted
 from minnet.formats import masks
 from minnet.formats.architecture import memory
 from minnet.formats.tensors import CODES, n_bytes
@@ -70,10 +70,10 @@ def check_numbers(name, values):
     """Refuse NaN, infinity, and negative variances, naming the parameter."""
     broken = values.size - int(np.count_nonzero(np.isfinite(values)))
     if broken:
-        raise NotFinite(f"{shown(name)} holds {broken:,} numbers that are NaN or infinite: such a model is neither "
+        raise NotFinite(f"{quoted(name)} holds {broken:,} numbers that are NaN or infinite: such a model is neither "
                         "saved nor loaded")
     if name.endswith(".variance") and (values < 0).any():
-        raise InvalidValue(f"{shown(name)} holds negative numbers, as no variance does")
+        raise InvalidValue(f"{quoted(name)} holds negative numbers, as no variance does")
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def match(tensors, plan, slots):
         shape = item.shape if item.index is None else (item.size,)
         forms[name] = form = _form_found(tensors, name)
         if form != "dense" and item.kind in STATISTICS:
-            raise InvalidValue(f"{shown(name)} has a mask: statistics have none")
+            raise InvalidValue(f"{quoted(name)} has a mask: statistics have none")
         live = next(iter(tensors[name].shape), 0) if name in tensors else 0
         wanted |= {name + ending: spec for ending, spec in masks.specs(form, shape, live, dtype).items()}
         if item.index is not None:
@@ -113,7 +113,7 @@ def fill(model, forms, arrays):
             if p.index is not None:
                 p.index[...] = masks.unpack_index(arrays[name + INDEX], p.size)
         except InvalidValue as error:
-            raise InvalidValue(f"{shown(name)} {error}") from error
+            raise InvalidValue(f"{quoted(name)} {error}") from error
         model.mask[p.slice] = mask
         model.values[p.slice][mask] = arrays[name].reshape(-1)
 
@@ -128,9 +128,9 @@ def _form_found(tensors, name):
 def _match_one(name, wanted, found):
     """Refuse a tensor that is missing, not asked for, or of another dtype or shape."""
     if found is None:
-        raise InvalidValue(f"tensor {shown(name)} is missing: {wanted[0]} of shape {wanted[1]}")
+        raise InvalidValue(f"tensor {quoted(name)} is missing: {wanted[0]} of shape {wanted[1]}")
     if wanted is None:
-        raise InvalidValue(f"tensor {shown(name)} belongs to no parameter of the architecture")
+        raise InvalidValue(f"tensor {quoted(name)} belongs to no parameter of the architecture")
     if (found.dtype, found.shape) != wanted:
-        raise InvalidValue(f"tensor {shown(name)} is {found.dtype} of shape {found.shape}, the architecture wants "
+        raise InvalidValue(f"tensor {quoted(name)} is {found.dtype} of shape {found.shape}, the architecture wants "
                            f"{wanted[0]} of shape {wanted[1]}")

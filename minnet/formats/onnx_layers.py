@@ -23,7 +23,7 @@ DIGITS = 6                      # of 1 - momentum
 def conv(net, node, x, weight, bias=None):
     """Conv2d, DepthwiseConv2d where each channel is a group, or Dense where the image is one pixel."""
     need_array(weight)
-    x.need(IMAGE, COLUMN)
+    x.import_optional(IMAGE, COLUMN)
     dilations = node.attrs.get("dilations", [1])
     if weight.ndim != WEIGHT_AXES or any(d != 1 for d in dilations):
         raise Cannot(f"it has weights of shape {weight.shape} and dilations {dilations}: only windows over images, "
@@ -59,7 +59,7 @@ def _pixel(net, node, x, values):
 def gemm(net, node, x, weight, bias=None):
     """y = alpha x B + beta C."""
     need_array(weight)
-    x.need("c")
+    x.import_optional("c")
     if node.attrs.get("transA", 0) or weight.ndim != 2:
         raise Cannot("its input is transposed, or its weights are no matrix")
     weight = node.attrs.get("alpha", 1.0) * (weight.T if node.attrs.get("transB", 0) else weight)
@@ -72,7 +72,7 @@ def gemm(net, node, x, weight, bias=None):
 def matmul(net, node, x, weight):
     """y = x W."""
     need_array(weight)
-    x.need("c")
+    x.import_optional("c")
     if weight.ndim != 2:
         raise Cannot(f"it has weights of shape {weight.shape}")
     return _dense(net, node, x, {"weight": weight})
@@ -91,7 +91,7 @@ def _dense(net, node, x, values):
 def batch_normalization(net, node, x, gain, shift, mean, variance):
     """BatchNorm in use. ONNX's momentum is the share that stays, ours the share that comes."""
     need_array(gain, shift, mean, variance)
-    x.need(IMAGE, COLUMN, "c")
+    x.import_optional(IMAGE, COLUMN, "c")
     if node.attrs.get("training_mode", 0) or len(node.outputs) > 1:
         raise Cannot("it is in training mode: export the net for inference")
     values = {"gain": gain, "shift": shift, "mean": mean, "variance": variance}
@@ -122,7 +122,7 @@ def average_pool(net, node, x):
 
 
 def _pool(net, node, x, kind):
-    x.need(IMAGE)
+    x.import_optional(IMAGE)
     kernel, dilations = node.attrs["kernel_shape"], node.attrs.get("dilations", [1])
     if len(kernel) != 2 or any(d != 1 for d in dilations):
         raise Cannot(f"it has a window {kernel} with dilations {dilations}")
@@ -138,7 +138,7 @@ def global_average_pool(net, node, x):
     """The mean over the image; ONNX keeps its two axes."""
     if x.axes == COLUMN:
         return x
-    x.need(IMAGE)
+    x.import_optional(IMAGE)
     return net.add(node, GlobalAvgPool2d(), x, x.shape[-1:], COLUMN)
 
 

@@ -53,7 +53,7 @@ class Signal:
         sizes = dict(zip([letter for letter in OURS if letter in self.axes], self.shape, strict=True))
         return tuple(sizes.get(letter, 1) for letter in self.axes)
 
-    def need(self, *layouts):
+    def import_optional(self, *layouts):
         """Refuse another layout than these."""
         if self.axes not in layouts:
             raise Cannot(f"its input has the shape {self.dims}, laid out {self.axes}; wanted {' or '.join(layouts)}")

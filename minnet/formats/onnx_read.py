@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from minnet.engine.model import Model, name_layers
-from minnet.errors import MinnetError, file_problem, need, shown
+from minnet.errors import MinnetError, file_error, import_optional, quoted
 from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, plan_of
 from minnet.formats.assign import put
@@ -43,20 +43,20 @@ def load_onnx(path):
     """The Model in the ONNX file `path`, in float32 (float64 where its weights are).
 
     One input, one output; convolutions, dense layers, BatchNorm, pools, activations, sums and concatenations of
-    branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Raises FileProblem that lists whatever cannot
+    branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Raises FileError that lists whatever cannot
     be read, MissingExtra without onnx.
     """
-    onnx = need("onnx", "onnx", "an ONNX file")
+    onnx = import_optional("onnx", "onnx", "an ONNX file")
     kind = sniff(path)
     if kind != "onnx":
-        raise file_problem(path, f"is {KINDS[kind]}, not an ONNX model", "give the .onnx file, whole")
+        raise file_error(path, f"is {KINDS[kind]}, not an ONNX model", "give the .onnx file, whole")
     data = read_bounded(path, LARGEST_FILE)
     try:
         reader = _Reader(onnx, _parse(onnx, data), most_memory(len(data)) // NUMBER_BYTES)
         net, end = reader.walk()
         return _model(net, end, reader.shape, path)
     except Cannot as error:
-        raise file_problem(path, f"cannot be read: {' '.join(str(error).split())}", TODO) from error
+        raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", TODO) from error
 
 
 def _parse(onnx, data):
@@ -128,7 +128,7 @@ class _Reader:
         found = {}
         for node in self.nodes:
             if node.domain not in DOMAINS or node.op_type not in KNOWN:
-                kind = shown(node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}")
+                kind = quoted(node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}")
                 found.setdefault(kind, []).append(_label(node))
         if found:
             listed = [f"{kind} ({', '.join(places[:3])}{', ...' if len(places) > 3 else ''})"
@@ -146,7 +146,7 @@ class _Reader:
         """An attribute as a number, a text, an array, or a list of numbers."""
         kinds = self.onnx.AttributeProto
         if attribute.type not in (kinds.FLOAT, kinds.INT, kinds.STRING, kinds.TENSOR, kinds.FLOATS, kinds.INTS):
-            raise Cannot(f"{_label(proto)} has an attribute {shown(attribute.name)} of a kind that is not read")
+            raise Cannot(f"{_label(proto)} has an attribute {quoted(attribute.name)} of a kind that is not read")
         value = self.onnx.helper.get_attribute_value(attribute)
         if attribute.type == kinds.TENSOR:
             return self.array(value)
@@ -158,7 +158,7 @@ class _Reader:
         """(batch size or None, minnet's shape of one image or row, ONNX's layout of it)."""
         sizes = [dim.dim_value for dim in self.input.type.tensor_type.shape.dim]
         if len(sizes) not in (2, 3, 4) or min(sizes[1:]) < 1:
-            raise Cannot(f"its input {shown(self.input.name)} has the shape {sizes}; wanted (batch, features) or "
+            raise Cannot(f"its input {quoted(self.input.name)} has the shape {sizes}; wanted (batch, features) or "
                          "(batch, channels, height, width), all but the batch known")
         batch, *sizes = sizes
         if len(sizes) < len(TO_CHANNELS_FIRST) - 1:
@@ -175,16 +175,16 @@ class _Reader:
     def array(self, tensor):
         """The array of a tensor inside the file; floats of 16 bits become float32."""
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise Cannot(f"it keeps {shown(tensor.name)} in another file: save it in one (onnx.save(model, path))")
+            raise Cannot(f"it keeps {quoted(tensor.name)} in another file: save it in one (onnx.save(model, path))")
         try:
             array = self.onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
-            raise Cannot(f"its tensor {shown(tensor.name)} of shape {list(tensor.dims)} is damaged: "
-                         f"{shown(str(error))}") from error
+            raise Cannot(f"its tensor {quoted(tensor.name)} of shape {list(tensor.dims)} is damaged: "
+                         f"{quoted(str(error))}") from error
         if array.dtype.kind not in "fiub":
             array = array.astype(np.float32) if array.dtype.name == "bfloat16" else None
         if array is None:
-            raise Cannot(f"its tensor {shown(tensor.name)} holds no numbers that can be read")
+            raise Cannot(f"its tensor {quoted(tensor.name)} holds no numbers that can be read")
         return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def walk(self):
@@ -208,7 +208,7 @@ class _Reader:
         """What a name stands for; LOST where that could not be read."""
         if name not in self.values:
             if name not in self.tensors:
-                raise Cannot(f"it reads {shown(name)}, which nothing before it makes")
+                raise Cannot(f"it reads {quoted(name)}, which nothing before it makes")
             self.values[name] = self.array(self.tensors[name])
         return self.values[name]
 
@@ -220,7 +220,7 @@ class _Reader:
                 return LOST
             return self.constant(node) if node.op == "Constant" else compute(net, node, inputs)
         except Cannot as error:
-            problems.append(f"{shown(node.op)} ({node.label}): {shown(' '.join(str(error).split()))}")
+            problems.append(f"{quoted(node.op)} ({node.label}): {quoted(' '.join(str(error).split()))}")
             return LOST
 
     def constant(self, node):
@@ -265,7 +265,7 @@ def _layer_name(weight, node):
 
 
 def _label(proto):
-    return shown(proto.name or next(iter(proto.output), "?"))
+    return quoted(proto.name or next(iter(proto.output), "?"))
 
 
 def _more(items):

@@ -104,7 +104,7 @@ def concat(net, node, *signals):
 
 def pad(net, node, x, pads=None, value=None, axes=None):
     """Zeros around an image, which the next convolution takes over."""
-    x.need(IMAGE)
+    x.import_optional(IMAGE)
     pads = [int(n) for n in np.ravel(node.attrs.get("pads", ()) if pads is None else pads)]
     value = node.attrs.get("value", 0.0) if value is None else float(np.ravel(value)[0])
     if node.attrs.get("mode", "constant") != "constant" or value or axes is not None or len(pads) != PADS:

@@ -19,7 +19,7 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
-from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, need, shown
+from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, import_optional, quoted
 from minnet.files import write_whole
 from minnet.formats.assign import dense_of
 from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
@@ -36,16 +36,16 @@ def save_onnx(model, path, *, sparse=False, channels_last=False):
     `channels_last=True` makes it (n, h, w, c), and outputs that are images as well. `sparse=True` stores each pruned
     weight, where that is smaller, as the places and values of what the mask lets live; runtimes make it dense when they
     load it. Dropout is left out. Raises NotFinite for NaN or infinity, InvalidValue for more than 2 GiB, Unsupported
-    for a layer that ONNX cannot say, FileProblem, MissingExtra.
+    for a layer that ONNX cannot say, FileError, MissingExtra.
     """
     write_whole(path, onnx_bytes(model, sparse=sparse, channels_last=channels_last))
 
 
 def onnx_bytes(model, *, sparse=False, channels_last=False):
     """The bytes that `save_onnx` writes; the same model gives the same bytes."""
-    onnx = need("onnx", "onnx", "an ONNX file")
+    onnx = import_optional("onnx", "onnx", "an ONNX file")
     if not isinstance(model, Model):
-        raise InvalidType(f"{shown(repr(model))} is no Model: only these are exported")
+        raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer(onnx, model, sparse, channels_last)
     end = writer.write(model.tree, writer.turned(INPUT, model.input_shape, TO_CHANNELS_FIRST))
     writer.name_output(writer.turned(end, model.output_shape, TO_CHANNELS_LAST))

@@ -7,7 +7,7 @@ import dataclasses
 
 from minnet.engine.optimizers import OPTIMIZERS
 from minnet.engine.state import State
-from minnet.errors import InvalidType, InvalidValue, check_count, check_real, shown, unknown
+from minnet.errors import InvalidType, InvalidValue, check_count, check_real, quoted, unknown
 from minnet.formats.architecture import check_like
 from minnet.threads import MOST_THREADS
 
@@ -22,7 +22,7 @@ BY_NAME = {made.__name__: made for made in OPTIMIZERS.values()}
 def run_facts(state):
     """JSON of the State: counters, seed, optimizer and streams. Raises InvalidType for parts that are not minnet's."""
     if type(state.optimizer) not in BY_NAME.values():
-        raise InvalidType(f"the optimizer {shown(repr(state.optimizer))} is none of minnet's: a file holds "
+        raise InvalidType(f"the optimizer {quoted(repr(state.optimizer))} is none of minnet's: a file holds "
                           f"{', '.join(BY_NAME)}; save(state.model, path) holds the model alone")
     if state.topology != state.model.topology:
         raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
@@ -58,14 +58,14 @@ def slots_of(facts):
 def make_optimizer(facts):
     """The optimizer that `facts`, {"type": "SGD", "lr": ...}, describe."""
     if not isinstance(facts, dict) or not isinstance(facts.get("type"), str):
-        raise InvalidValue(f"an optimizer is described by a table with its type, got {shown(repr(facts))}")
+        raise InvalidValue(f"an optimizer is described by a table with its type, got {quoted(repr(facts))}")
     if facts["type"] not in BY_NAME:
         raise unknown("optimizer", facts["type"], BY_NAME)
     made = BY_NAME[facts["type"]]
     fields = {field.name: field.default for field in dataclasses.fields(made)}
     given = {name: value for name, value in facts.items() if name != "type"}
     if set(given) != set(fields):
-        raise InvalidValue(f"{facts['type']} is given {shown(repr(sorted(given)))}; it takes {', '.join(fields)}")
+        raise InvalidValue(f"{facts['type']} is given {quoted(repr(sorted(given)))}; it takes {', '.join(fields)}")
     for name, value in given.items():
         check_like(f"{name} of {facts['type']}", fields[name], value)
     return made(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
@@ -75,7 +75,7 @@ def _stream_facts(stream):
     """The four numbers that a generator's next draw depends on."""
     facts = stream.bit_generator.state
     if facts["bit_generator"] != GENERATOR:
-        raise InvalidType(f"a stream of this run is a {shown(str(facts['bit_generator']))}: a file holds {GENERATOR}, "
+        raise InvalidType(f"a stream of this run is a {quoted(str(facts['bit_generator']))}: a file holds {GENERATOR}, "
                           "which np.random.default_rng makes")
     return {**facts["state"], "has_uint32": facts["has_uint32"], "uinteger": facts["uinteger"]}
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from minnet.engine.model import Model
 from minnet.engine.state import State
-from minnet.errors import FileProblem, InvalidType, InvalidValue, MinnetError, file_problem, shown
+from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.files import opened, write_whole
 from minnet.formats.architecture import memory, plan_of
 from minnet.formats.description import description, read_description
@@ -40,7 +40,7 @@ def save(model, path, *, made=None):
     """Write `model` (a Model or a State) to the file `path`; `made` is a dict of what it was made with, as JSON has it.
 
     An initialiser that is a function of the caller's is not kept: a loaded layer has the default one. Raises
-    FileProblem where the file cannot be written, NotFinite for NaN or infinity in a parameter, InvalidType for what no
+    FileError where the file cannot be written, NotFinite for NaN or infinity in a parameter, InvalidType for what no
     file holds; then `path` is as it was.
     """
     model, state = _parts(model)
@@ -59,7 +59,7 @@ def load(path):
     """The Model or State in the file `path`, bit for bit as it was saved.
 
     Everything is checked before it is used, and no more memory is taken than the file's real size allows. Raises
-    FileProblem.
+    FileError.
     """
     with _about(path), opened(path) as file:
         head, facts, plan, forms = _checked(file, path)
@@ -84,7 +84,7 @@ def describe(path):
     `kind` ("model" or "state"), `format_version`, `minnet` (the version that wrote it), `made`, `bytes`, `dtype`,
     `input_shape`, `output_shape`, `layers` (each with name, type, output_shape, and parameters by kind with their
     shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, batch_size,
-    loss_sum, threads, optimizer). Raises FileProblem.
+    loss_sum, threads, optimizer). Raises FileError.
     """
     with _about(path), opened(path) as file:
         head, facts, plan, _ = _checked(file, path)
@@ -115,7 +115,7 @@ def _parts(model):
     if isinstance(model, State):
         return model.model, model
     if not isinstance(model, Model):
-        raise InvalidType(f"{shown(repr(model))} is neither a Model nor a State: only these are saved")
+        raise InvalidType(f"{quoted(repr(model))} is neither a Model nor a State: only these are saved")
     return model, None
 
 
@@ -139,14 +139,14 @@ def _rows(plan):
 
 @contextmanager
 def _about(path):
-    """Inside, whatever is wrong with the content becomes a FileProblem about `path`, one line long."""
+    """Inside, whatever is wrong with the content becomes a FileError about `path`, one line long."""
     try:
         yield
-    except FileProblem:
+    except FileError:
         raise
     except MinnetError as error:
         what = " ".join(str(error).split())[:LONGEST_MESSAGE]
         what = what if what.isprintable() else ascii(what)
-        raise file_problem(path, what, "it is damaged or not made by minnet: fetch or save it again") from error
+        raise file_error(path, what, "it is damaged or not made by minnet: fetch or save it again") from error
     except MemoryError as error:
-        raise file_problem(path, "does not fit into this machine's memory", "load it on a larger one") from error
+        raise file_error(path, "does not fit into this machine's memory", "load it on a larger one") from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minnet.errors import InvalidValue, file_problem, shown
+from minnet.errors import InvalidValue, file_error, quoted
 from minnet.files import KINDS, sniff
 
 LENGTH_BYTES = 8
@@ -117,7 +117,7 @@ def _order(specs):
 def read_head(file, path):
     """The Head of the open file `path`, every claim in it checked against the file's real size.
 
-    Raises FileProblem where this is another kind of file, InvalidValue where it breaks a rule.
+    Raises FileError where this is another kind of file, InvalidValue where it breaks a rule.
     """
     entries, metadata, begin, size = _read_header(file, path)
     text = _our_text(metadata, path)
@@ -137,7 +137,7 @@ def _read_header(file, path):
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
     if start[LENGTH_BYTES:] != b"{":
         kind = sniff(path)
-        raise file_problem(path, f"is {KINDS[kind]}, not a model file", ADVICE.get(kind, OTHER_ADVICE))
+        raise file_error(path, f"is {KINDS[kind]}, not a model file", ADVICE.get(kind, OTHER_ADVICE))
     if length > min(size - LENGTH_BYTES, MOST_HEADER):
         raise InvalidValue(f"its header claims {length:,} bytes; the file has {size:,}, and at most {MOST_HEADER:,} "
                            "are read")
@@ -167,7 +167,7 @@ def parse_json(what, text):
     except RecursionError as error:
         raise InvalidValue(f"{what} is nested too deeply") from error
     except ValueError as error:  # InvalidValue of the functions below is one too
-        raise InvalidValue(f"{what} is not the JSON of a model file: {shown(str(error))}") from error
+        raise InvalidValue(f"{what} is not the JSON of a model file: {quoted(str(error))}") from error
     level = [value]
     for _ in range(DEEPEST):
         level = [inner for outer in level if isinstance(outer, dict | list)
@@ -190,7 +190,7 @@ def _unique(pairs):
     made = {}
     for key, value in pairs:
         if key in made:
-            raise InvalidValue(f"{shown(repr(key))} stands there twice")
+            raise InvalidValue(f"{quoted(repr(key))} stands there twice")
         made[key] = value
     return made
 
@@ -202,7 +202,7 @@ def _refuse(constant):
 def _finite(digits):
     number = float(digits)
     if not math.isfinite(number):
-        raise InvalidValue(f"{shown(digits)} is no finite number")
+        raise InvalidValue(f"{quoted(digits)} is no finite number")
     return number
 
 
@@ -216,7 +216,7 @@ def _our_text(metadata, path):
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise InvalidValue(f"its {METADATA} is no table of texts")
     if OURS not in metadata:
-        raise file_problem(path, "is a safetensors file that minnet did not write", IMPORT)
+        raise file_error(path, "is a safetensors file that minnet did not write", IMPORT)
     return metadata[OURS]
 
 
@@ -226,7 +226,7 @@ def _check_tiles(entries, n_data, dtypes):
     reached = 0
     for name, at in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].stop)):
         if at.start != reached:
-            raise InvalidValue(f"tensor {shown(name)} begins at byte {at.start} of the data, the one before ends at "
+            raise InvalidValue(f"tensor {quoted(name)} begins at byte {at.start} of the data, the one before ends at "
                                f"{reached}")
         reached = at.stop
     if reached != n_data:
@@ -236,18 +236,18 @@ def _check_tiles(entries, n_data, dtypes):
 
 def _check_entry(name, entry, dtypes):
     """One entry of the header as a Stored: exactly three keys, a known dtype, whole numbers, and the right length."""
-    what = f"tensor {shown(name)}"
+    what = f"tensor {quoted(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise InvalidValue(f"{what} has no dtype, shape and data_offsets, or more than these")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in dtypes:
-        raise InvalidValue(f"{what} has the dtype {shown(repr(dtype))}; a model file holds {', '.join(dtypes)}")
+        raise InvalidValue(f"{what} has the dtype {quoted(repr(dtype))}; model files hold {', '.join(dtypes)}")
     if not _whole_numbers(shape) or len(shape) > MOST_AXES or not _whole_numbers(offsets) or len(offsets) != 2:
-        raise InvalidValue(f"{what} has the shape {shown(repr(shape))} and the offsets {shown(repr(offsets))}: wanted "
-                           "lists of whole numbers")
+        raise InvalidValue(f"{what} has the shape {quoted(repr(shape))} and the offsets {quoted(repr(offsets))}: "
+                           "wanted lists of whole numbers")
     start, stop = offsets
     if n_bytes(dtype, shape) != stop - start:
-        raise InvalidValue(f"{what} has {stop - start} bytes, its shape {shown(repr(shape))} of {dtype} needs "
+        raise InvalidValue(f"{what} has {stop - start} bytes, its shape {quoted(repr(shape))} of {dtype} needs "
                            f"{n_bytes(dtype, shape)}")
     return Stored(dtype, tuple(shape), start, stop)
 

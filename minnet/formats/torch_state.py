@@ -15,7 +15,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
-from minnet.errors import FileProblem, InvalidValue, file_problem, shown
+from minnet.errors import FileError, InvalidValue, file_error, quoted
 from minnet.files import opened, sniff, write_whole
 from minnet.formats.assign import dense_of, is_chain, natural, put
 from minnet.formats.channels import channels_first, feature_orders
@@ -36,25 +36,25 @@ def read_torch(path):
     """{name of a module: {"weight", "bias", ...: array}} of the safetensors file `path`, as PyTorch lays them out.
 
     F16 and BF16 become float32; `num_batches_tracked` is left out, and so are the prefixes of DataParallel and
-    torch.compile. Raises FileProblem.
+    torch.compile. Raises FileError.
     """
     if sniff(path) == "pickle":
-        raise file_problem(path, *PICKLE)
+        raise file_error(path, *PICKLE)
     with opened(path) as file:
         try:
             head = read_foreign_head(file, path)
             found = {name: (head.tensors[name].dtype, array) for name, array in read_arrays(file, head).items()}
-        except FileProblem:
+        except FileError:
             raise
         except InvalidValue as error:
-            raise file_problem(path, shown(" ".join(str(error).split())), "save it again") from error
+            raise file_error(path, quoted(" ".join(str(error).split())), "save it again") from error
     modules = {}
     for name, (dtype, array) in sorted(_bare(found).items(), key=lambda item: natural(item[0])):
         module, _, kind = name.rpartition(".")
         if kind == IGNORED:
             continue
         if dtype not in FLOATS:
-            raise file_problem(path, f"tensor {shown(name)} is {dtype}; wanted {', '.join(FLOATS)}", "save floats")
+            raise file_error(path, f"tensor {quoted(name)} is {dtype}; wanted {', '.join(FLOATS)}", "save floats")
         modules.setdefault(module, {})[kind] = _as_floats(dtype, array)
     return modules
 
@@ -65,7 +65,7 @@ def load_torch(model, path, *, missing=()):
     A layer takes the module of its name, in which a dot is an underscore here: "layer1.0.conv1" is for
     `Conv2d(..., name="layer1_0_conv1")`. A chain of layers of which no name is in the file takes them in order: the
     n-th convolution the n-th, and so on, by the numbers in their names. Layers in `missing` stay as they are where the
-    file lacks them. Raises FileProblem that lists all that does not fit; then nothing has changed.
+    file lacks them. Raises FileError that lists all that does not fit; then nothing has changed.
     """
     modules = read_torch(path)
     wanted = [layer for layer in model.layers.values() if layer.parameters]
@@ -77,7 +77,7 @@ def load_torch(model, path, *, missing=()):
     orders, arrays, problems = feature_orders(model), {}, []
     for layer, name in pairs:
         if name is None:
-            problems += [] if layer.name in missing else [f"{shown(layer.name)} is not in the file"]
+            problems += [] if layer.name in missing else [f"{quoted(layer.name)} is not in the file"]
             continue
         taken, problem = _as_parameters(layer, name, modules[name], orders.get(layer))
         arrays |= taken
@@ -91,7 +91,7 @@ def save_torch(model, path):
     """Write the weights of `model` to the safetensors file `path` as PyTorch lays them out, dense, named by its layers.
 
     A layer "conv1" gives "conv1.weight" and "conv1.bias", a BatchNorm also running_mean and running_var. Raises
-    FileProblem, NotFinite for NaN or infinity, Unsupported where a Residual adds a flattened image to other features.
+    FileError, NotFinite for NaN or infinity, Unsupported where a Residual adds a flattened image to other features.
     """
     write_whole(path, torch_bytes(model))
 
@@ -148,13 +148,13 @@ def _in_order(model, wanted, modules, path):
     names = "no module has the name of a layer"
     todo = "name the layers as the modules, with _ for each dot"
     if not is_chain(model.tree):
-        raise file_problem(path, f"{names}, and in a model with branches the order says nothing", todo)
+        raise file_error(path, f"{names}, and in a model with branches the order says nothing", todo)
     counts = [", ".join(f"{len(found)} {kind}" for kind, found in sorted(groups.items())) for groups in (theirs, ours)]
     if counts[0] != counts[1]:
-        raise file_problem(path, f"has {counts[0] or 'nothing'}, the model {counts[1] or 'nothing'}, and {names}", todo)
+        raise file_error(path, f"has {counts[0] or 'nothing'}, the model {counts[1] or 'nothing'}, and {names}", todo)
     for kind, found in theirs.items():
         if len({re.sub(r"\d+", "#", name) for name in found}) > 1:
-            raise file_problem(path, f"the names {shown(', '.join(found))} do not say which {kind} module comes first, "
+            raise file_error(path, f"the names {quoted(', '.join(found))} do not say which {kind} module comes first, "
                                f"and {names}", todo)
     return [(layer, theirs[_kind_of_layer(layer)].pop(0)) for layer in wanted]
 
@@ -180,11 +180,11 @@ def _as_parameters(layer, name, theirs, order):
         found = {"gain": np.ones(layer.gain.shape), "shift": np.zeros(layer.shift.shape)} | found
     wanted = [p.kind for p in layer.parameters]
     if set(found) != set(wanted):
-        return {}, (f"{shown(layer.name)} has {', '.join(wanted)}, {shown(name)} in the file "
-                    f"{shown(', '.join(theirs))}")
+        return {}, (f"{quoted(layer.name)} has {', '.join(wanted)}, {quoted(name)} in the file "
+                    f"{quoted(', '.join(theirs))}")
     shapes = {p.kind: p.shape for p in layer.parameters}
     if "weight" in found and found["weight"].ndim != len(shapes["weight"]):
-        return {}, f"{shown(layer.name)}.weight has the shape {found['weight'].shape} in the file"
+        return {}, f"{quoted(layer.name)}.weight has the shape {found['weight'].shape} in the file"
     if "weight" in found:
         found["weight"] = found["weight"].transpose((2, 3, 1, 0) if found["weight"].ndim == CONV_AXES else (1, 0))
     if order is not None:

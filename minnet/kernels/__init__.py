@@ -2,25 +2,15 @@
 
     from minnet.kernels.steps import sgd_step
 
-`jit.py` has the one decorator, `kernel`, and the folder where compiled code is kept; `rows.py` tells compiled code that
-the rows of a slice are contiguous. The others hold the kernels, by subject and in order of difficulty:
+`jit.py` has the one decorator, `kernel`, and the folder where compiled code is kept. Beside it stand `steps.py`
+(optimizer steps over the flat vector of weights, masks included), `select.py` (exactly the k lowest of n scores) and
+`oracle.py` (a row of a product, moved along a row of the next weight). The folders hold the others by what they serve:
 
-    pointwise.py   activations, dropout, biases
-    losses.py      value and gradient of the losses, row by row
-    steps.py       optimizer steps over the flat vector of weights, masks included
-    deletion.py    a row of a product, moved along a row of the next weight
-    products.py    products that BLAS does badly: one row times a matrix
-    blocks.py      products with a matrix that has many blocks of zeros
-    normalise.py   moments and gradients of batch normalisation
-    images.py      convolution's rearrangements, pools, depthwise convolution
-    select.py      exactly the k lowest of n scores
-    chain.py       dense layers with ReLU between, forward, loss and backward in one call
-    tickets.py     numbers that threads count with: who does what next
-    lanes.py       runs of neighbours as one vector
-    sparse_train.py  training with the live weights of a dense layer alone
-    sparse_chain.py  the same for a chain of layers, in one call
-    chain_steps.py  many steps of training such chains in one call, shared by threads
-    conv_pool.py   a convolution and the max pool behind it, what lies between them kept in the cache
+    layers/     forward and backward of the layers: pointwise, losses, normalise, images, gemv, conv_pool
+    sparse/     layers that store their live weights only: CSR arrays, products with them, and how they move
+    mlp/        training a chain of dense layers: whole passes, and many steps in one call
+    program/    a frozen net's program: its operations, and the interpreter that runs them
+    simd/       vectors in registers, transposes, atomics, hints to the compiler: what other kernels are made of
 
 What holds for all of them:
 

@@ -53,6 +53,7 @@ SETTINGS = (
 # What unpickling raises where a class that the code names is no longer there, or is another.
 OUTDATED = (AttributeError, ImportError, TypeError, ValueError, pickle.UnpicklingError)
 
+KERNELS = Path(__file__).parent
 DIGEST_BYTES = hashlib.sha256().digest_size
 NAME_CHARACTERS = 16  # of a hash, in the name of a file or folder
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -84,7 +85,7 @@ class KernelCache(NullCache):
     @property
     def cache_path(self):
         """The folder of the compiled kernels, or None."""
-        return code_folder(Path(self.function.__code__.co_filename).parent)
+        return code_folder(sources_of(Path(self.function.__code__.co_filename)))
 
     def load_overload(self, sig, target_context):
         """The compiled code for argument types `sig`, or None; a damaged file is deleted."""
@@ -140,9 +141,14 @@ def write_checked(path, payload):
             Path(written).unlink(missing_ok=True)
 
 
+def sources_of(path):
+    """Return the folder whose sources decide the code of kernels in the file `path`: minnet/kernels, or its own."""
+    return KERNELS if KERNELS in path.parents else path.parent
+
+
 @cache
 def code_folder(sources):
-    """The folder for the code compiled from the Python files in the folder `sources`; None if none is to be had.
+    """Return the folder for code compiled from the Python files below `sources`; None if none is to be had.
 
     It is below the user's cache folder, belongs to the user, and only the user may write there.
     """
@@ -177,8 +183,8 @@ def code_key(sources):
     parts += [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_process_triple()]
     parts += [f"{name}={getattr(numba.config, name, None)!r}" for name in SETTINGS]
     digest = hashlib.sha256("\n".join(parts).encode())
-    for path in sorted(sources.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(sources.rglob("*.py")):
+        digest.update(path.relative_to(sources).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:NAME_CHARACTERS]
 
 

@@ -18,9 +18,9 @@ import math
 
 import numpy as np
 
-from minnet.kernels.hints import apart
 from minnet.kernels.jit import kernel
-from minnet.kernels.rows import contiguous
+from minnet.kernels.simd.attributes import apart
+from minnet.kernels.simd.contiguous import contiguous
 
 
 @kernel

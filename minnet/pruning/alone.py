@@ -11,7 +11,7 @@ import numpy as np
 from minnet import threads
 from minnet.engine.metrics import evaluate
 from minnet.engine.sample import SAMPLES, Sample, training_part
-from minnet.errors import InvalidValue, shown
+from minnet.errors import InvalidValue, quoted
 from minnet.pruning.named import structure_of
 from minnet.pruning.pool import Pool
 from minnet.pruning.scores import reduced, score
@@ -33,7 +33,7 @@ def pool_of(model, layers, data, criterion, structure, *, samples=SAMPLES, reduc
     structure that sets its own count: it leaves no sparsity to choose."""
     pieces = structure_of(structure)(model, layers)
     if pieces.own_count:
-        raise InvalidValue(f"structure={shown(repr(structure))} says how much of each layer goes, so no layer can be "
+        raise InvalidValue(f"structure={quoted(repr(structure))} says how much of each layer goes, so no layer can be "
                            'measured at other sparsities: measure structure="weight"')
     scores = reduced(pieces, score(model, criterion, data, samples=samples, rng=rng), criterion, reduction)
     return Pool(pieces, scores, pieces.state(model.mask))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, shown
+from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, quoted
 from minnet.formats.storage import expected_bytes
 from minnet.pruning.apportion import apportion
 from minnet.pruning.choose import matching
@@ -54,13 +54,13 @@ class Budget:
             raise InvalidValue(f"got {' and '.join(self.given) or 'no budget'}; wanted {wanted}")
         if distribution != "global" and (pieces.own_count or self.units is not None):
             setter = "the structure" if pieces.own_count else "units="
-            raise InvalidValue(f"distribution={shown(repr(distribution))}, but {setter} says how much each layer "
+            raise InvalidValue(f"distribution={quoted(repr(distribution))}, but {setter} says how much each layer "
                                "loses: leave it out")
         if min_density is not None and pieces.own_count:
-            raise InvalidValue(f"min_density={shown(repr(min_density))}, but the structure says how much stays: "
+            raise InvalidValue(f"min_density={quoted(repr(min_density))}, but the structure says how much stays: "
                                "leave it out")
         if (self.latency is None) != (self.clock is None) or not (self.clock is None or callable(self.clock)):
-            raise InvalidValue(f"latency={shown(repr(self.latency))} and clock={shown(repr(self.clock))}: give both, "
+            raise InvalidValue(f"latency={quoted(repr(self.latency))} and clock={quoted(repr(self.clock))}: give both, "
                                "as in prune(model, latency=0.5, clock=latency_table(model, X), structure='channel')")
         if self.clock is not None and not isinstance(pieces, Units):
             raise InvalidValue(f"latency= beside pieces that are {pieces.unit}s: time is measured unit by unit, so "
@@ -70,7 +70,7 @@ class Budget:
         if self.count is not None:
             check_count("count", self.count, 0, pieces.n)
         if self.units is not None and not isinstance(self.units, dict):
-            raise InvalidType(f"units={shown(repr(self.units))}; wanted a dict of layers and how many units remain")
+            raise InvalidType(f"units={quoted(repr(self.units))}; wanted a dict of layers and how many units remain")
 
     def count_of(self, model, pool, distribution):
         """How many pieces of the pool are to be gone."""
@@ -109,8 +109,8 @@ class Budget:
         found = smallest(int(pool.gone.sum()), int(pool.most.sum()), fits)
         if found is None:
             least = cost_of(int(pool.most.sum()))
-            raise InvalidValue(f"{self.name}={shown(repr(getattr(self, self.name)))} cannot be met: {least} of {whole} "
-                               "remain when all is gone that may go")
+            raise InvalidValue(f"{self.name}={quoted(repr(getattr(self, self.name)))} cannot be met: {least} of "
+                               f"{whole} remain when all is gone that may go")
         return found
 
 
@@ -122,7 +122,7 @@ def by_layer(fractions, pool):
     names = [name for part in pool.parts for name in part.layers]
     shares = np.zeros(len(pool.parts))
     for pattern, fraction in fractions.items():
-        fraction = check_fraction(f"distribution[{shown(repr(pattern))}]", fraction)
+        fraction = check_fraction(f"distribution[{quoted(repr(pattern))}]", fraction)
         found = matching(pool.pieces.model, names, pattern, "distribution")
         for i, part in enumerate(pool.parts):
             if not set(found).isdisjoint(part.layers):
@@ -137,7 +137,7 @@ def limit(name, value, whole):
     try:
         return check_count(name, value)
     except InvalidType as error:
-        raise InvalidType(f"{name}={shown(repr(value))}; wanted a whole number or a share in (0, 1]") from error
+        raise InvalidType(f"{name}={quoted(repr(value))}; wanted a whole number or a share in (0, 1]") from error
 
 
 def smallest(low, high, fits):
@@ -185,7 +185,7 @@ class Costs:
         """(n,) what each piece costs in "macs" or "bytes" by itself, as the others are; at least one of them. Bytes are
         those of its numbers: what a file says beside them belongs to no piece."""
         if name not in ("macs", "bytes"):
-            raise InvalidValue(f"per={shown(repr(name))}; wanted None, 'macs' or 'bytes'")
+            raise InvalidValue(f"per={quoted(repr(name))}; wanted None, 'macs' or 'bytes'")
         cost = self.live(mask).astype(np.float64)
         for layer in self.model.layers.values():
             for p in layer.parameters:

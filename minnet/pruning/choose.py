@@ -11,7 +11,7 @@ import re
 from fnmatch import fnmatchcase
 from functools import cache, partial
 
-from minnet.errors import InvalidType, InvalidValue, shown, unknown
+from minnet.errors import InvalidType, InvalidValue, quoted, unknown
 
 ENDS = re.compile(r"(first|last|sensitive|insensitive):([0-9]{1,6})")
 MEASURED = ("sensitive", "insensitive")
@@ -31,7 +31,7 @@ def choose(model, layers=None, protect=None, rank=None):
     guarded = [] if protect is None else matching(model, names, protect, "protect", rank)
     left = [name for name in names if name in chosen and name not in guarded]
     if not left:
-        given = f"layers={shown(repr(layers))} less protect={shown(repr(protect))}"
+        given = f"layers={quoted(repr(layers))} less protect={quoted(repr(protect))}"
         raise InvalidValue(f"{given} leaves no layer with weights: choose from {', '.join(names) or '(none)'}")
     return left
 
@@ -46,7 +46,7 @@ def matching(model, names, patterns, argument, ranked=None):
     """Those of `names` that any of `patterns` matches, in order; ranked() are the names, the most sensitive first."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, list | tuple | set | frozenset) or not all(isinstance(p, str) for p in patterns):
-        raise InvalidType(f"{argument}={shown(repr(patterns))}: give a name or pattern of layers, or a list of them")
+        raise InvalidType(f"{argument}={quoted(repr(patterns))}: give a name or pattern of layers, or a list of them")
     found = set().union(*[_match(model, names, pattern, argument, ranked) for pattern in patterns])
     return [name for name in names if name in found]
 
@@ -75,7 +75,7 @@ def _match(model, names, pattern, argument, ranked):
 def _measured(pattern, argument, ranked):
     """The names, the most sensitive first."""
     if ranked is None:
-        raise InvalidValue(f"{argument}={shown(repr(pattern))}: here nothing is measured; give names, as those of "
+        raise InvalidValue(f"{argument}={quoted(repr(pattern))}: here nothing is measured; give names, as those of "
                            "`sensitivity(model, data).least(2)`")
     return ranked()
 

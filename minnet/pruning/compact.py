@@ -13,7 +13,7 @@ import numpy as np
 
 from minnet.engine.model import Model
 from minnet.engine.state import State
-from minnet.errors import InvalidType, InvalidValue, check_kind, shown
+from minnet.errors import InvalidType, InvalidValue, check_kind, quoted
 from minnet.pruning.compaction.batchnorm import fold_norms
 from minnet.pruning.compaction.cut import cut, place, survivors
 from minnet.pruning.compaction.plan import Plan
@@ -79,7 +79,7 @@ def _check(model, state=None, fold_batchnorm=False):
     if state is None:
         return
     if not isinstance(state, State):
-        raise InvalidType(f"compact takes the State of a training run, got {shown(repr(state))}: step.state has it")
+        raise InvalidType(f"compact takes the State of a training run, got {quoted(repr(state))}: step.state has it")
     if state.model is not model:
         raise InvalidValue("the State given belongs to another model: call compact(state.model, state)")
     if fold_batchnorm:

@@ -17,7 +17,7 @@ from minnet import threads
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.engine.tape import Tape
-from minnet.errors import InvalidType, InvalidValue, NotFinite, shown, unknown
+from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted, unknown
 from minnet.pruning.criteria.quadratic import (
     DAMPING,
     batches,
@@ -174,7 +174,7 @@ def _given(model, before, name):
                            f"result of prune, and call {name}(model, data, before)")
     values = np.asarray(before.plan.values if isinstance(before, Result) else before)
     if values.dtype.kind not in "fiu":
-        raise InvalidType(f"before={shown(repr(before))}; wanted the values before the pruning, or its Result")
+        raise InvalidType(f"before={quoted(repr(before))}; wanted the values before the pruning, or its Result")
     if values.shape != model.values.shape:
         raise InvalidValue(f"before has the shape {values.shape}; wanted ({len(model.values)},), the whole vector")
     if not np.isfinite(values).all():

@@ -5,7 +5,7 @@ group of n:m. `heaps` (n,) is the number of each piece's heap. A part is a layer
 """
 import numpy as np
 
-from minnet.errors import InvalidValue, shown
+from minnet.errors import InvalidValue, quoted
 from minnet.kernels.select import GONE, STAYS
 from minnet.pruning.apportion import DIGITS, apportion
 from minnet.pruning.select import select
@@ -62,7 +62,7 @@ class Pool:
             raise InvalidValue(f"the distribution returned heaps of {heaps.dtype} and shape {heaps.shape}; wanted a "
                                f"whole number for each of {len(self)} {self.pieces.unit}s")
         if shares.ndim != 1 or not np.isfinite(shares).all() or (shares < 0).any() or heaps.max() >= len(shares):
-            raise InvalidValue(f"the distribution returned the shares {shown(repr(shares))}; wanted a number of at "
+            raise InvalidValue(f"the distribution returned the shares {quoted(repr(shares))}; wanted a number of at "
                                f"least 0 for each of {heaps.max() + 1} heaps")
         return heaps, shares
 

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from minnet.engine.sample import SAMPLES, draw_sample
-from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, shown
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, quoted
 from minnet.pruning.alone import by_sensitivity
 from minnet.pruning.budgets import Budget, Costs, by_layer
 from minnet.pruning.choose import choose
@@ -115,9 +115,9 @@ def in_range(model, value_range):
     if value_range is None:
         return None
     if not isinstance(value_range, tuple | list) or len(value_range) != PAIR:
-        raise InvalidType(f"value_range={shown(repr(value_range))}; wanted a pair (lowest, highest) of |w|")
+        raise InvalidType(f"value_range={quoted(repr(value_range))}; wanted a pair (lowest, highest) of |w|")
     low, high = (math.inf if value == math.inf else check_real("value_range", value, 0) for value in value_range)
     if not low < high:
-        raise InvalidValue(f"value_range={shown(repr(value_range))}; wanted (lowest, highest) with lowest < highest")
+        raise InvalidValue(f"value_range={quoted(repr(value_range))}; wanted (lowest, highest) with lowest < highest")
     size = np.abs(model.weights)
     return (size >= low) & (size <= high)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, NotFinite, shown, unknown
+from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted, unknown
 from minnet.kernels.select import GONE, MAY_GO, STAYS
 from minnet.pruning.compact import compact
 from minnet.pruning.paths import Skeleton
@@ -297,7 +297,7 @@ def _position(p, index):
         index = np.unravel_index(int(index), p.shape) if np.ndim(index) == 0 else tuple(int(i) for i in index)
         flat = int(np.ravel_multi_index(index, p.shape))
     except (TypeError, ValueError) as error:
-        raise InvalidValue(f"index {shown(repr(index))} of {p.name}: its shape is {p.shape}") from error
+        raise InvalidValue(f"index {quoted(repr(index))} of {p.name}: its shape is {p.shape}") from error
     if p.index is None:
         return p.slice.start + flat, tuple(int(i) for i in index)
     where = int(np.searchsorted(p.index, flat))

@@ -9,7 +9,7 @@ import itertools
 import math
 from functools import partial
 
-from minnet.errors import InvalidValue, check_choice, check_count, check_fraction, check_real, shown
+from minnet.errors import InvalidValue, check_choice, check_count, check_fraction, check_real, quoted
 from minnet.pruning.schedules import SCHEDULES
 
 SAFE = 1e-9  # a share of the way that ends within so little of 1 is 1
@@ -76,7 +76,7 @@ def _checked(steps, sparsity):
         raise InvalidValue("the schedule is an empty list; wanted the sparsity after each round")
     steps = [check_fraction("schedule", step) for step in steps]
     if steps != sorted(steps):
-        raise InvalidValue(f"schedule={shown(repr(steps))} falls: what is pruned does not come back")
+        raise InvalidValue(f"schedule={quoted(repr(steps))} falls: what is pruned does not come back")
     if not math.isclose(steps[-1], sparsity, abs_tol=SAFE):
-        raise InvalidValue(f"schedule={shown(repr(steps))} ends at {steps[-1]:g}, but sparsity={sparsity:g}")
+        raise InvalidValue(f"schedule={quoted(repr(steps))} ends at {steps[-1]:g}, but sparsity={sparsity:g}")
     return [step / steps[-1] if steps[-1] else 1.0 for step in steps]

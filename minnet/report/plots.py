@@ -3,7 +3,7 @@
     plot_sensitivity(sensitivity(model, data)).figure.savefig("sensitivity.png")
     plot_agreement(compare_criteria(model, data), ax=ax)
 """
-from minnet.errors import need, unknown
+from minnet.errors import import_optional, unknown
 
 EXTRA = "report"
 
@@ -34,7 +34,9 @@ def plot_agreement(agreement, ax=None):
 
 def _axes(ax):
     """`ax`, or those of a new figure that belongs to nobody's state."""
-    return need("matplotlib.figure", EXTRA, "a plot").Figure(layout="constrained").subplots() if ax is None else ax
+    if ax is not None:
+        return ax
+    return import_optional("matplotlib.figure", EXTRA, "a plot").Figure(layout="constrained").subplots()
 
 
 def _named(ax, x, y):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minnet.kernels import interpret as do
+from minnet.kernels.program import interpreter as do
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import Activation, Add, Affine, Join, Linear, Node, Pool, Reshape, users
 from minnet.runtime.linear import emit_linear, pool_step

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minnet.kernels import interpret as do
-from minnet.kernels.program import OPERANDS
+from minnet.kernels.program import interpreter as do
+from minnet.kernels.program.ops import OPERANDS
 from minnet.runtime.layout import ROUND, Memory, Tensor, image_shape
 from minnet.runtime.program import COPIES_AT_ONCE, Program
 from minnet.threads import n_threads

@@ -21,9 +21,9 @@ from minnet.engine.padding import Window
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import Unsupported
-from minnet.kernels.program import LEAKY_RELU, RELU, SIGMOID, TANH
-from minnet.kernels.sparse_planes import BLOCK_PLANES
-from minnet.kernels.sparse_rows import ROWS
+from minnet.kernels.program.ops import LEAKY_RELU, RELU, SIGMOID, TANH
+from minnet.kernels.program.planes import BLOCK_PLANES
+from minnet.kernels.program.rows import ROWS
 
 MOST = 127  # the largest whole number of a weight of eight bits: as many below 0 as above
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minnet.kernels import interpret as do
-from minnet.kernels.sparse_planes import BLOCK_PLANES, DENSE_PLANES
-from minnet.kernels.sparse_rows import LOOK, ROWS, WORD
+from minnet.kernels.program import interpreter as do
+from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
+from minnet.kernels.program.rows import LOOK, ROWS, WORD
 from minnet.runtime.layout import rounded
 
 MACS_LIKE_A_COPY = 32  # multiply-adds that take as long as to copy a number

@@ -5,9 +5,9 @@
 """
 import math
 
-from minnet.errors import InvalidType, InvalidValue, shown
-from minnet.kernels.program import RUN
-from minnet.kernels.sparse_rows import ROWS
+from minnet.errors import InvalidType, InvalidValue, quoted
+from minnet.kernels.program.ops import RUN
+from minnet.kernels.program.rows import ROWS
 from minnet.runtime.graph import Linear
 from minnet.runtime.layout import rounded
 from minnet.runtime.linear import BLOCK, DENSE, KERNELS, N_M, SPARSE
@@ -63,7 +63,7 @@ def check_plan(plan, layers):
     """`plan` as a list of names, one a layer; a single name is every layer's."""
     names = [plan] * len(layers) if isinstance(plan, str) else plan
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise InvalidType(f"plan={shown(repr(plan))}; wanted one name or a list of names, as predictor.plan has them")
+        raise InvalidType(f"plan={quoted(repr(plan))}; wanted one name or a list of names, as predictor.plan has them")
     if len(names) != len(layers):
         listed = f": {', '.join(layer.name for layer in layers)}" if layers else ""
         raise InvalidValue(f"plan has {counted(len(names), 'name')}, but the model has "
@@ -71,7 +71,7 @@ def check_plan(plan, layers):
                            f'all: plan="{SPARSE}"')
     for name in names:
         if len(name.split("/")) > 2 or not set(name.split("/")) <= set(KERNELS):
-            raise InvalidValue(f"plan names {shown(repr(name))}; wanted one of {', '.join(KERNELS)}, or two of them, "
+            raise InvalidValue(f"plan names {quoted(repr(name))}; wanted one of {', '.join(KERNELS)}, or two of them, "
                                f'for single rows and for tiles: "{DENSE}/{SPARSE}"')
     return list(names)
 

@@ -18,8 +18,8 @@ import numpy as np
 from minnet import threads
 from minnet.data import check_X
 from minnet.engine.model import Model
-from minnet.errors import InvalidValue, check_count, check_kind, shown, unknown
-from minnet.kernels.program import HALF, RUN
+from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
+from minnet.kernels.program.ops import HALF, RUN
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import explain
 from minnet.runtime.graph import graph
@@ -171,7 +171,7 @@ def _check_classes(classes, output_shape):
     try:
         labels = np.asarray(classes)
     except ValueError as error:  # lists of several lengths
-        raise InvalidValue(f"classes={shown(repr(classes))} is no array: give a label for each logit") from error
+        raise InvalidValue(f"classes={quoted(repr(classes))} is no array: give a label for each logit") from error
     if labels.shape != output_shape:
         raise InvalidValue(f"classes has the shape {labels.shape}, the logits of one row {output_shape}: give a label "
                            "for each logit")

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from minnet import threads
-from minnet.kernels.interpret import run_program, run_shared
+from minnet.kernels.program.interpreter import run_program, run_shared
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from minnet import kernels
-from minnet.errors import FileProblem
+from minnet.errors import FileError
 from minnet.files import read_bounded, write_whole
-from minnet.kernels import interpret as do
 from minnet.kernels.jit import code_folder
-from minnet.kernels.program import RUN
-from minnet.kernels.sparse_planes import BLOCK_PLANES
-from minnet.kernels.sparse_rows import ROWS
+from minnet.kernels.program import interpreter as do
+from minnet.kernels.program.ops import RUN
+from minnet.kernels.program.planes import BLOCK_PLANES
+from minnet.kernels.program.rows import ROWS
 from minnet.runtime.emit import emit
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import Linear, Node
@@ -77,7 +77,7 @@ def read_rates(path):
     """The Rates that the file holds, or None."""
     try:
         return checked(json.loads(read_bounded(path, MOST_BYTES)))
-    except (FileProblem, ValueError, RecursionError):
+    except (FileError, ValueError, RecursionError):
         return None
 
 
@@ -85,7 +85,7 @@ def write_rates(path, rates):
     """Keep `rates`; where that is not possible they are measured again by the next process."""
     try:
         write_whole(path, json.dumps(asdict(rates), sort_keys=True).encode())
-    except FileProblem:
+    except FileError:
         pass
 
 

@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from minnet.errors import FileProblem, file_problem
+from minnet.errors import FileError, file_error
 from minnet.files import opened, read_bounded, write_whole
 
 RESULT, MODEL, DENSE_MODEL, PAGE = "result.json", "model.safetensors", "dense.safetensors", "report.html"
@@ -56,14 +56,14 @@ def digest(data):
 
 
 def read_result(folder):
-    """The result in `folder`, as `as_json` wrote it. Raises FileProblem for one that is missing, damaged or of
+    """The result in `folder`, as `as_json` wrote it. Raises FileError for one that is missing, damaged or of
     another kind, and where a net beside it is not the one that it is about."""
     result = _parsed(folder)
     digests = _digests(result)
     other = [name for name in (MODEL, DENSE_MODEL) if name in digests and (Path(folder) / name).exists()
              and not _is_of(result, folder, name)]
     if other:
-        raise file_problem(Path(folder) / RESULT, f"is about another {' and '.join(other)} than the one beside it",
+        raise file_error(Path(folder) / RESULT, f"is about another {' and '.join(other)} than the one beside it",
                            "run `minnet prune` again, or put back the files of one run")
     return result
 
@@ -75,10 +75,10 @@ def _parsed(folder):
     try:
         result = json.loads(data, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise file_problem(path, f"is damaged: {error}", "run `minnet prune` again") from error
+        raise file_error(path, f"is damaged: {error}", "run `minnet prune` again") from error
     missing = [name for name in NEEDED if not isinstance(result, dict) or name not in result]
     if missing:
-        raise file_problem(path, f"has no {', '.join(missing)}", "it is written by `minnet prune`")
+        raise file_error(path, f"has no {', '.join(missing)}", "it is written by `minnet prune`")
     return result
 
 
@@ -99,7 +99,7 @@ def _files_of_run(folder):
     try:
         result = _parsed(folder)
         nets = [name for name in _digests(result) if (folder / name).exists() and _is_of(result, folder, name)]
-    except FileProblem:  # nothing to go by: nothing goes
+    except FileError:  # nothing to go by: nothing goes
         return []
     return [RESULT, *([PAGE] if (folder / PAGE).exists() else []), *nets]
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from minnet.errors import InvalidValue, check_choice, shown
+from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
@@ -151,7 +151,7 @@ def check_numbers_of_layers(name, patterns, there):
     for pattern in [patterns] if isinstance(patterns, str) else patterns or ():
         end = ENDS.fullmatch(pattern) if isinstance(pattern, str) else None
         if end and int(end[2]) > there:
-            raise InvalidValue(f"{name}={shown(repr(pattern))}: the model has {there} layers with weights; ask for at "
+            raise InvalidValue(f"{name}={quoted(repr(pattern))}: the model has {there} layers with weights; ask for at "
                                f"most {there}")
 
 

@@ -18,7 +18,7 @@ from minnet.engine.containers import Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.pooling import Flatten, MaxPool2d
-from minnet.errors import MissingExtra, Unsupported, need
+from minnet.errors import MissingExtra, Unsupported, import_optional
 from minnet.formats.onnx_write import INPUT, onnx_bytes
 from minnet.formats.torch_state import torch_bytes
 from minnet.runtime.predictor import freeze
@@ -68,7 +68,7 @@ def calls_of(peer, model, batches):
 
 def onnxruntime_call(model, batches, threads):
     """ONNX Runtime, with all of its graph optimisations."""
-    runtime = need("onnxruntime", "peers", "the comparison")
+    runtime = import_optional("onnxruntime", "peers", "the comparison")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     session = runtime.InferenceSession(onnx_bytes(model), options, providers=["CPUExecutionProvider"])
@@ -78,11 +78,11 @@ def onnxruntime_call(model, batches, threads):
 
 def torch_call(model, batches, threads):
     """PyTorch: a Sequential in inference mode."""
-    torch = need("torch", "peers", "the comparison")
+    torch = import_optional("torch", "peers", "the comparison")
     net = torch.nn.Sequential()
     for layer in chain_of(model, TORCH):
         net.add_module(layer.name, TORCH[type(layer)](torch.nn, layer))
-    net.load_state_dict(need("safetensors.torch", "peers").load(torch_bytes(model)))
+    net.load_state_dict(import_optional("safetensors.torch", "peers").load(torch_bytes(model)))
     ready = cycle([torch.from_numpy(rows) for rows in channels_first(batches)])
 
     def call(rows):

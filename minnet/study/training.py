@@ -17,7 +17,7 @@ from minnet.engine.model import Model
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam
 from minnet.engine.split import cached, join, split
 from minnet.engine.training import train
-from minnet.errors import InvalidValue, check_choice, shown
+from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.files import sniff
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.storage import describe, load
@@ -123,8 +123,8 @@ def begin(settings, rng):
     if settings.model == PRETRAINED:
         return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
     if settings.weights is not None:
-        raise InvalidValue(f"weights={shown(str(settings.weights))} are those of {PRETRAINED}, and the model is "
-                           f"{shown(str(settings.model))}: take model {PRETRAINED}, or `minnet import`")
+        raise InvalidValue(f"weights={quoted(str(settings.weights))} are those of {PRETRAINED}, and the model is "
+                           f"{quoted(str(settings.model))}: take model {PRETRAINED}, or `minnet import`")
     return data, *model_of(settings, data, rng)
 
 

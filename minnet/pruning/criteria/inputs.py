@@ -9,7 +9,7 @@ from minnet import threads
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import check_real
-from minnet.kernels.pointwise import add_squares
+from minnet.kernels.layers.pointwise import add_squares
 from minnet.pruning.criteria.quadratic import matrices, write
 from minnet.pruning.facts import Facts
 

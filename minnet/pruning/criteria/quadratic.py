@@ -13,7 +13,7 @@ import numpy as np
 from minnet import threads
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
-from minnet.kernels.images import im2col
+from minnet.kernels.layers.images import im2col
 from minnet.pruning.criteria.per_unit import columns_of
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept

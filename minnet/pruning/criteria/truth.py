@@ -16,7 +16,7 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
-from minnet.kernels.deletion import move_rows
+from minnet.kernels.oracle import move_rows
 from minnet.pruning.facts import Facts
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept

@@ -1,6 +1,6 @@
 """The convex classics: their sums of squares and sizes have one minimum, and their prox is one line."""
 from minnet.errors import InvalidValue, check_fraction
-from minnet.kernels.pointwise import add_scaled
+from minnet.kernels.layers.pointwise import add_scaled
 from minnet.kernels.steps import soft_threshold
 from minnet.pruning.penalties.base import Penalty, absolute_sum, square_sum
 

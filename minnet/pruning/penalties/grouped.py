@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from minnet.errors import InvalidType, check_fraction, shown
+from minnet.errors import InvalidType, check_fraction, quoted
 from minnet.kernels.steps import soft_threshold
 from minnet.pruning.named import structure_of
 from minnet.pruning.penalties.base import Penalty, absolute_sum
@@ -41,7 +41,7 @@ class GroupLasso(Penalty):
     def __init__(self, strength, structure="channel", outgoing=True):
         super().__init__(strength)
         if not isinstance(outgoing, bool | np.bool_):
-            raise InvalidType(f"outgoing={shown(repr(outgoing))}: True where groups hold outgoing weights, or False")
+            raise InvalidType(f"outgoing={quoted(repr(outgoing))}: True where groups hold outgoing weights, or False")
         structure_of(structure)
         self.structure = structure
         self.outgoing = outgoing

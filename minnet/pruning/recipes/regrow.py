@@ -19,7 +19,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.engine.training import train as train_
-from minnet.errors import Unsupported, check_count, check_fraction, shown
+from minnet.errors import Unsupported, check_count, check_fraction, quoted
 from minnet.kernels.select import select_lowest, select_near_zero
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
@@ -72,7 +72,7 @@ def _beginning(name, model, data, sparsity, prune, rng):
 def check_single(name, structure):
     """Refuse a structure whose weights go together."""
     if structure != "weight":
-        raise Unsupported(f'{name} moves single weights, and those of structure={shown(repr(structure))} go together: '
+        raise Unsupported(f'{name} moves single weights, and those of structure={quoted(repr(structure))} go together: '
                           'take structure="weight" or another recipe')
 
 

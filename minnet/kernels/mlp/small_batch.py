@@ -15,12 +15,13 @@ holds the outputs of a layer's live weights, and behind them their inputs.
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.chain import dead_below
-from minnet.kernels.chain_steps import batch_rows, edges, move_window
 from minnet.kernels.jit import kernel
-from minnet.kernels.losses import softmax_cross_entropy
-from minnet.kernels.pointwise import relu
-from minnet.kernels.sparse_train import (
+from minnet.kernels.layers.losses import softmax_cross_entropy
+from minnet.kernels.layers.pointwise import relu
+from minnet.kernels.mlp.dense import dead_below
+from minnet.kernels.mlp.multi_step import batch_rows, edges, move_window
+from minnet.kernels.simd.atomics import take, wait_for
+from minnet.kernels.sparse.spmm import (
     by_feature,
     by_row,
     each_backward,
@@ -29,7 +30,6 @@ from minnet.kernels.sparse_train import (
     push_each,
     row_sums,
 )
-from minnet.kernels.tickets import take, wait_for
 
 TAKEN, DONE = 0, 1  # the places of `turn`
 BLOCK = 2**16  # weights that are moved as soon as their gradient is there

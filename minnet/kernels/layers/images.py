@@ -10,8 +10,8 @@ follows from the shape of the output. Outside the image, convolutions read zeros
 
 import numpy as np
 
-from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
+from minnet.kernels.simd.attributes import apart, offset
 
 
 @kernel

@@ -13,9 +13,9 @@ right `right`.
 """
 import numpy as np
 
-from minnet.kernels.hints import apart
 from minnet.kernels.jit import kernel
-from minnet.kernels.sparse_train import gradient, pull, push
+from minnet.kernels.simd.attributes import apart
+from minnet.kernels.sparse.spmm import gradient, pull, push
 
 
 @kernel

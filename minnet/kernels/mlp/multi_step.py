@@ -14,14 +14,14 @@ n_trainable).
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks
-from minnet.kernels.chain import chain_backward, chain_forward, take_columns
-from minnet.kernels.hints import soon
 from minnet.kernels.jit import kernel
-from minnet.kernels.losses import softmax_cross_entropy
-from minnet.kernels.sparse_chain import sparse_chain_gradient
+from minnet.kernels.layers.losses import softmax_cross_entropy
+from minnet.kernels.mlp.dense import chain_backward, chain_forward, take_columns
+from minnet.kernels.mlp.sparse import sparse_chain_gradient
+from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks
+from minnet.kernels.simd.atomics import claim, take, wait_for
+from minnet.kernels.simd.attributes import soon
 from minnet.kernels.steps import adam_step, sgd_step
-from minnet.kernels.tickets import claim, take, wait_for
 
 LINE = 64  # bytes of a cache line
 TOGETHER = 4  # blocks of features whose weights get gradient and step at once: it stays in the first-level cache

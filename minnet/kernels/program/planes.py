@@ -13,11 +13,11 @@ read and written, also where less would do.
 import llvmlite.binding
 import numpy as np
 
-from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import SUMS
-from minnet.kernels.program import HALF, RUN
-from minnet.kernels.weights import number, scale_of
+from minnet.kernels.program.int8 import number, scale_of
+from minnet.kernels.program.ops import HALF, RUN
+from minnet.kernels.simd.attributes import apart, offset
+from minnet.kernels.simd.vector import SUMS
 
 WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 LANES = 128 if WIDE else RUN  # numbers of a plane that are summed in registers: eight vectors of 512 or of 256 bits

@@ -21,10 +21,10 @@ as long as ten of them. It is then better not to look for these ends: `row` hold
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart, offset, part, soon
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES, SUMS, TOGETHER
-from minnet.kernels.squares import SIDE, turn_square
+from minnet.kernels.simd.attributes import apart, offset, part, soon
+from minnet.kernels.simd.matrix_transpose import SIDE, turn_square
+from minnet.kernels.simd.vector import LANES, SUMS, TOGETHER
 
 VECTOR, FEW = 16, 8  # lanes come in multiples of VECTOR, or where a batch has FEW rows or less in a power of two
 LINE, AHEAD = 16, 512  # entries of a line of the cache; how many before it is needed `*_each` asks for it

@@ -28,7 +28,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from minnet.kernels.hints import part
+from minnet.kernels.simd.attributes import part
 
 WIDTHS, SUM_WIDTHS = (2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
 TOGETHER = 4  # dot products that are summed up together: half the additions of one at a time

@@ -12,8 +12,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from minnet.kernels.hints import part
-from minnet.kernels.turned import SIDE, turned
+from minnet.kernels.simd.attributes import part
+from minnet.kernels.simd.transpose import SIDE, turned
 
 WHOLE = ir.IntType(64)
 

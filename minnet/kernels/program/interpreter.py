@@ -1,6 +1,6 @@
 """The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see program.py)."""
 from minnet.kernels.jit import kernel
-from minnet.kernels.program import (
+from minnet.kernels.program.ops import (
     activate,
     add,
     affine,
@@ -12,9 +12,9 @@ from minnet.kernels.program import (
     pool_tile,
     store_rows,
 )
-from minnet.kernels.sparse_planes import block_planes, dense_planes, sparse_planes
-from minnet.kernels.sparse_rows import block_row, dense_row, n_m_row, sparse_row
-from minnet.kernels.tickets import look, take, wait_for, wait_for_news
+from minnet.kernels.program.planes import block_planes, dense_planes, sparse_planes
+from minnet.kernels.program.rows import block_row, dense_row, n_m_row, sparse_row
+from minnet.kernels.simd.atomics import look, take, wait_for, wait_for_news
 
 # the first column of the table of steps
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)

@@ -19,9 +19,9 @@ room, at least as many as there are rows.
 """
 from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart, offset, part
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES
+from minnet.kernels.simd.attributes import apart, offset, part
+from minnet.kernels.simd.vector import LANES
 
 BLOCK, WIDTH = 4, 32
 add_scaled, copy = LANES[WIDTH].add_scaled, LANES[WIDTH].copy

@@ -7,11 +7,11 @@ where weights are whole numbers (see weights.py).
 """
 import numpy as np
 
-from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES, NONE, lowest, without_lowest
-from minnet.kernels.sparse_planes import BLOCK_PLANES
-from minnet.kernels.weights import number, scale_of
+from minnet.kernels.program.int8 import number, scale_of
+from minnet.kernels.program.planes import BLOCK_PLANES
+from minnet.kernels.simd.attributes import apart, offset
+from minnet.kernels.simd.vector import LANES, NONE, lowest, without_lowest
 
 ROWS = 4   # inputs that all but `sparse_row` do at once
 WORD = 32  # bits of a word of `index`

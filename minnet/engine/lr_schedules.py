@@ -28,4 +28,4 @@ def warmup(t, share=0.1, start=0.1, after=cosine):
     return start + (1 - start) * t / share if t < share else after((t - share) / (1 - share))
 
 
-RATES = {f.__name__: f for f in (constant, stepped, exponential, cosine, warmup)}
+LR_SCHEDULES = {f.__name__: f for f in (constant, stepped, exponential, cosine, warmup)}

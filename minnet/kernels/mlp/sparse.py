@@ -8,12 +8,13 @@ each output (outs + 1); in `unit` the outputs by input (live), then the inputs a
 """
 import numpy as np
 
-from minnet.kernels.chain import dead_below
-from minnet.kernels.hints import apart
 from minnet.kernels.jit import kernel
-from minnet.kernels.losses import softmax_cross_entropy
-from minnet.kernels.pointwise import relu
-from minnet.kernels.sparse_train import (
+from minnet.kernels.layers.losses import softmax_cross_entropy
+from minnet.kernels.layers.pointwise import relu
+from minnet.kernels.mlp.dense import dead_below
+from minnet.kernels.simd.attributes import apart
+from minnet.kernels.simd.matrix_transpose import SIDE, turn_chosen
+from minnet.kernels.sparse.spmm import (
     by_feature,
     by_row,
     live_backward,
@@ -22,7 +23,6 @@ from minnet.kernels.sparse_train import (
     row_sums,
     wide_lanes,
 )
-from minnet.kernels.squares import SIDE, turn_chosen
 
 
 def sparse_chain_room(rows, widths):

@@ -19,10 +19,10 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from minnet.kernels.hints import apart, offset, part
 from minnet.kernels.jit import kernel
-from minnet.kernels.lanes import LANES
-from minnet.kernels.turned import SIDE, turn
+from minnet.kernels.simd.attributes import apart, offset, part
+from minnet.kernels.simd.transpose import SIDE, turn
+from minnet.kernels.simd.vector import LANES
 
 OPERANDS = 24  # columns of the table of steps
 RELU, LEAKY_RELU, TANH, SIGMOID = 1, 2, 3, 4  # kinds of activations; 0 is none

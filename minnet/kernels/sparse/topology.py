@@ -10,8 +10,8 @@ All lists of places are sorted and have none twice.
 """
 import numpy as np
 
-from minnet.kernels.hints import apart, offset
 from minnet.kernels.jit import kernel
+from minnet.kernels.simd.attributes import apart, offset
 
 NEW = -1  # in `source`: a weight that was not there
 FINE, NOT_LIVE, LIVE_ALREADY = 0, 1, 2  # what `fault` says

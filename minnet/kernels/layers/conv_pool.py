@@ -11,10 +11,10 @@ or its gradient, and `cols` (images at a time * h * w, kh * kw * c) the windows.
 """
 import numpy as np
 
-from minnet.kernels.hints import apart, offset
-from minnet.kernels.images import col2im, im2col, max_pool, max_pool_backward
 from minnet.kernels.jit import kernel
-from minnet.kernels.pointwise import add_bias
+from minnet.kernels.layers.images import col2im, im2col, max_pool, max_pool_backward
+from minnet.kernels.layers.pointwise import add_bias
+from minnet.kernels.simd.attributes import apart, offset
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.pointwise import add_bias, add_bias_relu, column_sums
+from minnet.kernels.layers.pointwise import add_bias, add_bias_relu, column_sums
 
 
 @kernel

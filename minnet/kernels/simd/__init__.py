@@ -1,0 +1,1 @@
+"""Vector primitives for the other kernels: wide registers, transposes, atomics, hints to the compiler."""

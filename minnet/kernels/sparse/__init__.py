@@ -1,0 +1,1 @@
+"""Kernels of layers that store their live weights only: CSR arrays, products with them, and their topology."""

@@ -1,0 +1,13 @@
+"""Names for the types of arguments that several rooms share.
+
+    def random(model: Model, data: Sample | None, rng: Seed = None) -> np.ndarray: ...
+"""
+from collections.abc import Callable
+from os import PathLike
+
+import numpy as np
+
+Seed = int | np.random.Generator | None           # whatever takes `rng`: None for a fresh one
+Path = str | PathLike[str]                        # a file's or a folder's name
+Arrays = tuple[np.ndarray, np.ndarray]            # (X, y), a pair of bare arrays
+Schedule = Callable[[float], float]               # progress in [0, 1] to a number
