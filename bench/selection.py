@@ -35,7 +35,7 @@ def passes(model, sample, stated):
             logits = model.forward(X, tape)
             if "walk" in stated:
                 for p in model.weight_parameters:
-                    np.square(model.layers[p.layer].given(tape))
+                    np.square(model.layers[p.layer].saved_input(tape))
             if "backward" in stated:
                 dlogits = tape.buffer(sample, "dlogits", logits.shape)
                 sample.loss(logits, y, dlogits, len(sample))

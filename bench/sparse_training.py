@@ -30,7 +30,7 @@ def epoch(X, y, case, sparsity):
     if sparsity:
         spread = "layerwise" if criterion == "random" else "global"
         mn.prune(model, sparsity, criterion=criterion, distribution=spread, rng=0)
-    macs = sum(layer.positions * int(np.count_nonzero(layer.weight.mask)) * (3 if layer.upstream else 2)
+    macs = sum(layer.positions * int(np.count_nonzero(layer.weight.mask)) * (3 if layer.input_needs_grad else 2)
                for layer in model.layers.values() if hasattr(layer, "weight"))
     steps = mn.train(model, (X, y), optimizer=mn.SGD(lr=0.01, momentum=0.9), epochs=10**6, batch_size=batch, rng=0)
     return lambda: next(steps), macs

@@ -42,7 +42,7 @@ def build(*layers, shape=(5, 6, 2), dtype=np.float64):
 
 def widths(model):
     """{layer: how many units it makes}."""
-    return {name: getattr(layer, layer.makes) for name, layer in model.layers.items() if layer.makes}
+    return {name: getattr(layer, layer.units_argument) for name, layer in model.layers.items() if layer.units_argument}
 
 
 def same_outputs(model, small):

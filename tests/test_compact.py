@@ -148,7 +148,7 @@ def varying(model, coupling, x):
     model.forward(x, tape)
     for use in coupling.uses:
         if use.reads:
-            seen = model.layers[use.parameter.layer].seen(tape).reshape(len(x), -1, len(use.units))
+            seen = model.layers[use.parameter.layer].unfolded_input(tape).reshape(len(x), -1, len(use.units))
             found |= set(coupling.roots(use.units)[(seen != seen[:1]).any(axis=(0, 1))].tolist())
     return found
 

@@ -570,10 +570,10 @@ def test_a_model_that_diverged_is_refused(name):
 
 
 def test_tapes_of_the_first_layer_see_what_windows_sees():
-    """`windows` reads a layer's input, `seen` its tape: the same rows."""
+    """`windows` reads a layer's input, `unfolded_input` its tape: the same rows."""
     model = make("conv")
     sample, tape = sample_for(model), Tape(make("conv"))
     model = tape.model
     model.forward(sample.X, tape)
     layer = model.layers["conv1"]
-    np.testing.assert_array_equal(quadratic.windows(layer, sample.X)[0], layer.seen(tape))
+    np.testing.assert_array_equal(quadratic.windows(layer, sample.X)[0], layer.unfolded_input(tape))

@@ -108,8 +108,8 @@ def test_curvature(name):
         unit = np.zeros_like(start)
         unit[k] = step
         left, right = outputs(start - unit), outputs(start + unit)
-        jacobian, bend = (right - left) / (2 * step), (right - 2 * y + left) / step**2
-        wanted = np.sum(h * jacobian**2 + (a + h * y) * bend)
+        jacobian, second_derivative = (right - left) / (2 * step), (right - 2 * y + left) / step**2
+        wanted = np.sum(h * jacobian**2 + (a + h * y) * second_derivative)
         assert exact[k] == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 
 

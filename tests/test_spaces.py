@@ -130,7 +130,7 @@ def readers_inputs(model, coupling, x, values):
     logits = model.forward(x, tape)
     for use in coupling.uses:
         if use.reads:
-            seen = model.layers[use.parameter.layer].seen(tape)
+            seen = model.layers[use.parameter.layer].unfolded_input(tape)
             yield use.units, seen.reshape(-1, len(use.units)).copy()
     yield None, logits.copy()
 

@@ -6,22 +6,22 @@ from minnet.kernels.layers import pointwise
 
 
 class Activation(Layer):
-    """y = f(x), number by number. A subclass gives `slopes(tape)`: f' and f'' at the inputs of the pass."""
+    """y = f(x), number by number. A subclass gives `derivatives(tape)`: f' and f'' at the inputs of the pass."""
 
     def tangent(self, rx, tape, along):
         """R{y} = f' R{x}."""
         along[self] = rx
-        return self.slopes(tape)[0] * rx
+        return self.derivatives(tape)[0] * rx
 
     def tangent_backward(self, dy, rdy, tape, along):
         """R{dx} = f' R{dy} + f'' R{x} dy."""
-        first, second = self.slopes(tape)
+        first, second = self.derivatives(tape)
         return self.backward(dy, tape), first * rdy + second * along[self] * dy
 
     def curvature(self, dy, hy, tape, second):
         """hx = f'^2 hy + f'' dy (LeCun, Denker and Solla, 1990, eq. 9)."""
-        slope, bend = self.slopes(tape)
-        return self.backward(dy, tape), slope * slope * hy + bend * dy
+        slope, second_derivative = self.derivatives(tape)
+        return self.backward(dy, tape), slope * slope * hy + second_derivative * dy
 
     def square_gradient(self, dy, tape, squares):
         """Nothing to learn: only dx."""
@@ -48,7 +48,7 @@ class ReLU(Activation):
         pointwise.relu_backward(dy.reshape(-1), tape[self].reshape(-1), dx.reshape(-1))
         return dx
 
-    def slopes(self, tape):
+    def derivatives(self, tape):
         """1 where y > 0, else 0; bent nowhere but at 0."""
         return (tape[self] > 0).astype(tape.dtype), 0.0
 
@@ -76,7 +76,7 @@ class LeakyReLU(Activation):
         pointwise.leaky_relu_backward(dy.reshape(-1), tape[self].reshape(-1), slope, dx.reshape(-1))
         return dx
 
-    def slopes(self, tape):
+    def derivatives(self, tape):
         """1 where x > 0, else `slope`; bent nowhere but at 0."""
         return np.where(tape[self] > 0, 1.0, self.slope).astype(tape.dtype), 0.0
 
@@ -100,7 +100,7 @@ class Tanh(Activation):
         np.subtract(1, dx, out=dx)
         return np.multiply(dy, dx, out=dx)
 
-    def slopes(self, tape):
+    def derivatives(self, tape):
         """1 - y^2 and -2 y (1 - y^2)."""
         y = tape[self]
         slope = 1 - np.square(y)
@@ -131,7 +131,7 @@ class Sigmoid(Activation):
         dx *= dy
         return dx
 
-    def slopes(self, tape):
+    def derivatives(self, tape):
         """y (1 - y) and y (1 - y) (1 - 2 y)."""
         y = tape[self]
         slope = y * (1 - y)

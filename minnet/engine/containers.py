@@ -67,7 +67,7 @@ class Sequential(Container):
 
     def trace(self, upstream):
         """A layer's upstream is all that stands before it."""
-        self.upstream = upstream
+        self.input_needs_grad = upstream
         for layer in self.layers:
             upstream = layer.trace(upstream)
         return upstream
@@ -117,7 +117,7 @@ class Branches(Container):
 
     def trace(self, upstream):
         """Each branch has the same upstream."""
-        self.upstream = upstream
+        self.input_needs_grad = upstream
         return any([branch.trace(upstream) for branch in self.children()]) or upstream
 
     def sum_dx(self, gradients, tape):

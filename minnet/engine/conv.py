@@ -25,7 +25,7 @@ class Conv2d(Linear):
     """
 
     prefix = "conv"
-    makes = "filters"
+    units_argument = "filters"
 
     def __init__(self, filters, kernel, stride=1, padding="valid", *, use_bias=True, initialiser="he", name=None):
         self.filters = filters
@@ -77,7 +77,7 @@ class Conv2d(Linear):
             column_sums(dy.reshape(-1, self.filters), self.bias.of(tape.grads))
         return dx
 
-    def given(self, tape):
+    def saved_input(self, tape):
         """The images: (n, h, w, c)."""
         return tape[self]
 
@@ -88,14 +88,14 @@ class Conv2d(Linear):
             np.dot(self.columns(x[rows], tape), weight, out=y[rows].reshape(-1, self.filters))
         return y
 
-    def pull_weight(self, x, dy, tape):
+    def weight_vjp(self, x, dy, tape):
         """cols' dy."""
         total = np.zeros((math.prod(self.weight.shape[:-1]), self.filters), tape.dtype)
         for rows in self.blocks(len(x), tape):
             total += self.columns(x[rows], tape).T @ dy[rows].reshape(-1, self.filters)
         return total.reshape(self.weight.shape)
 
-    def pull_input(self, dy, weight, tape):
+    def input_vjp(self, dy, weight, tape):
         """col2im(dy W')."""
         dx, weight = np.empty((len(dy), *self.input_shape), tape.dtype), weight.reshape(-1, self.filters)
         for rows in self.blocks(len(dy), tape):
@@ -139,7 +139,7 @@ class Conv2d(Linear):
             shape = (len(dx), *self.window.output, *self.window.kernel, dx.shape[-1])
             col2im(cols.reshape(shape), *self.window.stride, self.window.top, self.window.left, dx)
 
-    def seen(self, tape):
+    def unfolded_input(self, tape):
         """The windows of all images, padding included: (n*ho*wo, k*k*c)."""
         return self.columns(tape[self], tape)
 

@@ -31,7 +31,7 @@ class Dense(Linear):
     """
 
     prefix = "dense"
-    makes = "units"
+    units_argument = "units"
 
     def __init__(self, units, *, use_bias=True, initialiser="he", name=None):
         self.units = units
@@ -81,7 +81,7 @@ class Dense(Linear):
             return None
         return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", x.shape))
 
-    def given(self, tape):
+    def saved_input(self, tape):
         """The input: (n, in)."""
         return tape[self][0]
 
@@ -89,11 +89,11 @@ class Dense(Linear):
         """x W."""
         return x @ weight
 
-    def pull_weight(self, x, dy, tape):
+    def weight_vjp(self, x, dy, tape):
         """x' dy."""
         return x.T @ dy
 
-    def pull_input(self, dy, weight, tape):
+    def input_vjp(self, dy, weight, tape):
         """dy W'."""
         return dy @ weight.T
 
@@ -103,7 +103,7 @@ class Dense(Linear):
 
     def blocks(self, x, tape):
         """The lists of blocks.py for the model's input where most of its blocks are zeros (dark pixels), else None."""
-        if self.upstream:
+        if self.input_needs_grad:
             return None
         (n, k), blocks = x.shape, -(-x.shape[1] // BLOCK)
         lists = (tape.buffer(self, "index", (blocks, n), np.dtype(np.int32)),
@@ -112,7 +112,7 @@ class Dense(Linear):
         list_blocks(np.ascontiguousarray(x, tape.dtype), np.arange(n), 0, k, int(MOSTLY_ZERO * blocks * n), *lists)
         return lists if lists[-1][-1] >= 0 else None
 
-    def seen(self, tape):
+    def unfolded_input(self, tape):
         """The input itself: (n, in)."""
         return tape[self][0]
 

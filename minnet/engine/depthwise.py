@@ -71,7 +71,7 @@ class DepthwiseConv2d(Linear):
             column_sums(dy.reshape(-1, dy.shape[-1]), self.bias.of(tape.grads))
         return dx
 
-    def given(self, tape):
+    def saved_input(self, tape):
         """The images: (n, h, w, c)."""
         return tape[self]
 
@@ -82,7 +82,7 @@ class DepthwiseConv2d(Linear):
             depthwise_conv(x[rows], weight.reshape(self.kernel_shape), *self.steps, y[rows])
         return y
 
-    def pull_weight(self, x, dy, tape):
+    def weight_vjp(self, x, dy, tape):
         """dW of `backward`."""
         total, part = np.zeros(self.kernel_shape, tape.dtype), np.empty(self.kernel_shape, tape.dtype)
         for rows in self.blocks(len(x)):
@@ -90,7 +90,7 @@ class DepthwiseConv2d(Linear):
             total += part
         return total.reshape(self.weight.shape)
 
-    def pull_input(self, dy, weight, tape):
+    def input_vjp(self, dy, weight, tape):
         """dx of `backward`."""
         dx = np.empty((len(dy), *self.input_shape), tape.dtype)
         for rows in self.blocks(len(dy)):

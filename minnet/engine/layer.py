@@ -11,18 +11,18 @@ from minnet.errors import InvalidType, InvalidValue, Unsupported, quoted, unknow
 
 
 class Layer:
-    """Base of all layers. Optional: `seen`, and of second order `tangent` with `tangent_backward`, `curvature`,
-    `square_gradient`; who lacks one is named in the error.
+    """Base of all layers. Optional: `unfolded_input`, and of second order `tangent` with `tangent_backward`,
+    `curvature`, `square_gradient`; who lacks one is named in the error.
 
     Set when a model is made: `name`, `input_shape` and `output_shape` (one image or row, without the batch),
-    `upstream` (does anything below it learn), and one attribute per declared parameter (`self.weight`, ...).
+    `input_needs_grad` (does anything below it learn), and one attribute per declared parameter (`self.weight`, ...).
     """
 
     prefix = "layer"        # "dense" gives the names dense1, dense2, ...
     positions = 1           # how often a pass uses each weight on one image: multiply-adds per weight
     shares_batch = False    # True where an image's output depends on the others of its batch
-    makes = None            # the argument that says how many units it makes; None where it passes on those it gets
-    upstream = False
+    units_argument = None   # the argument that says how many units it makes; None where it passes on those it gets
+    input_needs_grad = False
 
     def build(self, shape):
         """Shapes in, parameters out: returns (output shape, list of Declared). `shape` is without the batch."""
@@ -38,22 +38,22 @@ class Layer:
 
     def tangent(self, rx, tape, along):
         """R{y}: the derivative of `forward` in the direction `along.values`, given R{x}, that of the input."""
-        raise self.lacks("tangent")
+        raise self.missing("tangent")
 
     def tangent_backward(self, dy, rdy, tape, along):
         """(dx, R{dx}): the derivative of `backward`; those of gradients go to `along.grads`. None as in `backward`."""
-        raise self.lacks("tangent_backward")
+        raise self.missing("tangent_backward")
 
     def curvature(self, dy, hy, tape, second):
         """(dx, hx): the inputs' second derivatives from the outputs' hy, without mixed ones; the parameters' go to
         `second.grads`. None as in `backward`."""
-        raise self.lacks("curvature")
+        raise self.missing("curvature")
 
     def square_gradient(self, dy, tape, squares):
         """As `backward`, and the sum over images of the squares of their gradients to `squares.grads`."""
-        raise self.lacks("square_gradient")
+        raise self.missing("square_gradient")
 
-    def lacks(self, ability):
+    def missing(self, ability):
         """The error for an optional method that this layer does not have."""
         return Unsupported(f"{self.name} is a {type(self).__name__} without {ability}: write it beside its backward")
 
@@ -61,9 +61,9 @@ class Layer:
         """Given the Space of the input, note the uses and return the Space of the output."""
         return space
 
-    def seen(self, tape):
+    def unfolded_input(self, tape):
         """What met each row of the weight, laid flat (rows, o), in the pass on `tape`: (n * positions, rows)."""
-        raise Unsupported(f"{type(self).__name__} does not say what its weights see: write seen()")
+        raise Unsupported(f"{type(self).__name__} does not say what its weights see: write unfolded_input()")
 
     def commit(self, tape):
         """After a training step: take the batch's moments from the tape into the statistics."""
@@ -81,10 +81,10 @@ class Layer:
         """Ask for a parameter; it arrives as `self.<kind>`."""
         return Declared(self, kind, shape, initialise, index)
 
-    def trace(self, upstream):
+    def trace(self, input_needs_grad):
         """Note whether anything below learns; returns whether anything up to here does."""
-        self.upstream = upstream
-        return upstream or self.learns
+        self.input_needs_grad = input_needs_grad
+        return input_needs_grad or self.learns
 
     @property
     def parameters(self):

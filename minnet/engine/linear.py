@@ -11,9 +11,9 @@ from minnet.engine.layer import Layer
 
 
 class Linear(Layer):
-    """y = B(x, W) + b. A subclass gives `given(tape)`, the input that the tape remembers, and three products:
+    """y = B(x, W) + b. A subclass gives `saved_input(tape)`, the input that the tape remembers, and three products:
 
-    `product(x, weight, tape)` = B(x, W), `pull_weight(x, dy, tape)` = dW and `pull_input(dy, weight, tape)` = dx.
+    `product(x, weight, tape)` = B(x, W), `weight_vjp(x, dy, tape)` = dW and `input_vjp(dy, weight, tape)` = dx.
     Each returns a new array; the tape only lends buffers.
     """
 
@@ -21,33 +21,33 @@ class Linear(Layer):
         """R{y} = B(R{x}, W) + B(x, R{W}) + R{b}."""
         along[self] = rx
         ry = self.product(rx, self.weight.of(tape.values), along)
-        ry += self.product(self.given(tape), self.weight.of(along.values), along)
+        ry += self.product(self.saved_input(tape), self.weight.of(along.values), along)
         if self.bias is not None:
             ry += self.bias.of(along.values)
         return ry
 
     def tangent_backward(self, dy, rdy, tape, along):
         """R{dW} = pull(x, R{dy}) + pull(R{x}, dy), R{db} = sum of R{dy}; dx likewise."""
-        change = self.pull_weight(self.given(tape), rdy, along) + self.pull_weight(along[self], dy, along)
+        change = self.weight_vjp(self.saved_input(tape), rdy, along) + self.weight_vjp(along[self], dy, along)
         self.weight.of(along.grads)[...] = change
         self.sum_bias(rdy, along)
         if not tape.wants_dx(self):
             self.backward(dy, tape)
             return None
-        rdx = self.pull_input(rdy, self.weight.of(tape.values), along)
-        rdx += self.pull_input(dy, self.weight.of(along.values), along)
+        rdx = self.input_vjp(rdy, self.weight.of(tape.values), along)
+        rdx += self.input_vjp(dy, self.weight.of(along.values), along)
         return self.backward(dy, tape), rdx
 
     def curvature(self, dy, hy, tape, second):
         """hW = pull(x^2, hy), hb = sum of hy, hx = pull(hy, W^2): nothing between two outputs is counted."""
-        self.weight.of(second.grads)[...] = self.pull_weight(np.square(self.given(tape)), hy, second)
+        self.weight.of(second.grads)[...] = self.weight_vjp(np.square(self.saved_input(tape)), hy, second)
         self.sum_bias(hy, second)
         dx = self.backward(dy, tape)
-        return None if dx is None else (dx, self.pull_input(hy, np.square(self.weight.of(tape.values)), second))
+        return None if dx is None else (dx, self.input_vjp(hy, np.square(self.weight.of(tape.values)), second))
 
     def square_gradient(self, dy, tape, squares):
         """The gradient of every image alone, squared, and summed over the images."""
-        self.weight.of(squares.grads)[...] = self.square_weight(self.given(tape), dy, squares)
+        self.weight.of(squares.grads)[...] = self.square_weight(self.saved_input(tape), dy, squares)
         if self.bias is not None:
             alone = dy.reshape(len(dy), -1, dy.shape[-1]).sum(axis=1)  # (n, o)
             np.square(alone).sum(axis=0, out=self.bias.of(squares.grads))
@@ -57,7 +57,7 @@ class Linear(Layer):
         """The sum over images of the squares of dW."""
         total = np.zeros(self.weight.shape, dy.dtype)
         for i in range(len(x)):
-            total += np.square(self.pull_weight(x[i : i + 1], dy[i : i + 1], tape))
+            total += np.square(self.weight_vjp(x[i : i + 1], dy[i : i + 1], tape))
         return total
 
     def sum_bias(self, dy, tape):

@@ -37,7 +37,7 @@ def is_large(layer):
 
 def has_few(layer):
     """Whether few weights of a layer are live; small layers are trained by them where another one is."""
-    most = INNER_DENSITY if type(layer) is Dense and layer.upstream else SPARSE_DENSITY
+    most = INNER_DENSITY if type(layer) is Dense and layer.input_needs_grad else SPARSE_DENSITY
     return type(layer) in SPARSE and np.count_nonzero(layer.weight.mask) <= most * layer.weight.size
 
 

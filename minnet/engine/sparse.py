@@ -43,7 +43,7 @@ class SparseDense(Linear):
     """
 
     prefix = "dense"
-    makes = "units"
+    units_argument = "units"
 
     def __init__(self, units, live, *, use_bias=True, name=None):
         self.units = units
@@ -117,7 +117,7 @@ class SparseDense(Linear):
             slopes[taken[low:high] - first] = -1
             yield first, slopes
 
-    def given(self, tape):
+    def saved_input(self, tape):
         """The input: (n, in)."""
         return tape[self][0]
 
@@ -128,12 +128,12 @@ class SparseDense(Linear):
         np.add.at(y.T, units, x.T[rows] * weight[:, None])
         return y
 
-    def pull_weight(self, x, dy, tape):
+    def weight_vjp(self, x, dy, tape):
         """x' dy at the live weights."""
         rows, units = np.divmod(self.weight.index, self.units)
         return np.einsum("nk,nk->k", x[:, rows], dy[:, units])
 
-    def pull_input(self, dy, weight, tape):
+    def input_vjp(self, dy, weight, tape):
         """dy W'."""
         dx = np.zeros((len(dy), *self.input_shape), tape.dtype)
         rows, units = np.divmod(self.weight.index, self.units)
@@ -142,9 +142,9 @@ class SparseDense(Linear):
 
     def square_weight(self, x, dy, tape):
         """(x^2)' dy^2 at the live weights."""
-        return self.pull_weight(np.square(x), np.square(dy), tape)
+        return self.weight_vjp(np.square(x), np.square(dy), tape)
 
-    def seen(self, tape):
+    def unfolded_input(self, tape):
         """The input itself: (n, in)."""
         return tape[self][0]
 

@@ -24,7 +24,7 @@ class SparseConv2d(Layer):
     """As Conv2d, where all but `live` of the weights (kh, kw, in, filters) are 0 and stay so."""
 
     prefix = "conv"
-    makes = "filters"
+    units_argument = "filters"
 
     def __init__(self, filters, kernel, live, stride=1, padding="valid", *, use_bias=True, name=None):
         self.filters = filters

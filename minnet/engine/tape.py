@@ -55,7 +55,7 @@ class Tape:
 
     def wants_dx(self, layer):
         """Whether anybody below `layer` needs the gradient of its input."""
-        return self.input_gradient or layer.upstream
+        return self.input_gradient or layer.input_needs_grad
 
     def buffer(self, layer, name, shape, dtype=None):
         """An array of `shape` that `layer` may overwrite, the same memory in each pass; its content is undefined."""

@@ -48,8 +48,8 @@ def cut(plan):
     """(the smaller Model, source): source[i] is the old position of its entry i, -1 for a bias that was not there."""
     model, left, added, edits = plan.model, survivors(plan), _added(plan), {}
     for name, layer in model.layers.items():
-        if layer.makes is not None:
-            edits[name] = {layer.makes: left[f"{name}.weight"].shape[-1]}
+        if layer.units_argument is not None:
+            edits[name] = {layer.units_argument: left[f"{name}.weight"].shape[-1]}
             if layer.bias is None and added[name].any():
                 edits[name]["use_bias"] = True
     tree = layer_from_config(edited(model.tree.config(), edits), LAYERS)

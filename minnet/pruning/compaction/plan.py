@@ -116,7 +116,7 @@ def _constants(model, readers):
         model.forward(np.zeros((1, *model.input_shape), model.dtype), tape)
     for use in readers:
         p = use.parameter
-        seen = model.layers[p.layer].seen(tape)  # (positions, taps * in)
+        seen = model.layers[p.layer].unfolded_input(tape)  # (positions, taps * in)
         same = (seen == seen[0]).all(axis=0)
         found[p.name] = np.where(same, seen[0].astype(np.float64), np.nan).reshape(*p.shape[:-1], 1)
     return found

@@ -56,7 +56,7 @@ def _norms(model, sample):
         for X, _ in sample.batches():
             model.forward(X.astype(tape.dtype, copy=False), tape)
             for p in weights:
-                x = model.layers[p.layer].given(tape)
+                x = model.layers[p.layer].saved_input(tape)
                 add_squares(x.reshape(len(x), -1), squares[p].reshape(-1))
     return [(p, _norms_of(model, p, squares[p])) for p in weights]
 
@@ -69,7 +69,7 @@ def _norms_of(model, p, squares):
     layer = model.layers[p.layer]
     if hasattr(layer, "window"):
         ones = np.ones((1, *layer.output_shape))
-        return np.sqrt(layer.pull_weight(squares[None], ones, Tape(model, np.empty(0))))
+        return np.sqrt(layer.weight_vjp(squares[None], ones, Tape(model, np.empty(0))))
     rows = np.sqrt(squares)  # (in,)
     return rows[:, None] if p.index is None else rows[p.index // p.shape[-1]]
 

@@ -80,7 +80,7 @@ def _products_seen(model, sample, readers):
         for start in range(0, len(sample), IMAGES):
             model.forward(sample.X[start : start + IMAGES], tape)
             for use in readers:
-                x = model.layers[use.parameter.layer].seen(tape).astype(np.float64)  # (n * positions, K)
+                x = model.layers[use.parameter.layer].unfolded_input(tape).astype(np.float64)  # (n * positions, K)
                 total[use] = total[use] + np.dot(x.T, x)
     return total
 
