@@ -304,7 +304,7 @@ def texts():
     folders = [ROOT / name for name in ("minnet", "tests", "examples", "bench", ".ci", "docs")]
     files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.glob("*.*"))
     kinds = {".py", ".pyi", ".md", ".toml", ".html", ".css", ".js", ".json", ".c", ".h", ".txt", ".yml", ""}
-    return [path for path in files if path.is_file() and path.suffix in kinds]
+    return [path for path in files if path.is_file() and path.suffix in kinds and path.name != ".git"]
 
 
 def test_no_text_names_a_machine_or_an_index():
