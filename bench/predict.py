@@ -196,7 +196,7 @@ def shares(frozen, X):
 def measure_layer(share, rounds, batch=256):
     """Dense 784 to 300 alone, one thread, each side with its inputs already in the layout that it likes best."""
     import minnet as mn
-    from minnet.threads import one_blas_thread
+    from minnet.blas import one_blas_thread
 
     model = cut(mn.Model(mn.Sequential(mn.Dense(300)), (784,), rng=0), share)
     X = np.random.default_rng(0).normal(size=(batch, 784)).astype(np.float32)

@@ -26,11 +26,11 @@ def scores_of(n):
 
 def passes(model, sample, stated):
     """What a criterion's facts state: one forward pass over the sample, and one backward, or a walk over the inputs."""
-    from minnet import threads
+    from minnet.blas import one_blas_thread
     from minnet.engine.tape import Tape
 
     tape = Tape(model)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, y in sample.batches():
             logits = model.forward(X, tape)
             if "walk" in stated:

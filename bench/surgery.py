@@ -87,7 +87,7 @@ def onnx_session(model, threads):
 
 def blas_speed():
     """Floating-point operations a second of one thread in a large product."""
-    from minnet.threads import one_blas_thread
+    from minnet.blas import one_blas_thread
 
     a = np.random.default_rng(0).random((SQUARE, SQUARE), np.float32)
     product = partial(np.dot, a, a, out=np.empty_like(a))

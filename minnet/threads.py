@@ -1,4 +1,4 @@
-"""The threads: how many, BLAS held to one, and a pool that runs a handful of short tasks at once.
+"""The threads: how many, and a pool that runs a handful of short tasks at once.
 
     with one_blas_thread():
         run([partial(kernel, x[:half], out[:half]), partial(kernel, x[half:], out[half:])])
@@ -9,15 +9,14 @@ kernel is parallel itself, because OpenMP kills a forked child and Numba's own p
 
 import contextvars
 import os
-import sys
 import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from minnet.blas import limit_this_thread
 from minnet.errors import InvalidValue, quoted
 
 MOST_THREADS = 1024
-BLAS_USERS = ("numpy", "scipy.linalg", "torch")  # modules that bring a BLAS of their own
 LONGEST_QUEUE = 256  # requests that may wait for a busy pool
 INTERRUPTED = -1  # the place of an interrupt among the errors of a call: before every task's
 
@@ -32,24 +31,6 @@ def n_threads():
         wanted = f"a whole number from 1 to {MOST_THREADS}, or nothing for all CPUs"
         raise InvalidValue(f"MINNET_NUM_THREADS={quoted(given)}; wanted {wanted}")
     return number
-
-
-class one_blas_thread:
-    """While inside, every BLAS uses one thread, here and in the threads of the pool; afterwards as many as before.
-
-    May be nested, and entered by several threads at once: the numbers are noted by the first to enter and put back by
-    the last to leave, in whatever order they leave.
-    """
-
-    def __enter__(self):
-        try:
-            _BLAS.enter(self)
-        except BaseException:  # Ctrl-C while entering
-            _BLAS.leave(self)
-            raise
-
-    def __exit__(self, *error):
-        _BLAS.leave(self)
 
 
 def run(tasks):
@@ -203,101 +184,11 @@ class _Pool:
         """The life of one thread."""
         while True:
             call, context = queue.get()
-            _BLAS.limit_helper()
+            limit_this_thread()
             context.run(call.help)
             del call, context  # or a thread that waits would keep them alive
 
 
-class _Blas:
-    """Who holds BLAS to one thread, and what is to be put back when nobody does.
-
-    Most libraries have one number for the process: `shared`. The others have one for each thread that calls: `private`.
-    """
-
-    def __init__(self):
-        self.holders = {}  # entry -> the thread that entered
-        self.before = []  # (shared library, its number of threads)
-        self.known, self.shared, self.private = (), [], []
-        self.mine = threading.local()  # depth, and before as above
-        self.lock = threading.RLock()  # a collected generator may leave while its thread enters
-
-    def find(self):
-        """Note the BLAS libraries loaded by now; looked for again only after another module that brings one."""
-        loaded = tuple(name for name in BLAS_USERS if name in sys.modules)
-        if loaded != self.known:
-            from threadpoolctl import ThreadpoolController
-
-            libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-            self.shared = [library for library in libraries if not _is_private(library)]
-            self.private = [library for library in libraries if _is_private(library)]
-            self.known = loaded
-
-    def enter(self, entry):
-        with self.lock:
-            if not self.holders:
-                self.find()
-                self.before = _numbers(self.shared)
-                _limit(self.before)
-            self.holders[entry] = threading.get_ident()
-        if self.private:
-            self.mine.depth = getattr(self.mine, "depth", 0) + 1
-            if self.mine.depth == 1:
-                self.mine.before = _numbers(self.private)
-                _limit(self.mine.before)
-
-    def leave(self, entry):
-        with self.lock:
-            self.holders.pop(entry, None)
-            if not self.holders:
-                _put_back(self.before)
-        if getattr(self.mine, "depth", 0):
-            self.mine.depth -= 1
-            if self.mine.depth == 0:
-                _put_back(self.mine.before)
-
-    def limit_helper(self):
-        """A thread of the pool always uses one BLAS thread: the pool is what makes work parallel."""
-        _limit(_numbers(self.private))
-
-    def reset(self):
-        """In a forked child only the thread that forked lives on; the others will never leave."""
-        alive, held = threading.get_ident(), bool(self.holders)
-        self.holders = {entry: owner for entry, owner in self.holders.items() if owner == alive}
-        if held and not self.holders:
-            _put_back(self.before)
-        self.lock.release()  # taken before the fork, so that nobody was half-way
-
-
-def _is_private(library):
-    return library.internal_api == "mkl" or getattr(library, "threading_layer", None) == "openmp"
-
-
-def _numbers(libraries):
-    """(library, its number of threads) of those that use more than one."""
-    numbers = [(library, library.get_num_threads()) for library in libraries]
-    return [(library, number) for library, number in numbers if number != 1]
-
-
-def _limit(before):
-    for library, _ in before:
-        _set(library, 1)
-
-
-def _put_back(before):
-    for library, number in before:
-        _set(library, number)
-
-
-def _set(library, number):
-    """Set it, whoever set it last: since 3.8 threadpoolctl lets the first thread that sets OpenBLAS's number own it."""
-    disown = getattr(library, "clear_controlling_thread", lambda force: None)
-    disown(force=True)
-    library.set_num_threads(number)
-    disown(force=True)
-
-
 _POOL = _Pool()
-_BLAS = _Blas()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_POOL.reset)
-    os.register_at_fork(before=_BLAS.lock.acquire, after_in_parent=_BLAS.lock.release, after_in_child=_BLAS.reset)

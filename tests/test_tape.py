@@ -10,7 +10,7 @@ from nets import NETS, bits, problem
 from trees import masked_models, models, random_input
 
 import minnet as mn
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.errors import InvalidValue
 
 
@@ -50,7 +50,7 @@ def test_two_tapes_do_not_meet(model, training):
 def test_two_threads_do_not_meet(net):
     """Many passes on one model by two threads at once give the bits of one thread."""
     model, (X, _) = problem(net, n=30)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         wanted = [one_pass(model, mn.Tape(model, training=True, input_gradient=True), x) for x in (X[:20], X[7:])]
 
         def repeat(x, found):

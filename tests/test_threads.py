@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from minnet import threads
+from minnet import blas, threads
+from minnet.blas import one_blas_thread
 from minnet.errors import InvalidValue
-from minnet.threads import n_threads, one_blas_thread, run, share
+from minnet.threads import n_threads, run, share
 
 PATIENCE = 60  # seconds after which a test that should have ended has failed
 
@@ -278,7 +279,8 @@ def test_who_is_alone_asks_nobody(monkeypatch):
 IN_A_PROCESS = """
 import os, sys, threading
 from functools import partial
-from minnet.threads import run, one_blas_thread
+from minnet.blas import one_blas_thread
+from minnet.threads import run
 
 def both():
     meeting = threading.Barrier(2)
@@ -392,7 +394,7 @@ def test_threads_that_come_and_go_leave_blas_as_it_was(blas_of_two):
             with ExitStack() as stack:
                 for _ in range(dice.randint(1, 3)):
                     stack.enter_context(one_blas_thread())
-                if any(library.get_num_threads() != 1 for library in threads._BLAS.shared):
+                if any(library.get_num_threads() != 1 for library in blas._BLAS.shared):
                     wrong.append(seed)
 
     visitors = [threading.Thread(target=visitor, args=(seed,)) for seed in range(4)]
@@ -422,7 +424,7 @@ def test_a_blas_with_a_number_for_each_thread_is_held_in_each(monkeypatch):
     library = PrivateBlas()
     with one_blas_thread():
         pass
-    monkeypatch.setattr(threads._BLAS, "private", [library])
+    monkeypatch.setattr(blas._BLAS, "private", [library])
     meeting = threading.Barrier(2)
 
     def number():

@@ -16,7 +16,7 @@ from nets import N_CLASSES, NETS, OPTIMIZERS, bits, finish, is_plus_zero, proble
 from trees import random_mask, randomise
 
 import minnet as mn
-from minnet import threads
+from minnet import blas
 from minnet.engine.chain_steps import steps_of
 from minnet.engine.losses import cross_entropy
 from minnet.engine.lr_schedules import LR_SCHEDULES
@@ -300,7 +300,7 @@ def test_an_error_thrown_into_the_loop_leaves_blas_as_it_was():
     next(training)
     with pytest.raises(KeyError):
         training.throw(KeyError("the caller's"))
-    assert not threads._BLAS.holders
+    assert not blas._BLAS.holders
     assert np.isfinite(model.values).all()
 
 

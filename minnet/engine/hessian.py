@@ -11,7 +11,7 @@ lacks what they need is named in the error (Unsupported).
 """
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.losses import loss_tangent
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue
@@ -28,7 +28,7 @@ def hessian_vector(model, sample, v, values=None):
     if v.shape != model.values.shape:
         raise InvalidValue(f"v has the shape {v.shape}; wanted ({len(model.values)},), a number for each of the values")
     tape, along, total = _tape(model, values), Tape(model, v), np.zeros(len(v))
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, y in _batches(sample):
             logits = model.forward(X, tape)
             rlogits = model.tree.tangent(np.zeros_like(X), tape, along)
@@ -51,7 +51,7 @@ def curvature(model, sample, values=None, *, bends=True):
     """
     tape, total = _tape(model, values), np.zeros(len(model.values))
     second = Tape(model, tape.values)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, y in _batches(sample):
             logits = model.forward(X, tape)
             hlogits = _diagonal(sample, logits, y)
@@ -68,7 +68,7 @@ def square_gradient(model, sample, values=None):
     """
     tape, total = _tape(model, values), np.zeros(len(model.values))
     squares = Tape(model, tape.values)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, y in _batches(sample):
             logits = model.forward(X, tape)
             model.tree.square_gradient(_dlogits(sample, logits, y, 1), tape, squares)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.data import check_X
 from minnet.engine.containers import build_child
 from minnet.engine.layer import layer_from_config
@@ -158,7 +159,7 @@ class Model:
         passes = shards * -(-len(X) // (shards * self.rows_at_once()))
         rows = -(-len(X) // max(passes, 1)) or 1
         starts = range(0, len(X), rows)
-        with threads.one_blas_thread():
+        with one_blas_thread():
             threads.run([partial(self._predict, X, values, starts[i::shards], rows, out) for i in range(shards)])
         return out
 

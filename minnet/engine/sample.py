@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.data import as_numbers, check_X
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
@@ -77,7 +77,7 @@ def gradient(model, sample, values=None):
     pass over the sample. Masked entries have a gradient too: it says what a revived weight would do.
     """
     tape, total = Tape(model, values), 0
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, y in sample.batches():
             logits = model.forward(X.astype(tape.dtype, copy=False), tape)
             dlogits = tape.buffer(sample, "dlogits", logits.shape)

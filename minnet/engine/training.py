@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.chain import chain_of
 from minnet.engine.chain_steps import steps_of
 from minnet.engine.lr_schedules import LR_SCHEDULES
@@ -138,12 +139,12 @@ def _epochs(run, stride):
     caller does."""
     state = run.state
     while state.epoch < run.epochs:
-        with threads.one_blas_thread():
+        with one_blas_thread():
             run.begin_epoch()
         try:
             while state.batch < run.n_batches:
                 stop = min(state.batch - state.batch % stride + stride, run.n_batches)
-                with threads.one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
+                with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss is checked
                     run.go_on(stop)
                 if state.batch < run.n_batches:
                     run.give()

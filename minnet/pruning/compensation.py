@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.engine.tape import Tape
@@ -56,7 +56,7 @@ def recalibrate_batchnorm(model, data, before=None, *, samples=SAMPLES, rng=None
 def _moments(model, sample, norm, values):
     """Mean and unbiased variance (c,) of what `norm` is given; batches are joined as Chan et al. (1983) do."""
     count, mean, squares = 0, 0.0, 0.0
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for rows in batches(sample):
             x = _pass(model, sample, rows, values).inputs[norm].reshape(-1, norm.output_shape[-1])
             new, total = x.mean(axis=0), count + len(x)
@@ -119,7 +119,7 @@ def _normal_equations(model, sample, layer, before, values, inputs):
     """G (groups, K + 1, K + 1) and r (groups, K + 1, m): the mean over images of the sum over windows of x x' and of
     x (y before - y now), the last entry of x being 1."""
     seen, lost = 0, 0
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for rows in batches(sample):
             was, now = (_pass(model, sample, rows, vector) for vector in (before, values))
             given, y = now.inputs[layer], now.outputs[layer]

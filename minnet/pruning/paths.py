@@ -11,12 +11,12 @@ times (paths from there to the logits): SynFlow's score (Tanaka et al., 2020, eq
 """
 import numpy as np
 
+from minnet.blas import one_blas_thread
 from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, layer_from_config
 from minnet.engine.layers import LAYERS
 from minnet.engine.pooling import AvgPool2d
 from minnet.engine.tape import Tape
-from minnet.threads import one_blas_thread
 
 
 class Mark(Layer):

@@ -11,10 +11,10 @@ of the window; at a border with padding it is not, and the unit stays.
 """
 import numpy as np
 
+from minnet.blas import one_blas_thread
 from minnet.engine.tape import Tape
 from minnet.errors import Unsupported
 from minnet.pruning.paths import Skeleton
-from minnet.threads import one_blas_thread
 
 STAYS, UNREAD, SILENT, FOLDED = range(4)  # a unit's fate: it goes as nobody reads it, as it is 0, or into a bias
 

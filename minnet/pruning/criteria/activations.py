@@ -7,7 +7,7 @@ a is a map (h, w), for rows a number. The model's outputs, which may not go, hav
 """
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.sample import draw_sample
 from minnet.pruning.criteria.per_unit import mean_by_root, spread
@@ -60,7 +60,7 @@ def _judge(model, data, measure, summarise):
     sample, coupling = draw_sample(model, data), model.couple()
     places = _places(model, coupling)
     found = [[] for _ in places]
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, _ in sample.batches():
             kept = Kept(model, X, model.values)
             for (layer, columns), measured in zip(places, found, strict=True):

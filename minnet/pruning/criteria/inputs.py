@@ -5,7 +5,7 @@ included. All need data and take one forward pass over the sample, in use, and a
 """
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import check_real
@@ -52,7 +52,7 @@ def _norms(model, sample):
     weights = model.weight_parameters
     squares = {p: np.zeros(model.layers[p.layer].input_shape) for p in weights}
     tape = Tape(model)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for X, _ in sample.batches():
             model.forward(X.astype(tape.dtype, copy=False), tape)
             for p in weights:

@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.pruning.criteria.per_unit import columns_of, spread
@@ -76,7 +76,7 @@ def _sets(model, coupling):
 def _products_seen(model, sample, readers):
     """{use: (K, K) float64, the sum over windows of x x', x what meets the rows of the weight's matrix}."""
     tape, total = Tape(model), {use: 0 for use in readers}
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for start in range(0, len(sample), IMAGES):
             model.forward(sample.X[start : start + IMAGES], tape)
             for use in readers:

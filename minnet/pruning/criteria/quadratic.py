@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
 from minnet.kernels.layers.images import im2col
@@ -85,7 +85,7 @@ def grams(model, sample):
     """
     layers = weighted_layers(model)
     values, total = model.values.astype(np.float64), dict.fromkeys((layer.name for layer in layers), 0)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for rows in batches(sample):
             kept = Kept(model, sample.X[rows].astype(np.float64), values)
             for layer in layers:

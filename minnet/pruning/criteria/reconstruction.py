@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.sample import draw_sample
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
 from minnet.pruning.criteria.quadratic import DAMPING, grams, invert, matrices, ridge, weighted_layers, write
@@ -77,7 +78,7 @@ def _layer_by_layer(model, data, damping, judge):
         for i, G in enumerate(seen[layer.name]):
             rows = np.flatnonzero(G.any(axis=1))
             G, added = G[np.ix_(rows, rows)], ridge(G, damping)
-            with threads.one_blas_thread():
+            with one_blas_thread():
                 found[i, rows] = judge(G, added, W[i, rows].astype(np.float64), live[i, rows])
         write(layer, found, scores)
     return scores

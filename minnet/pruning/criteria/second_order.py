@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.hessian import curvature, hessian_vector, square_gradient
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
@@ -100,7 +101,7 @@ def woodfisher(model, data, damping=DAMPING, block=BLOCK):
         return scores[:-1]
     added = damping * squares[squares > 0].mean()
     inverses = [np.tile(np.eye(at.shape[1]) / added, (len(at), 1, 1)) for at in blocks]
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for gradients in _gradients(model, sample):
             threads.run([partial(_absorb, gradients, at[part], len(sample), inverse[part])
                          for at, inverse in zip(blocks, inverses, strict=True) for part in _parts(at)])

@@ -9,6 +9,7 @@ from itertools import takewhile
 import numpy as np
 
 from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -38,7 +39,7 @@ def oracle(model, data):
     """
     sample, values = draw_sample(model, data), model.values.astype(np.float64)
     scores = np.zeros(len(values))
-    with threads.one_blas_thread():
+    with one_blas_thread():
         for start in range(0, len(sample), IMAGES):
             chunk = slice(start, start + IMAGES)
             kept = Kept(model, sample.X[chunk].astype(np.float64), values)

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
+from minnet.blas import one_blas_thread
 from minnet.engine.rewire import draw_places, renew
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import draw_sample
@@ -139,7 +140,7 @@ class _Climb:
 def _pass(model, sample):
     """The tape of a pass forward and backward over the whole sample at once."""
     tape = Tape(model)
-    with threads.one_blas_thread():
+    with one_blas_thread():
         logits = model.forward(sample.X, tape)
         dlogits = tape.buffer(sample, "dlogits", logits.shape)
         sample.loss(logits, sample.y, dlogits, len(sample))
