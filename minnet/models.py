@@ -14,11 +14,11 @@ from minnet.engine.containers import Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, check_count, check_positive, quoted
+from minnet.model import Model
 
 FEWEST_WIDTHS = 2  # of inputs and classes
 GREY_AND_COLOUR = (1, 3)  # channels

@@ -20,10 +20,10 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
+from minnet.model import Model
 
 SPREAD = 4.0  # the numbers of an input lie in +-SPREAD / 2
 UNEVEN = ((0, 2), (1, 0))

@@ -14,10 +14,10 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sample import draw_sample
+from minnet.model import Model
 from minnet.pruning.structures import STRUCTURES
 
 ROWS = 7

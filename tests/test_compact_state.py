@@ -52,7 +52,7 @@ def test_the_state_is_cut_with_the_model():
     assert cut_state.model is small and cut_state.optimizer == state.optimizer and cut_state.seed == 3
     for new, old in zip(cut_state.vectors, state.vectors, strict=True):
         assert np.array_equal(new, old[cut(Plan(model))[1][: small.n_trainable]])
-    assert [s.random() for s in cut_state.streams] == [s.random() for s in state.streams]
+    assert [s.random() for s in cut_state.rngs] == [s.random() for s in state.rngs]
 
 
 @pytest.mark.parametrize("budget", [{"macs": 0.5}, {"units": {"conv1": 5, "conv2": 8}}])

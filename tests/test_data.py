@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from minnet.data import DATASETS, SCALINGS, Raw, check_X, from_arrays, load_data
+from minnet.arrays import check_X
+from minnet.data import DATASETS, SCALINGS, Raw, from_arrays, load_data
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, NotFinite, UnknownName
 
 MIB = 2**20

@@ -20,12 +20,12 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, MinnetError, UnknownName, Unsupported
 from minnet.kernels.program.ops import HALF, RUN
+from minnet.model import Model
 from minnet.models import lenet_5, lenet_300_100, resnet_8
 from minnet.pruning.prune import prune
 from minnet.runtime import emitter, rates

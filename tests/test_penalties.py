@@ -15,11 +15,10 @@ from tables import NETS, make, sample_for
 from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
 from minnet.engine.dense import Dense
-from minnet.engine.model import Model
 from minnet.engine.optimizers import SGD
 from minnet.engine.sparse import SparseDense
-from minnet.engine.training import train
 from minnet.errors import MinnetError
+from minnet.model import Model
 from minnet.pruning.penalties import (
     L0,
     L1,
@@ -35,6 +34,7 @@ from minnet.pruning.penalties import (
     TransformedL1,
 )
 from minnet.pruning.structures import STRUCTURES, neuron
+from minnet.train import train
 
 NAMES = sorted(PENALTIES)
 CONVEX = [name for name in NAMES if PENALTIES[name].convex]

@@ -10,11 +10,11 @@ import minnet as mn
 from minnet.engine.fista import fista
 from minnet.engine.optimizers import SGD
 from minnet.engine.sample import gradient
-from minnet.engine.training import train
 from minnet.models import Dense, Model, Sequential
 from minnet.pruning.compact import compact
 from minnet.pruning.penalties import L1, L2, ElasticNet, GroupLasso, SparseGroupLasso
 from minnet.pruning.structures import channel
+from minnet.train import train
 
 DATA = {"iris": load_iris, "wine": load_wine}
 

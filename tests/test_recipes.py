@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tables import make, sample_for
 
 from minnet.engine.optimizers import OPTIMIZERS, SGD
-from minnet.engine.training import train
 from minnet.errors import MinnetError
 from minnet.pruning.choose import weighted
 from minnet.pruning.prune import prune
@@ -17,6 +16,7 @@ from minnet.pruning.recipes.masking import shared
 from minnet.pruning.rounds import rounds
 from minnet.pruning.schedules import SCHEDULES
 from minnet.pruning.structures import STRUCTURES
+from minnet.train import train
 
 NAMES = sorted(RECIPES)
 ONE_WAY = [name for name in NAMES if name not in REGROW]  # what went stays away; of the others see their own file

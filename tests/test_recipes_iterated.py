@@ -8,11 +8,11 @@ from tables import make, sample_for
 
 import minnet as mn
 from minnet.engine.sample import gradient
-from minnet.engine.training import train
 from minnet.pruning import criteria
 from minnet.pruning.prune import prune
 from minnet.pruning.recipes import force, synflow
 from minnet.pruning.rounds import rounds
+from minnet.train import train
 
 SPARSITY, ROUNDS = 0.8, 4
 

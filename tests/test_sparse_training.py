@@ -11,9 +11,9 @@ import minnet as mn
 from minnet.engine.chain import Chain, SparseChain, chain_of
 from minnet.engine.packed import FEWEST_WEIGHTS, INNER_DENSITY, SPARSE_DENSITY, is_sparse, pack, places_of
 from minnet.engine.sample import draw_sample, gradient
-from minnet.engine.training import shards_of
 from minnet.errors import Diverged
 from minnet.kernels.sparse.spmm import lanes_of
+from minnet.train import shards_of
 
 TREES = {
     "chain": lambda: (mn.Dense(90), mn.ReLU(), mn.Dense(60), mn.ReLU(), mn.Dense(4)),

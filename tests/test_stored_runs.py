@@ -26,7 +26,7 @@ def run(net, optimizer, epochs=4, state=None, threads=1):
 
 def whole(state):
     """Every number of a State."""
-    streams = [stream.bit_generator.state for stream in state.streams]
+    streams = [stream.bit_generator.state for stream in state.rngs]
     return (bits(state.model.values, state.model.mask, state.vectors), state.epoch, state.batch, state.t, state.seed,
             state.batch_size, state.loss_sum, state.threads, state.optimizer, streams)
 
@@ -114,7 +114,7 @@ def test_what_no_file_holds_of_a_run_is_refused(tmp_path):
     model, _ = problem("chain")
     moved, strange, broken = State(model, mn.SGD()), State(model, mn.SGD()), State(model, mn.SGD())
     moved.topology = 1
-    strange.streams = [np.random.Generator(np.random.MT19937(0))]
+    strange.rngs = [np.random.Generator(np.random.MT19937(0))]
     broken.vectors[0, 2] = np.nan
     for state, wanted in ((State(model, Own()), "none of minnet's"), (moved, "positions have moved"),
                           (strange, "MT19937"), (broken, "state.vectors holds 1")):

@@ -12,10 +12,10 @@ from trees import models, random_input
 from minnet.engine.containers import Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
-from minnet.engine.model import Model
 from minnet.engine.pooling import Flatten
 from minnet.errors import InvalidValue, MinnetError, Unsupported
 from minnet.kernels.select import GONE, MAY_GO, STAYS
+from minnet.model import Model
 from minnet.pruning import structures
 from minnet.pruning.choose import choose
 from minnet.pruning.named import structure_of

@@ -12,12 +12,12 @@ from minnet.engine.containers import Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.lr_schedules import cosine
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.tape import Tape
-from minnet.engine.training import train
+from minnet.model import Model
+from minnet.train import train
 
 torch = pytest.importorskip("torch")
 MODES = {"in use": False, "in training": True}

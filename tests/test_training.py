@@ -207,11 +207,11 @@ def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, number, mo
     """Bit for bit, masks, batches smaller than the threads and learning rates that move included."""
     monkeypatch.setenv("MINNET_NUM_THREADS", number)
     for name in ("SHARD_MACS", "CHAIN_MACS"):
-        monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
+        monkeypatch.setattr(f"minnet.train.{name}", 1)
     rng, found = np.random.default_rng(0), []
     data = rng.normal(size=(90, 64)).astype(np.float32), rng.integers(0, 3, 90)
     for how in (steps_of, lambda run: (None, steps_of(run)[1])):
-        monkeypatch.setattr("minnet.engine.training.steps_of", how)
+        monkeypatch.setattr("minnet.train.steps_of", how)
         model = mn.models.mlp((64,), 3, (70, 30), rng=0)
         mn.prune(model, sparsity)
         steps = finish(mn.train(model, data, optimizer=OPTIMIZERS[optimizer], epochs=2, batch_size=44, rng=0,
@@ -319,7 +319,7 @@ def test_same_seed_same_bits(net, number, monkeypatch):
     """Also where two threads share each batch; another seed gives other bits."""
     monkeypatch.setenv("MINNET_NUM_THREADS", number)
     for name in ("SHARD_MACS", "CHAIN_MACS"):
-        monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
+        monkeypatch.setattr(f"minnet.train.{name}", 1)
     before = np.random.get_state()  # noqa: NPY002 - the global state that nobody may touch
     assert digest(net, 7) == digest(net, 7) == digest(net, np.int64(7)) != digest(net, 8)
     generators = [np.random.default_rng(7) for _ in range(2)]
@@ -334,7 +334,7 @@ def test_two_threads_share_a_batch(monkeypatch):
     for number in ("1", "3"):
         monkeypatch.setenv("MINNET_NUM_THREADS", number)
         for name in ("SHARD_MACS", "CHAIN_MACS"):
-            monkeypatch.setattr(f"minnet.engine.training.{name}", 1)
+            monkeypatch.setattr(f"minnet.train.{name}", 1)
         for net in ("chain", "flat chain"):
             model, data = problem(net, n=10, dtype=np.float64)
             state = finish(mn.train(model, data, optimizer=mn.Adam(0.01), epochs=2, batch_size=4, rng=0))[-1].state

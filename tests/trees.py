@@ -14,10 +14,10 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidValue
+from minnet.model import Model
 
 ACTIVATIONS = (ReLU, LeakyReLU, Tanh, Sigmoid)
 STATISTICS = ("mean", "variance")  # no mask may cut these

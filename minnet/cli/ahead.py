@@ -5,13 +5,13 @@ a pruned net, and those that run a frozen one.
 """
 import numpy as np
 
-from minnet.engine.training import train
 from minnet.models import lenet_300_100
 from minnet.pruning.prune import prune
 from minnet.runtime.linear import DENSE
 from minnet.runtime.rates import layer_seconds, sparse_layer
 from minnet.study.settings import SPARSITY, Settings
 from minnet.study.training import training_arguments
+from minnet.train import train
 
 SHAPE, CLASSES, ROWS = (8, 8, 1), 10, 64
 

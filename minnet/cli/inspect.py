@@ -25,8 +25,8 @@ def run(args, talk):
 
 def _model(args):
     """(facts, layers) of a saved model."""
-    from minnet.engine.model import Model
     from minnet.formats.storage import describe, load
+    from minnet.model import Model
     from minnet.pruning.paths import effective_sparsity
     from minnet.study.result import layers_of, plain
 

@@ -1,7 +1,8 @@
 """Samples to predict, as they come: raw, and with or without classes."""
 import numpy as np
 
-from minnet.data import DATASETS, as_numbers, check_X, load_data
+from minnet.arrays import as_numbers, check_X
+from minnet.data import DATASETS, load_data
 from minnet.errors import file_error
 from minnet.files import KINDS, sniff
 from minnet.readers import read_csv, read_npz

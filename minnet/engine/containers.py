@@ -1,7 +1,8 @@
 """Layers that hold layers: the model is a tree, and backward is recursion."""
+import copy
+
 import numpy as np
 
-from minnet.engine.fused import joined
 from minnet.engine.layer import Layer
 from minnet.engine.space import concat, join
 from minnet.errors import InvalidValue
@@ -14,12 +15,23 @@ def build_child(child, shape):
     return child.output_shape, wanted
 
 
+def _copy_with(layer, **attributes):
+    """Return a shallow copy of a layer with other attributes; parameters and shapes are shared."""
+    other = copy.copy(layer)
+    vars(other).update(attributes)
+    return other
+
+
 class Container(Layer):
     """What layers that hold layers share: second order is a walk through what they hold.
 
     `ascend(x, visit)` walks as `forward` does and `descend(flows, visit, tape)` as `backward` does, with a tuple of
     arrays (dy and what goes with it) in place of dy; `visit` does one layer's part.
     """
+
+    def with_children(self, children):
+        """Return a shallow copy that holds `children` instead, or this layer itself if it knows no such copy."""
+        return self
 
     def tangent(self, rx, tape, along):
         """As `forward`."""
@@ -56,13 +68,16 @@ class Sequential(Container):
         """In the order of the pass."""
         return self.layers
 
+    def with_children(self, children):
+        """Return a shallow copy that holds these layers."""
+        return _copy_with(self, layers=tuple(children))
+
     def build(self, shape):
         """The shape goes from layer to layer."""
         wanted = []
         for layer in self.layers:
             shape, more = build_child(layer, shape)
             wanted += more
-        self.steps = joined(self.layers)
         return shape, wanted
 
     def trace(self, upstream):
@@ -74,14 +89,14 @@ class Sequential(Container):
 
     def forward(self, x, tape):
         """First to last."""
-        for step in self.steps:
-            x = step.forward(x, tape)
+        for layer in self.layers:
+            x = layer.forward(x, tape)
         return x
 
     def backward(self, dy, tape):
         """Last to first; ends early where nothing below learns."""
-        for step in reversed(self.steps):
-            dy = step.backward(dy, tape)
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy, tape)
             if dy is None:
                 return None
         return dy
@@ -149,6 +164,11 @@ class Residual(Branches):
         """The branch, then the shortcut if there is one."""
         return (self.branch,) if self.shortcut is None else (self.branch, self.shortcut)
 
+    def with_children(self, children):
+        """Return a shallow copy that holds this branch, and the shortcut if there is one."""
+        branch, *shortcut = children
+        return _copy_with(self, branch=branch, shortcut=shortcut[0] if shortcut else None)
+
     def build(self, shape):
         """Both sides must come out alike."""
         outputs, wanted = self.build_branches(shape)
@@ -196,6 +216,10 @@ class Concat(Branches):
     def children(self):
         """Left to right."""
         return self.branches
+
+    def with_children(self, children):
+        """Return a shallow copy that holds these branches."""
+        return _copy_with(self, branches=tuple(children))
 
     def build(self, shape):
         """All but the last axis must agree."""

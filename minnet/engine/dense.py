@@ -5,23 +5,6 @@ from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.linear import Linear
 from minnet.errors import InvalidValue, check_choice, check_count
 from minnet.kernels.layers.pointwise import add_bias, column_sums
-from minnet.kernels.mlp.zero_blocks import (
-    BLOCK,
-    WIDTH,
-    blocks_backward,
-    blocks_forward,
-    cut_slabs,
-    list_blocks,
-    slabs_of,
-)
-
-MOSTLY_ZERO = 1 / 2  # an input layer leaves out blocks of zeros where not more than this share have something in them
-
-
-def mostly_zero(X):
-    """Whether a layer is to leave out blocks of zeros in (n, in)."""
-    blocks = np.logical_or.reduceat(X != 0, np.arange(0, X.shape[1], BLOCK), axis=1)
-    return blocks.mean() <= MOSTLY_ZERO
 
 
 class Dense(Linear):
@@ -52,38 +35,29 @@ class Dense(Linear):
         return (self.units,), wanted
 
     def forward(self, x, tape):
-        """x (n, in) -> y (n, out)."""
-        y = tape.buffer(self, "y", (len(x), self.units))
-        w, blocks = self.weight.of(tape.values), self.blocks(x, tape)
-        if blocks is None:
-            np.dot(x, w, out=y)
-        else:
-            scratch = tape.buffer(self, "tile", (BLOCK * WIDTH,)), tape.buffer(self, "sums", (len(x) * WIDTH,))
-            blocks_forward(*blocks, w.reshape(-1), self.units, *scratch, y.reshape(-1))
+        """Compute y = x W + b: (n, in) -> (n, out)."""
+        y = np.dot(x, self.weight.of(tape.values), out=tape.buffer(self, "y", (len(x), self.units)))
         if self.bias is not None:
             add_bias(self.bias.of(tape.values), y)
-        tape[self] = x, blocks
+        tape[self] = x
         return y
 
     def backward(self, dy, tape):
-        """dW = x' dy, db = sum of dy over the batch, dx = dy W'."""
-        (x, blocks), dw = tape[self], self.weight.of(tape.grads)
-        if blocks is None:
-            np.dot(x.T, dy, out=dw)
-        else:
-            slabs, tile = (tape.buffer(self, "slabs", (slabs_of(self.units) * len(x) * WIDTH,)),
-                           tape.buffer(self, "tile", (BLOCK * WIDTH,)))
-            cut_slabs(dy, 0, len(x), slabs)
-            blocks_backward(*blocks, slabs, self.units, tile, dw.reshape(-1))
+        """Write dW = x' dy and db = sum of dy over the batch to the tape; return dx = dy W'."""
+        np.dot(tape[self].T, dy, out=self.weight.of(tape.grads))
         if self.bias is not None:
             column_sums(dy, self.bias.of(tape.grads))
+        return self.input_gradient(dy, tape)
+
+    def input_gradient(self, dy, tape):
+        """Return dx = dy W', or None where nothing below learns."""
         if not tape.wants_dx(self):
             return None
-        return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", x.shape))
+        return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", (len(dy), *self.input_shape)))
 
     def saved_input(self, tape):
         """The input: (n, in)."""
-        return tape[self][0]
+        return tape[self]
 
     def product(self, x, weight, tape):
         """x W."""
@@ -101,20 +75,9 @@ class Dense(Linear):
         """(x^2)' dy^2: the gradient of one row is a column times a row, and so is its square."""
         return np.square(x).T @ np.square(dy)
 
-    def blocks(self, x, tape):
-        """The lists of blocks.py for the model's input where most of its blocks are zeros (dark pixels), else None."""
-        if self.input_needs_grad:
-            return None
-        (n, k), blocks = x.shape, -(-x.shape[1] // BLOCK)
-        lists = (tape.buffer(self, "index", (blocks, n), np.dtype(np.int32)),
-                 tape.buffer(self, "value", (blocks * n * BLOCK,)),
-                 tape.buffer(self, "count", (blocks,), np.dtype(np.int32)))
-        list_blocks(np.ascontiguousarray(x, tape.dtype), np.arange(n), 0, k, int(MOSTLY_ZERO * blocks * n), *lists)
-        return lists if lists[-1][-1] >= 0 else None
-
     def unfolded_input(self, tape):
         """The input itself: (n, in)."""
-        return tape[self][0]
+        return tape[self]
 
     def couple(self, space):
         """Rows of W carry the input's units; its columns and the bias the output's."""

@@ -125,6 +125,41 @@ def _plain(value):
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
+def rebuild(layer, change=lambda layer: None):
+    """Return a new, unbuilt layer with the same arguments; `change(layer)` may give another one in its place.
+
+    Layers inside are rebuilt likewise. A layer's class is its own, so a user's layer is rebuilt as any other.
+    """
+    other = change(layer)
+    if other is not None:
+        return other
+    positional, named = [], {}
+    signature = inspect.signature(type(layer)).parameters
+    for name, value in layer.arguments().items():
+        if signature[name].kind is inspect.Parameter.VAR_POSITIONAL:
+            positional += [_rebuilt(item, change) for item in value]
+        else:
+            named[name] = _rebuilt(value, change)
+    made = type(layer)(*positional, **named)
+    check_children(made)
+    return made
+
+
+def _rebuilt(value, change):
+    """Return an argument's value with the layers in it rebuilt."""
+    if isinstance(value, Layer):
+        return rebuild(value, change)
+    return type(value)(_rebuilt(item, change) for item in value) if type(value) in (tuple, list) else value
+
+
+def check_children(layer):
+    """Refuse a layer that holds what is no layer."""
+    for child in layer.children():
+        if not isinstance(child, Layer):
+            raise InvalidType(f"{type(layer).__name__} holds {quoted(repr(child))}, which is no layer: give layers, "
+                              "singly")
+
+
 def layer_from_config(config, table):
     """The layer that `config` describes; `table` maps the type's name to its class (`LAYERS`)."""
     if not isinstance(config, dict) or not isinstance(config.get("type"), str):
@@ -143,9 +178,7 @@ def layer_from_config(config, table):
         else:
             named[name] = _revive(value, table)
     layer = made(*positional, **named)
-    for child in layer.children():
-        if not isinstance(child, Layer):
-            raise InvalidType(f"{config['type']} holds {quoted(repr(child))}, which is no layer: give layers, singly")
+    check_children(layer)
     return layer
 
 

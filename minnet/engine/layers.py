@@ -7,9 +7,7 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
-from minnet.engine.sparse_conv import SparseConv2d
 
 LAYERS = {layer.__name__: layer for layer in (
     Dense, ReLU, LeakyReLU, Tanh, Sigmoid, Flatten, Dropout, BatchNorm, Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d,
     GlobalAvgPool2d, SparseDense, Sequential, Residual, Concat)}
-INNER = {"SparseConv2d": SparseConv2d}  # what training puts in a layer's place: no file has one, and nobody writes one

@@ -6,7 +6,7 @@ float64 is given, so is the loss of each row.
 """
 import numpy as np
 
-from minnet.data import as_numbers
+from minnet.arrays import as_numbers
 from minnet.errors import InvalidValue, NotFinite, Unsupported, quoted
 from minnet.kernels.layers import losses as kernels
 
@@ -40,10 +40,15 @@ def hinge(logits, labels, dlogits=None, n=None, losses=None):
     return losses.sum() / n
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return exp(z_i) / sum of exp(z_j) over the last axis, shifted by the greatest logit so that none overflows."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
 def _softmax_tangent(logits, targets, rlogits, n):
     """p (r - p'r) / n: the Hessian of log-sum-exp, whatever the targets."""
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
+    p = softmax(logits)
     return p * (rlogits - (p * rlogits).sum(axis=1, keepdims=True)) / n
 
 

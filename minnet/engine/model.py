@@ -8,17 +8,14 @@
 import math
 import re
 from collections import Counter
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
-from minnet import threads
+from minnet.arrays import check_X
 from minnet.blas import one_blas_thread
-from minnet.data import check_X
 from minnet.engine.containers import build_child
-from minnet.engine.layer import layer_from_config
-from minnet.engine.layers import INNER, LAYERS
+from minnet.engine.layer import Layer, rebuild
 from minnet.engine.rewire import rewire
 from minnet.engine.rng import as_rng
 from minnet.engine.space import couple
@@ -30,7 +27,6 @@ from minnet.kernels.steps import zero_masked
 
 PREDICT_ROWS = 256                # rows that one pass of `model(X)` takes at most
 PREDICT_BYTES = 32 * 2**20        # and what its buffers may hold: about a third-level cache
-SHARD_MACS = 2**24                # multiply-adds of a thread: with fewer, handing over costs more than it saves
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
@@ -46,7 +42,9 @@ class Model:
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise InvalidType(f"dtype={quoted(repr(dtype))}: a model computes in float32 or float64")
         self.dtype = np.dtype(dtype)
-        self.tree = layer_from_config(tree.config(), LAYERS | INNER)
+        if not isinstance(tree, Layer):
+            raise InvalidType(f"tree={quoted(repr(tree))}: give a layer, mostly a Sequential")
+        self.tree = rebuild(tree)
         name_layers(self.tree)
         self.output_shape, declared = build_child(self.tree, self.input_shape)
         placed, self.n_weights, self.n_trainable, length = lay_out(declared)
@@ -148,32 +146,17 @@ class Model:
         return couple(self)
 
     def __call__(self, X, values=None):
-        """Logits (n, k) of the rows or images `X`, in use (no dropout, running statistics), batch by batch.
+        """Return the logits (n, k) of the rows or images `X`, in use (no dropout, running statistics), batch by batch.
 
         `values` asks "what if the weights were these". Raises InvalidValue for a wrong shape, NaN or infinity.
         """
-        dtype = self.dtype if values is None else values.dtype
-        X = check_X(X, self.input_shape, dtype)
-        out = np.empty((len(X), *self.output_shape), dtype)
-        shards = self.shards(len(X))
-        passes = shards * -(-len(X) // (shards * self.rows_at_once()))
-        rows = -(-len(X) // max(passes, 1)) or 1
-        starts = range(0, len(X), rows)
+        tape, rows = Tape(self, values), self.rows_at_once()
+        X = check_X(X, self.input_shape, tape.dtype)
+        out = np.empty((len(X), *self.output_shape), tape.dtype)
         with one_blas_thread():
-            threads.run([partial(self._predict, X, values, starts[i::shards], rows, out) for i in range(shards)])
+            for start in range(0, len(X), rows):
+                out[start : start + rows] = self.forward(X[start : start + rows], tape)
         return out
-
-    def _predict(self, X, values, starts, rows, out):
-        """One thread's share of a prediction."""
-        tape = Tape(self, values)
-        for start in starts:
-            out[start : start + rows] = self.forward(X[start : start + rows], tape)
-
-    def shards(self, n):
-        """How many threads share n rows."""
-        macs = sum(layer.positions * p.size
-                   for layer in self.layers.values() for p in layer.parameters if p.kind == "weight")
-        return max(1, min(threads.n_threads(), n, n * macs // SHARD_MACS))
 
     def rows_at_once(self):
         """How many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""
@@ -186,18 +169,31 @@ class Model:
 
     @classmethod
     def blank(cls, tree, input_shape, dtype=np.float32):
-        """A model whose values are all 0, for who will fill them."""
+        """Return a model whose values are all 0, to be filled by the caller."""
         return cls(tree, input_shape, rng=False, dtype=dtype)
 
     def clone(self, dtype=None):
         """A model of its own with the same bits (or the same numbers in another dtype)."""
-        copy = Model.blank(self.tree, self.input_shape, dtype or self.dtype)
+        copy = self.blank(self.tree, self.input_shape, dtype or self.dtype)
         copy.values[:] = self.values
         copy.mask[:] = self.mask
         for name, p in self.parameters.items():
             if p.index is not None:
                 copy.parameters[name].index[:] = p.index
         return copy
+
+    def __getstate__(self):
+        """Return what a copy or a pickle needs: the tree, unbuilt, and the numbers, without the views onto them."""
+        index = {name: p.index for name, p in self.parameters.items() if p.index is not None}
+        return {"tree": rebuild(self.tree), "input_shape": self.input_shape, "dtype": self.dtype.name,
+                "values": self.values, "mask": self.mask, "topology": self.topology, "index": index}
+
+    def __setstate__(self, state):
+        """Build the model anew and fill it."""
+        self.__init__(state["tree"], state["input_shape"], rng=False, dtype=state["dtype"])
+        self.values[:], self.mask[:], self.topology = state["values"], state["mask"], state["topology"]
+        for name, index in state["index"].items():
+            self.parameters[name].index[:] = index
 
     def summary(self):
         """Per layer: name, shape, weights, remaining, sparsity, MACs; prints as a table."""

@@ -7,9 +7,41 @@ and Hutter, 2019, algorithms 1 and 2).
 """
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_positive, check_real, quoted
 from minnet.kernels import steps
+
+
+class Optimizer(Protocol):
+    """What an optimizer is: a learning rate, how many vectors the State keeps for it, and one step.
+
+    `kernel` names the kernel of kernels/steps.py that makes its steps, where it has one: a stepper that makes many
+    steps in one call takes its `settings(lr, t)` for each, and one that has no such kernel declines. Without it every
+    step goes through `step`.
+    """
+
+    lr: float
+    slots: int
+
+    def step(self, model, window: slice, grads, vectors, lr: float, scale: float, t: int) -> None:
+        """Move `window` of the flat vector one step.
+
+        Parameters
+        ----------
+        model : Model
+            Its values move, and are +0.0 afterwards wherever its mask is False.
+        window : slice
+            Which entries move; several threads may move windows of one vector at once.
+        grads : numpy.ndarray
+            Shape (shards, n_trainable): the gradient is the sum of the rows.
+        vectors : numpy.ndarray
+            Shape (slots, n_trainable), the optimizer's own, 0 before the first step; 0 afterwards where the mask is.
+        lr, scale : float
+            The learning rate of this step, and what the gradient is multiplied by (clipping).
+        t : int
+            The number of the step, counted from 1.
+        """
 
 
 @dataclass(frozen=True)
@@ -23,7 +55,8 @@ class SGD:
     weight_decay: float = 0.0
     decoupled: bool = False
 
-    slots = 1  # vectors it keeps: the velocity
+    slots = 1        # vectors it keeps: the velocity
+    kernel = "sgd"   # what makes its steps: kernels/steps.py has sgd_step
 
     def __post_init__(self):
         check_positive("lr", self.lr)
@@ -33,12 +66,12 @@ class SGD:
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
         number = model.dtype.type
-        lr, momentum, nesterov, coupled, shrink, _, _ = self.numbers(lr, t)
+        lr, momentum, nesterov, coupled, shrink, _, _ = self.settings(lr, t)
         steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(momentum),
                        nesterov, number(coupled), number(shrink), _decaying(model, window), model.values[window],
                        vectors[0, window])
 
-    def numbers(self, lr, t):
+    def settings(self, lr, t):
         """What sgd_step wants in step t."""
         return (lr, self.momentum, self.nesterov, *_decay(self, lr), 0, 0)
 
@@ -54,7 +87,8 @@ class Adam:
     weight_decay: float = 0.0
     decoupled: bool = False
 
-    slots = 2  # vectors it keeps: first and second moment
+    slots = 2        # vectors it keeps: first and second moment
+    kernel = "adam"  # what makes its steps: kernels/steps.py has adam_step
 
     def __post_init__(self):
         check_positive("lr", self.lr)
@@ -67,9 +101,9 @@ class Adam:
 
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
-        _adaptive_step(self.numbers(lr, t), model, window, grads, vectors, scale)
+        _adaptive_step(self.settings(lr, t), model, window, grads, vectors, scale)
 
-    def numbers(self, lr, t):
+    def settings(self, lr, t):
         """What adam_step wants in step t."""
         beta1, beta2 = self.betas
         rate, root = lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
@@ -95,7 +129,8 @@ class RMSprop:
     weight_decay: float = 0.0
     decoupled: bool = False
 
-    slots = 2  # vectors it keeps: the last gradient, and the mean of the squares
+    slots = 2        # vectors it keeps: the last gradient, and the mean of the squares
+    kernel = "adam"  # with beta1 = 0 and no correction of the first steps
 
     def __post_init__(self):
         check_positive("lr", self.lr)
@@ -105,17 +140,17 @@ class RMSprop:
 
     def step(self, model, window, grads, vectors, lr, scale, t):
         """Move `window` (a slice) one step; `scale` multiplies the gradient (clipping), t counts steps from 1."""
-        _adaptive_step(self.numbers(lr, t), model, window, grads, vectors, scale)
+        _adaptive_step(self.settings(lr, t), model, window, grads, vectors, scale)
 
-    def numbers(self, lr, t):
+    def settings(self, lr, t):
         """What adam_step wants in step t."""
         return (lr, 0.0, self.decay, self.eps, 1.0, *_decay(self, lr))
 
 
-def _adaptive_step(numbers, model, window, grads, vectors, scale):
+def _adaptive_step(settings, model, window, grads, vectors, scale):
     """Adam's kernel on one window."""
     number = model.dtype.type
-    rate, beta1, beta2, eps, root, coupled, shrink = numbers
+    rate, beta1, beta2, eps, root, coupled, shrink = settings
     steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), beta1, beta2, number(eps),
                     number(root), number(coupled), number(shrink), _decaying(model, window), model.values[window],
                     vectors[:, window])
@@ -137,6 +172,19 @@ def _check_memory(name, share):
     """What is kept of the past: at 1 nothing would ever be forgotten."""
     if check_fraction(name, share) == 1:
         raise InvalidValue(f"{name}={share}; wanted a number of at least 0 and below 1")
+
+
+def kernel_of(optimizer):
+    """Return the name of the kernel that makes this optimizer's steps, or None.
+
+    A subclass that writes a step of its own, without naming a kernel, has none: its base's would ignore that step.
+    """
+    for kind in type(optimizer).__mro__:
+        if "kernel" in vars(kind):
+            return vars(kind)["kernel"]
+        if "step" in vars(kind):
+            return None
+    return None
 
 
 def as_optimizer(optimizer):

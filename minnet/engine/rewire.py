@@ -38,7 +38,7 @@ def rewire(model, parameter, drop, grow, state=None):
     if fault[0] == LIVE_ALREADY:
         raise InvalidValue(f"grow names positions of {parameter.name} that are live already: choose others")
     index[:] = moved
-    _carry_along(parameter, source, model.values, *(() if state is None else state.companions()))
+    _carry_along(parameter, source, model.values, *(() if state is None else state.aligned_vectors()))
 
 
 def renew(state, parameter, gone, rng):
@@ -54,7 +54,7 @@ def renew(state, parameter, gone, rng):
     source = np.empty_like(where)
     merge_ranks(kept[:left], where[:left], ranks, index, source)
     del kept, where, ranks  # what is carried along takes room too
-    _carry_along(parameter, source, state.model.values, *state.companions())
+    _carry_along(parameter, source, state.model.values, *state.aligned_vectors())
 
 
 def _carry_along(parameter, source, *vectors):

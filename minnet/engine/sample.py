@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minnet.arrays import as_numbers, check_X
 from minnet.blas import one_blas_thread
-from minnet.data import as_numbers, check_X
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from minnet.engine.containers import Sequential
-from minnet.engine.model import Model
 from minnet.errors import InvalidValue, unknown
 
 
@@ -28,7 +27,7 @@ def split(model, last):
     if cut == len(layers):
         raise InvalidValue(f"{last} is the last layer: nothing would be left for the head")
     halves = (layers[:cut], model.input_shape), (layers[cut:], layers[cut - 1].output_shape)
-    return tuple(_copy(Model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
+    return tuple(_copy(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
 
 
 def join(base, head):
@@ -37,7 +36,7 @@ def join(base, head):
         raise InvalidValue(f"the base gives {base.output_shape}, but the head takes {head.input_shape}: give the two "
                            "halves of one model")
     tree = Sequential(*base.tree.layers, *head.tree.layers)
-    return _copy(_copy(Model.blank(tree, base.input_shape, base.dtype), base), head)
+    return _copy(_copy(base.blank(tree, base.input_shape, base.dtype), base), head)
 
 
 def cached(base, data):

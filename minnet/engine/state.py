@@ -21,7 +21,7 @@ class State:
 
     `vectors` is (optimizer.slots, n_trainable), in the model's index space. `epoch` counts finished epochs, `batch`
     the batches done in the one under way, `t` all steps, `loss_sum` the losses of the batches done, `batch_size` the
-    rows of each (0 before the first one). `streams` are the generators that Dropout draws from, one per thread of the
+    rows of each (0 before the first one). `rngs` are the generators that Dropout draws from, one per thread of the
     run. The order of rows needs no state: it follows from `seed` and `epoch`. `start` is what `train` keeps of the
     model's values, None before; it is saved nowhere.
     """
@@ -36,9 +36,9 @@ class State:
         self.start = None
         self.epoch = self.batch = self.t = self.batch_size = 0
         self.loss_sum = 0.0
-        self.streams = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
+        self.rngs = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
 
-    def companions(self):
+    def aligned_vectors(self):
         """All vectors that move along when live positions do."""
         return [*self.vectors] if self.start is None else [*self.vectors, self.start]
 
@@ -80,7 +80,7 @@ class Snapshot:
 class Step:
     """What `train` yields: `epoch` finished epochs, `batch` done in the one under way, `loss` the mean over that
     epoch so far (data loss, without penalties), `lr` of the last step, the State, and `progress`, the share in [0, 1]
-    of all that this call of `train` is to do in the end."""
+    of all that this call of `train` is to do in the end. `path` names the stepper that made it, `why` the reason."""
 
     epoch: int
     batch: int
@@ -88,6 +88,8 @@ class Step:
     lr: float
     state: State
     progress: float
+    path: str = ""
+    why: str = ""
 
     @property
     def model(self):

@@ -19,13 +19,13 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, quoted
 from minnet.files import write_whole
 from minnet.formats.c_parts import NEEDS, PARTS
+from minnet.model import Model
 
 MOST_NUMBERS = 2**24        # compilers take a hundred times the memory of what they read
 SPARSE = 1 / 4              # a weight with a smaller share of live ones is stored sparse

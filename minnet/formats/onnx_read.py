@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minnet.engine.model import Model, name_layers
+from minnet.engine.model import name_layers
 from minnet.errors import MinnetError, file_error, import_optional, quoted
 from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, plan_of
@@ -21,6 +21,7 @@ from minnet.formats.onnx_fold import FOLDS, Cannot
 from minnet.formats.onnx_net import Net, Node, Signal
 from minnet.formats.onnx_ops import OPS, compute
 from minnet.formats.onnx_tree import tree_of
+from minnet.model import Model
 
 LARGEST_FILE = 2**31 - 1    # protobuf's own limit
 MOST_NODES = 5_000

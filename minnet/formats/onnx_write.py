@@ -16,13 +16,13 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, import_optional, quoted
 from minnet.files import write_whole
 from minnet.formats.assign import dense_of
 from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
+from minnet.model import Model
 
 OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, so that older runtimes read it
 INPUT, OUTPUT, BATCH = "input", "logits", "n"

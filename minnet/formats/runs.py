@@ -28,7 +28,7 @@ def run_facts(state):
         raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
     facts = {name: getattr(state, name) for name in (*COUNTERS, "batch_size", "loss_sum", "threads")}
     return facts | {"optimizer": {"type": type(state.optimizer).__name__, **dataclasses.asdict(state.optimizer)},
-                    "streams": [_stream_facts(stream) for stream in state.streams]}
+                    "streams": [_stream_facts(stream) for stream in state.rngs]}
 
 
 def make_run(facts, model):
@@ -45,7 +45,7 @@ def make_run(facts, model):
     state.loss_sum = check_real("loss_sum", facts["loss_sum"])
     for name, count in counters.items():
         setattr(state, name, count)
-    for stream, numbers in zip(state.streams, streams, strict=True):
+    for stream, numbers in zip(state.rngs, streams, strict=True):
         _set_stream(stream, numbers)
     return state
 

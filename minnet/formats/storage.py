@@ -13,7 +13,6 @@ JSON under the metadata key "minnet" (description.py). The same model gives the 
 import math
 from contextlib import contextmanager
 
-from minnet.engine.model import Model
 from minnet.engine.state import State
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.files import opened, write_whole
@@ -32,6 +31,7 @@ from minnet.formats.layout import (
 )
 from minnet.formats.runs import make_run, slots_of
 from minnet.formats.tensors import file_size, parse_json, read_arrays, read_head, to_bytes
+from minnet.model import Model
 
 LONGEST_MESSAGE = 600  # characters of what is wrong with a file
 

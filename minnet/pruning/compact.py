@@ -11,9 +11,9 @@ import copy
 
 import numpy as np
 
-from minnet.engine.model import Model
 from minnet.engine.state import State
 from minnet.errors import InvalidType, InvalidValue, check_kind, quoted
+from minnet.model import Model
 from minnet.pruning.compaction.batchnorm import fold_norms
 from minnet.pruning.compaction.cut import cut, place, survivors
 from minnet.pruning.compaction.plan import Plan
@@ -93,7 +93,7 @@ def _cut_state(state, small, source):
     run.vectors[:, place >= 0] = state.vectors[:, place[place >= 0]]
     run.epoch, run.batch, run.t, run.loss_sum = state.epoch, state.batch, state.t, state.loss_sum
     run.batch_size = state.batch_size
-    run.streams = copy.deepcopy(state.streams)
+    run.rngs = copy.deepcopy(state.rngs)
     run.apply_mask()
     return run
 

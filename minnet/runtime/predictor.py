@@ -16,10 +16,10 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
-from minnet.data import check_X
-from minnet.engine.model import Model
+from minnet.arrays import check_X
 from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
 from minnet.kernels.program.ops import HALF, RUN
+from minnet.model import Model
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import explain
 from minnet.runtime.graph import graph

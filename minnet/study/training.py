@@ -13,14 +13,13 @@ import numpy as np
 
 from minnet.data import SCALINGS, load_data, none, unit
 from minnet.engine.metrics import evaluate
-from minnet.engine.model import Model
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam
 from minnet.engine.split import cached, join, split
-from minnet.engine.training import train
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.files import sniff
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.storage import describe, load
+from minnet.model import Model
 from minnet.models import MODELS, vgg16, vgg16_input
 from minnet.pruning.penalties import PENALTIES
 from minnet.study.settings import (
@@ -34,6 +33,7 @@ from minnet.study.settings import (
     SGD_LR,
     SMALL_BATCH,
 )
+from minnet.train import train
 
 LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # lets one learning rate serve dense and convolutional nets

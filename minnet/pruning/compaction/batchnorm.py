@@ -14,8 +14,8 @@ from minnet.engine.containers import Sequential
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
+from minnet.model import Model
 from minnet.pruning.compaction.cut import edited
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
-from minnet.engine.model import Model
 from minnet.engine.vector import ZONES
+from minnet.model import Model
 
 STATISTICS_ZONE = max(ZONES.values())
 

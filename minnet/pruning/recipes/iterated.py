@@ -5,10 +5,10 @@ import numpy as np
 
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import gradient
-from minnet.engine.training import train as train_
 from minnet.errors import check_count
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
+from minnet.train import train as train_
 
 
 def synflow(model, data, sparsity, *, epochs=30, rounds=100, schedule="geometric", prune=prune_, train=train_,

@@ -19,11 +19,11 @@ from minnet.engine.rewire import draw_places, renew
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
-from minnet.engine.training import train as train_
 from minnet.errors import Unsupported, check_count, check_fraction, quoted
 from minnet.kernels.select import select_lowest, select_near_zero
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
+from minnet.train import train as train_
 
 ERDOS_RENYI = partial(prune_, criterion="random", distribution="erdos_renyi")
 ERK = partial(prune_, criterion="random", distribution="erk")

@@ -1,0 +1,77 @@
+"""Model as users have it: the tree over one vector of engine/model.py, with predictions shared between threads.
+
+    model = Model(Sequential(Dense(300), ReLU(), Dense(10)), (784,), rng=0)
+    logits = model(X)
+    labels = model.predict(X)
+"""
+import numpy as np
+
+from minnet.arrays import check_X
+from minnet.engine import model as engine
+from minnet.engine.losses import softmax
+from minnet.fast.predict import predict_rows
+from minnet.fast.rewrite import rewrite
+
+
+class Model(engine.Model):
+    """A tree of layers, an input shape (without the batch), and one flat vector with its mask.
+
+    The tree given is copied, and every layer of the copy gets a name: its own, or its kind and a number. `values` and
+    `mask` are written through, never rebound.
+
+    Parameters
+    ----------
+    tree : Layer
+        What the model computes, mostly a Sequential.
+    input_shape : int or sequence of int
+        Shape of one row or image, without the batch; images are (h, w, c).
+    rng : int, numpy.random.Generator or None
+        What the initial values are drawn from; False leaves them all 0.
+    dtype : type or str
+        numpy.float32 or numpy.float64.
+
+    Raises
+    ------
+    InvalidValue
+        Shapes do not fit, or two layers have one name.
+    InvalidType
+        `dtype` is another one.
+    """
+
+    def __call__(self, X, values: np.ndarray | None = None) -> np.ndarray:
+        """Return logits (n, k) of the rows or images `X`, in use (no dropout, running statistics).
+
+        Parameters
+        ----------
+        X : array_like
+            Shape (n, *input_shape).
+        values : numpy.ndarray, optional
+            Vector of the model's index space: "what if the weights were these".
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, *output_shape), in the dtype of the values.
+
+        Raises
+        ------
+        InvalidValue
+            `X` has another shape, or holds NaN or infinity.
+        """
+        X = check_X(X, self.input_shape, self.dtype if values is None else values.dtype)
+        return predict_rows(self, self._fast_tree(), X, values)
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the softmax of the logits: (n, k), exp(z_i) / sum of exp(z_j)."""
+        return softmax(self(X))
+
+    def predict(self, X) -> np.ndarray:
+        """Return the class with the greatest logit, the first of equals: (n,) whole numbers."""
+        return self(X).argmax(-1)
+
+    def _fast_tree(self):
+        """Return the tree that predictions walk, made at the first one."""
+        tree = vars(self).get("_fast")
+        if tree is None:
+            tree = self._fast = rewrite(self.tree)
+        return tree
