@@ -25,7 +25,7 @@ _HOMES = {
     "minnet.engine.state": ("State",),
     "minnet.engine.stopping": ("early_stopping",),
     "minnet.engine.tape": ("Tape",),
-    "minnet.train": ("train",),
+    "minnet.training": ("train",),
     "minnet.model": ("Model",),
     "minnet.formats.c_source": ("save_c",),
     "minnet.formats.keras": ("load_keras",),

@@ -14,7 +14,6 @@ from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
 from minnet.engine.fista import fista as fista
 from minnet.engine.metrics import evaluate as evaluate
-from minnet.engine.model import Model as Model
 from minnet.engine.normalise import BatchNorm as BatchNorm
 from minnet.engine.normalise import Dropout as Dropout
 from minnet.engine.optimizers import SGD as SGD
@@ -33,7 +32,8 @@ from minnet.engine.split import cached as cached
 from minnet.engine.state import State as State
 from minnet.engine.stopping import early_stopping as early_stopping
 from minnet.engine.tape import Tape as Tape
-from minnet.engine.training import train as train
+from minnet.training import train as train
+from minnet.model import Model as Model
 from minnet.formats.c_source import save_c as save_c
 from minnet.formats.keras import load_keras as load_keras
 from minnet.formats.onnx_read import load_onnx as load_onnx
@@ -83,7 +83,6 @@ __all__ = [
     "DepthwiseConv2d",
     "fista",
     "evaluate",
-    "Model",
     "BatchNorm",
     "Dropout",
     "SGD",
@@ -103,6 +102,7 @@ __all__ = [
     "early_stopping",
     "Tape",
     "train",
+    "Model",
     "save_c",
     "load_keras",
     "load_onnx",

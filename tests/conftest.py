@@ -38,7 +38,7 @@ def data_folder():
 @pytest.fixture
 def masked_dense(monkeypatch):
     """Calls a function as if no layer were sparse enough."""
-    from minnet.engine import packed
+    from minnet.fast import choose as packed
 
     def call(function):
         with monkeypatch.context() as patch:

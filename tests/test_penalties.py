@@ -34,7 +34,7 @@ from minnet.pruning.penalties import (
     TransformedL1,
 )
 from minnet.pruning.structures import STRUCTURES, neuron
-from minnet.train import train
+from minnet.training import train
 
 NAMES = sorted(PENALTIES)
 CONVEX = [name for name in NAMES if PENALTIES[name].convex]

@@ -14,7 +14,7 @@ from minnet.models import Dense, Model, Sequential
 from minnet.pruning.compact import compact
 from minnet.pruning.penalties import L1, L2, ElasticNet, GroupLasso, SparseGroupLasso
 from minnet.pruning.structures import channel
-from minnet.train import train
+from minnet.training import train
 
 DATA = {"iris": load_iris, "wine": load_wine}
 

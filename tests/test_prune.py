@@ -22,7 +22,7 @@ from minnet.pruning.named import structure_of
 from minnet.pruning.pool import Infeasible
 from minnet.pruning.prune import plan_prune, prune
 from minnet.pruning.result import Record
-from minnet.train import train
+from minnet.training import train
 
 by_seed = st.integers(0, 2**32 - 1)
 sparsities = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.29, 0.5, 0.9, 1.0]))

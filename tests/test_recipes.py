@@ -16,7 +16,7 @@ from minnet.pruning.recipes.masking import shared
 from minnet.pruning.rounds import rounds
 from minnet.pruning.schedules import SCHEDULES
 from minnet.pruning.structures import STRUCTURES
-from minnet.train import train
+from minnet.training import train
 
 NAMES = sorted(RECIPES)
 ONE_WAY = [name for name in NAMES if name not in REGROW]  # what went stays away; of the others see their own file

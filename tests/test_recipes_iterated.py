@@ -12,7 +12,7 @@ from minnet.pruning import criteria
 from minnet.pruning.prune import prune
 from minnet.pruning.recipes import force, synflow
 from minnet.pruning.rounds import rounds
-from minnet.train import train
+from minnet.training import train
 
 SPARSITY, ROUNDS = 0.8, 4
 

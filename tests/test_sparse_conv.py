@@ -9,7 +9,7 @@ import minnet as mn
 from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
 from minnet.engine.tape import Tape
 from minnet.fast.sparse_conv import MOST_LANES, SparseConv2d
-from minnet.train import shards_of
+from minnet.training import shards_of
 
 IMAGE = (9, 11, 3)
 TREES = {

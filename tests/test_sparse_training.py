@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from nets import keep_first, random_mask
 
 import minnet as mn
-from minnet.engine.chain import Chain, SparseChain, chain_of
-from minnet.engine.packed import FEWEST_WEIGHTS, INNER_DENSITY, SPARSE_DENSITY, is_sparse, pack, places_of
+from minnet.engine.sparse import FEWEST_WEIGHTS
+from minnet.fast.choose import INNER_DENSITY, SPARSE_DENSITY, shard_count, sparse_layers
+from minnet.fast.live_weights import live_positions
 from minnet.engine.sample import draw_sample, gradient
 from minnet.errors import Diverged
 from minnet.kernels.sparse.spmm import lanes_of
-from minnet.train import shards_of
 
 TREES = {
     "chain": lambda: (mn.Dense(90), mn.ReLU(), mn.Dense(60), mn.ReLU(), mn.Dense(4)),

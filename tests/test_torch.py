@@ -17,7 +17,7 @@ from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.tape import Tape
 from minnet.model import Model
-from minnet.train import train
+from minnet.training import train
 
 torch = pytest.importorskip("torch")
 MODES = {"in use": False, "in training": True}

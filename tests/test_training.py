@@ -17,12 +17,12 @@ from trees import random_mask, randomise
 
 import minnet as mn
 from minnet import blas
-from minnet.engine.chain_steps import steps_of
 from minnet.engine.losses import cross_entropy
 from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.metrics import mean_loss
 from minnet.errors import Diverged, InvalidValue
 from minnet.kernels.sparse.spmm import VECTOR
+from minnet.fast.rewrite import rewrite
 from minnet.kernels.steps import soft_threshold
 
 
@@ -118,12 +118,12 @@ def test_masked_training_is_training_the_smaller_net(net):
 
 @pytest.mark.parametrize("net", ["chain", "flat chain"])
 def test_the_compiled_chain_takes_the_steps_of_the_layers(net):
-    """The same loss under another name is walked layer by layer."""
     found = []
-    for loss in (cross_entropy, partial(cross_entropy)):
+    for accelerate in (True, False):
         model, (X, y) = problem(net, dtype=np.float64)
         X[np.random.default_rng(0).random(X.shape) < 0.8] = 0
-        steps = finish(mn.train(model, (X, y), loss=loss, epochs=3, batch_size=4, rng=0, every="batch"))
+        steps = finish(mn.train(model, (X, y), epochs=3, batch_size=4, rng=0, every="batch",
+                                accelerate=accelerate))
         found.append((model.values, [step.loss for step in steps]))
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
@@ -143,16 +143,14 @@ def test_a_convolution_joined_with_its_pool_takes_the_steps_of_the_layers(net, m
     X, y = rng.normal(size=(11, *shape)), rng.integers(N_CLASSES, size=11)
     more = mn.ReLU(), mn.Conv2d(5, 2, padding="same"), mn.MaxPool2d(2), mn.Flatten(), mn.Dense(N_CLASSES)
     tree = mn.Sequential(*layers, *more)
-    for name in ("conv.COLUMN_BYTES", "fused.CALL_MACS"):  # a few images at a time, a few of those a call
-        monkeypatch.setattr(f"minnet.engine.{name}", 2**13)
-    for joined in (True, False):
+    for name in ("engine.conv.COLUMN_BYTES", "fast.rewrite.CALL_MACS"):  # a few images at a time, a few of those a call
+        monkeypatch.setattr(f"minnet.{name}", 2**13)
+    for accelerate in (True, False):
         model = mn.Model(tree, shape, rng=0, dtype=np.float64)
-        assert len(model.tree.steps) == len(model.tree.layers) - 2
-        if not joined:
-            model.tree.steps = model.tree.layers
-        steps = finish(mn.train(model, (X, y), epochs=3, batch_size=4, rng=0, every="batch"))
-        tape = mn.Tape(model, input_gradient=True)
-        dx = model.backward(np.ones_like(model.forward(X, tape)), tape)
+        steps = finish(mn.train(model, (X, y), epochs=3, batch_size=4, rng=0, every="batch", accelerate=accelerate))
+        tape, walked = mn.Tape(model, input_gradient=True), rewrite(model.tree) if accelerate else model.tree
+        assert accelerate == (len(walked.layers) == len(model.tree.layers) - 2)
+        dx = walked.backward(np.ones_like(walked.forward(X, tape)), tape)
         found.append((model.values, [step.loss for step in steps], dx, model(X)))
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
@@ -207,16 +205,14 @@ def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, number, mo
     """Bit for bit, masks, batches smaller than the threads and learning rates that move included."""
     monkeypatch.setenv("MINNET_NUM_THREADS", number)
     for name in ("SHARD_MACS", "CHAIN_MACS"):
-        monkeypatch.setattr(f"minnet.train.{name}", 1)
+        monkeypatch.setattr(f"minnet.fast.choose.{name}", 1)
     rng, found = np.random.default_rng(0), []
     data = rng.normal(size=(90, 64)).astype(np.float32), rng.integers(0, 3, 90)
-    for how in (steps_of, lambda run: (None, steps_of(run)[1])):
-        monkeypatch.setattr("minnet.train.steps_of", how)
+    for accelerate in (True, False):
         model = mn.models.mlp((64,), 3, (70, 30), rng=0)
         mn.prune(model, sparsity)
         steps = finish(mn.train(model, data, optimizer=OPTIMIZERS[optimizer], epochs=2, batch_size=44, rng=0,
-                                lr_schedule="cosine"))
-        assert steps[-1].state.threads == (int(number) if not sparsity else min(int(number), 44 // VECTOR))
+                                lr_schedule="cosine", accelerate=accelerate))
         found.append((bits(model.values), bits(steps[-1].state.vectors), [step.loss for step in steps]))
     assert found[0][:2] == found[1][:2]
     np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-14)
@@ -275,7 +271,7 @@ def test_a_run_that_nobody_wants_any_more_is_gone_at_once(net, sparsity, number,
     mn.prune(model, sparsity)
     steps = mn.train(model, data, epochs=2, batch_size=4, rng=0, every="batch")
     next(steps)
-    run = weakref.ref(steps.gi_frame.f_locals["run"])
+    run = weakref.ref(steps._steps.gi_frame.f_locals["stepper"])
     gc.disable()
     try:
         del steps
@@ -319,7 +315,7 @@ def test_same_seed_same_bits(net, number, monkeypatch):
     """Also where two threads share each batch; another seed gives other bits."""
     monkeypatch.setenv("MINNET_NUM_THREADS", number)
     for name in ("SHARD_MACS", "CHAIN_MACS"):
-        monkeypatch.setattr(f"minnet.train.{name}", 1)
+        monkeypatch.setattr(f"minnet.fast.choose.{name}", 1)
     before = np.random.get_state()  # noqa: NPY002 - the global state that nobody may touch
     assert digest(net, 7) == digest(net, 7) == digest(net, np.int64(7)) != digest(net, 8)
     generators = [np.random.default_rng(7) for _ in range(2)]
@@ -334,7 +330,7 @@ def test_two_threads_share_a_batch(monkeypatch):
     for number in ("1", "3"):
         monkeypatch.setenv("MINNET_NUM_THREADS", number)
         for name in ("SHARD_MACS", "CHAIN_MACS"):
-            monkeypatch.setattr(f"minnet.train.{name}", 1)
+            monkeypatch.setattr(f"minnet.fast.choose.{name}", 1)
         for net in ("chain", "flat chain"):
             model, data = problem(net, n=10, dtype=np.float64)
             state = finish(mn.train(model, data, optimizer=mn.Adam(0.01), epochs=2, batch_size=4, rng=0))[-1].state

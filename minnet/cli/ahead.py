@@ -11,7 +11,7 @@ from minnet.runtime.linear import DENSE
 from minnet.runtime.rates import layer_seconds, sparse_layer
 from minnet.study.settings import SPARSITY, Settings
 from minnet.study.training import training_arguments
-from minnet.train import train
+from minnet.training import train
 
 SHAPE, CLASSES, ROWS = (8, 8, 1), 10, 64
 

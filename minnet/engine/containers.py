@@ -15,7 +15,7 @@ def build_child(child, shape):
     return child.output_shape, wanted
 
 
-def _copy_with(layer, **attributes):
+def _copy_with(layer, attributes):
     """Return a shallow copy of a layer with other attributes; parameters and shapes are shared."""
     other = copy.copy(layer)
     vars(other).update(attributes)
@@ -70,7 +70,7 @@ class Sequential(Container):
 
     def with_children(self, children):
         """Return a shallow copy that holds these layers."""
-        return _copy_with(self, layers=tuple(children))
+        return _copy_with(self, {"layers": tuple(children)})
 
     def build(self, shape):
         """The shape goes from layer to layer."""
@@ -167,7 +167,7 @@ class Residual(Branches):
     def with_children(self, children):
         """Return a shallow copy that holds this branch, and the shortcut if there is one."""
         branch, *shortcut = children
-        return _copy_with(self, branch=branch, shortcut=shortcut[0] if shortcut else None)
+        return _copy_with(self, {"branch": branch, "shortcut": shortcut[0] if shortcut else None})
 
     def build(self, shape):
         """Both sides must come out alike."""
@@ -219,7 +219,7 @@ class Concat(Branches):
 
     def with_children(self, children):
         """Return a shallow copy that holds these branches."""
-        return _copy_with(self, branches=tuple(children))
+        return _copy_with(self, {"branches": tuple(children)})
 
     def build(self, shape):
         """All but the last axis must agree."""

@@ -184,15 +184,21 @@ def do_batches(job, stepper, order, stop, start):
         try:
             loss = 0.0
             while state.batch < stop and math.isfinite(loss):
-                for loss in stepper.run(order, state.batch, stop):
-                    state.t += 1
-                    if not math.isfinite(loss):
-                        break
-                    state.batch, state.loss_sum = state.batch + 1, state.loss_sum + float(loss)
+                loss = count(state, stepper.run(order, state.batch, stop))
         finally:
             stepper.end()
     if not math.isfinite(loss):
         restore_and_raise(job, loss, start)
+
+
+def count(state, losses):
+    """Count the batches that had these losses, up to one that is not finite; return the last one counted."""
+    for loss in losses:
+        state.t += 1
+        if not math.isfinite(loss):
+            break
+        state.batch, state.loss_sum = state.batch + 1, state.loss_sum + float(loss)
+    return loss
 
 
 def keep_finite(values, start):

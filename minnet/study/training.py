@@ -33,7 +33,7 @@ from minnet.study.settings import (
     SGD_LR,
     SMALL_BATCH,
 )
-from minnet.train import train
+from minnet.training import train
 
 LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # lets one learning rate serve dense and convolutional nets

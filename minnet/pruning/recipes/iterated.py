@@ -8,7 +8,7 @@ from minnet.engine.sample import gradient
 from minnet.errors import check_count
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
-from minnet.train import train as train_
+from minnet.training import train as train_
 
 
 def synflow(model, data, sparsity, *, epochs=30, rounds=100, schedule="geometric", prune=prune_, train=train_,

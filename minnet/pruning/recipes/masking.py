@@ -7,7 +7,7 @@ from minnet.engine.rng import as_rng
 from minnet.errors import InvalidValue, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
-from minnet.train import train as train_
+from minnet.training import train as train_
 
 
 def one_shot(model, data, sparsity, *, epochs=30, schedule="one_shot", prune=prune_, train=train_, rng=None):

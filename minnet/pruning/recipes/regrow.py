@@ -23,7 +23,7 @@ from minnet.errors import Unsupported, check_count, check_fraction, quoted
 from minnet.kernels.select import select_lowest, select_near_zero
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal
-from minnet.train import train as train_
+from minnet.training import train as train_
 
 ERDOS_RENYI = partial(prune_, criterion="random", distribution="erdos_renyi")
 ERK = partial(prune_, criterion="random", distribution="erk")

@@ -105,6 +105,11 @@ class Training(Iterator[Step]):
         self._begun = True
         return next(self._steps)
 
+    def throw(self, error: BaseException) -> Step:
+        """Raise `error` inside the run, which ends as by `close`."""
+        self._begun = True
+        return self._steps.throw(error)
+
     def close(self) -> None:
         """End the run and release its memory; the model and the State stay as the last Step left them."""
         self._begun = True
@@ -118,7 +123,8 @@ class Training(Iterator[Step]):
 
 def _steps(job, stride, accelerate):
     """Make the stepper at the first step, so that the mask is read as late as can be, and run the loop."""
-    yield from loop(job, choose(job) if accelerate else LayerStepper(job), stride)
+    stepper = choose(job) if accelerate else LayerStepper(job)
+    yield from loop(job, stepper, stride)
 
 
 def _check_penalties(penalty) -> tuple:
