@@ -12,6 +12,7 @@ from minnet.engine.initialisers import INITIALISERS, fans
 from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
 from minnet.errors import InvalidType, InvalidValue, UnknownName
+from minnet.fast.choose import predict_shards
 from minnet.models import MODELS
 
 MNIST, DIGITS = (28, 28, 1), (8, 8, 1)
@@ -122,9 +123,9 @@ def test_predictions_do_not_depend_on_how_rows_are_batched(monkeypatch):
 def test_threads_that_share_a_prediction_give_the_same_bits_each_time(monkeypatch):
     model, (X, _) = problem("images", n=50, dtype=np.float64)
     whole = model(X)
-    monkeypatch.setattr("minnet.engine.model.SHARD_MACS", 1)
+    monkeypatch.setattr("minnet.fast.choose.PREDICT_MACS", 1)
     monkeypatch.setenv("MINNET_NUM_THREADS", "3")
-    assert model.shards(50) == 3 and model.shards(2) == 2 and model.shards(0) == 1
+    assert [predict_shards(model, n) for n in (50, 2, 0)] == [3, 2, 1]
     assert len({bits(model(X)) for _ in range(5)}) == 1
     np.testing.assert_allclose(model(X), whole, rtol=1e-12, atol=1e-12)
     assert model(X[:0]).shape == (0, 3)

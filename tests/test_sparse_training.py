@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from nets import keep_first, random_mask
 
 import minnet as mn
-from minnet.engine.sparse import FEWEST_WEIGHTS
-from minnet.fast.choose import INNER_DENSITY, SPARSE_DENSITY, shard_count, sparse_layers
-from minnet.fast.live_weights import live_positions
 from minnet.engine.sample import draw_sample, gradient
+from minnet.engine.sparse import FEWEST_WEIGHTS
 from minnet.errors import Diverged
+from minnet.fast.choose import INNER_DENSITY, SPARSE_DENSITY
 from minnet.kernels.sparse.spmm import lanes_of
 
 TREES = {

@@ -21,7 +21,6 @@ from minnet.engine.losses import cross_entropy
 from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.metrics import mean_loss
 from minnet.errors import Diverged, InvalidValue
-from minnet.kernels.sparse.spmm import VECTOR
 from minnet.fast.rewrite import rewrite
 from minnet.kernels.steps import soft_threshold
 

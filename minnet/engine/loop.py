@@ -153,11 +153,13 @@ def loop(job: Job, stepper: Stepper, stride: float = math.inf) -> Iterator[Step]
         The loss of a batch is NaN or infinite. The model then has the values of the epoch's start, or of the last
         epoch that began with finite ones, and +0.0 wherever the mask cuts.
     """
-    state, start = job.state, job.state.model.values.copy()
+    state, start, rows = job.state, job.state.model.values.copy(), np.arange(len(job.X))
+    order = rows.copy()  # both are filled anew in each epoch: a step takes no memory
     state.start = start  # so that it moves along when live positions do
     try:
         while state.epoch < job.epochs:
-            order = state.order(len(job.X))
+            np.copyto(order, rows)
+            state.order_rng().shuffle(order)
             keep_finite(state.model.values, start)
             while state.batch < job.n_batches:
                 stop = min(state.batch - state.batch % stride + stride, job.n_batches)
