@@ -1,3 +1,4 @@
+# ruff: noqa: F821
 """A sparse layer is trained by its live weights alone, and gives what masked-dense training gives."""
 from functools import partial
 
