@@ -33,16 +33,3 @@ def data_folder():
     if not folder or not Path(folder).is_dir():
         pytest.skip("MINNET_DATA names no folder with the large data sets")
     return Path(folder)
-
-
-@pytest.fixture
-def masked_dense(monkeypatch):
-    """Calls a function as if no layer were sparse enough."""
-    from minnet.fast import choose as packed
-
-    def call(function):
-        with monkeypatch.context() as patch:
-            for name in ("SPARSE_DENSITY", "INNER_DENSITY"):
-                patch.setattr(packed, name, -1.0)
-            return function()
-    return call

@@ -1,4 +1,6 @@
 """Small nets, data and optimizers on which the tests of training agree, and what it is to have the same bits."""
+import dataclasses
+
 import numpy as np
 
 import minnet as mn
@@ -12,14 +14,20 @@ NETS = {  # the first two are trained by one compiled call a batch, the others l
     "images": ((6, 5, 2), mn.Sequential(mn.Conv2d(4, 3, padding="same"), mn.ReLU(), mn.MaxPool2d(2), mn.Dropout(0.2),
                                         mn.Flatten(), mn.Dense(N_CLASSES))),
 }
-OPTIMIZERS = {
-    "sgd": mn.SGD(0.1, weight_decay=0.01),
-    "momentum": mn.SGD(0.05, momentum=0.9, weight_decay=0.1, decoupled=True),
-    "nesterov": mn.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
-    "rmsprop": mn.RMSprop(0.01, weight_decay=0.1),
-    "adam": mn.Adam(0.01, weight_decay=0.1),
-    "adamw": mn.AdamW(0.01),
+SETTINGS = {  # what an optimizer of the registry is tried with, beside its defaults with weight decay
+    "momentum": ("sgd", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "decoupled": True}),
+    "nesterov": ("sgd", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
 }
+
+
+def with_decay(make):
+    """An optimizer of the registry with weight decay, where it has any, and steps that are seen after a few of them."""
+    decays = {"weight_decay"} & {field.name for field in dataclasses.fields(make)}
+    return make(lr=max(0.01, make().lr), **dict.fromkeys(decays, 0.1))
+
+
+OPTIMIZERS = {name: with_decay(make) for name, make in mn.optimizers.OPTIMIZERS.items()}
+OPTIMIZERS |= {name: mn.optimizers.OPTIMIZERS[kind](**settings) for name, (kind, settings) in SETTINGS.items()}
 
 
 def problem(net, n=14, dtype=np.float32, seed=0):
@@ -57,3 +65,14 @@ def keep_first(model, layer, count):
     mask = np.ones(len(model.mask), bool)
     mask[layer.weight.slice] = np.arange(layer.weight.size) < count
     model.set_mask(mask)
+
+
+def live_form(model, before=None):
+    """The LiveModel that training by live weights alone makes of a masked model, or None where it makes none."""
+    from minnet.engine.loop import Job
+    from minnet.fast.choose import sparse_layers
+    from minnet.fast.live_weights import live_model
+
+    X, y = np.zeros((1, *model.input_shape)), np.zeros(1, int)
+    job = Job(mn.State(model, mn.Adam()), X, y, mn.losses.cross_entropy, 1, 1, float)
+    return live_model(job, before, None, sparse_layers(model))

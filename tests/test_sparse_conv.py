@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import keep_first, random_mask
+from nets import keep_first, live_form, random_mask
 
 import minnet as mn
-from minnet.engine.packed import FEWEST_WEIGHTS, SPARSE_DENSITY, is_sparse, pack
+from minnet.engine.sparse import FEWEST_WEIGHTS
 from minnet.engine.tape import Tape
+from minnet.fast.choose import SPARSE_DENSITY, shard_count, sparse_layers
 from minnet.fast.sparse_conv import MOST_LANES, SparseConv2d
-from minnet.training import shards_of
 
 IMAGE = (9, 11, 3)
 TREES = {
@@ -46,15 +46,14 @@ def masked(tree, density, seed=0, dtype=np.float64):
 @pytest.mark.parametrize("batch_size", [3, 11, 33])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
 @pytest.mark.parametrize("tree", TREES)
-def test_equals_masked_dense_training_over_50_steps_with_mask_changes(tree, optimizer, batch_size, clip_norm,
-                                                                      masked_dense):
+def test_equals_masked_dense_training_over_50_steps_with_mask_changes(tree, optimizer, batch_size, clip_norm):
     """Density falls, rises again (regrown from 0), and layers lose everything."""
     changes = {5: 0.15, 15: 0.08, 25: 0.2, 35: 0.02, 42: 0.0}
 
-    def trained():
+    def trained(accelerate=True):
         model, seen = masked(tree, 0.2), []
         for step in mn.train(model, data(), optimizer=optimizer, epochs=50, batch_size=batch_size, every="batch", rng=0,
-                             clip_norm=clip_norm):
+                             clip_norm=clip_norm, accelerate=accelerate):
             seen.append((step.loss, model.values.copy(), step.state.vectors.copy()))
             if step.state.t in changes:
                 model.set_mask(random_mask(model, changes[step.state.t], step.state.t))
@@ -63,7 +62,7 @@ def test_equals_masked_dense_training_over_50_steps_with_mask_changes(tree, opti
                 return seen
         return None
 
-    sparse, dense = trained(), masked_dense(trained)
+    sparse, dense = trained(), trained(accelerate=False)
     assert len(sparse) == len(dense) == 50
     for got, wanted in zip(sparse, dense, strict=True):
         for a, b in zip(got, wanted, strict=True):
@@ -85,8 +84,8 @@ def test_one_pass_of_any_convolution_equals_that_of_the_masked_one(data):
     mask[: model.n_weights] = np.random.default_rng(draw(st.integers(0, 9))).random(model.n_weights) < 0.2
     model.set_mask(mask)
     state = mn.State(model, mn.SGD())
-    small = pack(state)
-    small.take(state)
+    small = live_form(model)
+    small.gather(state)
     assert isinstance(small.model.layers["conv1"], SparseConv2d)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(draw(st.sampled_from([1, 5, 20, MOST_LANES + 1, 2 * MOST_LANES + 3])), 7, 6, 5))
@@ -98,16 +97,16 @@ def test_one_pass_of_any_convolution_equals_that_of_the_masked_one(data):
     (y, dx, grads), (got_y, got_dx, got_grads) = found
     np.testing.assert_allclose(got_y, y, atol=1e-12)
     np.testing.assert_allclose(got_dx, dx, atol=1e-12)
-    np.testing.assert_allclose(got_grads, grads[small.places], atol=1e-11)
+    np.testing.assert_allclose(got_grads, grads[small.index], atol=1e-11)
 
 
-def test_float32_goes_the_same_way_to_rounding(masked_dense):
-    def trained():
+def test_float32_goes_the_same_way_to_rounding():
+    def trained(accelerate=True):
         model = masked("pools", 0.1, dtype=np.float32)
-        list(mn.train(model, data(), epochs=3, batch_size=20, rng=0))
+        list(mn.train(model, data(), epochs=3, batch_size=20, rng=0, accelerate=accelerate))
         return model.values
 
-    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-5)
+    np.testing.assert_allclose(trained(), trained(accelerate=False), atol=1e-5)
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -143,7 +142,7 @@ def test_the_path_is_a_fixed_function_of_shape_and_density():
         live = int(SPARSE_DENSITY * conv.weight.size)
         for count, sparse in ((live, True), (live + 1, False)):
             keep_first(model, conv, count)
-            assert is_sparse(conv) == sparse
+            assert sparse_layers(model) == ([conv] if sparse else [])
     assert first.weight.size < FEWEST_WEIGHTS < first.positions * first.weight.size, "it is its positions that count"
 
 
@@ -151,8 +150,8 @@ def test_few_live_weights_are_shared_where_they_are_used_often(monkeypatch):
     monkeypatch.setenv("MINNET_NUM_THREADS", "2")
     model = mn.models.lenet_5((28, 28, 1), 10, rng=0)
     mn.prune(model, 0.95)
-    assert shards_of(model, 64, mn.losses.cross_entropy) == 2
-    assert shards_of(model, 16, mn.losses.cross_entropy) == 1, "fewer rows than a vector takes are not shared"
+    assert shard_count(model, 64, mn.losses.cross_entropy) == 2
+    assert shard_count(model, 16, mn.losses.cross_entropy) == 1, "fewer rows than a vector takes are not shared"
 
 
 # --- the caller sees one model ---------------------------------------------------------------------------------------
@@ -160,17 +159,17 @@ def test_few_live_weights_are_shared_where_they_are_used_often(monkeypatch):
 
 @pytest.mark.parametrize("density", [0.05, 0.2])
 @pytest.mark.parametrize("tree", TREES)
-def test_packing_and_back_changes_nothing(tree, density):
+def test_gathering_and_scattering_change_nothing(tree, density):
     model = masked(tree, density)
     state = mn.State(model, mn.Adam())
     state.vectors[:] = np.random.default_rng(0).normal(size=state.vectors.shape)
     state.apply_mask()
     before = model.values.tobytes() + state.vectors.tobytes()
-    small = pack(state)
-    small.take(state)
+    small = live_form(model)
+    small.gather(state)
     X, _ = data()
     np.testing.assert_allclose(small.model(X), model(X), atol=1e-12)
-    small.give(state)
+    small.scatter(state)
     assert model.values.tobytes() + state.vectors.tobytes() == before
 
 
@@ -188,10 +187,11 @@ def test_a_run_is_saved_and_goes_on_bit_for_bit(tree, tmp_path):
     assert state.model.values.tobytes() == models[0].values.tobytes()
 
 
-def test_penalties_see_the_whole_model(masked_dense):
-    def trained():
+def test_penalties_see_the_whole_model():
+    def trained(accelerate=True):
         model = masked("pools", 0.1)
-        list(mn.train(model, data(), epochs=2, batch_size=20, rng=0, penalty=mn.penalties.L1(1e-3)))
+        list(mn.train(model, data(), epochs=2, batch_size=20, rng=0, penalty=mn.penalties.L1(1e-3),
+                      accelerate=accelerate))
         return model.values
 
-    np.testing.assert_allclose(trained(), masked_dense(trained), atol=1e-12)
+    np.testing.assert_allclose(trained(), trained(accelerate=False), atol=1e-12)

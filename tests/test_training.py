@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import warnings
 import weakref
 from functools import partial
 from types import SimpleNamespace
@@ -197,22 +198,22 @@ def test_every_batch_is_every_epoch(net):
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("number", ["1", "3"])
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("sparsity", [0.0, 0.9])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, number, monkeypatch):
-    """Bit for bit, masks, batches smaller than the threads and learning rates that move included."""
-    monkeypatch.setenv("MINNET_NUM_THREADS", number)
-    for name in ("SHARD_MACS", "CHAIN_MACS"):
-        monkeypatch.setattr(f"minnet.fast.choose.{name}", 1)
-    rng, found = np.random.default_rng(0), []
+def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, threads):
+    """Bit for bit, masks, batches smaller than the threads and learning rates that move included: a clip_norm that no
+    gradient reaches multiplies each by 1, and takes one step a call."""
+    rng, found, paths = np.random.default_rng(0), [], []
     data = rng.normal(size=(90, 64)).astype(np.float32), rng.integers(0, 3, 90)
-    for accelerate in (True, False):
+    for clip_norm in (None, 1e30):
         model = mn.models.mlp((64,), 3, (70, 30), rng=0)
         mn.prune(model, sparsity)
-        steps = finish(mn.train(model, data, optimizer=OPTIMIZERS[optimizer], epochs=2, batch_size=44, rng=0,
-                                lr_schedule="cosine", accelerate=accelerate))
+        steps = finish(mn.train(model, data, state=mn.State(model, OPTIMIZERS[optimizer], 0, threads), epochs=2,
+                                batch_size=44, lr_schedule="cosine", clip_norm=clip_norm))
         found.append((bits(model.values), bits(steps[-1].state.vectors), [step.loss for step in steps]))
+        paths.append(steps[-1].path)
+    assert "many steps a call" in paths[0] and "one step a call" in paths[1]
     assert found[0][:2] == found[1][:2]
     np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-14)
 
@@ -302,38 +303,35 @@ def test_an_error_thrown_into_the_loop_leaves_blas_as_it_was():
 # --- seeds ------------------------------------------------------------------------------------------------------------
 
 
-def digest(net, seed, n=14, **arguments):
+def digest(net, seed, n=14, threads=None, **arguments):
     model, data = problem(net, n)
-    finish(mn.train(model, data, rng=seed, **{"epochs": 2, "batch_size": 5, **arguments}))
+    state = None if threads is None else mn.State(model, mn.SGD(), seed, threads)
+    finish(mn.train(model, data, rng=seed, state=state, **{"epochs": 2, "batch_size": 5, **arguments}))
     return hashlib.sha256(bits(model.values)).hexdigest()
 
 
-@pytest.mark.parametrize("number", ["1", "2"])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("net", NETS)
-def test_same_seed_same_bits(net, number, monkeypatch):
+def test_same_seed_same_bits(net, threads):
     """Also where two threads share each batch; another seed gives other bits."""
-    monkeypatch.setenv("MINNET_NUM_THREADS", number)
-    for name in ("SHARD_MACS", "CHAIN_MACS"):
-        monkeypatch.setattr(f"minnet.fast.choose.{name}", 1)
+    made = partial(digest, net, threads=threads)
     before = np.random.get_state()  # noqa: NPY002 - the global state that nobody may touch
-    assert digest(net, 7) == digest(net, 7) == digest(net, np.int64(7)) != digest(net, 8)
+    assert made(7) == made(7) == made(np.int64(7)) != made(8)
     generators = [np.random.default_rng(7) for _ in range(2)]
-    assert digest(net, generators[0]) == digest(net, generators[1]) != digest(net, generators[0])
+    assert made(generators[0]) == made(generators[1]) != made(generators[0])
     after = np.random.get_state()  # noqa: NPY002
     assert before[0] == after[0] and bits(before[1]) == bits(after[1]) and before[2:] == after[2:]
 
 
-def test_two_threads_share_a_batch(monkeypatch):
+def test_two_threads_share_a_batch():
     """The shards' gradients add up to the batch's, ragged batches smaller than the threads included."""
     found = []
-    for number in ("1", "3"):
-        monkeypatch.setenv("MINNET_NUM_THREADS", number)
-        for name in ("SHARD_MACS", "CHAIN_MACS"):
-            monkeypatch.setattr(f"minnet.fast.choose.{name}", 1)
+    for threads in (1, 3):
         for net in ("chain", "flat chain"):
             model, data = problem(net, n=10, dtype=np.float64)
-            state = finish(mn.train(model, data, optimizer=mn.Adam(0.01), epochs=2, batch_size=4, rng=0))[-1].state
-            assert state.threads == int(number)
+            state = mn.State(model, mn.Adam(0.01), 0, threads)
+            finish(mn.train(model, data, epochs=2, batch_size=4, state=state))
+            assert len(state.rngs) == state.threads == threads
             found.append(model.values)
     np.testing.assert_allclose(found[0], found[2], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found[1], found[3], rtol=1e-9, atol=1e-9)
@@ -474,9 +472,29 @@ def test_an_epoch_goes_on_in_batches_of_the_same_size(batch_size):
     step = next(mn.train(model, data, batch_size=5, rng=0, every="batch"))
     with pytest.raises(InvalidValue, match=f"batch 1 of an epoch of batches of 5 rows.*batch_size={batch_size}"):
         mn.train(model, data, batch_size=batch_size, state=step.state)
+    with pytest.raises(InvalidValue, match="of 5 rows"):
+        mn.train(model, (data[0][:5], data[1][:5]), batch_size=5, state=step.state)  # its epoch would be over
     *_, last = mn.train(model, data, epochs=1, batch_size=5, state=step.state)
     assert last.epoch == 1
-    mn.train(model, data, epochs=2, batch_size=batch_size, state=last.state)  # between two epochs it may change
+    mn.train(model, data, epochs=2, batch_size=batch_size, state=last.state).close()  # between two epochs it may change
+
+
+def test_a_training_that_is_never_iterated_warns():
+    """Once it is dropped, unless it was closed or has nothing to do."""
+    model, data = problem("chain")
+    before = bits(model.values)
+    with pytest.warns(RuntimeWarning, match="never iterated, so nothing was trained"):
+        mn.train(model, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mn.train(model, data).close()
+        mn.train(model, data, epochs=0)
+        next(mn.train(model, data, rng=0))
+        with pytest.raises(KeyError):
+            mn.train(model, data).throw(KeyError("the caller's"))
+        with pytest.raises(InvalidValue, match="epochs"):
+            mn.train(model, data, epochs=-1)
+    assert bits(model.values) != before
 
 
 @pytest.mark.parametrize("every", [1, 3, 4, 9])
