@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import pkgutil
 from functools import cache, partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -41,7 +42,11 @@ QUIET = {  # without Dropout and BatchNorm: a batch may be shared between thread
     "pools": ((7, 6, 2), mn.Sequential(mn.Conv2d(4, 3, padding="same"), mn.MaxPool2d(2), mn.ReLU(), mn.Flatten(),
                                        mn.Dense(N_CLASSES))),
 }
-ALL_NETS = {**NETS, **QUIET, **BORN_SPARSE}
+NOISY_NETS = {  # no bias before BatchNorm: its gradient is 0 but for rounding, which Adam would divide by its own size
+    "noisy": ((7,), mn.Sequential(mn.Dense(6, use_bias=False), mn.BatchNorm(), mn.Tanh(), mn.Dropout(0.3),
+                                  mn.Dense(N_CLASSES))),
+}
+ALL_NETS = {**NETS, **QUIET, **BORN_SPARSE, **NOISY_NETS}
 DENSE_CHAINS, SPARSE_CHAINS, NOISY = ("chain", "flat chain"), ("sparse chain",), ("noisy", "images")
 
 
@@ -246,8 +251,10 @@ def takes(case, net, optimizer, scenario, threads):
     """Whether the stepper is one for this; a batch of a net with Dropout or BatchNorm is for one thread."""
     if (threads > 1 and net in NOISY) or (scenario == "positions" and net not in BORN_SPARSE):
         return False
+    if not case.many:
+        return True
     job = job_of(net, OPTIMIZERS[optimizer], scenario, threads)
-    return not (case.many and between_steps(job, kernel_of(job.state.optimizer)))
+    return not between_steps(job, kernel_of(job.state.optimizer))
 
 
 def check_same(got, wanted, same_bits, where):
@@ -260,17 +267,15 @@ def check_same(got, wanted, same_bits, where):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=f"{where}, {mine[:2]}")
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("stepper", STEPPERS)
-def test_every_stepper_is_the_definition(stepper, scenario, optimizer):
+def test_every_stepper_is_the_definition(stepper, scenario):
     case = STEPPERS[stepper]
-    for net in case.nets:
-        for threads in (1, 2):
-            if takes(case, net, optimizer, scenario, threads):
-                got = trace(case.build, net, optimizer, scenario, threads)
-                check_same(got, definition(net, optimizer, scenario), case.same_bits and threads == 1,
-                           f"{stepper}, {net}, {threads} threads")
+    for net, optimizer, threads in product(case.nets, OPTIMIZERS, (1, 2)):
+        if takes(case, net, optimizer, scenario, threads):
+            got = trace(case.build, net, optimizer, scenario, threads)
+            check_same(got, definition(net, optimizer, scenario), case.same_bits and threads == 1,
+                       f"{net}, {optimizer}, {threads} threads")
 
 
 SAME_BITS = [("MLP, steps", "MLP, gradient"), ("sparse MLP, steps", "sparse MLP, gradient"),
@@ -278,11 +283,10 @@ SAME_BITS = [("MLP, steps", "MLP, gradient"), ("sparse MLP, steps", "sparse MLP,
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("pair", SAME_BITS, ids=str)
-def test_many_steps_a_call_have_the_bits_of_one(pair, optimizer, threads):
+def test_many_steps_a_call_have_the_bits_of_one(pair, threads):
     many, one = (STEPPERS[name] for name in pair)
-    for net in many.nets:
+    for net, optimizer in product(many.nets, OPTIMIZERS):
         if takes(many, net, optimizer, "mask", threads):
             found = [trace(case.build, net, optimizer, "mask", threads) for case in (many, one)]
             check_same(*found, True, net)
