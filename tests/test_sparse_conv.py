@@ -83,7 +83,7 @@ def test_one_pass_of_any_convolution_equals_that_of_the_masked_one(data):
     mask = np.ones(len(model.mask), bool)
     mask[: model.n_weights] = np.random.default_rng(draw(st.integers(0, 9))).random(model.n_weights) < 0.2
     model.set_mask(mask)
-    state = mn.State(model, mn.SGD())
+    state = mn.State(model, mn.Adam())
     small = live_form(model)
     small.gather(state)
     assert isinstance(small.model.layers["conv1"], SparseConv2d)
