@@ -17,7 +17,7 @@ _HOMES = {
     "minnet.engine.fista": ("fista",),
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),
-    "minnet.engine.optimizers": ("SGD", "RMSprop", "Adam", "AdamW"),
+    "minnet.engine.optimizers": ("SGD", "Lion", "RMSprop", "Adam", "AdamW", "Optimizer"),
     "minnet.engine.pooling": ("Flatten", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d"),
     "minnet.engine.sample": ("Sample",),
     "minnet.engine.sparse": ("SparseDense",),

@@ -17,9 +17,11 @@ from minnet.engine.metrics import evaluate as evaluate
 from minnet.engine.normalise import BatchNorm as BatchNorm
 from minnet.engine.normalise import Dropout as Dropout
 from minnet.engine.optimizers import SGD as SGD
+from minnet.engine.optimizers import Lion as Lion
 from minnet.engine.optimizers import RMSprop as RMSprop
 from minnet.engine.optimizers import Adam as Adam
 from minnet.engine.optimizers import AdamW as AdamW
+from minnet.engine.optimizers import Optimizer as Optimizer
 from minnet.engine.pooling import Flatten as Flatten
 from minnet.engine.pooling import MaxPool2d as MaxPool2d
 from minnet.engine.pooling import AvgPool2d as AvgPool2d
@@ -86,9 +88,11 @@ __all__ = [
     "BatchNorm",
     "Dropout",
     "SGD",
+    "Lion",
     "RMSprop",
     "Adam",
     "AdamW",
+    "Optimizer",
     "Flatten",
     "MaxPool2d",
     "AvgPool2d",

@@ -134,6 +134,17 @@ def sgd_steps(draw, dtype):
 
 
 @st.composite
+def lion_steps(draw, dtype):
+    """Numbers whose sums are exact: elsewhere rounding would decide about the sign of a sum that is nearly 0."""
+    size, whole = draw(few), st.integers(-8, 8).map(float)
+    grads = cut(draw, floats(draw, dtype, draw(st.integers(1, 3)), size, elements=whole))
+    scalars = [draw(st.sampled_from(choice)) for choice in ((0.5, 1.0), (0.125, 0.5), (0.0, 0.5, 0.75), (0.0, 0.25),
+                                                           (0.0, 0.5), (0.5, 1.0))]
+    vectors = floats(draw, dtype, size, elements=whole), floats(draw, dtype, size, elements=whole)
+    return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), *vectors
+
+
+@st.composite
 def adam_steps(draw, dtype):
     grads, _ = draw(gradients(dtype))
     size = grads.shape[1]
@@ -406,6 +417,7 @@ CASES = {
     "soft_threshold": Case(thresholds, writes=2, exact=True),
     "square_norm": Case(gradients),
     "sgd_step": Case(sgd_steps, writes=2),
+    "lion_step": Case(lion_steps, writes=2),
     "adam_step": Case(adam_steps, writes=2),
     "vector_matrix": Case(products),
     "list_blocks": Case(dark_columns, writes=3, exact=True, means=what_is_listed),

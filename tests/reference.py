@@ -118,6 +118,16 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
     velocity[:] = np.where(mask, v, 0)
 
 
+def lion_step(grads, mask, scale, lr, beta1, beta2, decay, shrink, n_decay, values, momentum):
+    weights = np.arange(values.size) < n_decay
+    w, m = wide(values), wide(momentum)
+    g = scale * wide(grads).sum(axis=0)
+    g = np.where(weights, g + decay * w, g)
+    moved = np.where(weights, shrink * w, w) - lr * np.sign(beta1 * m + (1 - beta1) * g)
+    values[:] = np.where(mask, moved, 0)
+    momentum[:] = np.where(mask, beta2 * m + (1 - beta2) * g, 0)
+
+
 def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, n_decay, values, moments):
     weights = np.arange(values.size) < n_decay
     w = wide(values)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, chains, eighths, flags, floats, plain
 from sparse_cases import chains as sparse_chains
 
-from minnet.engine.chain_steps import chain_room
+from minnet.fast.mlp import mlp_workspace
 from minnet.kernels.mlp.small_batch import BLOCK, shared_room
 from minnet.kernels.mlp.sparse import sparse_chain_room
 from minnet.kernels.sparse.spmm import VECTOR, lanes_of
@@ -70,7 +70,7 @@ def one_step(draw, dtype, sparse, shared=False):
         work = np.zeros((shards, sparse_chain_room(most, widths)), dtype), np.zeros((shards, most), np.int32)
         return me, *given, turn, *work, *behind
     plan[2] = draw(st.sampled_from([0, plan[2]]))
-    return me, *given, turn, chain_room(most, shards, widths, dtype), *behind
+    return me, *given, turn, mlp_workspace(most, shards, widths, dtype), *behind
 
 
 def results(turn, *arguments):

@@ -21,7 +21,7 @@ import reference_steps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import CASES as PLAIN_CASES
-from kernel_cases import adam_steps, few, flags, floats, fraction, plain, rankings, sgd_steps
+from kernel_cases import adam_steps, few, flags, floats, fraction, lion_steps, plain, rankings, sgd_steps
 from runtime_cases import RUNTIME_CASES
 from sparse_cases import SPARSE_CASES
 from steps_cases import STEPS_CASES
@@ -33,7 +33,7 @@ from minnet.kernels.layers.pointwise import column_sums
 from minnet.kernels.program.ops import OPERANDS, RUN
 from minnet.kernels.program.planes import DENSE_PLANES, NEAR, dense_planes
 from minnet.kernels.select import MANY, select_lowest, select_near_zero
-from minnet.kernels.steps import adam_step, sgd_step, soft_threshold, square_norm
+from minnet.kernels.steps import adam_step, lion_step, sgd_step, soft_threshold, square_norm
 
 FLOATS = [np.float32, np.float64]
 ROUNDING = 64  # units in the last place that a kernel may be away from its twin
@@ -142,7 +142,7 @@ def bits(x):
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(data=st.data())
 def test_what_is_masked_ends_as_plus_zero(dtype, data):
-    for step, strategy in [(sgd_step, sgd_steps), (adam_step, adam_steps)]:
+    for step, strategy in [(sgd_step, sgd_steps), (lion_step, lion_steps), (adam_step, adam_steps)]:
         arguments = data.draw(strategy(dtype))
         mask = arguments[1]
         step(*arguments)
@@ -154,7 +154,7 @@ def test_what_is_masked_ends_as_plus_zero(dtype, data):
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(data=st.data())
 def test_steps_on_slices_give_the_bits_of_the_whole(dtype, data):
-    for step, strategy in [(sgd_step, sgd_steps), (adam_step, adam_steps)]:
+    for step, strategy in [(sgd_step, sgd_steps), (lion_step, lion_steps), (adam_step, adam_steps)]:
         grads, mask, *scalars, n_decay, values, second = data.draw(strategy(dtype))
         whole, whole_second = values.copy(), second.copy()
         step(grads, mask, *scalars, n_decay, whole, whole_second)

@@ -88,6 +88,39 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
 
 
 @kernel
+def lion_step(grads, mask, scale, lr, beta1, beta2, decay, shrink, n_decay, values, momentum):
+    """w = shrink * w - lr * sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g.
+
+    g = scale * sum of grads + decay * w; decay and shrink for the first n_decay entries only; the sign of 0 is 0, that
+    of NaN is NaN. grads: (shards, n); mask: (n,) bool; values, momentum: (n,), changed in place. Raises InvalidValue
+    for rows whose entries do not lie side by side. Source: Chen et al. (2023), algorithm 2.
+    """
+    apart()
+    kind = values.dtype.type
+    tiny = kind(np.finfo(values.dtype).tiny)
+    new1, new2 = kind(1 - beta1), kind(1 - beta2)
+    scale, lr, beta1, beta2 = kind(scale), kind(lr), kind(beta1), kind(beta2)
+    decay, shrink = kind(decay), kind(shrink)
+    shards, size = grads.shape
+    first, second = contiguous(grads[0]), contiguous(grads[min(1, shards - 1)])
+    for i in range(size):
+        g = first[i] + second[i] if shards > 1 else first[i]
+        for shard in range(2, shards):
+            g += grads[shard, i]
+        g *= scale
+        w = values[i]
+        if i < n_decay:
+            g += decay * w
+            w *= shrink
+        u = beta1 * momentum[i] + new1 * g
+        sign = kind(u > 0) - kind(u < 0) if u == u else u  # NaN stays visible
+        m = beta2 * momentum[i] + new2 * g
+        m *= kind(abs(m) >= tiny)
+        values[i] = w - lr * sign if mask[i] else 0
+        momentum[i] = m if mask[i] else 0
+
+
+@kernel
 def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, n_decay, values, moments):
     """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²;  w = shrink w - rate m / (sqrt(v) (1 / root) + eps).
 
