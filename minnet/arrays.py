@@ -58,7 +58,7 @@ def check_finite(name, array):
 
 
 def _mend(X, shape):
-    """The hint for an X of another shape than (n, *shape)."""
+    """Return the hint for an X of another shape than (n, *shape)."""
     if X.shape == tuple(shape):
         return "; for one sample give " + ("X.reshape(1, -1)" if X.ndim == 1 else "X[None]")
     if X.ndim == 4 and X.shape[1:] == (*shape[-1:], *shape[:-1]):

@@ -3,6 +3,8 @@
     model = Model(Sequential(Dense(300), ReLU(), Dense(10)), (784,), rng=0)
     logits = model(X)
     labels = model.predict(X)
+
+Everything above the engine makes and takes this one.
 """
 import numpy as np
 

@@ -25,8 +25,8 @@ def _copy_with(layer, attributes):
 class Container(Layer):
     """What layers that hold layers share: second order is a walk through what they hold.
 
-    `ascend(x, visit)` walks as `forward` does and `descend(flows, visit, tape)` as `backward` does, with a tuple of
-    arrays (dy and what goes with it) in place of dy; `visit` does one layer's part.
+    `map_forward(x, visit)` walks as `forward` does and `map_backward(cotangents, visit, tape)` as `backward` does, with
+    a tuple of arrays (dy and its companions) in place of dy; `visit` does one layer's part.
     """
 
     def with_children(self, children):
@@ -34,25 +34,28 @@ class Container(Layer):
         return self
 
     def tangent(self, rx, tape, along):
-        """As `forward`."""
-        return self.ascend(rx, lambda layer, rx: layer.tangent(rx, tape, along))
+        """Apply the layers' tangents in the order of `forward`."""
+        return self.map_forward(rx, lambda layer, rx: layer.tangent(rx, tape, along))
 
     def tangent_backward(self, dy, rdy, tape, along):
-        """As `backward`."""
-        return self.descend((dy, rdy), lambda layer, flows: layer.tangent_backward(*flows, tape, along), tape)
+        """Apply the layers' own in the order of `backward`."""
+        def visit(layer, cotangents):
+            return layer.tangent_backward(*cotangents, tape, along)
+
+        return self.map_backward((dy, rdy), visit, tape)
 
     def curvature(self, dy, hy, tape, second):
         """As `backward`; where branches meet again, what they have in common is not counted."""
-        return self.descend((dy, hy), lambda layer, flows: layer.curvature(*flows, tape, second), tape)
+        return self.map_backward((dy, hy), lambda layer, cotangents: layer.curvature(*cotangents, tape, second), tape)
 
     def square_gradient(self, dy, tape, squares):
-        """As `backward`."""
-        def visit(layer, flows):
-            dx = layer.square_gradient(*flows, tape, squares)
+        """Apply the layers' own in the order of `backward`."""
+        def visit(layer, cotangents):
+            dx = layer.square_gradient(*cotangents, tape, squares)
             return None if dx is None else (dx,)
 
-        flows = self.descend((dy,), visit, tape)
-        return None if flows is None else flows[0]
+        cotangents = self.map_backward((dy,), visit, tape)
+        return None if cotangents is None else cotangents[0]
 
 
 class Sequential(Container):
@@ -65,7 +68,7 @@ class Sequential(Container):
         self.name = name
 
     def children(self):
-        """In the order of the pass."""
+        """Return the layers in the order of the pass."""
         return self.layers
 
     def with_children(self, children):
@@ -73,7 +76,7 @@ class Sequential(Container):
         return _copy_with(self, {"layers": tuple(children)})
 
     def build(self, shape):
-        """The shape goes from layer to layer."""
+        """Pass the shape from layer to layer; return the last one and all declarations."""
         wanted = []
         for layer in self.layers:
             shape, more = build_child(layer, shape)
@@ -81,14 +84,14 @@ class Sequential(Container):
         return shape, wanted
 
     def trace(self, upstream):
-        """A layer's upstream is all that stands before it."""
+        """Note for each layer whether anything before it learns."""
         self.input_needs_grad = upstream
         for layer in self.layers:
             upstream = layer.trace(upstream)
         return upstream
 
     def forward(self, x, tape):
-        """First to last."""
+        """Compute the layers first to last."""
         for layer in self.layers:
             x = layer.forward(x, tape)
         return x
@@ -101,22 +104,22 @@ class Sequential(Container):
                 return None
         return dy
 
-    def ascend(self, x, visit):
+    def map_forward(self, x, visit):
         """First to last."""
         for layer in self.layers:
             x = visit(layer, x)
         return x
 
-    def descend(self, flows, visit, tape):
+    def map_backward(self, cotangents, visit, tape):
         """Last to first; ends early where nothing below learns."""
         for layer in reversed(self.layers):
-            flows = visit(layer, flows)
-            if flows is None:
+            cotangents = visit(layer, cotangents)
+            if cotangents is None:
                 return None
-        return flows
+        return cotangents
 
     def couple(self, space):
-        """The Space goes from layer to layer."""
+        """Pass the Space from layer to layer."""
         for layer in self.layers:
             space = space.through(layer)
         return space
@@ -136,7 +139,7 @@ class Branches(Container):
         return any([branch.trace(upstream) for branch in self.children()]) or upstream
 
     def sum_dx(self, gradients, tape):
-        """The input's gradient: the sum over branches, left to right; None where nothing below learns."""
+        """Return the input's gradient, the sum over branches, left to right; None where nothing below learns."""
         if not tape.wants_dx(self):
             return None
         dx = tape.buffer(self, "dx", gradients[0].shape)
@@ -145,9 +148,9 @@ class Branches(Container):
             dx += more
         return dx
 
-    def sum_flows(self, flows, tape):
+    def sum_cotangents(self, cotangents, tape):
         """As `sum_dx`, for each member of the tuples that came out of the branches."""
-        return tuple(sum(arrays) for arrays in zip(*flows, strict=True)) if tape.wants_dx(self) else None
+        return tuple(sum(arrays) for arrays in zip(*cotangents, strict=True)) if tape.wants_dx(self) else None
 
 
 class Residual(Branches):
@@ -161,7 +164,7 @@ class Residual(Branches):
         self.name = name
 
     def children(self):
-        """The branch, then the shortcut if there is one."""
+        """Return the branch, then the shortcut if there is one."""
         return (self.branch,) if self.shortcut is None else (self.branch, self.shortcut)
 
     def with_children(self, children):
@@ -180,27 +183,27 @@ class Residual(Branches):
         return outputs[0], wanted
 
     def forward(self, x, tape):
-        """y = branch(x) + shortcut(x)."""
+        """Compute y = branch(x) + shortcut(x)."""
         other = x if self.shortcut is None else self.shortcut.forward(x, tape)
         straight = self.branch.forward(x, tape)
         return np.add(straight, other, out=tape.buffer(self, "y", straight.shape))
 
     def backward(self, dy, tape):
-        """dy goes into both sides."""
+        """Send dy into both sides."""
         other = dy if self.shortcut is None else self.shortcut.backward(dy, tape)
         return self.sum_dx([self.branch.backward(dy, tape), other], tape)
 
-    def ascend(self, x, visit):
-        """The sum of both sides."""
+    def map_forward(self, x, visit):
+        """Add both sides."""
         return visit(self.branch, x) + (x if self.shortcut is None else visit(self.shortcut, x))
 
-    def descend(self, flows, visit, tape):
-        """The same goes into both sides."""
-        other = flows if self.shortcut is None else visit(self.shortcut, flows)
-        return self.sum_flows([visit(self.branch, flows), other], tape)
+    def map_backward(self, cotangents, visit, tape):
+        """Send the same into both sides."""
+        other = cotangents if self.shortcut is None else visit(self.shortcut, cotangents)
+        return self.sum_cotangents([visit(self.branch, cotangents), other], tape)
 
     def couple(self, space):
-        """Unit i of both sides is one unit."""
+        """Unite unit i of both sides."""
         return join(space.through(self.branch), space if self.shortcut is None else space.through(self.shortcut))
 
 
@@ -232,7 +235,7 @@ class Concat(Branches):
         return (*outputs[0][:-1], sum(self.widths)), wanted
 
     def forward(self, x, tape):
-        """y = [branch_0(x), branch_1(x), ...]."""
+        """Compute y = [branch_0(x), branch_1(x), ...]."""
         y, start = tape.buffer(self, "y", (len(x), *self.output_shape)), 0
         for branch, width in zip(self.branches, self.widths, strict=True):
             y[..., start : start + width] = branch.forward(x, tape)
@@ -249,18 +252,18 @@ class Concat(Branches):
             start += width
         return self.sum_dx(gradients, tape)
 
-    def ascend(self, x, visit):
+    def map_forward(self, x, visit):
         """Side by side."""
         return np.concatenate([visit(branch, x) for branch in self.branches], axis=-1)
 
-    def descend(self, flows, visit, tape):
+    def map_backward(self, cotangents, visit, tape):
         """Each branch gets its part of every array."""
         parts, ends = [], np.cumsum(self.widths)
         for branch, width, end in zip(self.branches, self.widths, ends, strict=True):
-            own = tuple(np.ascontiguousarray(flow[..., end - width : end]) for flow in flows)
+            own = tuple(np.ascontiguousarray(flow[..., end - width : end]) for flow in cotangents)
             parts.append(visit(branch, own))
-        return self.sum_flows(parts, tape)
+        return self.sum_cotangents(parts, tape)
 
     def couple(self, space):
-        """The units of the first branch, then those of the second, ..."""
+        """Concatenate the units of the branches."""
         return concat(*[space.through(branch) for branch in self.branches])

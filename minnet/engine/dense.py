@@ -1,4 +1,6 @@
 """Dense: the layer to read first. Every other one has the same four methods."""
+from collections.abc import Callable
+
 import numpy as np
 
 from minnet.engine.initialisers import INITIALISERS, zeros
@@ -8,22 +10,32 @@ from minnet.kernels.layers.pointwise import add_bias, column_sums
 
 
 class Dense(Linear):
-    """y = x W + b, with x (n, in), W (in, out), b (out,).
+    """Compute y = x W + b, with x (n, in), W (in, out), b (out,).
 
-    `initialiser` is a name in INITIALISERS or a function (rng, shape) -> array.
+    Parameters
+    ----------
+    units : int
+        How many outputs it has.
+    use_bias : bool
+        Whether b is added.
+    initialiser : str or callable
+        A name in INITIALISERS or a function (rng, shape) -> array.
+    name : str, optional
+        Its name in the model; its kind and a number unless given.
     """
 
     prefix = "dense"
     units_argument = "units"
 
-    def __init__(self, units, *, use_bias=True, initialiser="he", name=None):
+    def __init__(self, units: int, *, use_bias: bool = True, initialiser: str | Callable = "he",
+                 name: str | None = None):
         self.units = units
         self.use_bias = use_bias
         self.initialiser = initialiser
         self.name = name
 
     def build(self, shape):
-        """(in,) -> (units,); asks for a weight (in, units) and a bias (units,)."""
+        """Map (in,) to (units,); ask for a weight (in, units) and a bias (units,)."""
         check_count("units of a Dense layer", self.units, 1)
         if len(shape) != 1:
             raise InvalidValue(f"Dense takes rows, but {self.name} is given the shape {shape}: put Flatten() before it")
@@ -56,30 +68,30 @@ class Dense(Linear):
         return np.dot(dy, self.weight.of(tape.values).T, out=tape.buffer(self, "dx", (len(dy), *self.input_shape)))
 
     def saved_input(self, tape):
-        """The input: (n, in)."""
+        """Return the input: (n, in)."""
         return tape[self]
 
     def product(self, x, weight, tape):
-        """x W."""
+        """Compute x W."""
         return x @ weight
 
     def weight_vjp(self, x, dy, tape):
-        """x' dy."""
+        """Compute x' dy."""
         return x.T @ dy
 
     def input_vjp(self, dy, weight, tape):
-        """dy W'."""
+        """Compute dy W'."""
         return dy @ weight.T
 
     def square_weight(self, x, dy, tape):
-        """(x^2)' dy^2: the gradient of one row is a column times a row, and so is its square."""
+        """Compute (x^2)' dy^2: the gradient of one row is a column times a row, and so is its square."""
         return np.square(x).T @ np.square(dy)
 
     def unfolded_input(self, tape):
-        """The input itself: (n, in)."""
+        """Return the input itself: (n, in)."""
         return tape[self]
 
     def couple(self, space):
-        """Rows of W carry the input's units; its columns and the bias the output's."""
+        """Note that rows of W carry the input's units, its columns and the bias the output's."""
         space.use(self.weight, -2)
         return space.new(self.units).use(self.weight, -1).use(self.bias, -1)

@@ -1,4 +1,4 @@
-"""FISTA: proximal gradient steps from a point ahead. A generator around the generator that trains.
+"""FISTA: proximal gradient steps from an extrapolated point, as a generator around the generator that trains.
 
 `train` with SGD and a penalty is proximal gradient descent as it is: a step along the gradient, then the prox (ISTA).
 On the whole data set, with a convex loss and convex penalties, this makes it reach the minimum far sooner:
@@ -10,21 +10,38 @@ On the whole data set, with a convex loss and convex penalties, this makes it re
 lr must be at most 1 / L, with L the largest curvature of the loss and of the penalties' smooth parts.
 """
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from minnet.engine.state import Step
 from minnet.kernels.steps import zero_masked
 
 
-def fista(steps, *, restart=True):
-    """Pass `steps` on; between two of them move the model ahead:
+def fista(steps: Iterable[Step], *, restart: bool = True) -> Iterator[Step]:
+    """Pass `steps` on; between two of them extrapolate the model, so that the next gradient is taken further on.
 
-        y = x_k + (t_k - 1) / t_(k+1) (x_k - x_(k-1)), t_(k+1) = (1 + sqrt(1 + 4 t_k^2)) / 2, t_1 = 1
+    y = x_k + (t_k - 1) / t_(k+1) (x_k - x_(k-1)), t_(k+1) = (1 + sqrt(1 + 4 t_k^2)) / 2, t_1 = 1 [1]_. At each yield,
+    and in the end, the model holds x_k, with its exact zeros. Steps must be of the whole data set, one at a time; a run
+    that is continued from a State begins with t = 1.
 
-    so that the next gradient is taken at y (Beck and Teboulle, 2009, "FISTA with constant stepsize", eq. 4.1-4.3). At
-    each yield, and in the end, the model holds x_k, with its exact zeros. With `restart`, t goes back to 1 whenever a
-    step turns back, <y - x_k, x_k - x_(k-1)> > 0 (O'Donoghue and Candes, 2015, eq. 13). Steps must be of the whole data
-    set, one at a time; a run that goes on from a State begins with t = 1.
+    Parameters
+    ----------
+    steps : iterable of Step
+        What `train` yields, a step for each pass over the data.
+    restart : bool
+        Set t to 1 whenever a step reverses, <y - x_k, x_k - x_(k-1)> > 0 [2]_.
+
+    Yields
+    ------
+    Step
+        Every step of `steps`.
+
+    References
+    ----------
+    .. [1] Beck and Teboulle (2009), "A fast iterative shrinkage-thresholding algorithm", with constant stepsize,
+       eq. 4.1-4.3.
+    .. [2] O'Donoghue and Candes (2015), "Adaptive restart for accelerated gradient schemes", eq. 13.
     """
     before = ahead = None
     t = 1.0

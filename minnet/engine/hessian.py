@@ -18,8 +18,9 @@ from minnet.errors import InvalidValue
 
 
 def hessian_vector(model, sample, v, values=None):
-    """H v, exact: the derivative R{.} of the forward and backward pass in the direction v (Pearlmutter, 1994, "Fast
-    exact multiplication by the Hessian").
+    """Compute H v exactly, as the derivative R{.} of the forward and backward pass in the direction v.
+
+    The method is Pearlmutter's (1994, "Fast exact multiplication by the Hessian").
 
     `v` has the whole length; its statistics are not used. About three forward and backward passes. Never a difference
     of gradients: one ReLU that flips between the two makes it wrong by orders of magnitude.
@@ -39,7 +40,9 @@ def hessian_vector(model, sample, v, values=None):
 
 
 def curvature(model, sample, values=None, *, bends=True):
-    """The diagonal of H by backpropagation (LeCun, Denker and Solla, 1990, "Optimal brain damage", eq. 7-9).
+    """Compute the diagonal of H by backpropagation.
+
+    The recursion is that of LeCun, Denker and Solla (1990, "Optimal brain damage", eq. 7-9).
 
     h of an input is the sum over outputs of w^2 h, times f'^2, plus f'' times the gradient. About two forward and
     backward passes. Between layers the mixed derivatives of two outputs are left out, as are those of two positions
@@ -62,7 +65,7 @@ def curvature(model, sample, values=None, *, bends=True):
 
 
 def square_gradient(model, sample, values=None):
-    """The mean over images of g_n^2, g_n being the gradient of the loss of image n alone.
+    """Compute the mean over images of g_n^2, g_n being the gradient of the loss of image n alone.
 
     One forward pass and about two backward passes: dense layers need no pass per image.
     """
@@ -77,25 +80,25 @@ def square_gradient(model, sample, values=None):
 
 
 def _tape(model, values):
-    """A tape in float64, at `values` or the model's own."""
+    """Return a tape in float64, at `values` or the model's own."""
     return Tape(model, np.asarray(model.values if values is None else values, np.float64))
 
 
 def _batches(sample):
-    """The sample's batches in float64, targets that are no classes too."""
+    """Yield the sample's batches in float64, targets that are no classes too."""
     for X, y in sample.batches():
         yield X.astype(np.float64), y if y.dtype.kind == "i" else y.astype(np.float64)
 
 
 def _dlogits(sample, logits, y, n):
-    """The gradient of the sum of the rows' losses over n."""
+    """Compute the gradient of the sum of the rows' losses over n."""
     dlogits = np.empty_like(logits)
     sample.loss(logits, y, dlogits, n)
     return dlogits
 
 
 def _diagonal(sample, logits, y):
-    """The second derivative of the mean loss in every logit."""
+    """Compute the second derivative of the mean loss in every logit."""
     diagonal = np.empty_like(logits)
     for j in range(logits.shape[1]):
         unit = np.zeros_like(logits)

@@ -1,9 +1,11 @@
-"""Losses. Each is a function (outputs, targets, doutputs=None, n=None, losses=None) -> mean loss.
+"""Losses: each is a function (outputs, targets, doutputs=None, n=None, losses=None) that returns the mean loss.
 
 `outputs` (rows, k) are logits; the sum over the rows is divided by `n` (the rows, unless the batch is shared between
 threads). Where `doutputs` is given, the gradient with respect to the outputs is written into it; where `losses` (rows,)
 float64 is given, so is the loss of each row.
 """
+from collections.abc import Callable
+
 import numpy as np
 
 from minnet.arrays import as_numbers
@@ -11,10 +13,38 @@ from minnet.errors import InvalidValue, NotFinite, Unsupported, quoted
 from minnet.kernels.layers import losses as kernels
 
 
-def cross_entropy(logits, labels, dlogits=None, n=None, losses=None, *, label_smoothing=0.0):
-    """-log softmax(logits)[label], mean over n, by log-sum-exp; labels (rows,) are class numbers.
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, dlogits: np.ndarray | None = None, n: int | None = None,
+                  losses: np.ndarray | None = None, *, label_smoothing: float = 0.0) -> float:
+    """Return the mean of -log softmax(logits)[label], by log-sum-exp.
 
-    With smoothing s the target is (1 - s) onehot + s / k (Szegedy et al., 2016, section 7).
+    Parameters
+    ----------
+    logits : numpy.ndarray
+        Shape (rows, k).
+    labels : numpy.ndarray
+        Shape (rows,): class numbers below k.
+    dlogits : numpy.ndarray, optional
+        Where the gradient with respect to the logits is written.
+    n : int, optional
+        What the sum over rows is divided by; the number of rows unless given.
+    losses : numpy.ndarray, optional
+        Where the loss of each row is written, float64.
+    label_smoothing : float
+        With s the target is (1 - s) onehot + s / k [1]_.
+
+    Returns
+    -------
+    float
+        The mean loss, in nats.
+
+    Raises
+    ------
+    InvalidValue
+        The labels are no class numbers of these logits.
+
+    References
+    ----------
+    .. [1] Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision", section 7.
     """
     labels = _check_labels(labels, logits)
     losses, dlogits, n = _room(logits, dlogits, n, losses)
@@ -23,17 +53,68 @@ def cross_entropy(logits, labels, dlogits=None, n=None, losses=None, *, label_sm
     return losses.sum() / n
 
 
-def mse(outputs, targets, doutputs=None, n=None, losses=None):
-    """mean over rows and columns of (output - target)^2; targets (rows, k), or (rows,) where k is 1."""
+def mse(outputs: np.ndarray, targets: np.ndarray, doutputs: np.ndarray | None = None, n: int | None = None,
+        losses: np.ndarray | None = None) -> float:
+    """Return the mean over rows and columns of (output - target)^2.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        Shape (rows, k).
+    targets : numpy.ndarray
+        Shape (rows, k), or (rows,) where k is 1.
+    doutputs : numpy.ndarray, optional
+        Where the gradient with respect to the outputs is written.
+    n : int, optional
+        What the sum over rows is divided by; the number of rows unless given.
+    losses : numpy.ndarray, optional
+        Where the loss of each row is written, float64.
+
+    Returns
+    -------
+    float
+        The mean loss, in squared units of the targets.
+    """
     targets = np.ascontiguousarray(targets, outputs.dtype).reshape(outputs.shape)
     losses, doutputs, n = _room(outputs, doutputs, n, losses)
     kernels.squared_error(outputs, targets, outputs.dtype.type(1 / n), losses, doutputs)
     return losses.sum() / n
 
 
-def hinge(logits, labels, dlogits=None, n=None, losses=None):
-    """max(0, 1 + the highest other logit - the logit of the label), mean over n (Crammer and Singer, 2001, eq. 4 with
-    a margin of 1); labels (rows,) are class numbers. Where several others are highest, the first gets the gradient."""
+def hinge(logits: np.ndarray, labels: np.ndarray, dlogits: np.ndarray | None = None, n: int | None = None,
+          losses: np.ndarray | None = None) -> float:
+    """Return the mean of max(0, 1 + the highest other logit - the logit of the label).
+
+    Where several others are highest, the first gets the gradient.
+
+    Parameters
+    ----------
+    logits : numpy.ndarray
+        Shape (rows, k).
+    labels : numpy.ndarray
+        Shape (rows,): class numbers below k.
+    dlogits : numpy.ndarray, optional
+        Where the gradient with respect to the logits is written.
+    n : int, optional
+        What the sum over rows is divided by; the number of rows unless given.
+    losses : numpy.ndarray, optional
+        Where the loss of each row is written, float64.
+
+    Returns
+    -------
+    float
+        The mean loss, in units of the logits.
+
+    Raises
+    ------
+    InvalidValue
+        The labels are no class numbers of these logits.
+
+    References
+    ----------
+    Crammer and Singer (2001), "On the algorithmic implementation of multiclass kernel-based vector machines", eq. 4
+    with a margin of 1.
+    """
     labels = _check_labels(labels, logits)
     losses, dlogits, n = _room(logits, dlogits, n, losses)
     kernels.multiclass_hinge(logits, labels, logits.dtype.type(1 / n), losses, dlogits)
@@ -47,23 +128,23 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _softmax_tangent(logits, targets, rlogits, n):
-    """p (r - p'r) / n: the Hessian of log-sum-exp, whatever the targets."""
+    """Return p (r - p'r) / n: the Hessian of log-sum-exp times r, whatever the targets."""
     p = softmax(logits)
     return p * (rlogits - (p * rlogits).sum(axis=1, keepdims=True)) / n
 
 
 def _square_tangent(outputs, targets, routputs, n):
-    """2 r / (k n)."""
+    """Return 2 r / (k n)."""
     return 2 * routputs / (outputs.shape[1] * n)
 
 
 def _flat_tangent(logits, targets, rlogits, n):
-    """0: a loss of straight pieces."""
+    """Return 0: the loss is linear in pieces."""
     return np.zeros_like(rlogits)
 
 
-def loss_tangent(loss, outputs, targets, routputs, n):
-    """The change of the loss's gradient (mean over n) when the outputs move along `routputs`: its Hessian times that.
+def loss_tangent(loss: Callable, outputs: np.ndarray, targets: np.ndarray, routputs: np.ndarray, n: int) -> np.ndarray:
+    """Return the loss's Hessian (mean over n) times `routputs`: how its gradient changes along that direction.
 
     Raises Unsupported for a loss whose Hessian is not in TANGENTS.
     """
@@ -75,7 +156,7 @@ def loss_tangent(loss, outputs, targets, routputs, n):
 
 
 def _check_labels(labels, logits):
-    """Class numbers that a kernel may use as indices: one a row, each below the number of logits."""
+    """Return class numbers that a kernel may use as indices: one a row, each below the number of logits."""
     labels = np.asarray(labels)
     rows, k = logits.shape
     if labels.shape != (rows,) or labels.dtype.kind not in "iu":
@@ -86,13 +167,13 @@ def _check_labels(labels, logits):
 
 
 def _room(outputs, doutputs, n, losses):
-    """Where the per-row losses and the gradient go, and what the sum is divided by."""
+    """Return the arrays for the losses of the rows and the gradient, and what the sum is divided by."""
     doutputs = np.empty_like(outputs) if doutputs is None else doutputs
     return np.empty(len(outputs)) if losses is None else losses, doutputs, n or len(outputs)
 
 
-def check_targets(y, model, loss):
-    """`y` as the loss wants it: class numbers below the number of logits, or finite numbers of their shape."""
+def check_targets(y, model, loss: Callable) -> np.ndarray:
+    """Return `y` as the loss takes it: class numbers below the number of logits, or finite numbers of their shape."""
     y = as_numbers("y", y)
     k = model.output_shape[-1]
     if y.ndim == 0:
@@ -117,8 +198,8 @@ def check_targets(y, model, loss):
     return y
 
 
-def default_loss(y):
-    """cross_entropy for class numbers, mse for other numbers."""
+def default_loss(y) -> Callable:
+    """Return cross_entropy for class numbers, mse for other numbers."""
     y = as_numbers("y", y)
     return cross_entropy if y.dtype.kind in "iub" and y.ndim == 1 else mse
 

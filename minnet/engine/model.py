@@ -4,11 +4,15 @@
     logits = model(X)
     model.parameters["dense1.weight"].value      # a view; model.values is the whole vector
     model.set_mask(mask)                          # what is masked is +0.0 from now on
+
+This is the reference: one thread, layer by layer. minnet/model.py makes predictions of it that threads share.
 """
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 
@@ -18,12 +22,13 @@ from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, rebuild
 from minnet.engine.rewire import rewire
 from minnet.engine.rng import as_rng
-from minnet.engine.space import couple
+from minnet.engine.space import Coupling, couple
 from minnet.engine.summary import Summary
 from minnet.engine.tape import Tape
 from minnet.engine.vector import Parameter, lay_out
 from minnet.errors import InvalidType, InvalidValue, check_count, quoted
 from minnet.kernels.steps import zero_masked
+from minnet.typing import Seed
 
 PREDICT_ROWS = 256                # rows that one pass of `model(X)` takes at most
 PREDICT_BYTES = 32 * 2**20        # and what its buffers may hold: about a third-level cache
@@ -37,7 +42,8 @@ class Model:
     `mask` are written through, never rebound. Raises InvalidValue where shapes do not fit.
     """
 
-    def __init__(self, tree, input_shape, *, rng=None, dtype=np.float32):
+    def __init__(self, tree: Layer, input_shape: int | Sequence[int], *, rng: Seed = None,
+                 dtype: type | str = np.float32):
         self.input_shape = tuple(check_count("input_shape", n, 1) for n in np.atleast_1d(input_shape).tolist())
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise InvalidType(f"dtype={quoted(repr(dtype))}: a model computes in float32 or float64")
@@ -74,44 +80,55 @@ class Model:
             parameter.value[...] = item.initialise(stream, parameter.shape if item.index is None else item)
 
     @property
-    def layers(self):
+    def layers(self) -> dict[str, Layer]:
         """The layers that hold no others, by name, in the order of the pass."""
         return {layer.name: layer for layer in self.tree.leaves()}
 
     @property
-    def weights(self):
+    def weights(self) -> np.ndarray:
         """The first zone of the values: all that can be pruned; a view."""
         return self.values[: self.n_weights]
 
     @property
-    def weight_parameters(self):
+    def weight_parameters(self) -> list[Parameter]:
         """The parameters of the first zone, in the order of the vector."""
         return [p for p in self.parameters.values() if p.kind == "weight"]
 
     @property
-    def density(self):
+    def density(self) -> float:
         """The fraction of weights that remain."""
         total = sum(p.size for p in self.weight_parameters)
         return int(np.count_nonzero(self.mask[: self.n_weights])) / total if total else 1.0
 
     @property
-    def sparsity(self):
+    def sparsity(self) -> float:
         """The fraction of weights removed."""
         return 1.0 - self.density
 
     @property
-    def n_parameters(self):
+    def n_parameters(self) -> int:
         """Trainable numbers that the mask lets live, biases included."""
         return int(np.count_nonzero(self.mask[: self.n_trainable]))
 
     @property
-    def macs(self):
+    def macs(self) -> int:
         """Multiply-adds of one prediction, counting live weights only (a border counts like the middle)."""
         return sum(layer.positions * int(np.count_nonzero(p.mask))
                    for layer in self.layers.values() for p in layer.parameters if p.kind == "weight")
 
-    def set_mask(self, mask):
-        """Take `mask`, bool of the whole length, True = live: what it cuts becomes +0.0, what it frees is 0."""
+    def set_mask(self, mask: np.ndarray) -> None:
+        """Take a mask: what it cuts becomes +0.0, what it frees is 0.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray of bool
+            Shape (len(values),), True where an entry is live; True throughout the statistics.
+
+        Raises
+        ------
+        InvalidValue
+            It has another length or dtype, or cuts statistics.
+        """
         mask = np.asarray(mask)
         if mask.shape != self.mask.shape or mask.dtype != bool:
             raise InvalidValue(f"a mask is bool and has the length {len(self.mask)} of the whole vector, got "
@@ -121,31 +138,45 @@ class Model:
         self.mask[:] = mask
         zero_masked(self.mask, self.values)
 
-    def rewire(self, parameter, drop, grow, state=None):
-        """Move live weights of a parameter born sparse: `drop` and `grow` are flat positions in its dense shape.
+    def rewire(self, parameter: Parameter, drop, grow, state=None) -> None:
+        """Move live weights of a parameter born sparse.
 
-        As many grow as drop; what grows begins at 0, with moments of 0 where `state`, the run's State, comes along. A
-        position that drops may grow again. A State that does not come along is refused from then on. Raises
-        Unsupported for a dense parameter, InvalidValue for positions that are not live, or not free, or come twice.
+        What is added begins at 0, with moments of 0. A position that is dropped may be added again.
+
+        Parameters
+        ----------
+        parameter : Parameter
+            One of this model's that has an `index`.
+        drop, grow : array_like of int
+            Flat positions in its dense shape, as many of both.
+        state : State, optional
+            The run under way, whose vectors move along; without it, that State is refused from then on.
+
+        Raises
+        ------
+        Unsupported
+            The parameter is dense.
+        InvalidValue
+            Positions are not live, or not free, or are named twice.
         """
         rewire(self, parameter, drop, grow, state)
         self.topology += 1
         if state is not None:
             state.topology = self.topology
 
-    def forward(self, x, tape):
-        """Logits of the batch `x` (n, *input_shape), contiguous and of the tape's dtype; they live in its buffers."""
+    def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return the logits of a batch `x` (n, *input_shape), contiguous, of the tape's dtype; they are in its buffers."""
         return self.tree.forward(x, tape)
 
-    def backward(self, dlogits, tape):
-        """Write the gradient to `tape.grads`; returns that of the input if the tape wants it."""
+    def backward(self, dlogits: np.ndarray, tape: Tape) -> np.ndarray | None:
+        """Write the gradient to `tape.grads`; return that of the input if the tape wants it."""
         return self.tree.backward(dlogits, tape)
 
-    def couple(self):
-        """The Coupling: which axes of which parameters carry the same units."""
+    def couple(self) -> Coupling:
+        """Return the Coupling: which axes of which parameters carry the same units."""
         return couple(self)
 
-    def __call__(self, X, values=None):
+    def __call__(self, X, values: np.ndarray | None = None) -> np.ndarray:
         """Return the logits (n, k) of the rows or images `X`, in use (no dropout, running statistics), batch by batch.
 
         `values` asks "what if the weights were these". Raises InvalidValue for a wrong shape, NaN or infinity.
@@ -158,22 +189,22 @@ class Model:
                 out[start : start + rows] = self.forward(X[start : start + rows], tape)
         return out
 
-    def rows_at_once(self):
-        """How many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""
+    def rows_at_once(self) -> int:
+        """Return how many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""
         per_row = sum(math.prod(layer.output_shape) for layer in self.layers.values()) * self.dtype.itemsize
         return max(1, min(PREDICT_ROWS, PREDICT_BYTES // max(per_row, 1)))
 
-    def config(self):
-        """JSON that rebuilds the architecture: {"tree": ..., "input_shape": ..., "dtype": ...}."""
+    def config(self) -> dict:
+        """Return JSON that rebuilds the architecture: {"tree": ..., "input_shape": ..., "dtype": ...}."""
         return {"tree": self.tree.config(), "input_shape": list(self.input_shape), "dtype": self.dtype.name}
 
     @classmethod
-    def blank(cls, tree, input_shape, dtype=np.float32):
+    def blank(cls, tree: Layer, input_shape: int | Sequence[int], dtype: type | str = np.float32) -> Self:
         """Return a model whose values are all 0, to be filled by the caller."""
         return cls(tree, input_shape, rng=False, dtype=dtype)
 
-    def clone(self, dtype=None):
-        """A model of its own with the same bits (or the same numbers in another dtype)."""
+    def clone(self, dtype: type | str | None = None) -> Self:
+        """Return a model of its own with the same bits (or the same numbers in another dtype)."""
         copy = self.blank(self.tree, self.input_shape, dtype or self.dtype)
         copy.values[:] = self.values
         copy.mask[:] = self.mask
@@ -195,8 +226,8 @@ class Model:
         for name, index in state["index"].items():
             self.parameters[name].index[:] = index
 
-    def summary(self):
-        """Per layer: name, shape, weights, remaining, sparsity, MACs; prints as a table."""
+    def summary(self) -> Summary:
+        """Return a table, printable, with each layer's name, shape, weights, remaining, sparsity and MACs."""
         return Summary(self)
 
     def __repr__(self):
@@ -221,7 +252,7 @@ def name_layers(tree):
 
 
 def _all(layer):
-    """A layer and everything inside it, in the order of the pass."""
+    """Yield a layer and everything inside it, in the order of the pass."""
     yield layer
     for child in layer.children():
         yield from _all(child)

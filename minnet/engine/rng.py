@@ -2,19 +2,20 @@
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, quoted
+from minnet.typing import Seed
 
 SEED_RANGE = 2**63
 
 
-def as_rng(rng):
-    """The Generator that `rng` means: itself, or a new one from a seed; None takes its seed from the system."""
+def as_rng(rng: Seed) -> np.random.Generator:
+    """Return the Generator that `rng` means: itself, or a new one from a seed; None takes its seed from the system."""
     if isinstance(rng, np.random.Generator):
         return rng
     return np.random.default_rng(as_seed(rng))
 
 
-def as_seed(rng):
-    """A whole number that stands for `rng`: a seed as it is, a draw from a Generator, or one from the system."""
+def as_seed(rng: Seed) -> int:
+    """Return a whole number that stands for `rng`: a seed itself, a draw from a Generator, or one from the system."""
     if isinstance(rng, np.random.Generator):
         return int(rng.integers(SEED_RANGE))
     if rng is None:

@@ -3,6 +3,7 @@
 Drawn from the training part only; layers run as in use (no dropout, running statistics), so a criterion never depends
 on how rows are put into batches.
 """
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,28 @@ from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
+from minnet.typing import Seed
 
 SAMPLES = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """`X` (n, ...), `y` (n,), a loss function, a Generator, and how many rows a batch takes."""
+    """Hold the data that a criterion sees.
+
+    Attributes
+    ----------
+    X : numpy.ndarray
+        Shape (n, *input_shape).
+    y : numpy.ndarray
+        Shape (n,) or (n, k).
+    loss : callable
+        The loss that the model is trained by.
+    rng : numpy.random.Generator
+        What a criterion draws from.
+    rows : int
+        How many rows a batch takes.
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -27,18 +43,22 @@ class Sample:
     rng: np.random.Generator
     rows: int
 
-    def __len__(self):
+    def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.X)
 
-    def batches(self):
-        """Pairs (X, y), in order."""
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield pairs (X, y), in order."""
         for start in range(0, len(self.X), self.rows):
             yield self.X[start : start + self.rows], self.y[start : start + self.rows]
 
 
-def draw_sample(model, data, *, samples=SAMPLES, loss=None, rng=None):
-    """The Sample for `model`: min(n, `samples`) rows of the training part of `data` (a Dataset or a pair X, y) drawn
-    without putting back, kept in order; all of them where `samples` is None. A Sample passes through."""
+def draw_sample(model, data, *, samples: int | None = SAMPLES, loss: str | Callable | None = None,
+                rng: Seed = None) -> Sample:
+    """Draw the Sample for `model`: min(n, `samples`) rows of the training part, without replacement, kept in order.
+
+    `data` is a Dataset or a pair (X, y); all rows are taken where `samples` is None. A Sample passes through.
+    """
     if isinstance(data, Sample):
         return data
     rng = as_rng(rng)
@@ -49,8 +69,8 @@ def draw_sample(model, data, *, samples=SAMPLES, loss=None, rng=None):
     return Sample(*check_pair(X, y, model, loss), rng, model.rows_at_once())
 
 
-def training_part(data):
-    """(X, y) as arrays of numbers: the training part of a Dataset, or the pair (X, y) that was given."""
+def training_part(data) -> tuple[np.ndarray, np.ndarray]:
+    """Return (X, y) as arrays of numbers: the training part of a Dataset, or the pair that was given."""
     if isinstance(data, tuple) and len(data) == 2:
         X, y = data
     elif hasattr(data, "X_train") and hasattr(data, "y_train"):
@@ -60,8 +80,8 @@ def training_part(data):
     return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
 
 
-def check_pair(X, y, model, loss=None):
-    """(X, y, loss), checked and as `model` and the loss want them; where the loss is None it is y's default."""
+def check_pair(X, y, model, loss: str | Callable | None = None) -> tuple[np.ndarray, np.ndarray, Callable]:
+    """Return (X, y, loss), checked, as `model` and the loss take them; where the loss is None it is y's default."""
     X = check_X(X, model.input_shape, model.dtype)
     loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
     y = check_targets(y, model, loss)
@@ -70,8 +90,8 @@ def check_pair(X, y, model, loss=None):
     return X, y, loss
 
 
-def gradient(model, sample, values=None):
-    """dL/dv, the gradient of the mean loss over the sample at `values` (the model's own by default).
+def gradient(model, sample: Sample, values: np.ndarray | None = None) -> np.ndarray:
+    """Return dL/dv, the gradient of the mean loss over the sample at `values` (the model's own by default).
 
     Returns a vector of the whole length in the dtype of `values`, its statistics zone 0. One forward and one backward
     pass over the sample. Masked entries have a gradient too: it says what a revived weight would do.

@@ -1,23 +1,41 @@
-"""Two halves of a model: what is frozen runs once, in use, and its outputs are kept as the data of the other half.
+"""Split a model in two: what is frozen runs once, in use, and its outputs are kept as the data of the other half.
 
     base, head = split(model, "block4_pool")       # base ends with that layer
     features = cached(base, data)                  # a Dataset whose X are base's outputs
     for step in train(head, features): ...
     model = join(base, head)                       # whole again, with what the head has learned
+
+That is how a few last layers are fine-tuned without a pass through all others in every epoch.
 """
 from dataclasses import replace
 
 import numpy as np
 
+from minnet.data import Dataset
 from minnet.engine.containers import Sequential
+from minnet.engine.model import Model
 from minnet.errors import InvalidValue, unknown
 
 
-def split(model, last):
-    """(base, head): `base` ends with the layer named `last`, `head` is the rest; both have copies of the values.
+def split(model: Model, last: str) -> tuple[Model, Model]:
+    """Split a model after a layer: return (base, head), both with copies of the values.
 
-    The model must be one Sequential that holds `last` directly. Raises InvalidValue otherwise, or where one half would
-    be empty.
+    Parameters
+    ----------
+    model : Model
+        One Sequential that holds `last` directly.
+    last : str
+        Name of the layer that `base` ends with.
+
+    Returns
+    -------
+    (Model, Model)
+        The layers up to `last`, and the rest.
+
+    Raises
+    ------
+    InvalidValue
+        The model holds no such layer directly, or one half would be empty.
     """
     layers = model.tree.layers if isinstance(model.tree, Sequential) else ()
     names = [layer.name for layer in layers]
@@ -30,8 +48,24 @@ def split(model, last):
     return tuple(_copy(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
 
 
-def join(base, head):
-    """One model: `head` on the outputs of `base`, with the values and masks of both."""
+def join(base: Model, head: Model) -> Model:
+    """Join two halves: `head` on the outputs of `base`, with the values and masks of both.
+
+    Parameters
+    ----------
+    base, head : Model
+        The halves, as `split` makes them.
+
+    Returns
+    -------
+    Model
+        One model, with copies of the values.
+
+    Raises
+    ------
+    InvalidValue
+        The head does not take what the base gives.
+    """
     if base.output_shape != head.input_shape:
         raise InvalidValue(f"the base gives {base.output_shape}, but the head takes {head.input_shape}: give the two "
                            "halves of one model")
@@ -39,14 +73,27 @@ def join(base, head):
     return _copy(_copy(base.blank(tree, base.input_shape, base.dtype), base), head)
 
 
-def cached(base, data):
-    """`data` with every X replaced by the outputs of `base`, in use (no dropout, running statistics)."""
+def cached(base: Model, data: Dataset) -> Dataset:
+    """Replace every X of `data` by the outputs of `base`, in use (no dropout, running statistics).
+
+    Parameters
+    ----------
+    base : Model
+        The half that no longer learns.
+    data : Dataset
+        Data that `base` takes.
+
+    Returns
+    -------
+    Dataset
+        The same rows as features for the other half.
+    """
     parts = {name: base(getattr(data, name)) for name in ("X_train", "X_valid", "X_test")}
     return replace(data, shape=base.output_shape, **parts)
 
 
 def _copy(model, source):
-    """Take values and mask of every parameter that both have."""
+    """Copy values and mask of every parameter that both have; return the model."""
     for name, parameter in model.parameters.items():
         if name in source.parameters:
             np.copyto(parameter.value, source.parameters[name].value)

@@ -5,28 +5,49 @@
             save(step.state, "run.safetensors")
     for step in train(model, data, every="batch", state=load("run.safetensors")):   # goes on bit for bit
         ...
+
+A State is saved bit for bit, vectors and random generators included.
 """
 from dataclasses import dataclass
 
 import numpy as np
 
+from minnet.engine.model import Model
+from minnet.engine.optimizers import Optimizer
 from minnet.engine.rng import as_seed
 from minnet.kernels.steps import zero_masked
+from minnet.typing import Seed
 
 ORDER, NOISE = 0, 1  # what a random stream of the run is for
 
 
 class State:
-    """A model, an optimizer and its vectors, and where the run stands.
+    """Hold one training run: a model, an optimizer and its vectors, and how far the run is.
 
     `vectors` is (optimizer.slots, n_trainable), in the model's index space. `epoch` counts finished epochs, `batch`
     the batches done in the one under way, `t` all steps, `loss_sum` the losses of the batches done, `batch_size` the
     rows of each (0 before the first one). `rngs` are the generators that Dropout draws from, one per thread of the
     run. The order of rows needs no state: it follows from `seed` and `epoch`. `start` is what `train` keeps of the
     model's values, None before; it is saved nowhere.
+
+    Parameters
+    ----------
+    model : Model
+        What is trained.
+    optimizer : Optimizer
+        How it is trained.
+    rng : int, numpy.random.Generator or None
+        What the order of rows and dropout are drawn from.
+    threads : int
+        How many threads share a batch.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        `rng` is no seed.
     """
 
-    def __init__(self, model, optimizer, rng=None, threads=1):
+    def __init__(self, model: Model, optimizer: Optimizer, rng: Seed = None, threads: int = 1):
         self.model = model
         self.optimizer = optimizer
         self.seed = as_seed(rng)
@@ -38,35 +59,46 @@ class State:
         self.loss_sum = 0.0
         self.rngs = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
 
-    def aligned_vectors(self):
-        """All vectors that move along when live positions do."""
+    def aligned_vectors(self) -> list[np.ndarray]:
+        """Return all vectors whose entries move when live positions do."""
         return [*self.vectors] if self.start is None else [*self.vectors, self.start]
 
-    def order_rng(self):
-        """The generator that shuffles the rows of the epoch under way."""
+    def order_rng(self) -> np.random.Generator:
+        """Return the generator that shuffles the rows of the epoch under way."""
         return np.random.default_rng([self.seed, ORDER, self.epoch])
 
-    def order(self, n):
-        """The order of the n rows in the epoch under way."""
+    def order(self, n: int) -> np.ndarray:
+        """Return the order of the n rows in the epoch under way: a permutation of 0, ..., n - 1.
+
+        Parameters
+        ----------
+        n : int
+            How many rows the data has.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,), whole numbers.
+        """
         return self.order_rng().permutation(n)
 
-    def apply_mask(self):
-        """After the mask has changed: +0.0 wherever it is False, in the values and in every vector."""
+    def apply_mask(self) -> None:
+        """Set values and every vector to +0.0 wherever the mask is False; call it after the mask has changed."""
         zero_masked(self.model.mask, self.model.values)
         for vector in self.vectors:
             zero_masked(self.model.mask[: self.model.n_trainable], vector)
 
 
 class Snapshot:
-    """All that a model's outputs depend on, as it is now, to be put back later: values, mask and live positions."""
+    """Keep all that a model's outputs depend on, to be put back later: values, mask and live positions."""
 
     def __init__(self, model):
         self.model = model
         self.values, self.mask, self.topology = model.values.copy(), model.mask.copy(), model.topology
         self.places = {name: p.index.copy() for name, p in model.parameters.items() if p.index is not None}
 
-    def put_back(self):
-        """The model is again as it was. Where its positions have moved since, no State fits it any more."""
+    def put_back(self) -> None:
+        """Make the model what it was. Where its positions have moved since, no State fits it any more."""
         model = self.model
         if model.topology != self.topology:
             for name, places in self.places.items():
@@ -78,9 +110,23 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Step:
-    """What `train` yields: `epoch` finished epochs, `batch` done in the one under way, `loss` the mean over that
-    epoch so far (data loss, without penalties), `lr` of the last step, the State, and `progress`, the share in [0, 1]
-    of all that this call of `train` is to do in the end. `path` names the stepper that made it, `why` the reason."""
+    """What `train` yields.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Finished epochs, and batches done in the one under way.
+    loss : float
+        Mean over that epoch so far: the loss on the data, without penalties.
+    lr : float
+        Learning rate of the last step.
+    state : State
+        The whole run: it can be saved, and goes on bit for bit.
+    progress : float
+        Share in [0, 1] of what this call of `train` does in all.
+    path, why : str
+        Name of the stepper that made the last step, and the reason for it.
+    """
 
     epoch: int
     batch: int
@@ -92,6 +138,6 @@ class Step:
     why: str = ""
 
     @property
-    def model(self):
+    def model(self) -> Model:
         """The model that is trained."""
         return self.state.model

@@ -50,23 +50,34 @@ class Parameter:
     mask: np.ndarray = field(repr=False)
 
     @property
-    def layer(self):
+    def layer(self) -> str:
         """The name of the layer that owns it."""
         return self.name.rpartition(".")[0]
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Entries when dense: the product of the shape, also for a parameter born sparse."""
         return math.prod(self.shape)
 
-    def of(self, vector):
-        """The window of `vector` (any array of the model's index space), shaped; a view."""
+    def of(self, vector: np.ndarray) -> np.ndarray:
+        """Return this parameter's window of `vector`, shaped: a view.
+
+        Parameters
+        ----------
+        vector : numpy.ndarray
+            Any array of the model's index space: values, scores, gradients, an earlier copy.
+
+        Returns
+        -------
+        numpy.ndarray
+            `shape` where the parameter is dense, 1-D where it is born sparse.
+        """
         window = vector[self.slice]
         return window if self.index is not None else window.reshape(self.shape)
 
 
-def lay_out(declared):
-    """Order declarations by zone. Returns [(declaration, slice)], n_weights, n_trainable, length."""
+def lay_out(declared: list[Declared]) -> tuple:
+    """Order declarations by zone; return [(declaration, slice)], n_weights, n_trainable and the length."""
     ends, placed, start = [], [], 0
     for zone in range(max(ZONES.values()) + 1):
         for item in declared:

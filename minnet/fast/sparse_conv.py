@@ -49,7 +49,7 @@ class SparseConv2d(Layer):
         return (*at.output, self.filters), wanted
 
     def forward(self, x, tape, pool=None):
-        """x (n, h, w, c) -> y (n, ho, wo, o); with a `pool`, what that makes of y."""
+        """Compute y (n, ho, wo, o) from x (n, h, w, c); with a `pool`, what that makes of y."""
         x, parts, lanes = np.ascontiguousarray(x), *self.parts(len(x))
         first, tap, place = self.places(tape)
         weight = np.take(self.weight.of(tape.values), place, out=tape.buffer(self, "w", place.shape))
@@ -115,7 +115,7 @@ class SparseConv2d(Layer):
         xt[self.inside()] = inside
 
     def turn_back(self, xt, x, tape):
-        """The way back, without the padding."""
+        """Copy images by feature back, without the padding."""
         lanes = xt.shape[-1]
         if self.window.padded:
             inside = tape.buffer(self, "inside", (*self.input_shape, lanes))
@@ -129,8 +129,10 @@ class SparseConv2d(Layer):
         return slice(at.top, at.top + height), slice(at.left, at.left + width)
 
     def places(self, tape):
-        """(first, tap, place): where each filter's weights begin, which row of a window each meets, and which weight
-        each is; made anew when the model's topology has changed."""
+        """Return (first, tap, place), made anew when the model's topology has changed.
+
+        They say where each filter's weights begin, which row of a window each meets, and which weight each is.
+        """
         known, places = self._places
         if known != tape.model.topology:
             kernel_rows = math.prod(self.weight.shape[:-1])
@@ -150,7 +152,7 @@ class SparseConvPool:
         self.pool = pool
 
     def forward(self, x, tape):
-        """x (n, h, w, c) -> y (n, ho, wo, o), pooled."""
+        """Compute the pooled y (n, ho, wo, o) from x (n, h, w, c)."""
         return self.conv.forward(x, tape, self.pool)
 
     def backward(self, dy, tape):
