@@ -165,7 +165,7 @@ class Model:
             state.topology = self.topology
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
-        """Return the logits of a batch `x` (n, *input_shape), contiguous, of the tape's dtype; they are in its buffers."""
+        """Return the logits of a batch `x` (n, *input_shape), contiguous; they are in the tape's buffers."""
         return self.tree.forward(x, tape)
 
     def backward(self, dlogits: np.ndarray, tape: Tape) -> np.ndarray | None:
