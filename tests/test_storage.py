@@ -19,10 +19,9 @@ import minnet as mn
 from minnet import files
 from minnet.engine.initialisers import glorot
 from minnet.engine.layer import Layer
-from minnet.engine.layers import LAYERS
 from minnet.errors import FileError, InvalidType, InvalidValue, NotFinite
 from minnet.formats import layout, masks, tensors
-from minnet.formats.storage import describe, expected_bytes, load, save
+from minnet.formats.storage import describe, expected_bytes, load, load_state, save
 
 MODELS = {
     "mlp": lambda dtype: mn.models.mlp((7,), 3, (6, 5), rng=0, dtype=dtype),
@@ -391,8 +390,8 @@ def normal(rng, item):
 @pytest.mark.parametrize("cuts", [0, 3, 40])
 @pytest.mark.parametrize(("rows", "columns", "dtype"), [(10, 40, "U8"), (1000, 40, "U16"), (10**4, 10**5, "U32"),
                                                         (2**25, 2**20, "U64")])
-def test_a_parameter_that_is_born_sparse_comes_back(tmp_path, monkeypatch, rows, columns, dtype, cuts):
-    monkeypatch.setitem(LAYERS, "Scattered", Scattered)
+def test_a_parameter_that_is_born_sparse_comes_back(tmp_path, rows, columns, dtype, cuts):
+    own = {"Scattered": Scattered}
     model = mn.Model(mn.Sequential(Scattered(rows, columns, 40)), (3,), rng=0)
     p = model.parameters["scattered1.weight"]
     p.index[:] = np.sort(np.random.default_rng(0).choice(rows * columns, 40, replace=False)
@@ -401,17 +400,119 @@ def test_a_parameter_that_is_born_sparse_comes_back(tmp_path, monkeypatch, rows,
     mask[np.random.default_rng(1).permutation(40)[:cuts]] = False
     model.set_mask(mask)
     save(model, tmp_path / "m")
-    loaded = load(tmp_path / "m")
+    loaded = load(tmp_path / "m", layers=own)
     assert same(model, loaded) and bits(loaded.parameters["scattered1.weight"].index) == bits(p.index)
     assert contents(tmp_path / "m")[0]["scattered1.weight.index"]["dtype"] == dtype
     assert os.path.getsize(tmp_path / "m") == expected_bytes(model)
-    assert describe(tmp_path / "m")["weights"] == rows * columns and describe(tmp_path / "m")["remaining"] == 40 - cuts
+    about = describe(tmp_path / "m", layers=own)
+    assert about["weights"] == rows * columns and about["remaining"] == 40 - cuts
 
 
 @pytest.mark.parametrize("gaps", [[3, 0, 1], [2**64 - 1, 1, 1], [5, 2**63, 2**63], [0, 1, 98]], ids=str)
 def test_an_index_that_is_none_is_refused(gaps):
     with pytest.raises(InvalidValue, match="index"):
         masks.unpack_index(np.array(gaps, np.uint64), 99)
+
+
+# --- layers of the caller's own -------------------------------------------------------------------------------------
+
+
+class Scale(Layer):
+    """y = gain * factor * x, one gain for each feature."""
+
+    prefix = "scale"
+
+    def __init__(self, factor=1.0, inner=None, *, name=None):
+        self.factor, self.inner, self.name = factor, inner, name
+
+    def children(self):
+        return () if self.inner is None else (self.inner,)
+
+    def build(self, shape):
+        if self.factor < 0:
+            raise ValueError(f"factor={self.factor}: below 0")
+        return shape, [self.declare("gain", shape[-1:], lambda rng, shape: 1.0)]
+
+    def forward(self, x, tape):
+        return x * (self.factor * self.gain.of(tape.values))
+
+
+def scaled_model(rng=0):
+    return mn.Model(mn.Sequential(mn.Dense(4), Scale(0.5), mn.Dense(3), Scale(name="last")), (5,), rng=rng)
+
+
+def test_a_layer_of_the_callers_own_comes_back_by_the_name_of_its_class(tmp_path):
+    model, path = scaled_model(), tmp_path / "m"
+    model.values[:] = np.random.default_rng(1).normal(size=len(model.values))
+    save(model, path)
+    loaded = load(path, layers={"Scale": Scale})
+    assert same(model, loaded) and type(loaded.layers["last"]) is Scale and loaded.layers["scale1"].factor == 0.5
+    X = random_input(model, 3)
+    assert bits(model(X)) == bits(loaded(X))
+    assert [row["type"] for row in describe(path, layers={"Scale": Scale})["layers"]] == ["Dense", "Scale"] * 2
+
+
+@pytest.mark.parametrize("layers", [None, {}, {"Scattered": Scattered}, {"scale": Scale}], ids=str)
+def test_a_class_that_the_caller_did_not_give_is_not_made(tmp_path, layers):
+    """Though it is there, in this very module: a file says no more than a name."""
+    save(scaled_model(), tmp_path / "m")
+    for read in (load, describe, load_state):
+        with pytest.raises(FileError, match=r'unknown layer .Scale.; .*load\(path, layers={"Scale": Scale}\)'):
+            read(tmp_path / "m", layers=layers)
+
+
+@pytest.mark.parametrize(("layers", "error", "words"), [
+    ([Scale], InvalidType, "layers=.*give classes by name"),
+    ({"Scale": Scale()}, InvalidType, "'Scale'; wanted a subclass of Layer"),
+    ({"Scale": dict}, InvalidType, "wanted a subclass of Layer"),
+    ({"Dense": Scale}, InvalidValue, "'Dense', which is a layer of minnet's"),
+])
+def test_only_classes_of_layers_are_taken(tmp_path, layers, error, words):
+    save(scaled_model(), tmp_path / "m")
+    with pytest.raises(error, match=words):
+        load(tmp_path / "m", layers=layers)
+    assert same(load(save_to(tmp_path / "dense", mn.Model(mn.Dense(2), (3,))), layers={"Dense": mn.Dense}),
+                load(tmp_path / "dense"))
+
+
+def save_to(path, model):
+    save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [
+    (b'"factor":0.5', b'"factor":9e9', "at most"),
+    (b'"factor":0.5', b'"factor":[1]', "wanted something like 1.0"),
+    (b'"factor":0.5', b'"factxr":0.5', "it takes factor, inner, name"),
+    (b'"factor":0.5', b'"factor":-.5', "not the JSON"),
+    (b'"factor":0.5', b'"factor":-55', "cannot be made: ValueError: factor=-55: below 0"),
+])
+def test_what_a_file_says_of_such_a_layer_is_checked(tmp_path, old, new, words):
+    path = save_to(tmp_path / "m", scaled_model())
+    content = path.read_bytes().replace(old.replace(b'"', b'\\"'), new.replace(b'"', b'\\"'))
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=words):
+        load(path, layers={"Scale": Scale})
+
+
+def test_a_file_must_be_able_to_tell_layers_apart(tmp_path):
+    other = type("Scale", (Scale,), {})
+    dense = type("Dense", (mn.Dense,), {})
+    nameless = type("Nameless", (Scale,), {"__init__": lambda self: None, "factor": 1.0, "inner": None, "name": None})
+    for layers, words in [((Scale(), other()), "second class called Scale"), ((dense(2),), "second class called Dense"),
+                          ((nameless(),), "constructor takes no name")]:
+        with pytest.raises(InvalidType, match=words):
+            save(mn.Model(mn.Sequential(*layers), (3,)), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_is_read_as_a_run(tmp_path):
+    state = mn.State(scaled_model(), mn.SGD(), 0, 1)
+    path = save_to(tmp_path / "run", state)
+    for read in (load, load_state):
+        assert same(read(path, layers={"Scale": Scale}).model, state.model)
+    with pytest.raises(FileError, match=r"holds a model, not a training run \(read it with load"):
+        load_state(save_to(tmp_path / "m", mn.Model(mn.Dense(2), (3,))))
 
 
 # --- a file may not ask for much more memory than it has -------------------------------------------------------------

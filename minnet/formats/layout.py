@@ -4,7 +4,7 @@
     specs = specs_of(model, forms, mask)               # {"dense1.weight.columns": (dtype, shape), ...}
     arrays = arrays_of(model, forms)                   # the same tensors, with their numbers
 
-    forms = match(tensors, plan, slots)                # a file's header against the architecture it claims
+    forms = match(tensors, spec, slots)                # a file's header against the architecture it claims
     fill(model, forms, arrays)
 """
 import numpy as np
@@ -79,14 +79,14 @@ def check_numbers(name, values):
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def match(tensors, plan, slots):
-    """{name: form} of all parameters, once `tensors` are exactly those that the Plan asks for.
+def match(tensors, spec, slots):
+    """Return {name: form} of all parameters, once `tensors` are exactly those that the Architecture asks for.
 
     `slots` is how many vectors an optimizer keeps, 0 for a model alone. Raises InvalidValue naming the first that is
     missing, too many or not as it should be.
     """
-    forms, wanted, dtype = {}, {}, code(plan.dtype)
-    for name, item, _ in plan.places:
+    forms, wanted, dtype = {}, {}, code(spec.dtype)
+    for name, item, _ in spec.places:
         shape = item.shape if item.index is None else (item.size,)
         forms[name] = form = _form_found(tensors, name)
         if form != "dense" and item.kind in STATISTICS:
@@ -97,7 +97,7 @@ def match(tensors, plan, slots):
             found = tensors.get(name + INDEX)
             wanted[name + INDEX] = (found.dtype if found and found.dtype in masks.INDEX_DTYPES else "U64", shape)
     if slots:
-        wanted[VECTORS] = (dtype, (slots, plan.n_trainable))
+        wanted[VECTORS] = (dtype, (slots, spec.n_trainable))
     for name in sorted({*wanted, *tensors}):
         _match_one(name, wanted.get(name), tensors.get(name))
     return forms

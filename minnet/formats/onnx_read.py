@@ -14,7 +14,7 @@ import numpy as np
 from minnet.engine.model import name_layers
 from minnet.errors import MinnetError, file_error, import_optional, quoted
 from minnet.files import KINDS, read_bounded, sniff
-from minnet.formats.architecture import memory, plan_of
+from minnet.formats.architecture import memory, read_architecture
 from minnet.formats.assign import put
 from minnet.formats.layout import most_memory
 from minnet.formats.onnx_fold import FOLDS, Cannot
@@ -245,11 +245,11 @@ def _model(net, end, shape, path):
     weights = [item.values["weight"] for item in layers if "weight" in item.values]
     dtype = np.dtype(np.float64 if any(weight.dtype == np.float64 for weight in weights) else np.float32)
     try:
-        plan = plan_of({"tree": tree.config(), "input_shape": list(shape), "dtype": dtype.name})
+        spec = read_architecture({"tree": tree.config(), "input_shape": list(shape), "dtype": dtype.name})
     except MinnetError as error:
         raise Cannot(str(error)) from error
-    if memory(plan.length, dtype) > (net.most + len(layers)) * NUMBER_BYTES * 2:
-        raise Cannot(f"its model takes {memory(plan.length, dtype):,} bytes of memory, more than the file can mean")
+    if memory(spec.length, dtype) > (net.most + len(layers)) * NUMBER_BYTES * 2:
+        raise Cannot(f"its model takes {memory(spec.length, dtype):,} bytes of memory, more than the file can mean")
     model = Model.blank(tree, shape, dtype)
     put(model, arrays, path)
     return model

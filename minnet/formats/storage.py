@@ -2,21 +2,27 @@
 
     save(model, "m.safetensors")                       # written whole or not at all
     model = load("m.safetensors")                      # the same bits
-    save(step.state, "run.safetensors")                # a State: load gives it back, and training goes on bit for bit
+    model = load("m.safetensors", layers={"Scale": Scale})   # with a layer of one's own
+    save(step.state, "run.safetensors")                # a training run
+    state = load_state("run.safetensors")              # train(..., state=state) continues it bit for bit
     describe("m.safetensors")                          # what it holds, without building it
     expected_bytes(model)                              # the size that `save` would write
 
-A parameter lies under its name. Where the mask cuts some of it, only the live values do, and beside them
+A parameter is stored under its name. Where the mask cuts some of it, only the live values are, and with them
 "dense1.weight.mask" (bits) or "dense1.weight.columns" and ".counts", whichever is smaller (masks.py). All the rest is
 JSON under the metadata key "minnet" (description.py). The same model gives the same bytes.
 """
 import math
+from collections.abc import Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
+from minnet.engine.layer import Layer
 from minnet.engine.state import State
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.files import opened, write_whole
-from minnet.formats.architecture import memory, plan_of
+from minnet.formats.architecture import UnknownLayer, layer_table, memory, own_layers, read_architecture
 from minnet.formats.description import description, read_description
 from minnet.formats.layout import (
     VECTORS,
@@ -32,22 +38,48 @@ from minnet.formats.layout import (
 from minnet.formats.runs import make_run, slots_of
 from minnet.formats.tensors import file_size, parse_json, read_arrays, read_head, to_bytes
 from minnet.model import Model
+from minnet.typing import Path
 
 LONGEST_MESSAGE = 600  # characters of what is wrong with a file
+DAMAGED = "it is damaged or not made by minnet: fetch or save it again"
+OWN_LAYER = 'give a layer of your own by the name of its class: load(path, layers={"Scale": Scale})'
+
+Layers = Mapping[str, type[Layer]]
 
 
-def save(model, path, *, made=None):
-    """Write `model` (a Model or a State) to the file `path`; `made` is a dict of what it was made with, as JSON has it.
+def save(model: Model | State, path: Path, *, made: dict | None = None) -> None:
+    """Write a model, or a training run, to a file that `load` reads back bit for bit.
 
-    An initialiser that is a function of the caller's is not kept: a loaded layer has the default one. Raises
-    FileError where the file cannot be written, NotFinite for NaN or infinity in a parameter, InvalidType for what no
-    file holds; then `path` is as it was.
+    Parameters
+    ----------
+    model : Model or State
+        The model, or a run: what `step.state` of `train` is.
+    path : str or os.PathLike
+        The file, written whole or not at all.
+    made : dict, optional
+        What the model was made with, as JSON can hold it; `describe` shows it.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    NotFinite
+        A parameter holds NaN or infinity.
+    InvalidType
+        `model` is neither a Model nor a State, or has an argument that JSON cannot hold, an optimizer that is not
+        minnet's, or layers of two classes with one name.
+
+    Notes
+    -----
+    After an error `path` is as it was. An initialiser that is a function of the caller's is not stored: a loaded layer
+    has the default one. A layer of the caller's own is stored by the name of its class, which `load` is to be given.
     """
     model, state = _parts(model)
     for name, p in model.parameters.items():
         check_numbers(name, p.value)
     text = description(model, state, made)
-    plan_of(parse_json("the description of this model", text)["architecture"])  # what is written can be read
+    config = parse_json("the description of this model", text)["architecture"]
+    read_architecture(config, layer_table(own_layers(model.tree)))  # what is written can be read
     arrays = arrays_of(model, forms_of(model, model.mask))
     if state is not None:
         check_numbers(VECTORS, state.vectors)
@@ -55,53 +87,106 @@ def save(model, path, *, made=None):
     write_whole(path, to_bytes(arrays, text))
 
 
-def load(path):
-    """The Model or State in the file `path`, bit for bit as it was saved.
+def load(path: Path, *, layers: Layers | None = None) -> Model:
+    """Read the model in a file, bit for bit as it was saved.
 
-    Everything is checked before it is used, and no more memory is taken than the file's real size allows. Raises
-    FileError.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that `save` wrote.
+    layers : mapping of str to type, optional
+        Classes of the caller's own layers by name, as in ``{"Scale": Scale}``; a file makes no other than these and
+        minnet's.
+
+    Returns
+    -------
+    Model
+        The model. From the file of a training run, its State: `load_state` is annotated for that.
+
+    Raises
+    ------
+    FileError
+        The file is missing, damaged, of another kind, asks for more memory than its size allows, or has a layer that
+        is neither minnet's nor in `layers`.
+    InvalidType, InvalidValue
+        `layers` holds what is no subclass of Layer, or a name of minnet's own.
+
+    Notes
+    -----
+    Nothing in a file is trusted or run: everything is checked before it is used, and before memory is taken.
     """
-    with _about(path), opened(path) as file:
-        head, facts, plan, forms = _checked(file, path)
-        wanted, most = memory(plan.length, plan.dtype), most_memory(head.size)
-        if wanted > most:
-            raise InvalidValue(f"its model takes {wanted:,} bytes of memory; a file of {head.size:,} may ask for "
-                               f"{most:,} at most")
-        arrays = read_arrays(file, head)
-        model = Model.blank(plan.tree, plan.input_shape, plan.dtype)
-        fill(model, forms, arrays)
-        if facts["kind"] == "model":
-            return model
-        check_numbers(VECTORS, arrays[VECTORS])
-        state = make_run(facts["state"], model)
-        state.vectors[...] = arrays[VECTORS]
-        return state
+    model, state = _loaded(path, layers)
+    return model if state is None else state  # type: ignore[return-value]
 
 
-def describe(path):
-    """A dict about the file `path`, checked as by `load` but for the numbers themselves, which are not read.
+def load_state(path: Path, *, layers: Layers | None = None) -> State:
+    """Read the training run in a file, which `train(..., state=...)` continues bit for bit.
 
-    `kind` ("model" or "state"), `format_version`, `minnet` (the version that wrote it), `made`, `bytes`, `dtype`,
-    `input_shape`, `output_shape`, `layers` (each with name, type, output_shape, and parameters by kind with their
-    shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, batch_size,
-    loss_sum, threads, optimizer). Raises FileError.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file to which `save` wrote a State.
+    layers : mapping of str to type, optional
+        As for `load`.
+
+    Returns
+    -------
+    State
+        The run; its model is `state.model`.
+
+    Raises
+    ------
+    FileError
+        As for `load`, and where the file holds a model alone.
+    InvalidType, InvalidValue
+        As for `load`.
     """
+    _, state = _loaded(path, layers)
+    if state is None:
+        raise file_error(path, "holds a model, not a training run", "read it with load(path)")
+    return state
+
+
+def describe(path: Path, *, layers: Layers | None = None) -> dict:
+    """Return a dict about a file, checked as by `load` except for the numbers themselves, which are not read.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that `save` wrote.
+    layers : mapping of str to type, optional
+        As for `load`.
+
+    Returns
+    -------
+    dict
+        `kind` ("model" or "state"), `format_version`, `minnet` (the version that wrote it), `made`, `bytes`, `dtype`,
+        `input_shape`, `output_shape`, `layers` (each with name, type, output_shape, and parameters by kind with their
+        shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, batch_size,
+        loss_sum, threads, optimizer).
+
+    Raises
+    ------
+    FileError
+        As for `load`.
+    """
+    table = layer_table(layers)
     with _about(path), opened(path) as file:
-        head, facts, plan, _ = _checked(file, path)
-    weights = [(name, item) for name, item, _ in plan.places if item.kind == "weight"]
+        head, facts, spec, _ = _checked(file, path, table)
+    weights = [(name, item) for name, item, _ in spec.places if item.kind == "weight"]
     total = sum(math.prod(item.shape) for _, item in weights)
     remaining = sum(math.prod(head.tensors[name].shape) for name, _ in weights)
     about = {key: facts[key] for key in ("kind", "format_version", "minnet", "made")}
-    about |= {"bytes": head.size, "dtype": plan.dtype.name, "input_shape": plan.input_shape,
-              "output_shape": plan.tree.output_shape, "layers": _rows(plan),
+    about |= {"bytes": head.size, "dtype": spec.dtype.name, "input_shape": spec.input_shape,
+              "output_shape": spec.tree.output_shape, "layers": _rows(spec),
               "weights": total, "remaining": remaining, "sparsity": 1 - remaining / total if total else 0.0}
     if facts["kind"] == "state":
         about["state"] = {key: value for key, value in facts["state"].items() if key != "streams"}
     return about
 
 
-def expected_bytes(model, *, made=None, mask=None):
-    """The size in bytes of the file that `save(model, path, made=made)` would write; `mask` asks "what if this cut"."""
+def expected_bytes(model: Model | State, *, made: dict | None = None, mask: np.ndarray | None = None) -> int:
+    """Return the size in bytes of the file that `save(model, path, made=made)` would write, under `mask` if given."""
     model, state = _parts(model)
     mask = model.mask if mask is None else mask
     specs = specs_of(model, forms_of(model, mask), mask)
@@ -110,8 +195,28 @@ def expected_bytes(model, *, made=None, mask=None):
     return file_size(specs, description(model, state, made))
 
 
+def _loaded(path, layers):
+    """Return (Model, State or None) of a file."""
+    table = layer_table(layers)
+    with _about(path), opened(path) as file:
+        head, facts, spec, forms = _checked(file, path, table)
+        wanted, most = memory(spec.length, spec.dtype), most_memory(head.size)
+        if wanted > most:
+            raise InvalidValue(f"its model takes {wanted:,} bytes of memory; a file of {head.size:,} may ask for "
+                               f"{most:,} at most")
+        arrays = read_arrays(file, head)
+        model = Model.blank(spec.tree, spec.input_shape, spec.dtype)
+        fill(model, forms, arrays)
+        if facts["kind"] == "model":
+            return model, None
+        check_numbers(VECTORS, arrays[VECTORS])
+        state = make_run(facts["state"], model)
+        state.vectors[...] = arrays[VECTORS]
+        return model, state
+
+
 def _parts(model):
-    """(Model, State or None)."""
+    """Return (Model, State or None)."""
     if isinstance(model, State):
         return model.model, model
     if not isinstance(model, Model):
@@ -119,19 +224,19 @@ def _parts(model):
     return model, None
 
 
-def _checked(file, path):
-    """(head, facts, plan, forms): all that can be known, and all that can be wrong, before data is read."""
+def _checked(file, path, table):
+    """Return (head, facts, architecture, forms): all that is known, and all that is checked, before data is read."""
     head = read_head(file, path)
     facts = read_description(head.text, path)
-    plan = plan_of(facts["architecture"])
+    spec = read_architecture(facts["architecture"], table)
     slots = slots_of(facts["state"]) if facts["kind"] == "state" else 0
-    return head, facts, plan, match(head.tensors, plan, slots)
+    return head, facts, spec, match(head.tensors, spec, slots)
 
 
-def _rows(plan):
+def _rows(spec):
     """The layers of `describe`."""
-    shapes = {leaf: {} for leaf in plan.tree.leaves()}
-    for _, item, _ in plan.places:
+    shapes = {leaf: {} for leaf in spec.tree.leaves()}
+    for _, item, _ in spec.places:
         shapes[item.layer][item.kind] = item.shape
     return [{"name": leaf.name, "type": type(leaf).__name__, "output_shape": leaf.output_shape, "parameters": found}
             for leaf, found in shapes.items()]
@@ -139,7 +244,7 @@ def _rows(plan):
 
 @contextmanager
 def _about(path):
-    """Inside, whatever is wrong with the content becomes a FileError about `path`, one line long."""
+    """Raise whatever is wrong with the content as a FileError about `path`, one line long."""
     try:
         yield
     except FileError:
@@ -147,6 +252,6 @@ def _about(path):
     except MinnetError as error:
         what = " ".join(str(error).split())[:LONGEST_MESSAGE]
         what = what if what.isprintable() else ascii(what)
-        raise file_error(path, what, "it is damaged or not made by minnet: fetch or save it again") from error
+        raise file_error(path, what, OWN_LAYER if isinstance(error, UnknownLayer) else DAMAGED) from error
     except MemoryError as error:
         raise file_error(path, "does not fit into this machine's memory", "load it on a larger one") from error
