@@ -42,6 +42,7 @@ from minnet.formats.onnx_read import load_onnx as load_onnx
 from minnet.formats.onnx_write import save_onnx as save_onnx
 from minnet.formats.storage import save as save
 from minnet.formats.storage import load as load
+from minnet.formats.storage import load_state as load_state
 from minnet.formats.torch_state import load_torch as load_torch
 from minnet.formats.torch_state import save_torch as save_torch
 from minnet.pruning.compact import compact as compact
@@ -113,6 +114,7 @@ __all__ = [
     "save_onnx",
     "save",
     "load",
+    "load_state",
     "load_torch",
     "save_torch",
     "compact",

@@ -12,6 +12,7 @@ alone. To add a data set, write a function that returns a `Raw` and name it in t
 import os
 import warnings
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from minnet.errors import (
 )
 from minnet.files import KINDS, sniff
 from minnet.readers import read_csv, read_idx, read_npz
+from minnet.typing import ArrayLike, Dtype, Seed
 
 TEST = 0.2  # of all samples: with fewer than 360 test digits a mean over seeds hides a point
 VALID = 0.1  # of all samples
@@ -44,7 +46,7 @@ IDX_FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Samples and labels as they come; the last `n_test` are the official test part, `full_scale` is X's largest value.
+    """Raw samples and labels; the last `n_test` are the official test part, `full_scale` is X's largest value.
 
     X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text.
     """
@@ -58,9 +60,26 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in three parts: X (n, *shape) in float32 or float64, y (n,) in int64 codes 0..n_classes-1.
+    """A data set in three parts, scaled.
 
-    `classes[code]` is the label as it was given. X is (raw - shift) / scale; `scaling` names the rule.
+    Attributes
+    ----------
+    name : str
+        Its name, or that of its file.
+    X_train, X_valid, X_test : numpy.ndarray
+        Samples (n, *shape), in float32 or float64: (raw - shift) / scale.
+    y_train, y_valid, y_test : numpy.ndarray
+        Codes (n,), int64, 0 ... n_classes - 1.
+    shape : tuple of int
+        Shape of one sample: (d,) or (h, w, c).
+    n_classes : int
+        The number of classes.
+    classes : numpy.ndarray
+        Labels (n_classes,) as they were given: that of a code is `classes[code]`.
+    scaling : str
+        The name of the rule that gave `shift` and `scale`.
+    shift, scale : numpy.ndarray
+        What broadcasts with a sample, of the training part alone.
     """
 
     name: str
@@ -70,15 +89,31 @@ class Dataset:
     y_valid: np.ndarray
     X_test: np.ndarray
     y_test: np.ndarray
-    shape: tuple
+    shape: tuple[int, ...]
     n_classes: int
     classes: np.ndarray
     scaling: str
     shift: np.ndarray
     scale: np.ndarray
 
-    def scaled(self, X):
-        """New raw samples (n, *shape), checked and scaled as these are."""
+    def scaled(self, X: ArrayLike) -> np.ndarray:
+        """Check new samples and scale them as the training part was.
+
+        Parameters
+        ----------
+        X : array_like
+            Raw samples (n, *shape).
+
+        Returns
+        -------
+        numpy.ndarray
+            (X - shift) / scale, in the dtype of the parts.
+
+        Raises
+        ------
+        InvalidValue, InvalidType, NotFinite
+            `X` has another shape, holds no real numbers, or NaN or infinity.
+        """
         return _scaled(check_X(X, self.shape, np.float64), self.shift, self.scale, self.X_train.dtype)
 
     def __repr__(self):
@@ -86,13 +121,48 @@ class Dataset:
         return f"Dataset({self.name!r}, {sizes} samples of shape {self.shape}, {self.n_classes} classes)"
 
 
-def load_data(data="digits", *, rng=0, scaling="unit", valid=None, test=None, target=None, dtype=np.float32):
-    """The `Dataset` that `data` means: a name in `DATASETS`, a file, arrays, or a function without arguments.
+Data = (str | os.PathLike[str] | tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike] | Callable[[], object]
+        | Dataset)
+Scaling = str | Callable[[np.ndarray, float | None], tuple[ArrayLike, ArrayLike]]
 
-    A file is a NumPy archive with X and y or a table (.csv), told by content, or a folder with MNIST's four IDX files.
-    Arrays are a pair (X, y) or a mapping with these keys. A function returns a `Raw` or such arrays. `target` names
-    the column (or member) of classes in a file. The other arguments are those of `from_arrays`; an official test part
-    stays as it is, and `valid` is then a share of the rest. Raises `UnknownName`, `FileError`, and as `from_arrays`.
+
+def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit", valid: float | None = None,
+              test: float | None = None, target: str | int | None = None, dtype: Dtype = np.float32) -> Dataset:
+    """Load a data set, split it by class and scale it.
+
+    Parameters
+    ----------
+    data : str, os.PathLike, tuple, mapping, callable or Dataset
+        A name in `DATASETS`; a file, told by its content: a NumPy archive (.npz) with X and y, or a table (.csv); a
+        folder with MNIST's four IDX files; a pair (X, y) or a mapping with these keys; or a function without arguments
+        that returns a `Raw` or such arrays. A Dataset is returned as it is.
+    rng : int, numpy.random.Generator or None
+        What the parts are drawn by.
+    scaling : str or callable
+        A name in `SCALINGS`, or a function (X_train, full_scale) -> (shift, scale).
+    valid : float, optional
+        The validation part's share of all samples, by default 0.1; of all that is not the official test part where
+        there is one, by default 1/12.
+    test : float, optional
+        The test part's share of all samples, by default 0.2; an official test part is kept.
+    target : str or int, optional
+        The column of a table with the classes, by name or number (the last one), or the member of an archive ("y").
+    dtype : type or str
+        numpy.float32 or numpy.float64.
+
+    Returns
+    -------
+    Dataset
+        The three parts, in which each class has its share.
+
+    Raises
+    ------
+    UnknownName
+        `data` or `scaling` is a name in no table.
+    FileError
+        The file is missing, damaged, or not a data set.
+    InvalidValue, InvalidType, NotFinite
+        The samples cannot be learnt from (their shape, text, NaN, a single class), or another argument is wrong.
     """
     if isinstance(data, Dataset):
         return data
@@ -100,38 +170,62 @@ def load_data(data="digits", *, rng=0, scaling="unit", valid=None, test=None, ta
     return _prepare(raw, rng, scaling, valid, test, dtype)
 
 
-def from_arrays(X, y, *, rng=0, scaling="unit", valid=VALID, test=TEST, dtype=np.float32, name="arrays"):
-    """The `Dataset` of samples X (n, d), (n, h, w) or (n, h, w, c) and labels y (n,): numbers or text.
+def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling = "unit", valid: float = VALID,
+                test: float = TEST, dtype: Dtype = np.float32, name: str = "arrays") -> Dataset:
+    """Make a data set of arrays, split by class and scaled.
 
-    `valid` and `test` are shares of all samples, drawn by `rng` (a seed or a Generator) so that each class has its
-    share in each part. `scaling` is a name in `SCALINGS` or a function (X_train, full_scale) -> (shift, scale). Raises
-    `InvalidValue`, `InvalidType` or `NotFinite` for what cannot be learnt from: other shapes, text, NaN, one class.
+    Parameters
+    ----------
+    X : array_like
+        Samples (n, d), (n, h, w) or (n, h, w, c).
+    y : array_like
+        Labels (n,), whole numbers or text.
+    rng : int, numpy.random.Generator or None
+        What the parts are drawn by.
+    scaling : str or callable
+        As for `load_data`.
+    valid, test : float
+        The parts' shares of all samples.
+    dtype : type or str
+        numpy.float32 or numpy.float64.
+    name : str
+        The data set's name.
+
+    Returns
+    -------
+    Dataset
+        The three parts, in which each class has its share.
+
+    Raises
+    ------
+    InvalidValue, InvalidType, NotFinite
+        As for `load_data`.
     """
     return _prepare(Raw(name, X, y), rng, scaling, valid, test, dtype)
 
 
 # --- from whatever was given to a Raw ---------------------------------------------------------------------------------
 
-def digits():
-    """1,797 images of 8 x 8 handwritten digits, 0 to 16 (E. Alpaydin and C. Kaynak, 1998), part of scikit-learn."""
+def digits() -> Raw:
+    """Load scikit-learn's 1,797 images of 8 x 8 handwritten digits, 0 to 16 (E. Alpaydin and C. Kaynak, 1998)."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     return Raw("digits", bunch.images, bunch.target, full_scale=16)
 
 
-def mnist():
-    """70,000 images of 28 x 28 handwritten digits (LeCun, Cortes and Burges, 1998); the last 10,000 are for testing."""
+def mnist() -> Raw:
+    """Load 70,000 images of 28 x 28 handwritten digits, the last 10,000 for testing (LeCun et al., 1998)."""
     return _official("mnist", "mnist_784")
 
 
-def fashion_mnist():
-    """70,000 images of 28 x 28 articles of clothing (Xiao, Rasul and Vollgraf, 2017); the last 10,000 for testing."""
+def fashion_mnist() -> Raw:
+    """Load 70,000 images of 28 x 28 articles of clothing, the last 10,000 for testing (Xiao et al., 2017)."""
     return _official("fashion-mnist", "Fashion-MNIST")
 
 
 def _official(name, openml_name):
-    """The set `name` from the folder that MINNET_DATA names, else through scikit-learn's `fetch_openml`."""
+    """Load the set `name` from the folder that MINNET_DATA names, else through scikit-learn's `fetch_openml`."""
     root = os.environ.get("MINNET_DATA")
     if root and (Path(root) / name).is_dir():
         return _idx_folder(Path(root) / name, name)
@@ -146,32 +240,32 @@ def _official(name, openml_name):
     except (OSError, ValueError, HTTPException) as error:
         where = f"MINNET_DATA={quoted(root)} has no folder {name}" if root else "MINNET_DATA is not set"
         what = f"is not here: {where}, and fetch_openml says: {quoted(' '.join(str(error).split()))}"
-        todo = f"put the four IDX files into a folder {name} and set MINNET_DATA to the folder above it"
-        raise file_error(name, what, todo=todo) from error
+        fix = f"put the four IDX files into a folder {name} and set MINNET_DATA to the folder above it"
+        raise file_error(name, what, fix=fix) from error
     X = bunch.data.reshape(-1, OFFICIAL_SIDE, OFFICIAL_SIDE).astype(np.uint8)
     return Raw(name, X, bunch.target.astype(np.int64), BYTE, OFFICIAL_TEST)
 
 
 def _idx_folder(folder, name):
-    """MNIST's four files, each compressed or not."""
+    """Read MNIST's four files, each compressed or not."""
     arrays = []
     for file, ndim in zip(IDX_FILES, (3, 1, 3, 1), strict=True):
         found = [path for path in (folder / file, folder / f"{file}.gz") if path.exists()]
         if not found:
-            raise file_error(folder, f"has no file {file} or {file}.gz", todo="put the four IDX files there")
+            raise file_error(folder, f"has no file {file} or {file}.gz", fix="put the four IDX files there")
         arrays.append(read_idx(found[0]))
         if arrays[-1].ndim != ndim:
             what = f"holds an array of shape {arrays[-1].shape}; {'images' if ndim > 1 else 'labels'} were wanted"
-            raise file_error(found[0], what, todo="were the files mixed up?")
+            raise file_error(found[0], what, fix="were the files mixed up?")
     X, y, X_test, y_test = arrays
     if len(X) != len(y) or len(X_test) != len(y_test) or X.shape[1:] != X_test.shape[1:]:
-        what = f"images {X.shape} and {X_test.shape} do not go with {len(y)} and {len(y_test)} labels"
-        raise file_error(folder, what, todo="were the files mixed up?")
+        what = f"images {X.shape} and {X_test.shape} do not match {len(y)} and {len(y_test)} labels"
+        raise file_error(folder, what, fix="were the files mixed up?")
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
 def _find(data, target):
-    """The `Raw` that `data` means."""
+    """Return the `Raw` that `data` means."""
     given = data
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
@@ -191,16 +285,16 @@ def _find(data, target):
 
 
 def _from_path(path, target):
-    """The samples in a file or folder, by its content."""
+    """Read the samples in a file or folder, by its content."""
     if os.path.isdir(path):
         return _idx_folder(Path(path), Path(path).name)
     if not os.path.exists(path) and os.path.basename(path) == path and not Path(path).suffix:
         raise unknown("data set", path, [*DATASETS, "FILE.npz", "FILE.csv"])
     kind = sniff(path)
     if kind == "zip" and not zipfile.is_zipfile(path):
-        raise file_error(path, "is a zip archive that is damaged or cut off", todo="fetch it again, or save it again")
+        raise file_error(path, "is a zip archive that is damaged or cut off", fix="fetch it again, or save it again")
     if kind not in READERS:
-        raise file_error(path, f"is {KINDS[kind]}, no data set", todo="give a .npz with X and y, or a .csv in UTF-8")
+        raise file_error(path, f"is {KINDS[kind]}, no data set", fix="give a .npz with X and y, or a .csv in UTF-8")
     options = () if target is None else (target,)
     return Raw(Path(path).stem, *READERS[kind](path, *options))
 
@@ -214,7 +308,7 @@ def _prepare(raw, rng, scaling, valid, test, dtype):
     rule = check_choice("scaling", scaling, SCALINGS)
     X, (y, classes) = _as_samples(raw.X), _as_codes(raw.y)
     if len(X) != len(y):
-        raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted as many")
+        raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
     train, *others = _split(raw, y, len(classes), rng, valid, test)
     shift, scale = (np.asarray(v, np.float64) for v in rule(X[train], raw.full_scale))
     parts = []
@@ -225,7 +319,7 @@ def _prepare(raw, rng, scaling, valid, test, dtype):
 
 
 def _as_samples(X):
-    """X (n, *shape) with the channels of images last, checked."""
+    """Return X (n, *shape) with the channels of images last, checked."""
     X = as_numbers("X", X)
     if X.ndim == 3:
         X = X[..., None]  # (n, h, w, 1)
@@ -237,7 +331,7 @@ def _as_samples(X):
 
 
 def _as_codes(y):
-    """(codes, classes): labels as int64 0..k-1, and the k labels in order."""
+    """Return (codes, classes): labels as int64 0..k-1, and the k labels in order."""
     try:
         y = np.asarray(y)
     except ValueError as error:
@@ -261,7 +355,7 @@ def _as_codes(y):
 
 
 def _split(raw, y, n_classes, rng, valid, test):
-    """Sorted indices of the three parts; each class has its share in each part that is drawn."""
+    """Return sorted indices of the three parts; each class has its share in each part that is drawn."""
     n = len(y)
     rest, last = np.arange(n - raw.n_test), np.arange(n - raw.n_test, n)
     if raw.n_test and test is not None:
@@ -280,7 +374,7 @@ def _split(raw, y, n_classes, rng, valid, test):
 
 
 def _draw(rows, y, size, n_classes, name, generator):
-    """(rest, part): `size` of the rows, stratified by class."""
+    """Draw `size` of the rows, stratified by class; return (rest, part)."""
     if size == 0:
         return rows, rows[:0]
     left = len(rows) - size
@@ -306,7 +400,7 @@ def _generator(rng):
 
 
 def _scaled(X, shift, scale, dtype):
-    """(X - shift) / scale, computed in float64 and rounded once."""
+    """Return (X - shift) / scale, computed in float64 and rounded once."""
     out = np.empty(X.shape, dtype)
     for start in range(0, len(X), CHUNK):
         with np.errstate(all="ignore"):  # what overflows is found below
@@ -318,14 +412,14 @@ def _scaled(X, shift, scale, dtype):
 # --- scaling: (X_train, full_scale) -> (shift, scale), by feature for tables, by channel or at once for images --------
 
 def none(X, full_scale):
-    """X as it is."""
+    """Leave X as it is."""
     return 0, 1
 
 
 def unit(X, full_scale):
-    """To [0, 1]: by the full scale (255 for bytes) if it is known, else from the smallest to the largest value.
+    """Scale to [0, 1]: by the full scale (255 for bytes) if it is known, else from the smallest to the largest value.
 
-    The smallest and largest of each feature of a table, of all pixels of images; what lies in [0, 1] stays as it is.
+    The smallest and largest are those of each feature of a table, or of all pixels of images; X in [0, 1] is kept.
     """
     if full_scale is None and X.dtype == np.uint8:
         full_scale = BYTE
@@ -339,7 +433,7 @@ def unit(X, full_scale):
 
 
 def standard(X, full_scale):
-    """To mean 0 and variance 1, for each feature of a table, each channel of images; constants become 0."""
+    """Scale to mean 0 and variance 1, for each feature of a table, each channel of images; constants become 0."""
     axes = tuple(range(X.ndim - 1))
     mean = X.mean(axes, dtype=np.float64)
     squares = sum(((X[i:i + CHUNK] - mean) ** 2).sum(axes) for i in range(0, len(X), CHUNK))

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read within bounds, told apart by content.
+"""Write files whole or not at all, read them within bounds, and tell them apart by content.
 
     write_whole("m.safetensors", data)      # the old file or the new one, never a part of it
     check_writable("out")                   # before an hour of training, not after
@@ -23,7 +23,7 @@ from minnet.errors import FileError, InvalidType, file_error, quoted
 TEMPORARY = ".minnet-{}.tmp"
 TOKEN_BYTES = 8
 MODE = 0o666  # less the umask, as for any file
-STALE_SECONDS = 3600  # a temporary file that nobody wrote to for an hour is left over from a process that died
+STALE_SECONDS = 3600  # a temporary file not written to for an hour is left over from a process that died
 HEAD_BYTES = 4096
 LONGEST_CHARACTER = 4  # bytes, in UTF-8
 SAFETENSORS_HEAD = 8  # bytes of the header's length, before the header's "{"
@@ -45,9 +45,9 @@ HINTS = {
 def write_whole(path, content):
     """Write `content` (bytes, or a function that writes to the binary file it is given) to `path`, whole or not at all.
 
-    The bytes go to a temporary file in the same folder, to the disk, and then take the place of `path` in one move; a
-    link is followed. On failure what stood there before still does, or the new file does if it was the last step (to
-    wait for the disk) that failed; the temporary file is gone. Raises `FileError`.
+    The bytes are written to a temporary file in the same folder, flushed to the disk, and moved to `path` in one step;
+    a link is followed. After a failure `path` is what it was before, or the new file if only the last step (to wait for
+    the disk) failed; the temporary file is removed. Raises `FileError`.
     """
     data = content if isinstance(content, bytes | bytearray | memoryview) else _written_by(content)
     path = Path(os.path.realpath(_as_path(path)))
@@ -80,7 +80,7 @@ def check_writable(folder):
             with suppress(OSError):
                 os.unlink(probe)
     except FileExistsError as error:
-        raise file_error(folder, "is a file, not a folder", todo="give another folder") from error
+        raise file_error(folder, "is a file, not a folder", fix="give another folder") from error
     except OSError as error:
         raise _problem(folder, error) from error
     return folder
@@ -88,9 +88,9 @@ def check_writable(folder):
 
 @contextmanager
 def opened(path):
-    """The regular file `path`, open for reading bytes; a folder, pipe or device is refused, without waiting for it.
+    """Open the regular file `path` for reading bytes; refuse a folder, pipe or device, without waiting for it.
 
-    What goes wrong while reading inside the block is a `FileError` too.
+    An OSError inside the block becomes a `FileError` too.
     """
     path = _as_path(path)
     try:
@@ -101,17 +101,17 @@ def opened(path):
 
 
 def read_bounded(path, limit):
-    """All bytes of the regular file `path`, if they are no more than `limit`; else `FileError`."""
+    """Return all bytes of the regular file `path`, if they are no more than `limit`; else `FileError`."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         data = file.read(limit + 1) if size <= limit else b""
         if max(size, len(data)) > limit:
-            raise file_error(path, f"has {size:,} bytes; at most {limit:,} are read", todo="is it the right file?")
+            raise file_error(path, f"has {size:,} bytes; at most {limit:,} are read", fix="is it the right file?")
     return data
 
 
 def sniff(path):
-    """What `path` holds, told by its content alone: a key of `KINDS`."""
+    """Return what `path` holds, told by its content alone: a key of `KINDS`."""
     with opened(path) as file:
         head = file.read(HEAD_BYTES)
         size = os.fstat(file.fileno()).st_size
@@ -124,7 +124,7 @@ def sniff(path):
 
 
 def _as_path(path):
-    """`path` as a `Path`, if a file can have this name at all."""
+    """Return `path` as a `Path`, if a file can have this name at all."""
     try:
         name = os.fsencode(path)
     except TypeError as error:
@@ -132,21 +132,21 @@ def _as_path(path):
     except UnicodeEncodeError:
         name = b"\0"
     if b"\0" in name:
-        raise file_error(path, "no file can have this name", todo="check the name")
+        raise file_error(path, "no file can have this name", fix="check the name")
     return Path(os.fsdecode(name))
 
 
 def _open_regular(path):
-    """A descriptor for reading the regular file `path`; O_NONBLOCK, since to open a pipe is to wait for its writer."""
+    """Return a descriptor for reading the regular file `path`, without waiting for the writer of a pipe (O_NONBLOCK)."""
     descriptor = os.open(path, FROM_FILE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise file_error(path, "is no regular file", todo="give a file, not a folder, pipe or device")
+        raise file_error(path, "is no regular file", fix="give a file, not a folder, pipe or device")
     return descriptor
 
 
 def _written_by(writer):
-    """The bytes that `writer` writes to a file in memory."""
+    """Return the bytes that `writer` writes to a file in memory."""
     file = io.BytesIO()
     writer(file)
     return file.getbuffer()
@@ -165,9 +165,9 @@ def _write_new(path, data):
 
 
 def _refuse_special(path):
-    """A folder, pipe or device must not be replaced by a file."""
+    """Refuse to replace a folder, pipe or device by a file."""
     if path.exists() and not path.is_file():
-        raise file_error(path, "is no regular file", todo="give the name of a file")
+        raise file_error(path, "is no regular file", fix="give the name of a file")
 
 
 def _sync_folder(folder):
@@ -192,15 +192,15 @@ def _remove_stale(folder):
 
 
 def _problem(path, error):
-    """`error` as a `FileError` about `path`."""
+    """Return `error` as a `FileError` about `path`."""
     if isinstance(error, FileError):
         return error
     what = (error.strerror or str(error) or type(error).__name__).lower()
-    return file_error(path, what, todo=HINTS.get(error.errno, OTHER_HINT))
+    return file_error(path, what, fix=HINTS.get(error.errno, OTHER_HINT))
 
 
 def _sniff_zip(file):
-    """What a zip archive is, by the names in it."""
+    """Return what a zip archive is, by the names in it."""
     try:
         names = zipfile.ZipFile(file).namelist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, UnicodeError):
@@ -218,17 +218,17 @@ def _is_safetensors(head, size):
 
 
 def _is_idx(head, _):
-    """Two zero bytes, a code for the dtype, the number of dimensions (see readers.py)."""
+    """Test for two zero bytes, a code for the dtype, and the number of dimensions (see readers.py)."""
     return len(head) > 3 and head[:2] == b"\0\0" and head[2] in b"\x08\x09\x0b\x0c\x0d\x0e" and head[3] > 0
 
 
 def _is_onnx(head, _):
-    """Protobuf: field 1 is the version of the format, a small number; then the field of a string or of the graph."""
+    """Test for protobuf with a small version of the format in field 1, then the field of a string or of the graph."""
     return len(head) > 2 and head[0] == 0x08 and head[1] < 0x20 and head[2] in b"\x12\x1a\x22\x28\x32\x3a\x42"
 
 
 def _is_text(head, _):
-    """UTF-8 without control characters; the last character may be cut off."""
+    """Test for UTF-8 without control characters; the last character may be cut off."""
     try:
         text = head.decode()
     except UnicodeDecodeError as error:

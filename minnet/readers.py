@@ -1,4 +1,4 @@
-"""Readers of data files: IDX, .npz and .csv to arrays, safe with files from strangers.
+"""Read data files, IDX, .npz and .csv, to arrays; safe with files that are not trusted.
 
     read_idx("train-images-idx3-ubyte.gz")      # any IDX file, compressed or not
     X, y = read_npz("mine.npz")                 # members X and y
@@ -45,9 +45,9 @@ DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzi
 # --- IDX: zero, zero, a code for the dtype, the number of dimensions, the dimensions, the numbers; big-endian ---------
 
 def read_idx(path):
-    """The array in the IDX file `path` (Y. LeCun's format of MNIST), in native byte order.
+    """Return the array in the IDX file `path` (Y. LeCun's format of MNIST), in native byte order.
 
-    Whether it is compressed by gzip is told by its content. The length must be the one that the header claims, exactly.
+    Its content tells whether it is compressed by gzip. Its length must be exactly what the header claims.
     """
     with opened(path) as file:
         stored = os.fstat(file.fileno()).st_size
@@ -59,33 +59,33 @@ def read_idx(path):
             if packed:
                 _check_expansion(path, "the array", size, stored)
             elif size > stored:
-                raise file_error(path, f"claims {size:,} bytes of data and has {stored:,}", todo="fetch it again")
+                raise file_error(path, f"claims {size:,} bytes of data and has {stored:,}", fix="fetch it again")
             data = stream.read(size + 1)
         except DAMAGED as error:
-            raise file_error(path, f"is damaged: {_reason(error)}", todo="fetch it again") from error
+            raise file_error(path, f"is damaged: {_reason(error)}", fix="fetch it again") from error
     if len(data) != size:
         have = f"only {len(data):,}" if len(data) < size else "more"
-        raise file_error(path, f"its header announces {size:,} bytes of data, it has {have}", todo="fetch it again")
+        raise file_error(path, f"its header announces {size:,} bytes of data, it has {have}", fix="fetch it again")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _idx_header(path, stream):
-    """(dtype, shape) as the first bytes of an IDX file state them."""
+    """Return (dtype, shape) as the first bytes of an IDX file state them."""
     magic = stream.read(IDX_MAGIC_BYTES)
     known = len(magic) == IDX_MAGIC_BYTES and magic[:2] == b"\0\0" and magic[2] in IDX_DTYPES
     if not (known and 1 <= magic[3] <= MOST_DIMENSIONS):
-        raise file_error(path, f"is no IDX file: it begins with {magic!r}", todo="give one of MNIST's four files")
+        raise file_error(path, f"is no IDX file: it begins with {magic!r}", fix="give one of MNIST's four files")
     data = stream.read(magic[3] * IDX_DIM_BYTES)
     shape = tuple(int(n) for n in np.frombuffer(data[: len(data) // IDX_DIM_BYTES * IDX_DIM_BYTES], ">u4"))
     if len(shape) != magic[3]:
-        raise file_error(path, f"ends within its header of {magic[3]} dimensions", todo="fetch it again")
+        raise file_error(path, f"ends within its header of {magic[3]} dimensions", fix="fetch it again")
     return np.dtype(IDX_DTYPES[magic[2]]), shape
 
 
 # --- .npz: a zip archive of .npy files --------------------------------------------------------------------------------
 
 def read_npz(path, target="y"):
-    """(X, y) from the members `X` and `target` of the NumPy archive `path`; other members are not read.
+    """Return (X, y), the members `X` and `target` of the NumPy archive `path`; other members are not read.
 
     Object arrays (pickles), structured, complex and text features, encrypted or repeated members are refused.
     """
@@ -94,36 +94,36 @@ def read_npz(path, target="y"):
             archive = zipfile.ZipFile(file)
             return (_npz_member(path, archive, "X", X_KINDS), _npz_member(path, archive, target, Y_KINDS))
         except DAMAGED as error:
-            raise file_error(path, f"is damaged: {_reason(error)}", todo="save it again with np.savez") from error
+            raise file_error(path, f"is damaged: {_reason(error)}", fix="save it again with np.savez") from error
 
 
 def _npz_member(path, archive, name, kinds):
-    """One array of the archive, read only once its header, its size and its dtype are in order."""
+    """Read one array of the archive, once its header, its size and its dtype are checked."""
     found = [info for info in archive.infolist() if info.filename == f"{name}.npy"]
     if len(found) != 1:
         have = ", ".join(quoted(n) for n in archive.namelist()[:10]) or "nothing"
         what = f"has {len(found)} members {quoted(name)!r}; it holds {have}"
         others = "" if name == "X" else "X=..., "
-        raise file_error(path, what, todo=f"save it with np.savez(file, {others}{quoted(name)}=...)")
+        raise file_error(path, what, fix=f"save it with np.savez(file, {others}{quoted(name)}=...)")
     info = found[0]
     if info.flag_bits & ENCRYPTED:
-        raise file_error(path, f"its member {quoted(name)} is encrypted", todo="save it with np.savez")
+        raise file_error(path, f"its member {quoted(name)} is encrypted", fix="save it with np.savez")
     _check_expansion(path, f"its member {quoted(name)}", info.file_size, info.compress_size)
     with archive.open(info) as member:
         shape, fortran, dtype = _npy_header(member)
         if dtype.kind not in kinds:
             problem = f"its member {quoted(name)} has the dtype {quoted(str(dtype))}"
-            raise file_error(path, problem, todo="save X as numbers, y as whole numbers or text")
+            raise file_error(path, problem, fix="save X as numbers, y as whole numbers or text")
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or size != info.file_size - member.tell():
             problem = f"its member {quoted(name)} does not have the {size:,} bytes that its shape {shape} needs"
-            raise file_error(path, problem, todo="save it again with np.savez")
+            raise file_error(path, problem, fix="save it again with np.savez")
         data = member.read(size + 1)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _npy_header(member):
-    """(shape, fortran_order, dtype) as the head of an .npy file states them; ValueError for what is none."""
+    """Return (shape, fortran_order, dtype) as the head of an .npy file states them; ValueError for what is none."""
     version = np.lib.format.read_magic(member)
     if version not in NPY_HEADERS:
         raise ValueError(f"version {version} of the .npy format is for structured arrays")
@@ -134,42 +134,42 @@ def _npy_header(member):
 
 
 def _reason(error):
-    """What an exception of the standard library says, on one line of bounded length."""
+    """Return the message of an exception of the standard library, on one line of bounded length."""
     return quoted(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _check_expansion(path, what, size, stored):
-    """Refuse what unpacks to far more than is stored: such a file was made to fill the memory."""
+    """Refuse a member that unpacks to far more than is stored: such a file was made to fill the memory."""
     if size > max(SMALL_BYTES, MOST_EXPANSION * stored):
         problem = f"{what} claims {size:,} bytes, from {stored:,} stored"
-        raise file_error(path, problem, todo="store it without compression if it is meant so")
+        raise file_error(path, problem, fix="store it without compression if it is meant so")
 
 
 # --- .csv: numbers, and a class in the last column or the one named ---------------------------------------------------
 
 def read_csv(path, target=None):
-    """(X, y) from a table of numbers in UTF-8; `target` is the name or number of the column of classes, else the last.
+    """Return (X, y) of a table in UTF-8; `target` is the name or number of the column of classes, else the last.
 
-    Comma, semicolon or tab separates; a first line with a cell that is no number names the columns. Each problem is
-    told with its line and column. y is of whole numbers, other numbers or text, whichever holds for all labels.
+    Comma, semicolon or tab separates; a first line with a cell that is no number names the columns. Each error
+    names its line and column. y is of whole numbers, other numbers or text, whichever holds for all labels.
     """
     with opened(path) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", newline="")
         try:
             return _table(path, text, target)
         except UnicodeDecodeError as error:
-            raise file_error(path, f"is no text in UTF-8 ({error.reason})", todo="save it as UTF-8") from error
+            raise file_error(path, f"is no text in UTF-8 ({error.reason})", fix="save it as UTF-8") from error
         finally:
             text.detach()
 
 
 def _table(path, lines, target):
-    """(X, y) from the lines of the file."""
+    """Return (X, y) of the lines of the file."""
     rows = _rows(path, lines)
     first = _, head = next(rows, (0, []))
     if len(head) < 2:
         what = f"needs at least two columns, its first line has {len(head)}"
-        raise file_error(path, what, todo="separate numbers and class by commas")
+        raise file_error(path, what, fix="separate numbers and class by commas")
     place = _target_place(path, head, target)
     named = isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
     names = list(head) if named else None
@@ -178,12 +178,12 @@ def _table(path, lines, target):
         labels.append(_label(path, number, cells.pop(place)))
         values.extend(_features(path, number, cells, names, place))
     if not labels:
-        raise file_error(path, "holds no rows", todo="a row is numbers and a class")
+        raise file_error(path, "holds no rows", fix="a row is numbers and a class")
     return np.frombuffer(values).reshape(len(labels), -1), _as_labels(labels)
 
 
 def _rows(path, lines):
-    """(line number, cells) of each row; all have as many cells as the first; empty lines are skipped."""
+    """Yield (line number, cells) of each row; all have as many cells as the first; empty lines are skipped."""
     lines = _without_nul(path, lines)
     first = next(lines, "")
     reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
@@ -193,21 +193,21 @@ def _rows(path, lines):
             width = width or len(cells)
             if len(cells) != width:
                 problem = f"line {reader.line_num} has {len(cells)} columns, the first has {width}"
-                raise file_error(path, problem, todo="mend that line")
+                raise file_error(path, problem, fix="mend that line")
             yield reader.line_num, cells
     except csv.Error as error:
-        raise file_error(path, f"line {reader.line_num}: {error}", todo="mend that line") from error
+        raise file_error(path, f"line {reader.line_num}: {error}", fix="mend that line") from error
 
 
 def _without_nul(path, lines):
     for number, line in enumerate(lines, 1):
         if "\0" in line:
-            raise file_error(path, f"line {number} holds a NUL character", todo="save it as plain text in UTF-8")
+            raise file_error(path, f"line {number} holds a NUL character", fix="save it as plain text in UTF-8")
         yield line
 
 
 def _target_place(path, names, target):
-    """Which column holds the classes; `names` is the first line, which has names if `target` is one."""
+    """Return the column of the classes; `names` is the first line, which has names if `target` is one."""
     if target is None:
         return len(names) - 1
     if not isinstance(target, str):
@@ -215,12 +215,12 @@ def _target_place(path, names, target):
     if target not in names:
         raise unknown(f"column of {quoted(str(path))}", target, names)
     if names.count(target) > 1:
-        raise file_error(path, f"has {names.count(target)} columns {quoted(repr(target))}", todo="rename one")
+        raise file_error(path, f"has {names.count(target)} columns {quoted(repr(target))}", fix="rename one")
     return names.index(target)
 
 
 def _is_number(cell):
-    """True for what `float` takes, less spellings that nobody means in a table: 1_000, digits of other scripts."""
+    """Test for what `float` takes, except spellings that no table means: 1_000, digits of other scripts."""
     try:
         float(cell)
     except ValueError:
@@ -233,26 +233,26 @@ def _is_integer(cell):
 
 
 def _features(path, number, cells, names, place):
-    """The row's numbers, or the error that names the first cell that is none."""
+    """Return the row's numbers, or raise an error that names the first cell that is none."""
     for column, cell in enumerate(cells):
         if not (_is_number(cell) and math.isfinite(float(cell))):
             column += column >= place  # the cell of the class is taken out already
             name = f" ({quoted(names[column])})" if names else ""
             problem = f"line {number}, column {column + 1}{name}: {quoted(repr(cell))} is no finite number"
-            raise file_error(path, problem, todo="mend it, or turn text into numbers first")
+            raise file_error(path, problem, fix="mend it, or encode text as numbers first")
     return map(float, cells)
 
 
 def _label(path, number, cell):
-    """The class of one row, as text."""
+    """Return the class of one row, as text."""
     cell = cell.strip()
     if not cell:
-        raise file_error(path, f"line {number} has no class", todo="fill it in or take the line out")
+        raise file_error(path, f"line {number} has no class", fix="fill it in or take the line out")
     return cell
 
 
 def _as_labels(labels):
-    """Labels as whole numbers, else as numbers, else as text: the first that holds for all."""
+    """Return labels as whole numbers, else as numbers, else as text: the first that holds for all."""
     if all(map(_is_integer, labels)):
         return np.array([int(label) for label in labels])
     if all(map(_is_number, labels)):

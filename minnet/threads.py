@@ -1,4 +1,4 @@
-"""The threads: how many, and a pool that runs a handful of short tasks at once.
+"""Choose the number of threads, and run a handful of short tasks at once in a pool.
 
     with one_blas_thread():
         run([partial(kernel, x[:half], out[:half]), partial(kernel, x[half:], out[half:])])
@@ -10,19 +10,23 @@ kernel is parallel itself, because OpenMP kills a forked child and Numba's own p
 import contextvars
 import os
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from minnet.blas import limit_this_thread
 from minnet.errors import InvalidValue, quoted
 
 MOST_THREADS = 1024
-LONGEST_QUEUE = 256  # requests that may wait for a busy pool
-INTERRUPTED = -1  # the place of an interrupt among the errors of a call: before every task's
+LONGEST_QUEUE = 256  # calls that may wait for a busy pool
+INTERRUPTED = -1  # the index of an interrupt among the errors of a call: before every task's
+
+Result = TypeVar("Result")
 
 
-def n_threads():
-    """How many threads minnet uses: `MINNET_NUM_THREADS`, else the CPUs that this process may run on."""
+def n_threads() -> int:
+    """Return the number of threads that minnet uses: `MINNET_NUM_THREADS`, else the CPUs of this process."""
     given = os.environ.get("MINNET_NUM_THREADS", "").strip()
     if not given:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -33,13 +37,13 @@ def n_threads():
     return number
 
 
-def run(tasks):
+def run(tasks: Iterable[Callable[[], Result]]) -> list[Result]:
     """Call each of `tasks`, functions without arguments, and return their results in order.
 
     The first task runs in the calling thread, the others there too or on up to `n_threads() - 1` threads of the pool,
     whichever is free, under the caller's context (`np.errstate` holds everywhere). Tasks must not wait for each other.
-    May be called from several threads at once and from within a task: whoever finds the pool busy does the work itself.
-    When a task raises, the tasks after it are skipped if not yet begun, and what is running is waited for; then the
+    May be called from several threads at once and from within a task: a caller that finds the pool busy does the work
+    itself. When a task raises, later tasks that have not begun are skipped, and running ones are waited for; then the
     error of the first failing task in order is raised.
     """
     tasks = list(tasks)
@@ -47,27 +51,27 @@ def run(tasks):
         return [task() for task in tasks]
     call = _Call(tasks)
     try:
-        _POOL.ask(call, min(len(tasks), n_threads()) - 1)
+        _POOL.submit(call, min(len(tasks), n_threads()) - 1)
         call.execute(0)
         call.work()
-    except BaseException as interrupt:  # Ctrl-C between two tasks: raised by `wait`, once the helpers are done
+    except BaseException as interrupt:  # Ctrl-C between two tasks: raised by `wait`, once the workers are done
         call.errors[INTERRUPTED] = interrupt
     return call.wait()
 
 
-def share(task, n):
-    """Call `task(True)` here and `task(False)` in up to n - 1 threads of the pool, and return what it returns here; the
-    caller knows what `n_threads()` is.
+def share(task: Callable[[bool], Result], n: int) -> Result:
+    """Call `task(True)` here and `task(False)` in up to n - 1 threads of the pool; return the result of the first.
 
-    For work that those who call divide among themselves: here `task` returns when all is done, elsewhere when nothing
-    is left to begin. So nobody waits for a helper to wake up or to go; a late one finds nothing.
+    For work that the calls divide among themselves: here `task` returns when all is done, elsewhere when nothing is
+    left to begin. So no thread waits for a worker to wake up or to return; a late worker finds nothing to do. The
+    caller has made sure that `n` is at most `n_threads()`.
     """
     call = _Share(task)
     try:
-        _POOL.ask(call, n - 1)
+        _POOL.submit(call, n - 1)
         return task(True)
     finally:
-        call.task = None  # a late helper must not keep it alive
+        call.task = None  # a late worker must not keep it alive
 
 
 class _Share:
@@ -76,8 +80,8 @@ class _Share:
     def __init__(self, task):
         self.task = task
 
-    def help(self):
-        """A helper's part. What it has not begun when it fails the caller does."""
+    def join(self):
+        """Do a worker's share; what it has not begun when it fails the caller does."""
         task = self.task
         if task is not None:
             with suppress(Exception):
@@ -85,7 +89,7 @@ class _Share:
 
 
 class _Call:
-    """One call of `run`: what is left to do, who joined, and what came out.
+    """One call of `run`: the tasks left, the workers that joined, and the results.
 
     Threads share it without a lock, through single operations on lists, each of which is atomic.
     """
@@ -95,24 +99,24 @@ class _Call:
         self.left = list(range(len(tasks) - 1, 0, -1))  # popped from the end
         self.results = [None] * len(tasks)
         self.errors = {}
-        self.joined, self.finished = [], []  # one entry for each helper
-        self.bell = SimpleQueue()
+        self.joined, self.finished = [], []  # one entry for each worker
+        self.worker_done = SimpleQueue()
 
-    def help(self):
-        """A helper's part. It joins before it looks for work, so that the caller knows of whoever holds a task."""
+    def join(self):
+        """Do a worker's share, counted in before it looks for a task, so that the caller waits for every task begun."""
         if not self.left:
             return
         self.joined.append(True)
         self.work()
         self.finished.append(True)
-        self.bell.put(True)
+        self.worker_done.put(True)
 
     def work(self):
         """Take tasks until none is left."""
         while self.left:
             try:
                 index = self.left.pop()
-            except IndexError:  # somebody else took the last one
+            except IndexError:  # another thread took the last one
                 return
             self.execute(index)
 
@@ -126,14 +130,14 @@ class _Call:
             self.errors[index] = error
 
     def wait(self):
-        """Results in order, once every helper that joined is done; or the first error. Late helpers find nothing."""
+        """Return results in order, or raise the first error, once every worker that joined is done."""
         self.left.clear()
         while len(self.finished) < len(self.joined):
             try:
-                self.bell.get()
-            except BaseException as interrupt:  # the helpers still write into the caller's arrays: wait for them
+                self.worker_done.get()
+            except BaseException as interrupt:  # the workers still write into the caller's arrays: wait for them
                 self.errors[INTERRUPTED] = interrupt
-        results, self.results, self.tasks = self.results, None, None  # a late helper must not keep them alive
+        results, self.results, self.tasks = self.results, None, None  # a late worker must not keep them alive
         if self.errors:
             first = self.errors.pop(min(self.errors))
             self.errors.clear()
@@ -145,28 +149,28 @@ class _Call:
 
 
 class _Pool:
-    """Daemon threads that wait for calls at one queue; they are started when first needed and stay."""
+    """Daemon threads that wait for calls at one queue; they are started when first needed and kept."""
 
     def __init__(self):
         self.reset()
 
     def reset(self):
-        """An empty pool: at the start, and in a forked child, where the threads do not exist."""
+        """Empty the pool: at the start, and in a forked child, where its threads do not exist."""
         self.queue = SimpleQueue()
         self.size = 0
         self.lock = threading.Lock()
 
-    def ask(self, call, helpers):
-        """Ask for so many helpers. Busy ones come late or never: nobody waits for a helper that has not begun."""
-        if self.size < helpers:
-            self.grow(helpers)
-        for _ in range(helpers):
+    def submit(self, call, workers):
+        """Queue `call` for up to `workers` threads; busy ones join late or never, and no call waits for them."""
+        if self.size < workers:
+            self.grow(workers)
+        for _ in range(workers):
             if self.queue.qsize() >= LONGEST_QUEUE:
-                self.forget_one()
+                self.drop_oldest()
             self.queue.put((call, contextvars.copy_context()))
 
-    def forget_one(self):
-        """Drop the oldest request: mostly of a call that is over, and no call depends on being helped."""
+    def drop_oldest(self):
+        """Drop the oldest call in the queue: it is mostly over, and none depends on workers."""
         with suppress(Empty):
             self.queue.get_nowait()
 
@@ -181,11 +185,11 @@ class _Pool:
                 self.size += 1
 
     def serve(self, queue):
-        """The life of one thread."""
+        """Run calls from the queue, for as long as the process lives."""
         while True:
             call, context = queue.get()
             limit_this_thread()
-            context.run(call.help)
+            context.run(call.join)
             del call, context  # or a thread that waits would keep them alive
 
 

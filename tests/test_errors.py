@@ -56,9 +56,9 @@ def test_what_is_printable_is_shown_as_it_is():
     assert quoted("a\nb\x1b[1m") == r"'a\nb\x1b[1m'"
 
 
-@pytest.mark.parametrize("todo, text", [(None, "f: is empty"), ("fetch it", "f: is empty (fetch it)")])
-def test_a_file_problem_names_file_problem_and_way_out(todo, text):
-    assert str(file_error("f", "is empty", todo)) == text
+@pytest.mark.parametrize("fix, text", [(None, "f: is empty"), ("fetch it", "f: is empty (fetch it)")])
+def test_a_file_problem_names_file_problem_and_way_out(fix, text):
+    assert str(file_error("f", "is empty", fix)) == text
 
 
 def test_an_unknown_name_is_answered_by_the_nearest():

@@ -205,7 +205,7 @@ def set_to(layer, name, array):
     return lambda w: w[layer].__setitem__(name, array)
 
 
-MISFITS = {  # what is wrong with the file -> words of the message
+PROBLEMS = {  # what is wrong with the file -> words of the message
     "a missing layer": (lambda w: w.pop("head"), "head is not in the file"),
     "a wrong shape": (set_to("first", "kernel", np.ones((3, 3, 4, 2))),
                       r"first.weight.*\(3, 3, 4, 2\).*\(3, 3, 2, 4\)"),
@@ -228,9 +228,9 @@ def refused(model, path, words):
     assert (model.values.tobytes(), model.mask.tobytes()) == before
 
 
-@pytest.mark.parametrize("name", MISFITS)
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_misfits(name, weights, tmp_path):
-    change, words = MISFITS[name]
+    change, words = PROBLEMS[name]
     change(weights)
     old(tmp_path / "w.h5", weights)
     refused(model_with(NAMES), tmp_path / "w.h5", words)

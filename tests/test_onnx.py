@@ -186,7 +186,7 @@ REFUSED = {  # what a graph has -> (its end, words of the message)
                       "adds the shapes"),
     "mean of channels": (lambda g: g("ReduceMean", "x", axes=[1]), r"axes \[1\]"),
     "mean of all": (lambda g: g("ReduceMean", "x"), r"axes \[0, 1, 2, 3\]"),
-    "softmax inside": (lambda g: g("Relu", g("Softmax", g("Flatten", "x"))), "behind a Softmax"),
+    "softmax inside": (lambda g: g("Relu", g("Softmax", g("Flatten", "x"))), "follows a Softmax"),
     "softmax of images": (lambda g: g("Softmax", "x", axis=1), "axis 1"),
     "flatten from 2": (lambda g: g("Flatten", "x", axis=2), "from axis 2"),
     "unflatten": (lambda g: g("Reshape", "x", g.ints(-1, 8, 18)), "only flattening"),

@@ -221,7 +221,7 @@ def without(*names):
     return lambda tensors: [tensors.pop(name) for name in names]
 
 
-MISFITS = {  # what is wrong with the file -> words of the message
+PROBLEMS = {  # what is wrong with the file -> words of the message
     "a missing layer": (without("net.8.weight", "net.8.bias"), "net_8 is not in the file"),
     "no bias": (without("net.8.bias"), "net_8 has weight, bias, net.8 in the file weight"),
     "a bias too many": (lambda t: t.update({"net.10.bias": np.ones(6)}), "net_10 has weight, net.10 in the file"),
@@ -234,9 +234,9 @@ MISFITS = {  # what is wrong with the file -> words of the message
 }
 
 
-@pytest.mark.parametrize("name", MISFITS)
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_misfits(name, tensors, tmp_path):
-    change, words = MISFITS[name]
+    change, words = PROBLEMS[name]
     change(tensors)
     refused(model_with(NAMES), saved(tensors, tmp_path), words)
 

@@ -1,10 +1,10 @@
-"""Other people's numbers into a model: all of them, or none.
+"""Write arrays from other libraries into a model: all of them, or none.
 
     put(model, {"dense1.weight": array, ...}, path)          # every parameter that is not listed stays as it is
     put(model, arrays, path, problems=["..."])                # what the caller has found wrong already
-    sorted(names, key=natural)                                # conv_10 behind conv_2
+    sorted(names, key=natural)                                # conv_10 after conv_2
 
-Whatever does not fit is told in one message, before the first number is written.
+One message lists all that does not fit, before the first number is written.
 """
 import re
 
@@ -16,7 +16,7 @@ from minnet.formats.layout import check_numbers
 from minnet.kernels.steps import zero_masked
 
 MOST_TOLD = 6   # problems that one message names
-TODO = "is it the file of this architecture?"
+FIX = "is it the file of this architecture?"
 
 
 def put(model, arrays, path, problems=()):
@@ -28,7 +28,7 @@ def put(model, arrays, path, problems=()):
     problems = [*problems, *filter(None, (_problem(model.parameters[name], array) for name, array in arrays.items()))]
     if problems:
         more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
-        raise file_error(path, f"does not fit the model: {'; '.join(problems[:MOST_TOLD])}{more}", TODO)
+        raise file_error(path, f"does not fit the model: {'; '.join(problems[:MOST_TOLD])}{more}", FIX)
     for name, array in arrays.items():
         p = model.parameters[name]
         p.value[...] = array if p.index is None else array.reshape(-1)[p.index]
@@ -36,7 +36,7 @@ def put(model, arrays, path, problems=()):
 
 
 def dense_of(p):
-    """(values, mask) of the Parameter `p` in its dense shape, also where it was born sparse."""
+    """Return (values, mask) of the Parameter `p` in its dense shape, also where it was born sparse."""
     if p.index is None:
         return p.value, p.mask
     values, mask = np.zeros(p.size, p.value.dtype), np.zeros(p.size, bool)
@@ -45,17 +45,17 @@ def dense_of(p):
 
 
 def natural(text):
-    """A key for sorting in which the numbers in a name count as numbers."""
+    """Return a key for sorting in which the numbers in a name count as numbers."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]
 
 
 def is_chain(layer):
-    """Whether the layers inside `layer` stand one behind the other, so that their order says which is which."""
+    """Return whether the layers inside `layer` form a chain, so that their order identifies them."""
     return not isinstance(layer, Branches) and all(is_chain(child) for child in layer.children())
 
 
 def _problem(p, array):
-    """What is wrong with the array for the Parameter `p`, or None."""
+    """Return what is wrong with the array for the Parameter `p`, or None."""
     if array.shape != p.shape:
         return f"{quoted(p.name)} has the shape {array.shape}, wanted {p.shape}"
     try:

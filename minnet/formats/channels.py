@@ -1,6 +1,6 @@
-"""Channels first and channels last: where a feature behind Flatten stands in other frameworks.
+"""Convert between channels first and last: the index that a flattened feature has in other frameworks.
 
-    orders = feature_orders(model)      # {layer: order}, for layers that read or dress flattened images
+    orders = feature_orders(model)      # {layer: order}, for layers that read flattened images
     ours = theirs[orders[layer]]        # feature i of ours is feature order[i] of theirs
 
 PyTorch and most ONNX files flatten (c, h, w), minnet (h, w, c). Only importers and exporters know of it.
@@ -21,7 +21,7 @@ ENDS = (Dense, Conv2d, DepthwiseConv2d, GlobalAvgPool2d)    # what comes out has
 
 
 def feature_orders(model):
-    """{layer: (features,) int} of each layer with parameters whose input is a flattened image, and of the tree.
+    """Return {layer: (features,) int} of each layer with parameters whose input is a flattened image, and of the tree.
 
     The tree has an entry where the model's own outputs are one. Raises Unsupported where a Residual adds features in
     two different orders.
@@ -32,20 +32,20 @@ def feature_orders(model):
 
 
 def flat_order(shape):
-    """(h*w*c,) int: where the features of our Flatten on (h, w, c) stand in one that is channels first."""
+    """Return (h*w*c,) int: the indices that the features of our Flatten on (h, w, c) have channels first."""
     height, width, channels = shape
     return np.arange(math.prod(shape)).reshape(channels, height, width).transpose(1, 2, 0).reshape(-1)
 
 
 def channels_first(array, order):
-    """`array`, whose first axis is ours, in the other order: the inverse of `array[order]`."""
-    turned = np.empty_like(array)
-    turned[order] = array
-    return turned
+    """Return `array`, whose first axis is ours, in the other order: the inverse of `array[order]`."""
+    reordered = np.empty_like(array)
+    reordered[order] = array
+    return reordered
 
 
 def _walk(layer, order, orders):
-    """Pass the order of the input (None: the same in both) on; returns that of the output."""
+    """Pass the order of the input (None: the same in both) on; return that of the output."""
     if isinstance(layer, Sequential):
         for child in layer.layers:
             order = _walk(child, order, orders)
@@ -60,7 +60,7 @@ def _walk(layer, order, orders):
 
 
 def _join(layer, order, orders):
-    """The order behind branches."""
+    """Return the order at the output of branches."""
     ends = [_walk(child, order, orders) for child in layer.children()]
     if all(end is None for end in ends) and (order is None or len(ends) > 1):
         return None
@@ -72,5 +72,5 @@ def _join(layer, order, orders):
     ends += [order] if layer.shortcut is None and order is not None else []
     if any(not np.array_equal(end, ends[0]) for end in ends):
         raise Unsupported(f"{layer.name} adds a flattened image to features of another kind, whose order differs "
-                          "between channels first and channels last: flatten behind the Residual")
+                          "between channels first and channels last: flatten after the Residual")
     return ends[0]

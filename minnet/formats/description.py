@@ -1,4 +1,4 @@
-"""What a model file says of its model: the JSON under our key, written and read.
+"""Write and read the JSON that describes a model in its file.
 
     text = description(model, state, made)       # sorted keys, no times, dates or paths: same model, same text
     facts = read_description(text, path)         # a dict; its version is checked before anything else
@@ -22,7 +22,7 @@ KINDS = {"model": KEYS, "state": KEYS | {"state"}}
 
 
 def description(model, state, made):
-    """The JSON of `model`, and of the run `state` unless it is None. Raises InvalidType for what JSON cannot hold."""
+    """Return the JSON of `model`, and of the run `state` unless it is None; InvalidType for what JSON cannot hold."""
     if made is not None and not isinstance(made, dict):
         raise InvalidType(f"made={quoted(repr(made))}; wanted a dict of what the model was made with")
     facts = {"format_version": FORMAT_VERSION, "minnet": __version__, "kind": "model" if state is None else "state",
@@ -36,13 +36,15 @@ def description(model, state, made):
 
 
 def read_description(text, path):
-    """The facts in `text` of the file `path`: all keys and no others; architecture and state are yet to be checked.
+    """Return the facts in `text` of the file `path`: all keys and no others.
+
+    Architecture and state are not yet checked.
 
     Raises FileError for another version of the format, InvalidValue for what is in none.
     """
     facts = parse_json("its description", text)
     if not isinstance(facts, dict):
-        raise InvalidValue("its description is no table")
+        raise InvalidValue(f"its description is {quoted(repr(facts))}; wanted a table")
     version, kind = facts.get("format_version"), facts.get("kind")
     if type(version) is not int or version != FORMAT_VERSION:
         raise file_error(path, f"its format_version is {quoted(repr(version))}, written by minnet "
@@ -57,14 +59,14 @@ def read_description(text, path):
 
 
 def _plain(value):
-    """NumPy's numbers as Python's."""
+    """Return NumPy's numbers as Python's."""
     if isinstance(value, np.number | np.bool_):
         return value.item()
     raise TypeError(f"{type(value).__name__} {quoted(repr(value))} is no table, list, text or number")
 
 
 def _named_initialisers(config):
-    """A config in which no initialiser is a function: one of ours goes by its name, another is left to the default."""
+    """Return a config in which no initialiser is a function: ours by name, another left to the default."""
     if isinstance(config, list):
         return [_named_initialisers(item) for item in config]
     if not isinstance(config, dict):

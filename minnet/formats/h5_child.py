@@ -1,4 +1,4 @@
-"""The process that reads a Keras weights file, so that whatever it does to the HDF5 library it does not do to us.
+"""Read a Keras weights file in a process of its own, so that a file that crashes the HDF5 library stops only this one.
 
     python -P h5_child.py MOST_BYTES < weights.h5 > answer
 
@@ -22,12 +22,12 @@ MOST_NAMES = 100_000        # objects that are opened, and names in an attribute
 DEEPEST = 32                # groups inside groups
 MOST_AXES = 4
 HARMLESS_FILTERS = (1, 2, 3)    # gzip, shuffle and checksum: all that Keras users have
-WIDTHS = {2: "<f4", 4: "<f4", 8: "<f8"}     # how floats of so many bytes are handed on
-NOT_LAYERS = ("optimizer", "metrics", "seed_generator")     # what else stands in a .weights.h5
+WIDTHS = {2: "<f4", 4: "<f4", 8: "<f8"}     # how floats of 2, 4 and 8 bytes are handed on
+NOT_LAYERS = ("optimizer", "metrics", "seed_generator")     # other groups of a .weights.h5
 
 
 class _Refused(Exception):
-    """What is wrong with the file, in words that follow its name."""
+    """Say what is wrong with the file, in words that follow its name."""
 
 
 def _limit_memory(n_bytes):
@@ -50,7 +50,7 @@ class _Walk:
         self.opened = self.n_bytes = 0
 
     def member(self, group, name):
-        """The Group or Dataset `name` directly inside `group`."""
+        """Return the Group or Dataset `name` directly inside `group`."""
         if not isinstance(group, self.h5py.Group) or name in ("", ".", "..") or "/" in name:
             raise _Refused(f"names the object {name!r}, which cannot be")
         self.opened += 1
@@ -66,20 +66,20 @@ class _Walk:
         return found
 
     def at(self, group, path):
-        """What `path` leads to, component by component."""
+        """Return the object at `path`, opened component by component."""
         for name in path.split("/"):
             group = self.member(group, name)
         return group
 
     def names(self, group, attribute):
-        """The texts in an attribute, which Keras splits into attribute0, attribute1, ... where they are many."""
+        """Return the texts in an attribute, which Keras splits into attribute0, attribute1, ... where they are many."""
         if attribute in group.attrs:
             return self.texts(group, attribute)
         parts = itertools.takewhile(group.attrs.__contains__, (f"{attribute}{i}" for i in range(MOST_NAMES)))
         return [text for part in parts for text in self.texts(group, part)]
 
     def texts(self, group, attribute):
-        """The texts in one attribute."""
+        """Return the texts in one attribute."""
         about = group.attrs.get_id(attribute)
         size = math.prod(about.shape or ())
         if size == 0:
@@ -91,7 +91,7 @@ class _Walk:
         return [text.decode(errors="backslashreplace") if isinstance(text, bytes) else text for text in values]
 
     def checked(self, dataset, name):
-        """Refuse what is no plain array of floats inside this file, or larger than the file can mean."""
+        """Refuse a dataset that is no plain array of floats in this file, or larger than the file can mean."""
         if not isinstance(dataset, self.h5py.Dataset):
             raise _Refused(f"has a group where the weight {name!r} is wanted")
         if dataset.is_virtual or dataset.external:
@@ -111,7 +111,7 @@ class _Walk:
 
 
 def _by_names(walk, root):
-    """The old layout: the root names its layers, each layer its weights."""
+    """Walk the old layout: the root names its layers, each layer its weights."""
     for layer in walk.names(root, "layer_names"):
         group = walk.at(root, layer)
         for weight in walk.names(group, "weight_names"):
@@ -120,7 +120,7 @@ def _by_names(walk, root):
 
 
 def _by_vars(walk, group, path=(), depth=0):
-    """Keras 3's layout: a group "vars" with the arrays 0, 1, ... for each layer, groups inside groups."""
+    """Walk Keras 3's layout: a group "vars" with the arrays 0, 1, ... for each layer, groups inside groups."""
     if depth > DEEPEST:
         raise _Refused(f"has groups more than {DEEPEST} deep")
     for key in group:
@@ -138,7 +138,7 @@ def _by_vars(walk, group, path=(), depth=0):
 
 
 def _found(walk, root):
-    """(layout, [(entry, Dataset), ...]) of an open file."""
+    """Return (layout, [(entry, Dataset), ...]) of an open file."""
     keys = list(root)
     if "layer_names" not in root.attrs and "layer_names0" not in root.attrs and "model_weights" in keys:
         root = walk.member(root, "model_weights")

@@ -1,8 +1,8 @@
-"""HDF5 weights files, read in a process of their own: what crashes the library there is one line here.
+"""Read HDF5 weights files in a process of their own, so that a crash of the library is an error here.
 
     layout, arrays = read_hdf5(file, size, path)     # an open file; arrays: [(entry, array), ...]
 
-What is checked, and the form of the answer, stand in h5_child.py.
+h5_child.py says what is checked, and the form of the answer.
 """
 import math
 import os
@@ -26,7 +26,7 @@ MOST_AXES = 4
 DTYPES = ("<f4", "<f8")
 ENTRY = {"layer", "name", "weight", "shape", "dtype"}
 ALONE = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": "", "OPENBLAS_NUM_THREADS": "1"}   # "::" switches plugins off
-TODO = "give a weights file that Keras wrote, whole"
+FIX = "give a weights file that Keras wrote, whole"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Entry:
 
 
 def read_hdf5(file, size, path):
-    """(layout, [Entry, ...]) of the open file of `size` bytes; `path` is what messages call it.
+    """Return (layout, [Entry, ...]) of the open file of `size` bytes; `path` is its name in messages.
 
     `layout` is "names" (layers in the order of the model) or "vars" (Keras 3). Raises FileError, MissingExtra.
     """
@@ -55,13 +55,13 @@ def read_hdf5(file, size, path):
             child.kill()
             crashed = child.wait() < 0 and not head
             what = "crashes the HDF5 library, or takes too long" if crashed else str(error)
-            raise file_error(path, quoted(" ".join(what.split())), TODO) from error
+            raise file_error(path, quoted(" ".join(what.split())), FIX) from error
     return layout, entries
 
 
 @contextmanager
 def _child(file, most):
-    """The running process; killed at the end, and when it takes too long."""
+    """Run the process; kill it at the end, and when it takes too long."""
     command = [sys.executable, "-P", str(CHILD), str(most)]
     file.seek(0)
     with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -76,7 +76,7 @@ def _child(file, most):
 
 
 def _check_head(head, most):
-    """(layout, [((layer, name, weight), dtype, shape), ...]): the child may have been taken over by the file."""
+    """Return (layout, [((layer, name, weight), dtype, shape), ...]), not trusting the child."""
     if not head:
         raise InvalidValue("is damaged")
     answer = parse_json("the list of its arrays", head)
@@ -103,7 +103,7 @@ def _check_entry(entry):
 
 
 def _array(stream, dtype, shape):
-    """The next array of the answer, in the machine's byte order."""
+    """Read the next array of the answer, in the machine's byte order."""
     array = np.empty(shape, dtype)
     view = memoryview(array.reshape(-1)).cast("B") if array.size else b""
     if array.size and stream.readinto(view) != len(view):

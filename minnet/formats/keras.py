@@ -1,4 +1,4 @@
-"""Weights that Keras saved: the old .h5 layout (weights alone, or a whole model), .weights.h5, and .keras archives.
+"""Read weights that Keras saved: old .h5 files (weights alone, or a whole model), .weights.h5, and .keras archives.
 
     read_keras("vgg16.h5")                  # {"block1_conv1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, ...}
     load_keras(model, "vgg16.h5")           # into a model with the same layers; nothing is half loaded
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Collection
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,9 +28,11 @@ from minnet.formats.assign import is_chain, natural, put
 from minnet.formats.hdf5 import read_hdf5
 from minnet.formats.layout import most_memory
 from minnet.formats.tensors import ADVICE
+from minnet.model import Model
+from minnet.typing import Path
 
 MEMBER = "model.weights.h5"     # of a .keras archive
-TODO = "give a .h5, .weights.h5 or .keras file"
+FIX = "give a .h5, .weights.h5 or .keras file"
 MEANINGS = {"kernel": "weight", "depthwise_kernel": "weight", "bias": "bias", "gamma": "gain", "beta": "shift",
             "moving_mean": "mean", "moving_variance": "variance"}
 KERAS_NAMES = {Conv2d: "conv2d", DepthwiseConv2d: "depthwise_conv2d", Dense: "dense", BatchNorm: "batch_normalization"}
@@ -45,21 +48,58 @@ class KerasLayer:
     arrays: dict = field(default_factory=dict)
 
 
-def read_keras(path):
-    """{name of a layer: {name of a weight: array}} of the weights file `path`, float32 or float64, in its order.
+def read_keras(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Read a weights file of Keras: {name of a layer: {name of a weight: array}}.
 
-    The old layout has names like "kernel"; Keras 3's has "0", "1", ... . Raises FileError for what is no whole
-    weights file or points out of it, MissingExtra without h5py.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A .h5, .weights.h5 or .keras file.
+
+    Returns
+    -------
+    dict
+        Arrays in float32 or float64, in the file's order. The old layout has names like "kernel", Keras 3's "0", "1",
+        and so on.
+
+    Raises
+    ------
+    FileError
+        The file is no whole weights file, or refers to other files.
+    MissingExtra
+        The package h5py is not installed.
     """
     return {layer.name: layer.arrays for layer in _layers(path)[1]}
 
 
-def load_keras(model, path, *, missing=()):
-    """Put the weights file `path` into `model`; returns the names of layers in the file that no layer took.
+def load_keras(model: Model, path: Path, *, missing: Collection[str] = ()) -> list[str]:
+    """Read a weights file of Keras into a model with the same layers.
 
-    Layers find theirs by name. A chain of layers of which no name is in the file takes them in order instead (Keras 3:
-    the n-th convolution takes the n-th, and so on). Layers named in `missing` stay as they are where the file lacks
-    them or has them in another shape. Raises FileError that lists all that does not fit; then nothing has changed.
+    Parameters
+    ----------
+    model : Model
+        Its values are overwritten; its mask is kept, and what it masks stays 0.
+    path : str or os.PathLike
+        A .h5, .weights.h5 or .keras file.
+    missing : collection of str
+        Names of layers that keep their values where the file lacks them, or has them in another shape.
+
+    Returns
+    -------
+    list of str
+        Names of layers in the file that no layer of the model took.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read or does not fit; the message lists every mismatch, and the model is as it was.
+    MissingExtra
+        The package h5py is not installed.
+
+    Notes
+    -----
+    Layers are matched by name. If no name of a model without branches is in the file, they are matched in order; in
+    files of Keras 3 the n-th convolution takes the n-th, and so on.
     """
     layout, found = _layers(path)
     wanted = [layer for layer in model.layers.values() if layer.parameters]
@@ -84,7 +124,7 @@ def load_keras(model, path, *, missing=()):
 
 
 def _layers(path):
-    """(layout, [KerasLayer, ...]) of the file."""
+    """Return (layout, [KerasLayer, ...]) of the file."""
     with _weights_file(path) as file:
         layout, entries = read_hdf5(file, os.fstat(file.fileno()).st_size, path)
     found = {}
@@ -101,11 +141,11 @@ def _layers(path):
 
 @contextmanager
 def _weights_file(path):
-    """The HDF5 file itself, open; that of an archive is unpacked to a temporary one."""
+    """Open the HDF5 file itself; that of an archive is unpacked to a temporary one."""
     kind = sniff(path)
     if kind not in ("hdf5", "keras"):
-        todo = TODO if kind in ("empty", "safetensors") else ADVICE.get(kind, TODO)
-        raise file_error(path, f"is {KINDS[kind]}, not a weights file of Keras", todo)
+        fix = FIX if kind in ("empty", "safetensors") else ADVICE.get(kind, FIX)
+        raise file_error(path, f"is {KINDS[kind]}, not a weights file of Keras", fix)
     with opened(path) as file:
         if kind == "hdf5":
             yield file
@@ -128,12 +168,12 @@ def _unpack(file, target, path):
             with archive.open(members[0]) as member:
                 shutil.copyfileobj(member, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise file_error(path, f"is a damaged archive: {quoted(str(error))}", TODO) from error
+        raise file_error(path, f"is a damaged archive: {quoted(str(error))}", FIX) from error
     target.flush()
 
 
 def _nested(entries):
-    """Layers of the old layout that are models: their weights have more than one folder."""
+    """Return the layers of the old layout that are models: their weights have more than one folder."""
     folders = {}
     for entry in entries:
         folders.setdefault(entry.layer, set()).add(entry.weight.rpartition("/")[0])
@@ -141,27 +181,27 @@ def _nested(entries):
 
 
 def _unique(layers):
-    """The layers, those whose name is not theirs alone renamed to their path."""
+    """Return the layers, those that share a name renamed to their paths."""
     names = [layer.name for layer in layers]
     return [layer if names.count(layer.name) == 1 else KerasLayer(layer.path, layer.path, layer.arrays)
             for layer in layers]
 
 
-# --- which is for whom -----------------------------------------------------------------------------------------------
+# --- matching layers -----------------------------------------------------------------------------------------------
 
 
 def _in_order(model, wanted, found, layout, path):
-    """[(layer, KerasLayer or None), ...] where no name agrees: the same number of layers, one after the other."""
+    """Return [(layer, KerasLayer or None), ...] in order, where no name agrees."""
     names = f"no layer of the file ({_few(found)}) has the name of one of the model ({_few(wanted)})"
-    todo = "name the model's layers as the file does"
+    fix = "name the model's layers as the file does"
     if not is_chain(model.tree):
-        raise file_error(path, f"{names}, and in a model with branches the order says nothing", todo)
+        raise file_error(path, f"{names}, and in a model with branches the order says nothing", fix)
     if layout == "names":
         if len(found) != len(wanted):
-            raise file_error(path, f"has {len(found)} layers with weights, the model {len(wanted)}: {names}", todo)
+            raise file_error(path, f"has {len(found)} layers with weights, the model {len(wanted)}: {names}", fix)
         return list(zip(wanted, found, strict=True))
     if any(layer.path.count("/") > 1 for layer in found):
-        raise file_error(path, f"{names}, and in a file of models inside models the order says nothing", todo)
+        raise file_error(path, f"{names}, and in a file of models inside models the order says nothing", fix)
     groups = {}
     for layer in found:
         kind = re.sub(r"_\d+$", "", layer.path.rpartition("/")[2])
@@ -169,7 +209,7 @@ def _in_order(model, wanted, found, layout, path):
     counts = {kind: sum(KERAS_NAMES[type(layer)] == kind for layer in wanted) for kind in KERAS_NAMES.values()}
     theirs = {kind: len(layers) for kind, layers in groups.items()}
     if theirs != {kind: n for kind, n in counts.items() if n}:
-        raise file_error(path, f"has the layers {quoted(repr(theirs))}, the model {counts}, and {names}", todo)
+        raise file_error(path, f"has the layers {quoted(repr(theirs))}, the model {counts}, and {names}", fix)
     return [(layer, groups[KERAS_NAMES[type(layer)]].pop(0)) for layer in wanted]
 
 
@@ -179,7 +219,7 @@ def _few(layers):
 
 
 def _as_parameters(layer, theirs):
-    """({name of a parameter: array}, what is wrong or None) for one layer of a model."""
+    """Return ({name of a parameter: array}, a problem or None) for one layer of a model."""
     kinds = [p.kind for p in layer.parameters]
     if theirs is None:
         return {}, f"{quoted(layer.name)} is not in the file"

@@ -1,4 +1,4 @@
-"""Which tensors a model is in a file: chosen when it is saved, demanded when it is loaded.
+"""Choose the tensors of a model's file when it is saved, and demand them when it is loaded.
 
     forms = forms_of(model, mask)                      # {"dense1.weight": "columns", ...}, by counts alone
     specs = specs_of(model, forms, mask)               # {"dense1.weight.columns": (dtype, shape), ...}
@@ -6,6 +6,8 @@
 
     forms = match(tensors, spec, slots)                # a file's header against the architecture it claims
     fill(model, forms, arrays)
+
+A file must have exactly the tensors that its architecture asks for.
 """
 import numpy as np
 
@@ -15,14 +17,14 @@ from minnet.formats.architecture import memory
 from minnet.formats.tensors import CODES, n_bytes
 
 VECTORS = "state.vectors"    # no parameter has this name: none is of the kind "vectors"
-INDEX = ".index"             # of a parameter that is born sparse: the places of its entries
+INDEX = ".index"             # of a parameter that is born sparse: the flat positions of its entries
 STATISTICS = ("mean", "variance")
 SMALL_BYTES = 64 * 2**20     # a model that takes no more memory than this may come from a file of any size
 MOST_EXPANSION = 100         # a larger one may take this many times the file's; with masks as bits it is at most 72
 
 
 def code(dtype):
-    """A model's dtype as the header names it."""
+    """Return the header's name of a model's dtype."""
     return CODES[np.dtype(dtype).newbyteorder("<")]
 
 
@@ -30,7 +32,7 @@ def code(dtype):
 
 
 def forms_of(model, mask):
-    """{name: form} of all parameters under `mask`: the smaller one, unless a reader would have to suspect the file."""
+    """Return {name: form} of all parameters under `mask`: the smallest that a reader accepts for a file of its size."""
     forms = {name: masks.form_of(p.value.shape, int(np.count_nonzero(p.of(mask))))
              for name, p in model.parameters.items()}
     stored = sum(n_bytes(*spec) for spec in specs_of(model, forms, mask).values())
@@ -40,7 +42,7 @@ def forms_of(model, mask):
 
 
 def specs_of(model, forms, mask):
-    """{name of a tensor: (dtype, shape)} of all parameters."""
+    """Return {name of a tensor: (dtype, shape)} of all parameters."""
     specs, dtype = {}, code(model.dtype)
     for name, p in model.parameters.items():
         live = int(np.count_nonzero(p.of(mask)))
@@ -51,7 +53,7 @@ def specs_of(model, forms, mask):
 
 
 def arrays_of(model, forms):
-    """{name of a tensor: array} of all parameters."""
+    """Return {name of a tensor: array} of all parameters."""
     arrays = {}
     for name, p in model.parameters.items():
         arrays[name] = p.value if forms[name] == "dense" else p.value[p.mask]
@@ -62,7 +64,7 @@ def arrays_of(model, forms):
 
 
 def most_memory(n_file):
-    """Bytes that a model may take in memory which comes from a file of `n_file` bytes."""
+    """Return the most bytes of memory that a model from a file of `n_file` bytes may take."""
     return max(SMALL_BYTES, MOST_EXPANSION * n_file)
 
 
@@ -83,7 +85,7 @@ def match(tensors, spec, slots):
     """Return {name: form} of all parameters, once `tensors` are exactly those that the Architecture asks for.
 
     `slots` is how many vectors an optimizer keeps, 0 for a model alone. Raises InvalidValue naming the first that is
-    missing, too many or not as it should be.
+    missing, not asked for, or of another dtype or shape.
     """
     forms, wanted, dtype = {}, {}, code(spec.dtype)
     for name, item, _ in spec.places:
@@ -104,7 +106,7 @@ def match(tensors, spec, slots):
 
 
 def fill(model, forms, arrays):
-    """Give a blank model its values and its mask; what the mask cuts stays +0.0. Checks every number."""
+    """Write values and mask into a blank model, checking every number; masked values stay +0.0."""
     for name, p in model.parameters.items():
         check_numbers(name, arrays[name])
         stored = {ending: arrays[name + ending] for ending in masks.ENDINGS if name + ending in arrays}
@@ -119,7 +121,7 @@ def fill(model, forms, arrays):
 
 
 def _form_found(tensors, name):
-    """The form of a parameter in a file, by which tensors stand beside it."""
+    """Return the form of a parameter in a file, by the tensors that accompany it."""
     if f"{name}.mask" in tensors:
         return "bits"
     return "columns" if f"{name}.columns" in tensors else "dense"

@@ -1,12 +1,12 @@
-"""How a parameter lies in a file: dense, or the live values and where they are, as bits or as columns.
+"""Store a parameter dense, or as its live values and their positions, given by bits or by columns.
 
     form = form_of(p.value.shape, live)      # "dense", "bits" or "columns", by sizes alone
     specs(form, shape, live)                 # {"": what the values take, ".mask": ...}, without any data
     pack(form, mask)                         # {".mask": array}
-    mask = unpack(form, shape, arrays)       # checked: a stranger may have written it
+    mask = unpack(form, shape, arrays)       # checked: the file is not trusted
 
-A tensor is read as a matrix: its last axis runs along the columns, all others along the rows. Places go by the mask,
-never by which values are nonzero.
+A tensor is taken as a matrix: its last axis runs along the columns, all others along the rows. Positions come from the
+mask, never from nonzero values.
 """
 import math
 
@@ -21,7 +21,7 @@ INDEX_DTYPES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.ui
 
 
 def form_of(shape, live):
-    """"dense" where nothing is cut; else "columns" or "bits", whichever takes less (bits where both take as much).
+    """Return "dense" where nothing is cut, else the smaller of "columns" and "bits" (bits where both are equal).
 
     Bits take one per entry; columns 2 bytes for each live entry and 2 for each row.
     """
@@ -33,7 +33,7 @@ def form_of(shape, live):
 
 
 def specs(form, shape, live, dtype):
-    """{ending of the name: (dtype, shape)} of the tensors that hold a parameter in this form."""
+    """Return {ending of the name: (dtype, shape)} of the tensors that hold a parameter in this form."""
     size = math.prod(shape)
     if form == "dense":
         return {"": (dtype, shape)}
@@ -43,7 +43,7 @@ def specs(form, shape, live, dtype):
 
 
 def pack(form, mask):
-    """{ending: array} that says where the live entries of `mask` (bool, shaped) are."""
+    """Return {ending: array} with the positions of the live entries of `mask` (bool, shaped)."""
     if form == "dense":
         return {}
     if form == "bits":
@@ -54,7 +54,7 @@ def pack(form, mask):
 
 
 def unpack(form, shape, live, stored):
-    """The mask, flat (size,) bool, from what `pack` made; `stored` has the dtypes and shapes of `specs`.
+    """Return the mask, flat (size,) bool, from what `pack` made; `stored` has the dtypes and shapes of `specs`.
 
     Raises InvalidValue for bits beyond the end, columns out of range or out of order, and for another number of live
     entries than `live`.
@@ -65,46 +65,46 @@ def unpack(form, shape, live, stored):
     if form == "bits":
         bits = np.unpackbits(stored[".mask"])
         if bits[size:].any():
-            raise InvalidValue("has bits set beyond its end")
+            raise InvalidValue(f"has bits set beyond its {size:,} entries")
         mask = bits[:size].view(bool)
     else:
         mask = np.zeros(size, bool)
-        mask[_places(shape, stored[".columns"], stored[".counts"])] = True
+        mask[_positions(shape, stored[".columns"], stored[".counts"])] = True
     if np.count_nonzero(mask) != live:
         raise InvalidValue(f"has a mask with {np.count_nonzero(mask):,} live entries, but {live:,} values")
     return mask
 
 
-def _places(shape, columns, counts):
-    """Flat places of live entries, from the columns of all rows one after the other and how many each row has."""
+def _positions(shape, columns, counts):
+    """Return flat positions of live entries, from the columns of all rows in turn and the number in each row."""
     if counts.sum(dtype=np.int64) != len(columns):
         raise InvalidValue(f"has rows with {counts.sum(dtype=np.int64):,} live columns, but lists {len(columns):,}")
     if (columns >= shape[-1]).any():
         raise InvalidValue(f"lists column {columns.max()}; it has {shape[-1]}")
-    places = np.repeat(np.arange(len(counts)) * shape[-1], counts) + columns
-    if (np.diff(places) <= 0).any():
+    positions = np.repeat(np.arange(len(counts)) * shape[-1], counts) + columns
+    if (np.diff(positions) <= 0).any():
         raise InvalidValue("lists a row's columns out of order, or one of them twice")
-    return places
+    return positions
 
 
 # --- parameters that are born sparse ---------------------------------------------------------------------------------
 
 
 def pack_index(index):
-    """The gaps between sorted places, the first counted from 0, in the smallest unsigned dtype that holds them."""
+    """Return the gaps between sorted positions, the first counted from 0, in the smallest unsigned dtype."""
     gaps = np.diff(index, prepend=0)
     return gaps.astype(INDEX_DTYPES[index_dtype(index)])
 
 
 def index_dtype(index):
-    """The dtype of `pack_index`: a key of INDEX_DTYPES."""
+    """Return the dtype of `pack_index`: a key of INDEX_DTYPES."""
     widest = int(np.diff(index, prepend=0).max(initial=0))
     return next(code for code, dtype in INDEX_DTYPES.items() if widest <= np.iinfo(dtype).max)
 
 
 def unpack_index(gaps, size):
-    """The places, int64 and sorted, all below `size`; raises InvalidValue for others."""
-    places = np.cumsum(gaps, dtype=np.int64)
-    if len(places) and (places[0] < 0 or places[-1] >= size or (np.diff(places) <= 0).any()):
+    """Return the positions, int64 and sorted, all below `size`; raise InvalidValue for others."""
+    positions = np.cumsum(gaps, dtype=np.int64)
+    if len(positions) and (positions[0] < 0 or positions[-1] >= size or (np.diff(positions) <= 0).any()):
         raise InvalidValue(f"has an index that is not sorted, or reaches beyond its {size:,} entries")
-    return places
+    return positions

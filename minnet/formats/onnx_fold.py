@@ -1,6 +1,6 @@
-"""What of an ONNX graph can be computed without an input: weights, and the shapes that Reshape is given.
+"""Compute what depends on no input in an ONNX graph: weights, and the shapes that Reshape is given.
 
-    array = fold(node, [array, ...], most)      # the node's output; Cannot where it is not known how
+    array = fold(node, [array, ...], most)      # the node's output; UnsupportedGraph where it is not known how
 
 Exporters write a constant as a Constant, Transpose or Cast of an initializer, and the target of a Reshape as Shape,
 Gather, Slice and Concat. In a shape the number of images is BATCH, with which nothing is computed. No result has more
@@ -15,36 +15,36 @@ from minnet.errors import MinnetError
 BATCH = -2**30  # no size, and the same number as int32, int64 and float32
 
 
-class Cannot(MinnetError):
-    """Why a node cannot be read: becomes a part of the one message about the whole file."""
+class UnsupportedGraph(MinnetError):
+    """Say why a node, or a whole graph, cannot be read; the FileError about the file repeats it."""
 
 
 def fold(node, arrays, most):
-    """The output of `node`, whose inputs are `arrays` (None where left out). Raises Cannot."""
+    """Return the output of `node`, whose inputs are `arrays` (None where left out). Raises UnsupportedGraph."""
     if node.op not in FOLDS:
-        raise Cannot(f"{node.op} of constants")
+        raise UnsupportedGraph(f"{node.op} of constants")
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
             return FOLDS[node.op](node, most, *arrays)
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise Cannot(f"{node.op} of constants that do not fit: {error}") from error
+        raise UnsupportedGraph(f"{node.op} of constants that do not fit: {error}") from error
 
 
-def room(most, shape):
-    """Refuse a shape of more than `most` numbers; returns it."""
+def check_shape(most, shape):
+    """Return `shape` as a tuple of int, refusing one of more than `most` numbers."""
     shape = tuple(int(n) for n in shape)
     if math.prod(shape) > most or any(n < 0 for n in shape):
-        raise Cannot(f"a constant of shape {shape}, which is more than the file can mean")
+        raise UnsupportedGraph(f"a constant of shape {shape}, which is more than the file can mean")
     return shape
 
 
 def shape_of(node, shape):
-    """What Shape gives: a part of `shape`."""
+    """Return the output of Shape: a slice of `shape`."""
     return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))], np.int64)
 
 
 def axes_of(node, array, default=None):
-    """The axes of Squeeze and the like: an attribute in older files, an input in newer ones."""
+    """Return the axes of an operator such as Squeeze: an attribute in older files, an input in newer ones."""
     if array is not None:
         return [int(n) for n in np.ravel(array)]
     return node.attrs.get("axes", default)
@@ -59,7 +59,7 @@ def _cast(node, most, x):
 
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attrs["to"]))
     if dtype.kind not in "fiub":
-        raise Cannot(f"Cast to {dtype}")
+        raise UnsupportedGraph(f"Cast to {dtype}")
     return x.astype(dtype)
 
 
@@ -88,13 +88,13 @@ def _squeeze(node, most, x, axes=None):
 
 
 def _concat(node, most, *arrays):
-    room(most, [sum(array.size for array in arrays)])
+    check_shape(most, [sum(array.size for array in arrays)])
     return np.concatenate(arrays, node.attrs["axis"])
 
 
 def _gather(node, most, x, index):
     axis = node.attrs.get("axis", 0)
-    room(most, [*x.shape[:axis], index.size, *x.shape[axis:]])
+    check_shape(most, [*x.shape[:axis], index.size, *x.shape[axis:]])
     return np.take(x, index.astype(np.int64), axis)
 
 
@@ -109,27 +109,27 @@ def _slice(node, most, x, starts, ends, axes=None, steps=None):
 
 def _constant_of_shape(node, most, shape):
     value = node.attrs.get("value", np.zeros(1, np.float32))
-    return np.full(room(most, shape), value.reshape(-1)[0])
+    return np.full(check_shape(most, shape), value.reshape(-1)[0])
 
 
 def _scatter_elements(node, most, x, index, updates):
     if node.attrs.get("reduction", "none") != "none":
-        raise Cannot("ScatterElements with a reduction")
+        raise UnsupportedGraph("ScatterElements with a reduction")
     filled = x.copy()
     np.put_along_axis(filled, index.astype(np.int64), updates, node.attrs.get("axis", 0))
     return filled
 
 
 def _divide(a, b):
-    """a / b, for whole numbers towards zero."""
+    """Return a / b, for whole numbers rounded towards zero."""
     return a / b if a.dtype.kind == "f" else np.sign(a) * np.sign(b) * (abs(a) // abs(b))
 
 
 def _arithmetic(compute):
     def folded(node, most, *arrays):
         if any((array == BATCH).any() for array in arrays):
-            raise Cannot(f"{node.op} computes with the number of images")
-        room(most, np.broadcast_shapes(*[array.shape for array in arrays]))
+            raise UnsupportedGraph(f"{node.op} computes with the number of images")
+        check_shape(most, np.broadcast_shapes(*[array.shape for array in arrays]))
         return compute(*arrays)
     return folded
 

@@ -9,8 +9,8 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from minnet.formats.onnx_fold import Cannot, axes_of
-from minnet.formats.onnx_net import COLUMN, IMAGE, NO_PADS, need_array, short, spread
+from minnet.formats.onnx_fold import UnsupportedGraph, axes_of
+from minnet.formats.onnx_net import COLUMN, IMAGE, NO_PADS, require_arrays, short, spread
 
 WEIGHT_AXES = 4
 MOMENTUM, EPSILON = 0.9, 1e-5   # ONNX's defaults
@@ -21,17 +21,17 @@ DIGITS = 6                      # of 1 - momentum
 
 
 def conv(net, node, x, weight, bias=None):
-    """Conv2d, DepthwiseConv2d where each channel is a group, or Dense where the image is one pixel."""
-    need_array(weight)
-    x.import_optional(IMAGE, COLUMN)
+    """Add a Conv2d, a DepthwiseConv2d where each channel is a group, or a Dense where the image is one pixel."""
+    require_arrays(weight)
+    x.require_layout(IMAGE, COLUMN)
     dilations = node.attrs.get("dilations", [1])
     if weight.ndim != WEIGHT_AXES or any(d != 1 for d in dilations):
-        raise Cannot(f"it has weights of shape {weight.shape} and dilations {dilations}: only windows over images, "
-                     "without holes, can be read")
+        raise UnsupportedGraph(f"it has weights of shape {weight.shape} and dilations {dilations}: only windows over "
+                               "images, without holes, can be read")
     filters, inner, *kernel = weight.shape
     groups, channels = node.attrs.get("group", 1), x.shape[-1]
     if inner * groups != channels or node.attrs.get("kernel_shape", kernel) != kernel:
-        raise Cannot(f"it has weights of shape {weight.shape} for {channels} channels in {groups} groups")
+        raise UnsupportedGraph(f"it has weights of shape {weight.shape} for {channels} channels in {groups} groups")
     values = {"weight": weight.transpose(2, 3, 1, 0)}
     if bias is not None:
         values["bias"] = spread(bias, (filters,))
@@ -45,23 +45,24 @@ def conv(net, node, x, weight, bias=None):
     elif groups == channels and filters % channels == 0:
         layer = DepthwiseConv2d(*window, filters // channels, use_bias=bias is not None, name=node.layer_name)
     else:
-        raise Cannot(f"it has {groups} groups of {inner} channels: only one group, or one per channel, can be read")
+        raise UnsupportedGraph(f"it has {groups} groups of {inner} channels: only one group, or one per channel, can "
+                               "be read")
     return net.add(node, layer, x, _built(layer, node, x), values=values)
 
 
 def _pixel(net, node, x, values):
-    """A 1 x 1 convolution behind a global pool is a Dense layer."""
+    """Add a 1 x 1 convolution of a global pool's output, which is a Dense layer."""
     if values["weight"].shape[:2] != (1, 1) or node.attrs.get("group", 1) != 1 or any(node.attrs.get("pads", [0])):
-        raise Cannot("it has a window over a single pixel")
+        raise UnsupportedGraph("it has a window over a single pixel")
     return _dense(net, node, x, values | {"weight": values["weight"][0, 0]})
 
 
 def gemm(net, node, x, weight, bias=None):
-    """y = alpha x B + beta C."""
-    need_array(weight)
-    x.import_optional("c")
+    """Add a Dense layer: y = alpha x B + beta C."""
+    require_arrays(weight)
+    x.require_layout("c")
     if node.attrs.get("transA", 0) or weight.ndim != 2:
-        raise Cannot("its input is transposed, or its weights are no matrix")
+        raise UnsupportedGraph("its input is transposed, or its weights are no matrix")
     weight = node.attrs.get("alpha", 1.0) * (weight.T if node.attrs.get("transB", 0) else weight)
     values = {"weight": weight}
     if bias is not None:
@@ -70,30 +71,30 @@ def gemm(net, node, x, weight, bias=None):
 
 
 def matmul(net, node, x, weight):
-    """y = x W."""
-    need_array(weight)
-    x.import_optional("c")
+    """Add a Dense layer: y = x W."""
+    require_arrays(weight)
+    x.require_layout("c")
     if weight.ndim != 2:
-        raise Cannot(f"it has weights of shape {weight.shape}")
+        raise UnsupportedGraph(f"it has weights of shape {weight.shape}")
     return _dense(net, node, x, {"weight": weight})
 
 
 def _dense(net, node, x, values):
-    """A Dense layer; `values["weight"]` is (in, out), its rows in ONNX's order."""
+    """Add a Dense layer; `values["weight"]` is (in, out), its rows in ONNX's order."""
     rows, units = values["weight"].shape
     if (rows,) != x.shape:
-        raise Cannot(f"it has weights of shape {values['weight'].shape} for {x.shape[-1]} features")
+        raise UnsupportedGraph(f"it has weights of shape {values['weight'].shape} for {x.shape[-1]} features")
     if x.order is not None:
         values = values | {"weight": values["weight"][x.order]}
     return net.add(node, Dense(units, use_bias="bias" in values, name=node.layer_name), x, (units,), values=values)
 
 
 def batch_normalization(net, node, x, gain, shift, mean, variance):
-    """BatchNorm in use. ONNX's momentum is the share that stays, ours the share that comes."""
-    need_array(gain, shift, mean, variance)
-    x.import_optional(IMAGE, COLUMN, "c")
+    """Add a BatchNorm. ONNX's momentum is the weight of the old statistics, ours that of the new ones."""
+    require_arrays(gain, shift, mean, variance)
+    x.require_layout(IMAGE, COLUMN, "c")
     if node.attrs.get("training_mode", 0) or len(node.outputs) > 1:
-        raise Cannot("it is in training mode: export the net for inference")
+        raise UnsupportedGraph("it is in training mode: export the net for inference")
     values = {"gain": gain, "shift": shift, "mean": mean, "variance": variance}
     values = {kind: spread(array, x.shape[-1:]) for kind, array in values.items()}
     if x.order is not None:
@@ -107,25 +108,26 @@ def batch_normalization(net, node, x, gain, shift, mean, variance):
 
 
 def max_pool(net, node, x):
-    """MaxPool2d."""
+    """Add a MaxPool2d."""
     if len(node.outputs) > 1 or node.attrs.get("storage_order", 0):
-        raise Cannot("it is asked for the places of the maxima")
+        raise UnsupportedGraph("it is asked for the places of the maxima")
     return _pool(net, node, x, MaxPool2d)
 
 
 def average_pool(net, node, x):
-    """AvgPool2d, which does not count padding."""
+    """Add an AvgPool2d, which does not count padding."""
     padded = any(node.attrs.get("pads", [0])) or node.attrs.get("auto_pad", "NOTSET").startswith("SAME")
     if node.attrs.get("count_include_pad", 0) and padded:
-        raise Cannot("it counts padding (count_include_pad): minnet's AvgPool2d divides by what is inside the image")
+        raise UnsupportedGraph("it counts padding (count_include_pad): minnet's AvgPool2d divides by what is inside "
+                               "the image")
     return _pool(net, node, x, AvgPool2d)
 
 
 def _pool(net, node, x, kind):
-    x.import_optional(IMAGE)
+    x.require_layout(IMAGE)
     kernel, dilations = node.attrs["kernel_shape"], node.attrs.get("dilations", [1])
     if len(kernel) != 2 or any(d != 1 for d in dilations):
-        raise Cannot(f"it has a window {kernel} with dilations {dilations}")
+        raise UnsupportedGraph(f"it has a window {kernel} with dilations {dilations}")
     stride = tuple(node.attrs.get("strides", (1, 1)))
     padding = _padding(node, x, kernel, stride)
     if node.attrs.get("ceil_mode", 0) and padding != "same":
@@ -135,20 +137,20 @@ def _pool(net, node, x, kind):
 
 
 def global_average_pool(net, node, x):
-    """The mean over the image; ONNX keeps its two axes."""
+    """Add a GlobalAvgPool2d; ONNX keeps the two axes of the image."""
     if x.axes == COLUMN:
         return x
-    x.import_optional(IMAGE)
+    x.require_layout(IMAGE)
     return net.add(node, GlobalAvgPool2d(), x, x.shape[-1:], COLUMN)
 
 
 def reduce_mean(net, node, x, axes=None):
-    """The same, as TensorFlow and PyTorch's `mean` write it."""
+    """Add a GlobalAvgPool2d, as TensorFlow and PyTorch's `mean` export it."""
     axes = {a % (len(x.axes) + 1) for a in axes_of(node, axes, range(len(x.axes) + 1))}
     inside = {i for i, letter in enumerate(x.axes, 1) if letter in "hw"}
     if axes != inside or len(x.shape) < len(IMAGE):
-        raise Cannot(f"it is the mean over axes {sorted(axes)} of an input of shape {x.dims}: only that over a whole "
-                     "image can be read")
+        raise UnsupportedGraph(f"it is the mean over axes {sorted(axes)} of an input of shape {x.dims}: only that "
+                               "over a whole image can be read")
     kept = "".join("1" if letter in "hw" else letter for letter in x.axes)
     return net.add(node, GlobalAvgPool2d(), x, x.shape[-1:], kept if node.attrs.get("keepdims", 1) else "c")
 
@@ -157,7 +159,7 @@ def reduce_mean(net, node, x, axes=None):
 
 
 def _padding(node, x, kernel, stride):
-    """((top, bottom), (left, right)) of a window, or "same"."""
+    """Return ((top, bottom), (left, right)) of a window, or "same"."""
     auto = node.attrs.get("auto_pad", "NOTSET")
     if auto == "SAME_UPPER" and not any(x.pads):
         return "same"
@@ -165,15 +167,17 @@ def _padding(node, x, kernel, stride):
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape, kernel, stride, strict=False)]
         return [(total - total // 2, total // 2) for total in totals]
     if auto not in ("NOTSET", "VALID"):
-        raise Cannot(f"it has auto_pad {auto}" + (" behind a Pad" if any(x.pads) else ""))
+        raise UnsupportedGraph(f"it has auto_pad {auto}" + (" behind a Pad" if any(x.pads) else ""))
     own = node.attrs.get("pads", NO_PADS) if auto == "NOTSET" else NO_PADS
     top, left, bottom, right = (a + b for a, b in zip(own, x.pads, strict=True))
     return [(top, bottom), (left, right)]
 
 
 def _ceiled(shape, kernel, stride, padding):
-    """Padding at bottom and right that lets a last window hang over the edge, where neither maximum nor mean count it;
-    a window that would begin behind the edge is none."""
+    """Return the padding with which the last window reaches beyond the bottom or right edge (ceil_mode).
+
+    Neither maximum nor mean count padding. A window that would begin beyond the edge is left out.
+    """
     ceiled = []
     for n, k, s, (before, after) in zip(shape, kernel, stride, padding, strict=True):
         more = -(n + before + after - k) % s
@@ -183,7 +187,7 @@ def _ceiled(shape, kernel, stride, padding):
 
 
 def _shortest(padding):
-    """The same padding as a word or a whole number, where there is one."""
+    """Return the same padding as a word or a whole number, where there is one."""
     if padding == "same":
         return padding
     (top, bottom), (left, right) = padding
@@ -193,12 +197,12 @@ def _shortest(padding):
 
 
 def _pair(pair):
-    """(3, 3) as 3."""
+    """Return (3, 3) as 3."""
     return pair[0] if pair[0] == pair[1] else tuple(pair)
 
 
 def _built(layer, node, x):
-    """The shape that a layer makes of the Signal's."""
+    """Return the output shape of a layer that reads the Signal `x`."""
     layer.name, name = node.label, layer.name  # for its messages
     made, _ = layer.build(x.shape)
     layer.name = name

@@ -1,15 +1,17 @@
-"""What flows through an ONNX graph while it is read, and the items that it leaves behind.
+"""The values of an ONNX graph while it is read, and the items of the net that is built of it.
 
     x = Signal(0, (28, 28, 1), "chw")            # the input: minnet's shape, ONNX's layout
     net = Net(x, readers, most, batch)
-    y = net.add(node, ReLU(), x)                 # an Item in net.items, and the Signal behind it
+    y = net.add(node, ReLU(), x)                 # an Item in net.items, and the Signal of its output
+
+A Signal is the output of an item for one image or row, with the axes that ONNX gives it.
 """
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from minnet.formats.onnx_fold import Cannot
+from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_tree import Item
 
 IMAGE, COLUMN = "chw", "c11"    # ONNX's layout of an image, and of what a global pool leaves
@@ -19,8 +21,11 @@ NO_PADS = (0, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One node: its operator, what messages call it, names of inputs and outputs, attributes as Python values, and the
-    name that its layer may have."""
+    """One node of the graph.
+
+    `op` is its operator, `label` its name in messages, `inputs` and `outputs` are names of values, `attrs` Python
+    values, and `layer_name` is the name that its layer may have.
+    """
 
     op: str
     label: str
@@ -32,11 +37,11 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """What item number `item` gives for one image or row: `shape` as minnet has it, (h, w, c) or (c,).
+    """The output of item number `item` for one image or row; `shape` is minnet's, (h, w, c) or (c,).
 
     `axes` has a letter for each of ONNX's axes but the batch: "chw", "hwc", "c", or "c11" with axes of size 1. `order`
-    (c,) says where ONNX has each feature, None for the same place. `shared`: others read it too. `ended`: nothing may
-    follow. `pads` is zero padding (top, left, bottom, right) that the next convolution takes over.
+    (c,) is ONNX's index of each feature, None where it is the same. `shared`: several nodes read it. `ended`: nothing
+    may follow. `pads` is zero padding (top, left, bottom, right) that the next convolution takes over.
     """
 
     item: int
@@ -49,19 +54,23 @@ class Signal:
 
     @property
     def dims(self):
-        """ONNX's shape, without the batch."""
+        """Return ONNX's shape, without the batch."""
         sizes = dict(zip([letter for letter in OURS if letter in self.axes], self.shape, strict=True))
         return tuple(sizes.get(letter, 1) for letter in self.axes)
 
-    def import_optional(self, *layouts):
+    def require_layout(self, *layouts):
         """Refuse another layout than these."""
         if self.axes not in layouts:
-            raise Cannot(f"its input has the shape {self.dims}, laid out {self.axes}; wanted {' or '.join(layouts)}")
+            raise UnsupportedGraph(f"its input has the shape {self.dims}, laid out {self.axes}; wanted "
+                                   f"{' or '.join(layouts)}")
 
 
 class Net:
-    """The items so far; `readers` counts who reads each name of the graph, `most` bounds the numbers of a constant,
-    `batch` is the batch size that the file fixes, None for any."""
+    """The items of the net.
+
+    `readers` counts the nodes that read each name of the graph, `most` bounds the numbers of a constant, `batch` is
+    the batch size that the file fixes, None for any.
+    """
 
     def __init__(self, readers, most, batch):
         self.items = [Item(label="the input")]
@@ -70,42 +79,42 @@ class Net:
         self.batch = batch
 
     def add(self, node, layer, x, shape=None, axes=None, values=None, order=None):
-        """Put a layer behind the Signal `x`; returns its output."""
+        """Append a layer that reads the Signal `x`; return the Signal of its output."""
         self.check(x)
         self.items.append(Item(layer, (x.item,), values or {}, node.label))
         return Signal(len(self.items) - 1, shape or x.shape, axes or x.axes, order)
 
     def join(self, node, how, signals, shape, order=None):
-        """Let signals meet: "add" or "concat"."""
+        """Append the sum ("add") or concatenation ("concat") of signals; return the Signal of its output."""
         self.check(*signals)
         self.items.append(Item(how, tuple(x.item for x in signals), label=node.label))
         return Signal(len(self.items) - 1, shape, signals[0].axes, order)
 
     def check(self, *signals):
-        """Refuse padding that is not taken over."""
+        """Refuse padding that no convolution takes over."""
         if any(any(x.pads) for x in signals):
-            raise Cannot("it reads padding that only a convolution can take over")
+            raise UnsupportedGraph("it reads padding that only a convolution can take over")
 
-    def alone(self, x):
-        """The item that gave `x`, if nobody else reads it: it may then be changed. Else the empty Item."""
+    def exclusive(self, x):
+        """Return the item of `x` if no other node reads it, so that it may be changed; else an empty Item."""
         return Item() if x.shared else self.items[x.item]
 
 
-def need_array(*values):
-    """Refuse what is missing, or depends on the input."""
+def require_arrays(*values):
+    """Refuse a value that is missing, or depends on the input."""
     if not all(isinstance(value, np.ndarray) for value in values):
-        raise Cannot("its weights, or its shape, are missing or computed from the input")
+        raise UnsupportedGraph("its weights, or its shape, are missing or computed from the input")
 
 
 def spread(array, shape):
-    """One number per channel: of a bias of shape (1, c) or (1,) too."""
+    """Return one number per channel, also of a bias of shape (1, c) or (1,)."""
     if array.size not in (1, math.prod(shape)):
-        raise Cannot(f"it has {array.size} numbers for {math.prod(shape)} channels")
+        raise UnsupportedGraph(f"it has {array.size} numbers for {math.prod(shape)} channels")
     return np.broadcast_to(array.reshape(-1), shape)
 
 
 def short(number):
-    """A float32 from a file as the decimal that was meant: 0.001, not 0.0010000000474974513. Refuses NaN, infinity."""
+    """Return a float32 of a file as the decimal that was meant: 0.001, not 0.0010000000474974513; refuse NaN."""
     if not math.isfinite(number):
-        raise Cannot(f"it has {number} for a number")
+        raise UnsupportedGraph(f"it has {number} for a number")
     return float(f"{number:.7g}")

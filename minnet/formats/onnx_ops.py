@@ -1,7 +1,7 @@
-"""The ONNX operators that minnet reads: `OPS[node.op](net, node, *inputs) -> Signal`, and the rest of the simple ones.
+"""The ONNX operators that minnet reads, `OPS[node.op](net, node, *inputs) -> Signal`, and the simple ones among them.
 
-An input is an array (a weight, a shape) or a Signal. A function adds items to `net`, or says by `Cannot` why the node
-has no counterpart here.
+An input is an array (a weight, a shape) or a Signal. A function adds items to `net`, or raises `UnsupportedGraph` with
+the reason why the node has no counterpart here.
 """
 import functools
 import inspect
@@ -15,17 +15,18 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.formats import onnx_layers, onnx_shapes
-from minnet.formats.onnx_fold import BATCH, Cannot, fold, shape_of
+from minnet.formats.onnx_fold import BATCH, UnsupportedGraph, fold, shape_of
 from minnet.formats.onnx_net import Signal, short
 
-MISFITS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)  # by a stranger's attributes
+# what an operator raises for attributes that do not fit its inputs
+NODE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 SLOPE, RATE = 0.01, 0.5     # ONNX's defaults
 
 
 def compute(net, node, values):
-    """The value of a node: folded where nothing of it depends on the input, else what its operator makes of Signals.
+    """Return the value of a node: an array if all inputs are constant, else the Signal that its operator returns.
 
-    Raises Cannot for what minnet has no counterpart of.
+    Raises UnsupportedGraph for what minnet has no counterpart of.
     """
     values = [replace(value, shared=value.shared or net.readers[name] > 1) if isinstance(value, Signal) else value
               for name, value in zip(node.inputs, values, strict=True)]
@@ -35,64 +36,64 @@ def compute(net, node, values):
     if not signals:
         return fold(node, values, net.most)
     if any(x.ended for x in signals) and node.op not in ("Identity", "Cast"):
-        raise Cannot("it stands behind a Softmax, which can be read at the end only")
+        raise UnsupportedGraph("it follows a Softmax, which can be read at the end only")
     try:
         inspect.signature(OPS[node.op]).bind(net, node, *values)
         with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
             return OPS[node.op](net, node, *values)
-    except MISFITS as error:
-        raise Cannot(f"it does not fit its inputs: {error}") from error
+    except NODE_ERRORS as error:
+        raise UnsupportedGraph(f"it does not fit its inputs: {error}") from error
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 
 def add(net, node, a, b):
-    """Two signals make a Residual; a signal and a constant a bias, or a BatchNorm that only shifts."""
+    """Add two signals as a Residual, or a constant as a bias or a BatchNorm that only shifts."""
     if isinstance(a, Signal) and isinstance(b, Signal):
         if a.shape != b.shape or a.axes != b.axes or not _same_order(a, b):
-            raise Cannot(f"it adds the shapes {a.dims} and {b.dims}, laid out {a.axes} and {b.axes}")
+            raise UnsupportedGraph(f"it adds the shapes {a.dims} and {b.dims}, laid out {a.axes} and {b.axes}")
         return net.join(node, "add", (a, b), a.shape, a.order)
     x, constant = (a, b) if isinstance(a, Signal) else (b, a)
     return _affine(net, node, x, shift=constant)
 
 
 def total(net, node, *terms):
-    """The sum of any number of terms."""
+    """Add any number of terms."""
     return functools.reduce(functools.partial(add, net, node), terms)
 
 
 def subtract(net, node, a, b):
-    """x - c, or c - x."""
+    """Compute x - c, or c - x."""
     if isinstance(a, Signal) and isinstance(b, Signal):
-        raise Cannot("it is the difference of two branches")
+        raise UnsupportedGraph("it is the difference of two branches")
     if isinstance(a, Signal):
         return _affine(net, node, a, shift=-b)
     return _affine(net, node, b, gain=np.array(-1.0), shift=a)
 
 
 def multiply(net, node, a, b):
-    """c x."""
+    """Compute c x."""
     if isinstance(a, Signal) and isinstance(b, Signal):
-        raise Cannot("it is the product of two branches")
+        raise UnsupportedGraph("it is the product of two branches")
     x, constant = (a, b) if isinstance(a, Signal) else (b, a)
     return _affine(net, node, x, gain=constant)
 
 
 def divide(net, node, x, constant):
-    """x / c."""
+    """Compute x / c."""
     if not isinstance(x, Signal) or isinstance(constant, Signal):
-        raise Cannot("it divides by what depends on the input")
+        raise UnsupportedGraph("it divides by what depends on the input")
     return _affine(net, node, x, gain=1 / constant)
 
 
 def _affine(net, node, x, gain=None, shift=None):
-    """gain x + shift per channel: into the bias or the BatchNorm before it, else a BatchNorm of its own."""
+    """Compute gain x + shift per channel: in the bias or BatchNorm before it, else in a BatchNorm of its own."""
     net.check(x)
     channels = x.shape[-1:]
     scale = np.ones(channels) if gain is None else _per_channel(gain, x)
     shift = np.zeros(channels) if shift is None else _per_channel(shift, x)
-    before = net.alone(x)
+    before = net.exclusive(x)
     if gain is None and isinstance(before.layer, Dense | Conv2d | DepthwiseConv2d):
         before.values["bias"] = before.values.get("bias", 0) + shift
         before.layer.use_bias = True
@@ -106,13 +107,13 @@ def _affine(net, node, x, gain=None, shift=None):
 
 
 def _per_channel(constant, x):
-    """A constant that is added to, or multiplied with, `x`: one number per channel, in minnet's order."""
+    """Return a constant that is added to or multiplied with `x`: one number per channel, in minnet's order."""
     sizes = (1,) * (len(x.dims) + 1 - constant.ndim) + constant.shape
     wanted = (1, *[n if letter == "c" else 1 for letter, n in zip(x.axes, x.dims, strict=True)])
     fits = len(sizes) == len(wanted) and all(size in (1, n) for size, n in zip(sizes, wanted, strict=True))
     if not fits or constant.dtype.kind != "f":
-        raise Cannot(f"it has a constant of shape {constant.shape} for an input of shape {x.dims}: only one number per "
-                     "channel can be read")
+        raise UnsupportedGraph(f"it has a constant of shape {constant.shape} for an input of shape {x.dims}: only "
+                               "one number per channel can be read")
     spread = np.broadcast_to(constant.reshape(-1), x.shape[-1:])
     return spread if x.order is None else spread[x.order]
 
@@ -127,43 +128,43 @@ def _same_order(a, b):
 
 
 def relu(net, node, x):
-    """ReLU."""
+    """Add a ReLU."""
     return net.add(node, ReLU(), x, order=x.order)
 
 
 def leaky_relu(net, node, x):
-    """LeakyReLU."""
+    """Add a LeakyReLU."""
     return net.add(node, LeakyReLU(short(node.attrs.get("alpha", SLOPE))), x, order=x.order)
 
 
 def tanh(net, node, x):
-    """Tanh."""
+    """Add a Tanh."""
     return net.add(node, Tanh(), x, order=x.order)
 
 
 def sigmoid(net, node, x):
-    """Sigmoid."""
+    """Add a Sigmoid."""
     return net.add(node, Sigmoid(), x, order=x.order)
 
 
 def dropout(net, node, x, ratio=None, training=None):
-    """Nothing happens in use; the layer stays for training."""
+    """Add a Dropout, which does nothing in inference but is kept for training."""
     if len(node.outputs) > 1:
-        raise Cannot("its mask is read")
+        raise UnsupportedGraph("its mask is read")
     rate = node.attrs.get("ratio", RATE) if ratio is None else float(np.ravel(ratio)[0])
     return net.add(node, Dropout(short(rate)), x, order=x.order)
 
 
 def softmax(net, node, x):
-    """Only at the end, where it is left out: minnet's outputs are logits."""
+    """Leave out a softmax at the end of the graph: minnet's outputs are logits."""
     axis = node.attrs.get("axis", -1)
     if len(x.shape) > 1 or x.axes[axis if axis < 0 else axis - 1] != "c":
-        raise Cannot(f"it goes along axis {axis} of the shape {x.dims}")
+        raise UnsupportedGraph(f"it goes along axis {axis} of the shape {x.dims}")
     return replace(x, ended=True)
 
 
 def same(net, node, x):
-    """Another name for it."""
+    """Return the input: another name for it."""
     return x
 
 

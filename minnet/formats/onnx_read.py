@@ -1,4 +1,4 @@
-"""ONNX models, whole: the architecture and its weights, from any framework that exports inference graphs.
+"""Read ONNX models whole: the architecture and its weights, from any framework that exports inference graphs.
 
     model = load_onnx("model.onnx")     # a Model, channels last; a Softmax at the end is left out: outputs are logits
 
@@ -17,11 +17,12 @@ from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, read_architecture
 from minnet.formats.assign import put
 from minnet.formats.layout import most_memory
-from minnet.formats.onnx_fold import FOLDS, Cannot
+from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
 from minnet.formats.onnx_net import Net, Node, Signal
 from minnet.formats.onnx_ops import OPS, compute
 from minnet.formats.onnx_tree import tree_of
 from minnet.model import Model
+from minnet.typing import Path
 
 LARGEST_FILE = 2**31 - 1    # protobuf's own limit
 MOST_NODES = 5_000
@@ -32,20 +33,39 @@ KNOWN = {*OPS, *FOLDS, "Constant"}
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"}
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
-LOST = "what could not be read"
+UNREADABLE = "unreadable"     # the value of a name whose node could not be read
 ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
-NAMING = ("weight", "gain")     # what stands behind the name of a layer in that of its weights
-TODO = "export it again: in one file, for inference, with fixed image sizes, of operators that minnet has"
+NAMING = ("weight", "gain")     # what follows the name of a layer in that of its weights
+FIX = "export it again: in one file, for inference, with fixed image sizes, of operators that minnet has"
 
 
-def load_onnx(path):
-    """The Model in the ONNX file `path`, in float32 (float64 where its weights are).
+def load_onnx(path: Path) -> Model:
+    """Read the model in an ONNX file, its architecture and its weights.
 
-    One input, one output; convolutions, dense layers, BatchNorm, pools, activations, sums and concatenations of
-    branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Raises FileError that lists whatever cannot
-    be read, MissingExtra without onnx.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The .onnx file, with its weights inside.
+
+    Returns
+    -------
+    Model
+        In float32, or float64 where its weights are; channels last. A Softmax at the end is left out: its outputs are
+        logits.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read; the message lists every node that has no counterpart in minnet.
+    MissingExtra
+        The package onnx is not installed.
+
+    Notes
+    -----
+    The graph has one input and one output, and is made of convolutions, dense layers, BatchNorm, pools, activations,
+    sums and concatenations of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten.
     """
     onnx = import_optional("onnx", "onnx", "an ONNX file")
     kind = sniff(path)
@@ -56,32 +76,32 @@ def load_onnx(path):
         reader = _Reader(onnx, _parse(onnx, data), most_memory(len(data)) // NUMBER_BYTES)
         net, end = reader.walk()
         return _model(net, end, reader.shape, path)
-    except Cannot as error:
-        raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", TODO) from error
+    except UnsupportedGraph as error:
+        raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", FIX) from error
 
 
 def _parse(onnx, data):
-    """The file's content, of a version and kind that is read."""
+    """Return the file's ModelProto, refusing versions and kinds that are not read."""
     from google.protobuf.message import DecodeError
 
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
-        raise Cannot("it is damaged or cut off") from error
+        raise UnsupportedGraph("it is damaged or cut off") from error
     if any(isinstance(name, bytes) for name in _names(model)):
-        raise Cannot("it is damaged: names in it are no text")
+        raise UnsupportedGraph("it is damaged: names in it are not UTF-8 text")
     versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
     if not model.HasField("graph") or len(versions) != 1:
-        raise Cannot("it holds no graph of ONNX's own operators")
+        raise UnsupportedGraph("it holds no graph of ONNX's own operators")
     if not OLDEST <= versions[0] <= NEWEST:
-        raise Cannot(f"it has operator set {versions[0]}; {OLDEST} to {NEWEST} are read")
+        raise UnsupportedGraph(f"it has operator set {versions[0]}; {OLDEST} to {NEWEST} are read")
     if len(model.graph.node) > MOST_NODES:
-        raise Cannot(f"it has {len(model.graph.node)} nodes; at most {MOST_NODES} are read")
+        raise UnsupportedGraph(f"it has {len(model.graph.node)} nodes; at most {MOST_NODES} are read")
     return model
 
 
 def _names(model):
-    """All names in the file; protobuf gives bytes for what is not UTF-8."""
+    """Yield all names in the file; protobuf gives bytes for what is not UTF-8."""
     graph = model.graph
     yield from (model.producer_name, *(o.domain for o in model.opset_import))
     yield from (value.name for value in (*graph.input, *graph.output, *graph.initializer))
@@ -91,7 +111,7 @@ def _names(model):
 
 
 class _Reader:
-    """The graph, its nodes in order, and what each name stands for so far."""
+    """The graph, its nodes in order, and the value of each name that has been computed."""
 
     def __init__(self, onnx, model, most):
         graph = model.graph
@@ -100,7 +120,7 @@ class _Reader:
         self.producer = model.producer_name
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         if graph.sparse_initializer:
-            raise Cannot("it has sparse initializers")
+            raise UnsupportedGraph("it has sparse initializers")
         self.input, self.output = self.ends(graph)
         self.nodes = self.reachable(graph)
         self.refuse_unknown()
@@ -109,14 +129,15 @@ class _Reader:
         self.values = {"": None, self.input.name: Signal(0, self.shape, axes)}
 
     def ends(self, graph):
-        """(the one input, the name of the one output)."""
+        """Return (the one input, the name of the one output)."""
         inputs = [value for value in graph.input if value.name not in self.tensors]
         if len(inputs) != 1 or len(graph.output) != 1:
-            raise Cannot(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each can be read")
+            raise UnsupportedGraph(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each can be "
+                                   "read")
         return inputs[0], graph.output[0].name
 
     def reachable(self, graph):
-        """The nodes that the output depends on, in the file's order, in which all inputs come before who reads them."""
+        """Return the nodes that the output depends on, in the file's order: each after those that make its inputs."""
         wanted, found = {self.output}, []
         for node in reversed(graph.node):
             if wanted & set(node.output):
@@ -125,7 +146,7 @@ class _Reader:
         return found[::-1]
 
     def refuse_unknown(self):
-        """List all operators that are not read, once each, with where they are."""
+        """Refuse a graph with unknown operators: list each once, with the nodes that use it."""
         found = {}
         for node in self.nodes:
             if node.domain not in DOMAINS or node.op_type not in KNOWN:
@@ -134,20 +155,21 @@ class _Reader:
         if found:
             listed = [f"{kind} ({', '.join(places[:3])}{', ...' if len(places) > 3 else ''})"
                       for kind, places in found.items()]
-            raise Cannot(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}" + _more(listed))
+            raise UnsupportedGraph(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}" + _more(listed))
 
     def node(self, proto):
-        """A Node of the file's one."""
+        """Return the Node of a NodeProto."""
         attrs = {attribute.name: self.attribute(attribute, proto) for attribute in proto.attribute}
         weight = next((name for name in proto.input[1:] if name.rpartition(".")[2] in NAMING), "")
         return Node(proto.op_type, _label(proto), tuple(proto.input), tuple(filter(None, proto.output)), attrs,
                     _layer_name(weight, proto.name))
 
     def attribute(self, attribute, proto):
-        """An attribute as a number, a text, an array, or a list of numbers."""
+        """Return an attribute as a number, a text, an array, or a list of numbers."""
         kinds = self.onnx.AttributeProto
         if attribute.type not in (kinds.FLOAT, kinds.INT, kinds.STRING, kinds.TENSOR, kinds.FLOATS, kinds.INTS):
-            raise Cannot(f"{_label(proto)} has an attribute {quoted(attribute.name)} of a kind that is not read")
+            raise UnsupportedGraph(f"{_label(proto)} has an attribute {quoted(attribute.name)} of a kind that is not "
+                                   "read")
         value = self.onnx.helper.get_attribute_value(attribute)
         if attribute.type == kinds.TENSOR:
             return self.array(value)
@@ -156,11 +178,11 @@ class _Reader:
         return value if isinstance(value, int | float) else list(value)
 
     def input_shape(self):
-        """(batch size or None, minnet's shape of one image or row, ONNX's layout of it)."""
+        """Return (batch size or None, minnet's shape of one image or row, ONNX's layout of it)."""
         sizes = [dim.dim_value for dim in self.input.type.tensor_type.shape.dim]
         if len(sizes) not in (2, 3, 4) or min(sizes[1:]) < 1:
-            raise Cannot(f"its input {quoted(self.input.name)} has the shape {sizes}; wanted (batch, features) or "
-                         "(batch, channels, height, width), all but the batch known")
+            raise UnsupportedGraph(f"its input {quoted(self.input.name)} has the shape {sizes}; wanted (batch, "
+                                   "features) or (batch, channels, height, width), all but the batch known")
         batch, *sizes = sizes
         if len(sizes) < len(TO_CHANNELS_FIRST) - 1:
             return batch or None, tuple(sizes), "c" if len(sizes) == 1 else "hw"
@@ -174,67 +196,69 @@ class _Reader:
         return batch or None, tuple(sizes if last else (*sizes[1:], sizes[0])), "hwc" if last else "chw"
 
     def array(self, tensor):
-        """The array of a tensor inside the file; floats of 16 bits become float32."""
+        """Return the array of a tensor inside the file; floats of 16 bits become float32."""
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise Cannot(f"it keeps {quoted(tensor.name)} in another file: save it in one (onnx.save(model, path))")
+            raise UnsupportedGraph(f"it keeps {quoted(tensor.name)} in another file: save it in one "
+                                   "(onnx.save(model, path))")
         try:
             array = self.onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
-            raise Cannot(f"its tensor {quoted(tensor.name)} of shape {list(tensor.dims)} is damaged: "
+            raise UnsupportedGraph(f"its tensor {quoted(tensor.name)} of shape {list(tensor.dims)} is damaged: "
                          f"{quoted(str(error))}") from error
         if array.dtype.kind not in "fiub":
             array = array.astype(np.float32) if array.dtype.name == "bfloat16" else None
         if array is None:
-            raise Cannot(f"its tensor {quoted(tensor.name)} holds no numbers that can be read")
+            raise UnsupportedGraph(f"its tensor {quoted(tensor.name)} holds no numbers that can be read")
         return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def walk(self):
-        """(the Net, the Signal at the output); all that cannot be read is told at once."""
+        """Return (the Net, the Signal at the output); one error lists all nodes that cannot be read."""
         readers = Counter(name for node in self.nodes for name in set(node.inputs)) + Counter([self.output])
         net, problems = Net(readers, self.most, self.batch), []
         for node in self.nodes:
             made = self.made(net, node, problems)
             self.values |= dict.fromkeys(node.outputs[:1], made)
-            self.values |= dict.fromkeys(node.outputs[1:], LOST)
+            self.values |= dict.fromkeys(node.outputs[1:], UNREADABLE)
         if problems:
-            raise Cannot("; ".join(problems[:MOST_TOLD]) + _more(problems))
+            raise UnsupportedGraph("; ".join(problems[:MOST_TOLD]) + _more(problems))
         end = self.value(self.output)
         if not isinstance(end, Signal) or any(end.pads):
-            raise Cannot("its output does not depend on its input, or is padding")
+            raise UnsupportedGraph("its output does not depend on its input, or is padding")
         if end.order is not None:
-            raise Cannot("its outputs are a flattened image, whose features minnet would give in another order")
+            raise UnsupportedGraph("its outputs are a flattened image, whose features minnet would give in another "
+                                   "order")
         return net, end
 
     def value(self, name):
-        """What a name stands for; LOST where that could not be read."""
+        """Return the value of a name: an array, a Signal, or UNREADABLE."""
         if name not in self.values:
             if name not in self.tensors:
-                raise Cannot(f"it reads {quoted(name)}, which nothing before it makes")
+                raise UnsupportedGraph(f"it reads {quoted(name)}, which nothing before it makes")
             self.values[name] = self.array(self.tensors[name])
         return self.values[name]
 
     def made(self, net, node, problems):
-        """What a node makes; LOST where that cannot be read, and `problems` says why, where that is new."""
+        """Return the output of a node; where it is UNREADABLE by the node itself, append the reason to `problems`."""
         try:
             inputs = [self.value(name) for name in node.inputs]
-            if any(value is LOST for value in inputs):
-                return LOST
+            if any(value is UNREADABLE for value in inputs):
+                return UNREADABLE
             return self.constant(node) if node.op == "Constant" else compute(net, node, inputs)
-        except Cannot as error:
+        except UnsupportedGraph as error:
             problems.append(f"{quoted(node.op)} ({node.label}): {quoted(' '.join(str(error).split()))}")
-            return LOST
+            return UNREADABLE
 
     def constant(self, node):
-        """The array of a Constant."""
+        """Return the array of a Constant."""
         for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
             if name in node.attrs:
                 value = np.asarray(node.attrs[name])
                 return value.astype(np.float32) if value.dtype == np.float64 and name != "value" else value
-        raise Cannot("it holds neither a tensor nor numbers")
+        raise UnsupportedGraph("it holds neither a tensor nor numbers")
 
 
 def _model(net, end, shape, path):
-    """The Model of the items, with their numbers."""
+    """Return the Model of the items, with their numbers."""
     tree = tree_of(net.items, end.item)
     layers = [item for item in net.items if item.layer is not None and not isinstance(item.layer, str)]
     taken = Counter(item.layer.name for item in layers)
@@ -247,17 +271,20 @@ def _model(net, end, shape, path):
     try:
         spec = read_architecture({"tree": tree.config(), "input_shape": list(shape), "dtype": dtype.name})
     except MinnetError as error:
-        raise Cannot(str(error)) from error
+        raise UnsupportedGraph(str(error)) from error
     if memory(spec.length, dtype) > (net.most + len(layers)) * NUMBER_BYTES * 2:
-        raise Cannot(f"its model takes {memory(spec.length, dtype):,} bytes of memory, more than the file can mean")
+        raise UnsupportedGraph(f"its model takes {memory(spec.length, dtype):,} bytes of memory, more than the file "
+                               "can mean")
     model = Model.blank(tree, shape, dtype)
     put(model, arrays, path)
     return model
 
 
 def _layer_name(weight, node):
-    """The name that a layer may have, by its weights or its node: features_0 of "features.0.weight", or of
-    "/features/features.0/Conv"; None where neither says one."""
+    """Return a layer's name by that of its weights or its node, or None where neither has one.
+
+    It is "features_0" for the weights "features.0.weight" and for the node "/features/features.0/Conv".
+    """
     name = weight.rpartition(".")[0]
     if not name:
         path = node.split("/")

@@ -1,4 +1,4 @@
-"""ONNX operators that change how numbers lie, not what they are: Flatten, Reshape, Transpose, Concat, Pad, ...
+"""ONNX operators that change the layout of numbers, not the numbers: Flatten, Reshape, Transpose, Concat, Pad, ...
 
 Each is `function(net, node, x, ...) -> Signal`; onnx_ops.py has the table. Exporters flatten in many ways; what they
 all come to is one Flatten layer, or nothing, and an order in which ONNX has the features.
@@ -9,27 +9,27 @@ from dataclasses import replace
 import numpy as np
 
 from minnet.engine.pooling import Flatten
-from minnet.formats.onnx_fold import BATCH, Cannot, axes_of
-from minnet.formats.onnx_net import IMAGE, OURS, Signal, need_array
+from minnet.formats.onnx_fold import BATCH, UnsupportedGraph, axes_of
+from minnet.formats.onnx_net import IMAGE, OURS, Signal, require_arrays
 
 INFERRED = -1
 PADS = 8    # numbers of a Pad on images: before and after, for each of four axes
 
 
 def flatten(net, node, x):
-    """All axes but the batch become one."""
+    """Make one axis of all but the batch."""
     axis = node.attrs.get("axis", 1)
     if axis % (len(x.axes) + 1) != 1:
-        raise Cannot(f"it flattens from axis {axis} on")
+        raise UnsupportedGraph(f"it flattens from axis {axis} on")
     return _to_shape(net, node, x, (math.prod(x.dims),))
 
 
 def reshape(net, node, x, shape):
-    """The idioms of flattening: [0, -1], [-1, n], [batch, n], and axes of size 1 that come and go."""
-    need_array(shape)
+    """Read the idioms of flattening: [0, -1], [-1, n], [batch, n], and axes of size 1 added or removed."""
+    require_arrays(shape)
     first, *sizes = [int(n) for n in np.ravel(shape)]
     if first not in (BATCH, INFERRED, 0, net.batch):
-        raise Cannot(f"it makes the shape {[first, *sizes]}, whose first axis is not the batch")
+        raise UnsupportedGraph(f"it makes the shape {[first, *sizes]}, whose first axis is not the batch")
     sizes = [x.dims[i] if n == 0 and i < len(x.dims) else n for i, n in enumerate(sizes)]
     if sizes.count(INFERRED) == 1:
         known = -math.prod(sizes)
@@ -38,38 +38,38 @@ def reshape(net, node, x, shape):
 
 
 def squeeze(net, node, x, axes=None):
-    """Axes of size 1 go."""
+    """Remove axes of size 1."""
     ones = [i for i, n in enumerate(x.dims, 1) if n == 1]
     axes = {a % (len(x.axes) + 1) for a in axes_of(node, axes, ones)}
     if not axes <= set(ones):
-        raise Cannot(f"it takes axes {sorted(axes)} from the shape {x.dims}")
+        raise UnsupportedGraph(f"it takes axes {sorted(axes)} from the shape {x.dims}")
     return _to_shape(net, node, x, tuple(n for i, n in enumerate(x.dims, 1) if i not in axes))
 
 
 def unsqueeze(net, node, x, axes=None):
-    """Axes of size 1 come."""
+    """Add axes of size 1."""
     axes = axes_of(node, axes, ())
     rank = len(x.dims) + 1 + len(axes)
     axes, sizes = {a % rank for a in axes}, list(x.dims)
     if 0 in axes:
-        raise Cannot("it puts an axis before the batch")
+        raise UnsupportedGraph("it puts an axis before the batch")
     for axis in sorted(axes):
         sizes.insert(axis - 1, 1)
     return _to_shape(net, node, x, tuple(sizes))
 
 
 def _to_shape(net, node, x, dims):
-    """`x` in another shape of as many numbers: the same, flat, or a row with axes of size 1."""
+    """Return `x` in another shape of as many numbers: the same, flat, or a row with axes of size 1."""
     size = math.prod(x.dims)
     if dims == x.dims:
         return x
     if not dims or math.prod(dims) != size or any(n < 1 for n in dims):
-        raise Cannot(f"it makes the shape {dims} of {x.dims}")
+        raise UnsupportedGraph(f"it makes the shape {dims} of {x.dims}")
     if len(x.shape) == 1 and size in dims:
         place = dims.index(size)
         return replace(x, axes="1" * place + "c" + "1" * (len(dims) - place - 1))
     if len(dims) > 1:
-        raise Cannot(f"it makes the shape {dims} of {x.dims}: only flattening can be read")
+        raise UnsupportedGraph(f"it makes the shape {dims} of {x.dims}: only flattening can be read")
     letters = [letter for letter in x.axes if letter != "1"]
     theirs = np.arange(size).reshape([n for n, letter in zip(x.dims, x.axes, strict=True) if letter != "1"])
     order = theirs.transpose([letters.index(letter) for letter in OURS if letter in letters]).reshape(-1)
@@ -77,23 +77,23 @@ def _to_shape(net, node, x, dims):
 
 
 def transpose(net, node, x):
-    """Another layout of the same thing."""
+    """Transpose: the same image in another layout."""
     perm = node.attrs.get("perm", list(range(len(x.axes), -1, -1)))
     if sorted(perm) != list(range(len(x.axes) + 1)) or perm[0] != 0:
-        raise Cannot(f"it has the permutation {perm}")
+        raise UnsupportedGraph(f"it has the permutation {perm}")
     return replace(x, axes="".join(x.axes[p - 1] for p in perm[1:]))
 
 
 def concat(net, node, *signals):
-    """Concat, along the channels."""
+    """Concatenate along the channels."""
     if not all(isinstance(x, Signal) for x in signals):
-        raise Cannot("it puts a constant beside a branch")
+        raise UnsupportedGraph("it puts a constant beside a branch")
     first, given = signals[0], node.attrs["axis"]
     axis = given % (len(first.axes) + 1)
     alike = all(x.axes == first.axes and x.shape[:-1] == first.shape[:-1] for x in signals)
     if axis == 0 or not alike or first.axes[axis - 1] != "c":
-        raise Cannot(f"it joins the shapes {', '.join(str(x.dims) for x in signals)} along axis {given}: only channels "
-                     "can be put side by side")
+        raise UnsupportedGraph(f"it joins the shapes {', '.join(str(x.dims) for x in signals)} along axis {given}: "
+                               "only channels can be put side by side")
     widths, order = [x.shape[-1] for x in signals], None
     if any(x.order is not None for x in signals):
         starts = np.cumsum([0, *widths[:-1]])
@@ -103,13 +103,13 @@ def concat(net, node, *signals):
 
 
 def pad(net, node, x, pads=None, value=None, axes=None):
-    """Zeros around an image, which the next convolution takes over."""
-    x.import_optional(IMAGE)
+    """Pad an image with zeros, which the next convolution takes over."""
+    x.require_layout(IMAGE)
     pads = [int(n) for n in np.ravel(node.attrs.get("pads", ()) if pads is None else pads)]
     value = node.attrs.get("value", 0.0) if value is None else float(np.ravel(value)[0])
     if node.attrs.get("mode", "constant") != "constant" or value or axes is not None or len(pads) != PADS:
-        raise Cannot("it pads by something else than zeros around images")
+        raise UnsupportedGraph("it pads by something else than zeros around images")
     top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
     if any(pads[i] for i in (0, 1, 4, 5)) or min(top, left, bottom, right) < 0:
-        raise Cannot(f"it has the padding {pads}: only images can be padded")
+        raise UnsupportedGraph(f"it has the padding {pads}: only images can be padded")
     return replace(x, pads=tuple(a + b for a, b in zip(x.pads, (top, left, bottom, right), strict=True)))

@@ -1,14 +1,14 @@
-"""From a graph to a tree: nodes that branch and meet become Residual and Concat, the others stand in a row.
+"""Make a tree of a graph: branches that meet become Residual and Concat, other nodes follow each other.
 
     items = [Item(), Item(Dense(3), (0,)), Item("add", (0, 1)), ...]     # item 0 is the input
     tree = tree_of(items, end)                                           # a Sequential
 
-Where branches meet, the last item that all of them come through is where they part.
+The item where branches part is the last one that all paths to where they meet lead through: its dominator.
 """
 from dataclasses import dataclass, field
 
 from minnet.engine.containers import Concat, Residual, Sequential
-from minnet.formats.onnx_fold import Cannot
+from minnet.formats.onnx_fold import UnsupportedGraph
 
 DEEPEST = 20    # branches inside branches
 
@@ -24,45 +24,45 @@ class Item:
 
 
 def tree_of(items, end):
-    """The Sequential that leads from the input, item 0, to item `end`. Raises Cannot for a graph that is no tree."""
+    """Return the Sequential from item 0, the input, to item `end`. Raises UnsupportedGraph if the graph is no tree."""
     return Sequential(*_Tree(items).chain(end, 0, 0))
 
 
 class _Tree:
-    """`parting[i]` is the last item before i that every path to i goes through; `depth` counts these."""
+    """`dominator[i]` is the last item before i that every path to i leads through; `depth[i]` is how many there are."""
 
     def __init__(self, items):
         self.items = items
         self.used = set()
-        self.parting, self.depth = [0] * len(items), [0] * len(items)
+        self.dominator, self.depth = [0] * len(items), [0] * len(items)
         for i, item in enumerate(items[1:], 1):
             common = item.inputs[0]
             for other in item.inputs[1:]:
-                common = self.meeting(common, other)
-            self.parting[i], self.depth[i] = common, self.depth[common] + 1
+                common = self.common_dominator(common, other)
+            self.dominator[i], self.depth[i] = common, self.depth[common] + 1
 
-    def meeting(self, a, b):
-        """The last item that all paths to a and to b go through."""
+    def common_dominator(self, a, b):
+        """Return the last item that all paths to a and to b lead through."""
         while a != b:
             if self.depth[a] < self.depth[b]:
                 a, b = b, a
-            a = self.parting[a]
+            a = self.dominator[a]
         return a
 
     def chain(self, end, start, level):
-        """The layers between two items, in the order of the pass."""
+        """Return the layers between two items, in the order of the pass."""
         layers = []
         while end != start:
             item = self.items[end]
             if end in self.used:
-                raise Cannot(f"{item.label} is read in two places that do not meet again as branches do")
+                raise UnsupportedGraph(f"{item.label} is read in two places that do not meet again as branches do")
             if level > DEEPEST:
-                raise Cannot(f"it has branches inside branches, more than {DEEPEST} deep")
+                raise UnsupportedGraph(f"it has branches inside branches, more than {DEEPEST} deep")
             self.used.add(end)
             if isinstance(item.layer, str):
-                parts = [self.chain(before, self.parting[end], level + 1) for before in item.inputs]
+                parts = [self.chain(before, self.dominator[end], level + 1) for before in item.inputs]
                 layers.append(_joined(item.layer, parts))
-                end = self.parting[end]
+                end = self.dominator[end]
             else:
                 layers.append(item.layer)
                 end = item.inputs[0]
@@ -70,7 +70,7 @@ class _Tree:
 
 
 def _joined(how, parts):
-    """One layer of several branches, each a list of layers."""
+    """Return one layer of several branches, each a list of layers."""
     if how == "concat":
         return Concat(*[_one(part) for part in parts])
     short, long = sorted(parts, key=len)

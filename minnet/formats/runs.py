@@ -1,7 +1,9 @@
-"""A training run as JSON and back: where it stands, its optimizer, and the random streams it draws from.
+"""Write a training run as JSON and read it back: its position, its optimizer, and its random streams.
 
     facts = run_facts(state)             # everything but the model and the optimizer's vectors
     state = make_run(facts, model)       # checked; its vectors are still 0
+
+A file holds only optimizers of minnet's, by the names of their classes.
 """
 import dataclasses
 
@@ -20,7 +22,7 @@ BY_NAME = {made.__name__: made for made in OPTIMIZERS.values()}
 
 
 def run_facts(state):
-    """JSON of the State: counters, seed, optimizer and streams. Raises InvalidType for parts that are not minnet's."""
+    """Return the State as JSON: counters, seed, optimizer and streams; InvalidType for parts that are not minnet's."""
     if type(state.optimizer) not in BY_NAME.values():
         raise InvalidType(f"the optimizer {quoted(repr(state.optimizer))} is none of minnet's: a file holds "
                           f"{', '.join(BY_NAME)}; save(state.model, path) holds the model alone")
@@ -32,14 +34,15 @@ def run_facts(state):
 
 
 def make_run(facts, model):
-    """The State for `model` that `facts` describe; raises InvalidValue or InvalidType for whatever it cannot be."""
+    """Return the State for `model` that `facts` describe; raise InvalidValue or InvalidType for what it cannot be."""
     if not isinstance(facts, dict) or set(facts) not in (FACTS, OLDER):
-        raise InvalidValue(f"the run is no table of {', '.join(sorted(FACTS))}")
+        raise InvalidValue(f"the run is {quoted(repr(facts))}; wanted a table of {', '.join(sorted(FACTS))}")
     counters = {name: check_count(name, facts[name]) for name in COUNTERS}
     n_threads = check_count("threads", facts["threads"], 1, MOST_THREADS)
     streams = facts["streams"]
     if not isinstance(streams, list) or len(streams) != n_threads:
-        raise InvalidValue(f"the run has no list of {n_threads} streams, one for each of its threads")
+        raise InvalidValue(f"the run has the streams {quoted(repr(streams))}; wanted a list of {n_threads}, one for "
+                           "each of its threads")
     state = State(model, make_optimizer(facts["optimizer"]), counters.pop("seed"), n_threads)
     state.batch_size = check_count("batch_size", facts.get("batch_size", 0))
     state.loss_sum = check_real("loss_sum", facts["loss_sum"])
@@ -51,12 +54,12 @@ def make_run(facts, model):
 
 
 def slots_of(facts):
-    """How many vectors the optimizer of such a run keeps."""
+    """Return the number of vectors that the optimizer of such a run keeps."""
     return make_optimizer(facts.get("optimizer") if isinstance(facts, dict) else None).slots
 
 
 def make_optimizer(facts):
-    """The optimizer that `facts`, {"type": "SGD", "lr": ...}, describe."""
+    """Return the optimizer that `facts`, {"type": "SGD", "lr": ...}, describe."""
     if not isinstance(facts, dict) or not isinstance(facts.get("type"), str):
         raise InvalidValue(f"an optimizer is described by a table with its type, got {quoted(repr(facts))}")
     if facts["type"] not in BY_NAME:
@@ -72,7 +75,7 @@ def make_optimizer(facts):
 
 
 def _stream_facts(stream):
-    """The four numbers that a generator's next draw depends on."""
+    """Return the four numbers that a generator's next draw depends on."""
     facts = stream.bit_generator.state
     if facts["bit_generator"] != GENERATOR:
         raise InvalidType(f"a stream of this run is a {quoted(str(facts['bit_generator']))}: a file holds {GENERATOR}, "
@@ -82,7 +85,7 @@ def _stream_facts(stream):
 
 def _set_stream(stream, numbers):
     if not isinstance(numbers, dict) or set(numbers) != set(LIMITS):
-        raise InvalidValue(f"a stream of the run is no table of {', '.join(LIMITS)}")
+        raise InvalidValue(f"a stream of the run is {quoted(repr(numbers))}; wanted a table of {', '.join(LIMITS)}")
     for name, limit in LIMITS.items():
         check_count(f"{name} of a stream", numbers[name], 0, limit - 1)
     if numbers["inc"] % 2 == 0:

@@ -234,7 +234,7 @@ def _checked(file, path, table):
 
 
 def _rows(spec):
-    """The layers of `describe`."""
+    """Return the layers of `describe`."""
     shapes = {leaf: {} for leaf in spec.tree.leaves()}
     for _, item, _ in spec.places:
         shapes[item.layer][item.kind] = item.shape

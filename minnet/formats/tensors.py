@@ -71,7 +71,7 @@ class Head:
 
 
 def header(specs, text):
-    """The first bytes of a file with tensors `specs`, {name: (dtype, shape)}, and `text` (or None) under our key.
+    """Return the first bytes of a file with tensors `specs`, {name: (dtype, shape)}, and `text` (or None).
 
     Larger items come first, then names in order, so that every tensor is aligned. Raises InvalidValue if it is longer
     than a reader would take.
@@ -91,19 +91,19 @@ def header(specs, text):
 
 
 def file_size(specs, text):
-    """How many bytes a file with these tensors and this text has."""
+    """Return the bytes of a file with these tensors and this text."""
     return len(header(specs, text)) + sum(n_bytes(dtype, shape) for dtype, shape in specs.values())
 
 
 def to_bytes(arrays, text):
-    """The whole file for {name: array} and `text` (or None); arrays of any layout and byte order, a dtype in DTYPES."""
+    """Return the whole file for {name: array} and `text` (or None); arrays of any layout and byte order."""
     arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     specs = {name: (CODES[array.dtype], array.shape) for name, array in arrays.items()}
     return b"".join([header(specs, text), *(arrays[name].reshape(-1).view(np.uint8) for name in _order(specs))])
 
 
 def n_bytes(dtype, shape):
-    """What a tensor takes in a file."""
+    """Return the bytes that a tensor takes in a file."""
     return math.prod(shape) * FOREIGN[dtype].itemsize
 
 
@@ -115,7 +115,7 @@ def _order(specs):
 
 
 def read_head(file, path):
-    """The Head of the open file `path`, every claim in it checked against the file's real size.
+    """Return the Head of the open file `path`, every claim in it checked against the file's real size.
 
     Raises FileError where this is another kind of file, InvalidValue where it breaks a rule.
     """
@@ -125,13 +125,13 @@ def read_head(file, path):
 
 
 def read_foreign_head(file, path):
-    """The same of a file that another library wrote: without our text, and with its dtypes too (FOREIGN)."""
+    """Return the Head of a file that another library wrote: without our text, and with its dtypes too (FOREIGN)."""
     entries, _, begin, size = _read_header(file, path)
     return Head(_check_tiles(entries, size - begin, FOREIGN), "", begin, size)
 
 
 def _read_header(file, path):
-    """(entries by name, metadata, where the data begins, the file's size); the entries are yet to be checked."""
+    """Return (entries by name, not yet checked; metadata; where the data begins; the file's size)."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(LENGTH_BYTES + 1)
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
@@ -144,19 +144,19 @@ def _read_header(file, path):
     file.seek(LENGTH_BYTES)
     entries = parse_json("its header", _read(file, length))
     if not isinstance(entries, dict):
-        raise InvalidValue("its header is no table")
+        raise InvalidValue(f"its header is {quoted(repr(entries))}; wanted a table")
     return entries, entries.pop(METADATA, {}), LENGTH_BYTES + length, size
 
 
 def read_arrays(file, head):
-    """{name: array} of all tensors of `head`: read-only views of one piece of memory, as large as the data."""
+    """Return {name: array} of all tensors of `head`: read-only views of one buffer, as large as the data."""
     file.seek(head.begin)
     data = _read(file, head.size - head.begin)
     return {name: np.ndarray(at.shape, FOREIGN[at.dtype], data, at.start) for name, at in head.tensors.items()}
 
 
 def parse_json(what, text):
-    """JSON by the letter: no repeated keys, no NaN or Infinity, no endless numbers, no bottomless nesting.
+    """Parse strict JSON: no repeated keys, no NaN or Infinity, no number too long, no nesting too deep.
 
     `what` begins the InvalidValue that is raised.
     """
@@ -178,19 +178,19 @@ def parse_json(what, text):
 
 
 def _read(file, n):
-    """Exactly `n` bytes."""
+    """Read exactly `n` bytes."""
     data = file.read(n)
     if len(data) != n:
-        raise InvalidValue("it became shorter while it was read")
+        raise InvalidValue(f"it became shorter while it was read: {len(data):,} of {n:,} bytes are left")
     return data
 
 
 def _unique(pairs):
-    """A table; a repeated key would mean one thing to us and another to the next reader."""
+    """Return a table; refuse a repeated key, which readers would take in different ways."""
     made = {}
     for key, value in pairs:
         if key in made:
-            raise InvalidValue(f"{quoted(repr(key))} stands there twice")
+            raise InvalidValue(f"{quoted(repr(key))} is in it twice")
         made[key] = value
     return made
 
@@ -214,14 +214,14 @@ def _bounded(digits):
 
 def _our_text(metadata, path):
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise InvalidValue(f"its {METADATA} is no table of texts")
+        raise InvalidValue(f"its {METADATA} is {quoted(repr(metadata))}; wanted a table of texts")
     if OURS not in metadata:
         raise file_error(path, "is a safetensors file that minnet did not write", IMPORT)
     return metadata[OURS]
 
 
 def _check_tiles(entries, n_data, dtypes):
-    """{name: Stored}, if the tensors fill `n_data` bytes without hole or overlap."""
+    """Return {name: Stored}, if the tensors fill `n_data` bytes without hole or overlap."""
     tensors = {name: _check_entry(name, entry, dtypes) for name, entry in entries.items()}
     reached = 0
     for name, at in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].stop)):
@@ -235,10 +235,10 @@ def _check_tiles(entries, n_data, dtypes):
 
 
 def _check_entry(name, entry, dtypes):
-    """One entry of the header as a Stored: exactly three keys, a known dtype, whole numbers, and the right length."""
+    """Return an entry of the header as a Stored: three keys, a known dtype, whole numbers, and the right length."""
     what = f"tensor {quoted(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise InvalidValue(f"{what} has no dtype, shape and data_offsets, or more than these")
+        raise InvalidValue(f"{what} is {quoted(repr(entry))}; wanted a table with dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in dtypes:
         raise InvalidValue(f"{what} has the dtype {quoted(repr(dtype))}; model files hold {', '.join(dtypes)}")

@@ -1,13 +1,14 @@
-"""PyTorch's weights: a state dict saved as safetensors, put into a model of the same layers.
+"""Read and write PyTorch's weights: a state dict in a safetensors file, for a model of the same layers.
 
     from safetensors.torch import save_file; save_file(net.state_dict(), "net.safetensors")      # there
     load_torch(model, "net.safetensors")                                                          # here
     save_torch(model, "net.safetensors")            # and back: net.load_state_dict(load_file("net.safetensors"))
 
-Everything goes by PyTorch's conventions, never by what happens to fit: Linear is (out, in), Conv2d (out, in, kh, kw),
-and a Linear behind a flattened image reads it channels first. A `.pt` is a pickle, which can run code: it is not read.
+Arrays follow PyTorch's conventions, never the shapes that happen to fit: Linear is (out, in), Conv2d (out, in, kh, kw),
+and a Linear after a flattened image reads it channels first. A `.pt` is a pickle, which can run code: it is not read.
 """
 import re
+from collections.abc import Collection
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from minnet.formats.assign import dense_of, is_chain, natural, put
 from minnet.formats.channels import channels_first, feature_orders
 from minnet.formats.layout import check_numbers
 from minnet.formats.tensors import TO_SAFETENSORS, read_arrays, read_foreign_head, to_bytes
+from minnet.model import Model
+from minnet.typing import Path
 
 PICKLE = ("is a Python pickle, which can run code and is never opened", f"where it was made: {TO_SAFETENSORS}")
 PREFIXES = ("module.", "_orig_mod.")    # of DataParallel and torch.compile
@@ -32,11 +35,24 @@ HIGH_HALF = 16      # bfloat16 is the upper half of a float32
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
-def read_torch(path):
-    """{name of a module: {"weight", "bias", ...: array}} of the safetensors file `path`, as PyTorch lays them out.
+def read_torch(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Read a state dict in a safetensors file: {name of a module: {"weight", "bias", ...: array}}.
 
-    F16 and BF16 become float32; `num_batches_tracked` is left out, and so are the prefixes of DataParallel and
-    torch.compile. Raises FileError.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        What `safetensors.torch.save_file` wrote.
+
+    Returns
+    -------
+    dict
+        Arrays in PyTorch's layout; F16 and BF16 become float32. `num_batches_tracked` is left out, and so are the
+        prefixes of DataParallel and torch.compile.
+
+    Raises
+    ------
+    FileError
+        The file is no such file, or damaged.
     """
     if sniff(path) == "pickle":
         raise file_error(path, *PICKLE)
@@ -59,13 +75,35 @@ def read_torch(path):
     return modules
 
 
-def load_torch(model, path, *, missing=()):
-    """Put the state dict in the safetensors file `path` into `model`; returns the modules that no layer took.
+def load_torch(model: Model, path: Path, *, missing: Collection[str] = ()) -> list[str]:
+    """Read PyTorch's weights in a safetensors file into a model with the same layers.
 
-    A layer takes the module of its name, in which a dot is an underscore here: "layer1.0.conv1" is for
-    `Conv2d(..., name="layer1_0_conv1")`. A chain of layers of which no name is in the file takes them in order: the
-    n-th convolution the n-th, and so on, by the numbers in their names. Layers in `missing` stay as they are where the
-    file lacks them. Raises FileError that lists all that does not fit; then nothing has changed.
+    Parameters
+    ----------
+    model : Model
+        Its values are overwritten; its mask is kept, and what it masks stays 0.
+    path : str or os.PathLike
+        A state dict that `safetensors.torch.save_file` wrote.
+    missing : collection of str
+        Names of layers that keep their values where the file lacks them.
+
+    Returns
+    -------
+    list of str
+        Names of modules in the file that no layer took.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read or does not fit; the message lists every mismatch, and the model is as it was.
+    Unsupported
+        A Residual adds a flattened image to features in another order.
+
+    Notes
+    -----
+    A layer takes the module of its name, with an underscore for each dot: "layer1.0.conv1" is for
+    `Conv2d(..., name="layer1_0_conv1")`. If no name of a model without branches is in the file, the n-th convolution
+    takes the n-th, and so on, by the numbers in the modules' names.
     """
     modules = read_torch(path)
     wanted = [layer for layer in model.layers.values() if layer.parameters]
@@ -87,17 +125,31 @@ def load_torch(model, path, *, missing=()):
     return [name for name in modules if name not in used]
 
 
-def save_torch(model, path):
-    """Write the weights of `model` to the safetensors file `path` as PyTorch lays them out, dense, named by its layers.
+def save_torch(model: Model, path: Path) -> None:
+    """Write a model's weights to a safetensors file in PyTorch's layout, dense.
 
-    A layer "conv1" gives "conv1.weight" and "conv1.bias", a BatchNorm also running_mean and running_var. Raises
-    FileError, NotFinite for NaN or infinity, Unsupported where a Residual adds a flattened image to other features.
+    Parameters
+    ----------
+    model : Model
+        Its layers name the modules: "conv1" gives "conv1.weight" and "conv1.bias", a BatchNorm also running_mean and
+        running_var.
+    path : str or os.PathLike
+        The file, written whole or not at all; `net.load_state_dict(load_file(path))` reads it.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    NotFinite
+        A parameter holds NaN or infinity.
+    Unsupported
+        A Residual adds a flattened image to features in another order.
     """
     write_whole(path, torch_bytes(model))
 
 
 def torch_bytes(model):
-    """The bytes that `save_torch` writes."""
+    """Return the bytes that `save_torch` writes."""
     orders, arrays = feature_orders(model), {}
     for layer in model.layers.values():
         kinds = {ours: theirs for theirs, ours in (NORM_KINDS if isinstance(layer, BatchNorm) else KINDS).items()}
@@ -108,7 +160,7 @@ def torch_bytes(model):
 
 
 def _as_theirs(layer, p, order):
-    """The values of a parameter as PyTorch has them."""
+    """Return the values of a parameter in PyTorch's layout."""
     array = dense_of(p)[0]
     if order is not None and (p.kind == "weight" or isinstance(layer, BatchNorm)):
         array = channels_first(array, order)
@@ -121,7 +173,7 @@ def _as_theirs(layer, p, order):
 
 
 def _bare(tensors):
-    """The tensors without the prefixes that all of them share."""
+    """Return the tensors without the prefixes that all of them share."""
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
@@ -129,38 +181,38 @@ def _bare(tensors):
 
 
 def _as_floats(dtype, array):
-    """The array as float32 or float64."""
+    """Return the array as float32 or float64."""
     if dtype == "BF16":
         return (array.astype(np.uint32) << HIGH_HALF).view(np.float32)
     return array.astype(np.float32) if dtype == "F16" else array
 
 
-# --- which is for whom -----------------------------------------------------------------------------------------------
+# --- matching layers -----------------------------------------------------------------------------------------------
 
 
 def _in_order(model, wanted, modules, path):
-    """[(layer, name of its module), ...] where no name agrees: by kind, as the numbers in the names count."""
+    """Return [(layer, name of its module), ...] where no name agrees: by kind and the numbers in the names."""
     theirs, ours = {}, {}
     for name, arrays in modules.items():
         theirs.setdefault(_kind(arrays), []).append(name)
     for layer in wanted:
         ours.setdefault(_kind_of_layer(layer), []).append(layer)
     names = "no module has the name of a layer"
-    todo = "name the layers as the modules, with _ for each dot"
+    fix = "name the layers as the modules, with _ for each dot"
     if not is_chain(model.tree):
-        raise file_error(path, f"{names}, and in a model with branches the order says nothing", todo)
+        raise file_error(path, f"{names}, and in a model with branches the order says nothing", fix)
     counts = [", ".join(f"{len(found)} {kind}" for kind, found in sorted(groups.items())) for groups in (theirs, ours)]
     if counts[0] != counts[1]:
-        raise file_error(path, f"has {counts[0] or 'nothing'}, the model {counts[1] or 'nothing'}, and {names}", todo)
+        raise file_error(path, f"has {counts[0] or 'nothing'}, the model {counts[1] or 'nothing'}, and {names}", fix)
     for kind, found in theirs.items():
         if len({re.sub(r"\d+", "#", name) for name in found}) > 1:
             raise file_error(path, f"the names {quoted(', '.join(found))} do not say which {kind} module comes first, "
-                               f"and {names}", todo)
+                               f"and {names}", fix)
     return [(layer, theirs[_kind_of_layer(layer)].pop(0)) for layer in wanted]
 
 
 def _kind(arrays):
-    """What a module is, by what it holds."""
+    """Return the kind of a module, by its arrays."""
     if "running_mean" in arrays:
         return "BatchNorm"
     axes = arrays["weight"].ndim if "weight" in arrays else 0
@@ -173,7 +225,7 @@ def _kind_of_layer(layer):
 
 
 def _as_parameters(layer, name, theirs, order):
-    """({name of a parameter: array}, what is wrong or None) for one layer of a model."""
+    """Return ({name of a parameter: array}, a problem or None) for one layer of a model."""
     kinds = NORM_KINDS if isinstance(layer, BatchNorm) else KINDS
     found = {kinds.get(kind, kind): array for kind, array in theirs.items()}
     if isinstance(layer, BatchNorm) and {"mean", "variance"} <= set(found):  # affine=False
