@@ -137,7 +137,7 @@ def _as_path(path):
 
 
 def _open_regular(path):
-    """Return a descriptor for reading the regular file `path`, without waiting for the writer of a pipe (O_NONBLOCK)."""
+    """Open the regular file `path` for reading; O_NONBLOCK, since opening a pipe would wait for its writer."""
     descriptor = os.open(path, FROM_FILE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -173,7 +173,7 @@ REFUSED = {  # what a graph has -> (its end, words of the message)
     "count_include_pad": (lambda g: g("AveragePool", "x", kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
                           "count_include_pad"),
     "pool dilations": (lambda g: g("MaxPool", "x", kernel_shape=[2, 2], dilations=[2, 1]), "dilations"),
-    "places of maxima": (lambda g: g("MaxPool", "x", kernel_shape=[2, 2], outputs=2), "places of the maxima"),
+    "places of maxima": (lambda g: g("MaxPool", "x", kernel_shape=[2, 2], outputs=2), "positions of the maxima"),
     "no kernel_shape": (lambda g: g("MaxPool", "x"), "kernel_shape"),
     "training": (lambda g: g.norm("x", 4, training_mode=1), "training"),
     "product of branches": (lambda g: g("Mul", "x", g("Sigmoid", "x")), "product of two branches"),

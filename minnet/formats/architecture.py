@@ -90,8 +90,8 @@ def read_architecture(config, table=LAYERS):
     not make.
     """
     if not isinstance(config, dict) or set(config) != {"tree", "input_shape", "dtype"}:
-        raise InvalidValue(f"the architecture is {quoted(repr(config))}; wanted a table with tree, input_shape and "
-                           "dtype")
+        raise InvalidValue("the architecture is no table with tree, input_shape and dtype, but "
+                           f"{quoted(repr(config))}")
     shape, dtype = config["input_shape"], config["dtype"]
     if not (isinstance(shape, list) and 1 <= len(shape) <= MOST_AXES and all(_is_size(n) for n in shape)):
         raise InvalidValue(f"input_shape={quoted(repr(shape))}; wanted whole numbers from 1 to {LARGEST_NUMBER}")

@@ -44,7 +44,7 @@ def read_description(text, path):
     """
     facts = parse_json("its description", text)
     if not isinstance(facts, dict):
-        raise InvalidValue(f"its description is {quoted(repr(facts))}; wanted a table")
+        raise InvalidValue(f"its description is no table, but {quoted(repr(facts))}")
     version, kind = facts.get("format_version"), facts.get("kind")
     if type(version) is not int or version != FORMAT_VERSION:
         raise file_error(path, f"its format_version is {quoted(repr(version))}, written by minnet "
@@ -54,7 +54,8 @@ def read_description(text, path):
         raise InvalidValue(f"its description is of the kind {quoted(repr(kind))} with the keys "
                            f"{quoted(repr(sorted(facts)))}")
     if not isinstance(facts["made"], dict) or not isinstance(facts["minnet"], str):
-        raise InvalidValue("its description does not say in a table what the model was made with, and by which version")
+        raise InvalidValue("its description does not say in a table what the model was made with, but in "
+                           f"{quoted(repr(facts['made']))}, or by which version, but {quoted(repr(facts['minnet']))}")
     return facts
 
 

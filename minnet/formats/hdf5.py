@@ -81,7 +81,7 @@ def _check_head(head, most):
         raise InvalidValue("is damaged")
     answer = parse_json("the list of its arrays", head)
     if not isinstance(answer, dict) or set(answer) not in ({"error"}, {"layout", "arrays"}):
-        raise InvalidValue("is damaged")
+        raise InvalidValue(f"is damaged: its list of arrays is {quoted(repr(answer))}")
     if "error" in answer:
         raise InvalidValue(str(answer["error"]))
     wanted = [_check_entry(entry) for entry in answer["arrays"]]
@@ -92,13 +92,13 @@ def _check_head(head, most):
 
 def _check_entry(entry):
     if not isinstance(entry, dict) or set(entry) != ENTRY:
-        raise InvalidValue("is damaged")
+        raise InvalidValue(f"is damaged: it describes an array by {quoted(repr(entry))}")
     names = (entry["layer"], entry["name"], entry["weight"])
     shape, dtype = entry["shape"], entry["dtype"]
     fits = (all(isinstance(text, str | None) for text in names) and dtype in DTYPES and isinstance(shape, list)
             and len(shape) <= MOST_AXES and all(type(n) is int and n >= 0 for n in shape))
     if not fits:
-        raise InvalidValue("is damaged")
+        raise InvalidValue(f"is damaged: it describes an array by {quoted(repr(entry))}")
     return names, dtype, tuple(shape)
 
 
@@ -107,5 +107,5 @@ def _array(stream, dtype, shape):
     array = np.empty(shape, dtype)
     view = memoryview(array.reshape(-1)).cast("B") if array.size else b""
     if array.size and stream.readinto(view) != len(view):
-        raise InvalidValue("is damaged: its numbers cannot be read")
+        raise InvalidValue(f"is damaged: the numbers of an array of shape {shape} cannot be read")
     return array.astype(array.dtype.newbyteorder("="), copy=False)

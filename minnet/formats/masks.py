@@ -83,7 +83,8 @@ def _positions(shape, columns, counts):
         raise InvalidValue(f"lists column {columns.max()}; it has {shape[-1]}")
     positions = np.repeat(np.arange(len(counts)) * shape[-1], counts) + columns
     if (np.diff(positions) <= 0).any():
-        raise InvalidValue("lists a row's columns out of order, or one of them twice")
+        first = columns[np.argmax(np.diff(positions) <= 0) + 1]
+        raise InvalidValue(f"lists a row's columns out of order, or one of them twice: the first such is {first}")
     return positions
 
 

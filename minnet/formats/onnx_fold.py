@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from minnet.errors import MinnetError
+from minnet.errors import MinnetError, quoted
 
 BATCH = -2**30  # no size, and the same number as int32, int64 and float32
 
@@ -114,7 +114,7 @@ def _constant_of_shape(node, most, shape):
 
 def _scatter_elements(node, most, x, index, updates):
     if node.attrs.get("reduction", "none") != "none":
-        raise UnsupportedGraph("ScatterElements with a reduction")
+        raise UnsupportedGraph(f"ScatterElements with the reduction {quoted(repr(node.attrs['reduction']))}")
     filled = x.copy()
     np.put_along_axis(filled, index.astype(np.int64), updates, node.attrs.get("axis", 0))
     return filled

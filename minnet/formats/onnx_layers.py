@@ -9,6 +9,7 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from minnet.errors import quoted
 from minnet.formats.onnx_fold import UnsupportedGraph, axes_of
 from minnet.formats.onnx_net import COLUMN, IMAGE, NO_PADS, require_arrays, short, spread
 
@@ -53,7 +54,7 @@ def conv(net, node, x, weight, bias=None):
 def _pixel(net, node, x, values):
     """Add a 1 x 1 convolution of a global pool's output, which is a Dense layer."""
     if values["weight"].shape[:2] != (1, 1) or node.attrs.get("group", 1) != 1 or any(node.attrs.get("pads", [0])):
-        raise UnsupportedGraph("it has a window over a single pixel")
+        raise UnsupportedGraph(f"it has a window of {values['weight'].shape[:2]} over a single pixel")
     return _dense(net, node, x, values | {"weight": values["weight"][0, 0]})
 
 
@@ -62,7 +63,7 @@ def gemm(net, node, x, weight, bias=None):
     require_arrays(weight)
     x.require_layout("c")
     if node.attrs.get("transA", 0) or weight.ndim != 2:
-        raise UnsupportedGraph("its input is transposed, or its weights are no matrix")
+        raise UnsupportedGraph(f"its input is transposed, or its weights, of shape {weight.shape}, are no matrix")
     weight = node.attrs.get("alpha", 1.0) * (weight.T if node.attrs.get("transB", 0) else weight)
     values = {"weight": weight}
     if bias is not None:
@@ -110,7 +111,8 @@ def batch_normalization(net, node, x, gain, shift, mean, variance):
 def max_pool(net, node, x):
     """Add a MaxPool2d."""
     if len(node.outputs) > 1 or node.attrs.get("storage_order", 0):
-        raise UnsupportedGraph("it is asked for the places of the maxima")
+        raise UnsupportedGraph("it is asked for the positions of the maxima: its outputs are "
+                               f"{quoted(repr(node.outputs))}")
     return _pool(net, node, x, MaxPool2d)
 
 

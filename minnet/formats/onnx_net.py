@@ -93,7 +93,8 @@ class Net:
     def check(self, *signals):
         """Refuse padding that no convolution takes over."""
         if any(any(x.pads) for x in signals):
-            raise UnsupportedGraph("it reads padding that only a convolution can take over")
+            pads = next(x.pads for x in signals if any(x.pads))
+            raise UnsupportedGraph(f"it reads padding {pads} that only a convolution can take over")
 
     def exclusive(self, x):
         """Return the item of `x` if no other node reads it, so that it may be changed; else an empty Item."""

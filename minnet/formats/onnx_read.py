@@ -87,12 +87,13 @@ def _parse(onnx, data):
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
-        raise UnsupportedGraph("it is damaged or cut off") from error
+        raise UnsupportedGraph(f"it is damaged or cut off: {len(data):,} bytes are no protobuf") from error
     if any(isinstance(name, bytes) for name in _names(model)):
         raise UnsupportedGraph("it is damaged: names in it are not UTF-8 text")
     versions = [o.version for o in model.opset_import if o.domain in DOMAINS]
     if not model.HasField("graph") or len(versions) != 1:
-        raise UnsupportedGraph("it holds no graph of ONNX's own operators")
+        raise UnsupportedGraph("it holds no graph of ONNX's own operators, but of the domains "
+                               f"{quoted(repr([o.domain for o in model.opset_import]))}")
     if not OLDEST <= versions[0] <= NEWEST:
         raise UnsupportedGraph(f"it has operator set {versions[0]}; {OLDEST} to {NEWEST} are read")
     if len(model.graph.node) > MOST_NODES:
@@ -120,7 +121,7 @@ class _Reader:
         self.producer = model.producer_name
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         if graph.sparse_initializer:
-            raise UnsupportedGraph("it has sparse initializers")
+            raise UnsupportedGraph(f"it has {len(graph.sparse_initializer)} sparse initializers, which are not read")
         self.input, self.output = self.ends(graph)
         self.nodes = self.reachable(graph)
         self.refuse_unknown()
@@ -223,7 +224,7 @@ class _Reader:
             raise UnsupportedGraph("; ".join(problems[:MOST_TOLD]) + _more(problems))
         end = self.value(self.output)
         if not isinstance(end, Signal) or any(end.pads):
-            raise UnsupportedGraph("its output does not depend on its input, or is padding")
+            raise UnsupportedGraph(f"its output {quoted(self.output)} does not depend on its input, or is padding")
         if end.order is not None:
             raise UnsupportedGraph("its outputs are a flattened image, whose features minnet would give in another "
                                    "order")
@@ -254,7 +255,7 @@ class _Reader:
             if name in node.attrs:
                 value = np.asarray(node.attrs[name])
                 return value.astype(np.float32) if value.dtype == np.float64 and name != "value" else value
-        raise UnsupportedGraph("it holds neither a tensor nor numbers")
+        raise UnsupportedGraph(f"it has the attributes {quoted(repr(sorted(node.attrs)))}; wanted a tensor or numbers")
 
 
 def _model(net, end, shape, path):

@@ -27,7 +27,8 @@ def run_facts(state):
         raise InvalidType(f"the optimizer {quoted(repr(state.optimizer))} is none of minnet's: a file holds "
                           f"{', '.join(BY_NAME)}; save(state.model, path) holds the model alone")
     if state.topology != state.model.topology:
-        raise InvalidValue("the model's live positions have moved since this State was made: rewire through the State")
+        raise InvalidValue(f"the model's live positions have moved {state.model.topology - state.topology} times since "
+                           "this State was made: give it to rewire, as model.rewire(..., state=state)")
     facts = {name: getattr(state, name) for name in (*COUNTERS, "batch_size", "loss_sum", "threads")}
     return facts | {"optimizer": {"type": type(state.optimizer).__name__, **dataclasses.asdict(state.optimizer)},
                     "streams": [_stream_facts(stream) for stream in state.rngs]}
@@ -36,13 +37,13 @@ def run_facts(state):
 def make_run(facts, model):
     """Return the State for `model` that `facts` describe; raise InvalidValue or InvalidType for what it cannot be."""
     if not isinstance(facts, dict) or set(facts) not in (FACTS, OLDER):
-        raise InvalidValue(f"the run is {quoted(repr(facts))}; wanted a table of {', '.join(sorted(FACTS))}")
+        raise InvalidValue(f"the run is no table of {', '.join(sorted(FACTS))}, but {quoted(repr(facts))}")
     counters = {name: check_count(name, facts[name]) for name in COUNTERS}
     n_threads = check_count("threads", facts["threads"], 1, MOST_THREADS)
     streams = facts["streams"]
     if not isinstance(streams, list) or len(streams) != n_threads:
-        raise InvalidValue(f"the run has the streams {quoted(repr(streams))}; wanted a list of {n_threads}, one for "
-                           "each of its threads")
+        raise InvalidValue(f"the run has no list of {n_threads} streams, one for each of its threads, but "
+                           f"{quoted(repr(streams))}")
     state = State(model, make_optimizer(facts["optimizer"]), counters.pop("seed"), n_threads)
     state.batch_size = check_count("batch_size", facts.get("batch_size", 0))
     state.loss_sum = check_real("loss_sum", facts["loss_sum"])
@@ -85,7 +86,7 @@ def _stream_facts(stream):
 
 def _set_stream(stream, numbers):
     if not isinstance(numbers, dict) or set(numbers) != set(LIMITS):
-        raise InvalidValue(f"a stream of the run is {quoted(repr(numbers))}; wanted a table of {', '.join(LIMITS)}")
+        raise InvalidValue(f"a stream of the run is no table of {', '.join(LIMITS)}, but {quoted(repr(numbers))}")
     for name, limit in LIMITS.items():
         check_count(f"{name} of a stream", numbers[name], 0, limit - 1)
     if numbers["inc"] % 2 == 0:

@@ -144,7 +144,7 @@ def _read_header(file, path):
     file.seek(LENGTH_BYTES)
     entries = parse_json("its header", _read(file, length))
     if not isinstance(entries, dict):
-        raise InvalidValue(f"its header is {quoted(repr(entries))}; wanted a table")
+        raise InvalidValue(f"its header is no table, but {quoted(repr(entries))}")
     return entries, entries.pop(METADATA, {}), LENGTH_BYTES + length, size
 
 
@@ -214,7 +214,7 @@ def _bounded(digits):
 
 def _our_text(metadata, path):
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise InvalidValue(f"its {METADATA} is {quoted(repr(metadata))}; wanted a table of texts")
+        raise InvalidValue(f"its {METADATA} is no table of texts, but {quoted(repr(metadata))}")
     if OURS not in metadata:
         raise file_error(path, "is a safetensors file that minnet did not write", IMPORT)
     return metadata[OURS]
@@ -238,7 +238,7 @@ def _check_entry(name, entry, dtypes):
     """Return an entry of the header as a Stored: three keys, a known dtype, whole numbers, and the right length."""
     what = f"tensor {quoted(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise InvalidValue(f"{what} is {quoted(repr(entry))}; wanted a table with dtype, shape and data_offsets")
+        raise InvalidValue(f"{what} has no dtype, shape and data_offsets, or more than these: {quoted(repr(entry))}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in dtypes:
         raise InvalidValue(f"{what} has the dtype {quoted(repr(dtype))}; model files hold {', '.join(dtypes)}")
