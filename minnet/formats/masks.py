@@ -65,7 +65,7 @@ def unpack(form, shape, live, stored):
     if form == "bits":
         bits = np.unpackbits(stored[".mask"])
         if bits[size:].any():
-            raise InvalidValue(f"has bits set beyond its {size:,} entries")
+            raise InvalidValue(f"has bits set beyond its end, after {size:,} entries")
         mask = bits[:size].view(bool)
     else:
         mask = np.zeros(size, bool)
