@@ -25,7 +25,7 @@ def scores_of(n):
 
 
 def passes(model, sample, stated):
-    """What a criterion's facts state: one forward pass over the sample, and one backward, or a walk over the inputs."""
+    """What a criterion's traits state: a forward pass over the sample, and a backward or a walk over inputs."""
     from minnet.blas import one_blas_thread
     from minnet.engine.tape import Tape
 
@@ -65,7 +65,7 @@ def measure(quick=False):
     results.append(compare("scores by magnitude", "numpy.abs of the weights, no pass", times["criterion"],
                            times["walk"], TOLERANCE, "memory"))
     for name in ("taylor", "wanda"):
-        criterion, stated = mn.criteria.CRITERIA[name], mn.criteria.FACTS[name].passes
+        criterion, stated = mn.criteria.CRITERIA[name], mn.criteria.TRAITS[name].passes
         times = turns({"criterion": partial(criterion, model, sample),
                        "passes": partial(passes, model, sample, stated)}, 3 * rounds)
         results.append(compare(f"scores by {name}", stated, times["criterion"], times["passes"], TOLERANCE,

@@ -35,6 +35,7 @@ _HOMES = {
     "minnet.formats.torch_state": ("load_torch", "save_torch"),
     "minnet.pruning.compact": ("compact", "compact_report", "expand"),
     "minnet.pruning.paths": ("effective_sparsity",),
+    "minnet.pruning.penalties.base": ("Penalty",),
     "minnet.pruning.prune": ("prune", "plan_prune"),
     "minnet.pruning.result": ("Record",),
     "minnet.runtime.predictor": ("Predictor", "freeze"),

@@ -49,6 +49,7 @@ from minnet.pruning.compact import compact as compact
 from minnet.pruning.compact import compact_report as compact_report
 from minnet.pruning.compact import expand as expand
 from minnet.pruning.paths import effective_sparsity as effective_sparsity
+from minnet.pruning.penalties.base import Penalty as Penalty
 from minnet.pruning.prune import prune as prune
 from minnet.pruning.prune import plan_prune as plan_prune
 from minnet.pruning.result import Record as Record
@@ -121,6 +122,7 @@ __all__ = [
     "compact_report",
     "expand",
     "effective_sparsity",
+    "Penalty",
     "prune",
     "plan_prune",
     "Record",

@@ -4,7 +4,7 @@ import pytest
 
 import minnet as mn
 from minnet.errors import UnknownName
-from minnet.pruning.criteria.truth import oracle
+from minnet.pruning.criteria.ablation import oracle
 from minnet.study.agreement import compare_criteria
 
 

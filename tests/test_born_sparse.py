@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import minnet as mn
 from minnet.engine.rewire import among, draw_places, renew
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
-from minnet.pruning.criteria import facts_of
+from minnet.pruning.criteria import traits_of
 from minnet.pruning.scores import score
 
 SHARES = st.floats(0, 1)
@@ -128,9 +128,9 @@ def test_no_dense_matrix_is_made():
 def test_criteria_judge_it_as_its_masked_twin(name):
     """Or refuse it, with the reason; what draws at random is finite."""
     model, (X, y) = net(), data()
-    twin, facts = dense_twin(model), facts_of(mn.criteria.CRITERIA[name])
+    twin, traits = dense_twin(model), traits_of(mn.criteria.CRITERIA[name])
     criterion, other = name, name
-    if facts.needs == "initial":
+    if traits.needs == "initial":
         early = np.random.default_rng(3).normal(size=len(model.values))
         criterion, other = (partial(mn.criteria.CRITERIA[name], initial=vector)
                             for vector in (early, spread(model, twin, early, 0)))
@@ -140,7 +140,7 @@ def test_criteria_judge_it_as_its_masked_twin(name):
         assert "born sparse" in str(error) or "BatchNorm" in str(error)
         return
     assert found.shape == (model.n_weights,) and not np.isnan(found).any()
-    if facts.stochastic:
+    if traits.stochastic:
         return
     at = np.concatenate([twin.parameters[p.name].slice.start + (np.arange(p.size) if p.index is None else p.index)
                          for p in model.weight_parameters])

@@ -16,14 +16,14 @@ from test_criteria_laws import row_of
 from minnet import criteria
 from minnet.engine.sample import Sample
 from minnet.errors import InvalidValue, MinnetError
-from minnet.pruning.criteria import CRITERIA, FACTS, facts_of
+from minnet.pruning.criteria import CRITERIA, TRAITS, traits_of
 from minnet.pruning.prune import prune
 from minnet.pruning.reference import sources
 from minnet.pruning.scores import NoData, score
 
 NAMES = list(CRITERIA)
-STEADY = [name for name in NAMES if not FACTS[name].stochastic]
-FROM_DATA = [name for name in STEADY if FACTS[name].needs == "data"]
+STEADY = [name for name in NAMES if not TRAITS[name].stochastic]
+FROM_DATA = [name for name in STEADY if TRAITS[name].needs == "data"]
 
 
 def bound(name, model):
@@ -53,7 +53,7 @@ def test_a_criterion_judges_some_net_and_says_what_it_is(name):
     assert all(word in text for word in ("(n_weights,)", "data", "pass")) and sources(CRITERIA[name]), name
     assert list(inspect.signature(CRITERIA[name]).parameters)[:2] == ["model", "data"]
     assert getattr(criteria, name) is CRITERIA[name]
-    assert facts_of(CRITERIA[name]) == facts_of(partial(CRITERIA[name])) == FACTS[name]
+    assert traits_of(CRITERIA[name]) == traits_of(partial(CRITERIA[name])) == TRAITS[name]
 
 
 @pytest.mark.parametrize(("name", "net"), judged(NAMES))
@@ -64,7 +64,7 @@ def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
     scores = ask(name, net, model, sample)
     assert scores.shape == (model.n_weights,) and scores.dtype in (np.float32, np.float64)
     assert not np.isnan(scores).any()
-    assert FACTS[name].signed or scores.min() >= 0
+    assert TRAITS[name].signed or scores.min() >= 0
     assert (model.values.tobytes(), model.mask.tobytes(), sample.X.tobytes(), sample.y.tobytes()) == before
     assert not np.shares_memory(scores, model.values)
 
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bits(name, net):
     assert first.tobytes() == second.tobytes()
 
 
-@pytest.mark.parametrize(("name", "net"), judged([name for name in NAMES if FACTS[name].unit]))
+@pytest.mark.parametrize(("name", "net"), judged([name for name in NAMES if TRAITS[name].unit]))
 def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
     model = make(net)
     scores = ask(name, net, model)
@@ -84,7 +84,7 @@ def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
         assert np.array_equal(columns, np.broadcast_to(columns[0], columns.shape))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name].needs == "data"])
+@pytest.mark.parametrize("name", [name for name in NAMES if TRAITS[name].needs == "data"])
 def test_who_needs_data_says_so(name):
     model = make("dense")
     with pytest.raises(InvalidValue, match=f"{name} needs data"):

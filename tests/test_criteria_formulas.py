@@ -68,7 +68,7 @@ ALPHA = {name: {"alpha": 2.0} for name in ("large_init_large_final", "small_init
 def test_masks_of_zhou(name, whole):
     model, rng = make("dense", dtype=np.float32), np.random.default_rng(0)
     start = rng.normal(size=len(model.values) if whole else model.n_weights).astype(np.float32)
-    needs = criteria.FACTS[name].needs == "initial"
+    needs = criteria.TRAITS[name].needs == "initial"
     scores = criteria.CRITERIA[name](model, None, **({"initial": start} if needs else {}), **ALPHA.get(name, {}))
     expected = [ZHOU[name](end, begin) for end, begin in zip(model.weights, start[: model.n_weights], strict=True)]
     np.testing.assert_array_equal(scores, np.array(expected, np.float32))

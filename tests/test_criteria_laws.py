@@ -18,7 +18,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.errors import InvalidValue
-from minnet.pruning.criteria import CRITERIA, FACTS
+from minnet.pruning.criteria import CRITERIA, TRAITS
 from minnet.pruning.scores import score
 
 SINGLE = 1e-4  # how exactly float32 agrees with float64, relative to the largest score
@@ -64,7 +64,7 @@ def pairs(law):
 
 def ask(name, model, sample, initial=None):
     """The scores; `initial` are the values that the model began with, for those that want them."""
-    more = {"initial": began(model) if initial is None else initial} if FACTS[name].needs == "initial" else {}
+    more = {"initial": began(model) if initial is None else initial} if TRAITS[name].needs == "initial" else {}
     return CRITERIA[name](model, sample, **row_of(name).arguments, **more)
 
 
@@ -100,7 +100,7 @@ def test_one_number_a_weight_and_the_model_as_it_was(name, net):
     scores = ask(name, model, sample)
     assert scores.shape == (model.n_weights,) and scores.dtype == np.float64
     assert not np.isnan(scores).any()
-    assert scores.min() < 0 if FACTS[name].signed else scores.min() >= 0
+    assert scores.min() < 0 if TRAITS[name].signed else scores.min() >= 0
     assert not np.shares_memory(scores, model.values)
     assert bits(model, sample) == before
 
@@ -122,7 +122,7 @@ class Broken(Exception):
 
 @pytest.mark.parametrize("name, net", [(name, net) for name, net in pairs("broken") if net in ("normed", "residual")])
 def test_a_pass_that_breaks_leaves_the_model_as_it_was(name, net, monkeypatch):
-    """The last forward pass that the criterion makes raises in the last layer; facts say whether it makes any."""
+    """The last forward pass that the criterion makes raises in the last layer; traits say whether it makes any."""
     model, sample = make(net), sample_for(make(net))
     last, calls = model.tree.layers[-1], SimpleNamespace(made=0, allowed=np.inf)
     forward = last.forward
@@ -135,7 +135,7 @@ def test_a_pass_that_breaks_leaves_the_model_as_it_was(name, net, monkeypatch):
 
     monkeypatch.setattr(last, "forward", counted)
     ask(name, model, again(sample))
-    assert (calls.made > 0) == (FACTS[name].passes != "none")
+    assert (calls.made > 0) == (TRAITS[name].passes != "none")
     if calls.made:
         before, calls.allowed, calls.made = bits(model, sample), calls.made, 0
         with pytest.raises(Broken):
@@ -162,7 +162,7 @@ def test_scaling_a_layer_up_and_the_next_down_changes_no_score(name, net, monkey
     same(name, ask(name, other, sample), ask(name, model, sample))
 
 
-@pytest.mark.parametrize("name, net", [pair for pair in pairs("batches") if FACTS[pair[0]].needs == "data"])
+@pytest.mark.parametrize("name, net", [pair for pair in pairs("batches") if TRAITS[pair[0]].needs == "data"])
 def test_batches_do_not_matter(name, net):
     model = make(net)
     sample = sample_for(model, rows=9)
@@ -221,7 +221,7 @@ def test_where_nothing_happens_there_is_no_nan_and_no_warning(name, net, end):
     assert not np.isnan(scores).any()
 
 
-# --- what facts say --------------------------------------------------------------------------------------------------
+# --- what traits say -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", CRITERIA)
@@ -229,7 +229,7 @@ def test_facts_say_what_is_needed(name):
     """Without data those that need none give what they give with them; the others say what is missing."""
     net = next(net for net in NETS if net not in row_of(name).cannot)
     model = make(net)
-    if FACTS[name].needs == "weights":
+    if TRAITS[name].needs == "weights":
         np.testing.assert_array_equal(score(model, name, rng=3), score(model, name, sample_for(model), rng=3))
     else:
         with pytest.raises(InvalidValue, match=name):

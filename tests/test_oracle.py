@@ -5,8 +5,8 @@ import pytest
 import minnet as mn
 from minnet.engine.sample import draw_sample
 from minnet.errors import InvalidValue
+from minnet.pruning.criteria.ablation import oracle, shapley_with_error, unit_oracle
 from minnet.pruning.criteria.first_order import taylor
-from minnet.pruning.criteria.truth import oracle, shapley_with_error, unit_oracle
 
 TREES = {
     "rank one, two activations between": mn.Sequential(mn.Dense(5), mn.ReLU(), mn.Tanh(), mn.Dense(4), mn.ReLU(),

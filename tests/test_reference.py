@@ -2,7 +2,7 @@
 import pytest
 
 from minnet.cli.commands import load
-from minnet.pruning.criteria import CRITERIA, FACTS
+from minnet.pruning.criteria import CRITERIA, TRAITS
 from minnet.pruning.reference import PAGE, TABLES, gist, reference, sources
 
 ALL = {"Criteria": CRITERIA} | {title: table for title, (_, table) in TABLES.items()}
@@ -31,9 +31,9 @@ def test_every_entry_has_its_row(title):
 
 def test_a_criterion_says_what_it_needs():
     for name, (_, judges, needs, signed, passes, _) in rows("Criteria").items():
-        facts = FACTS[name]
+        traits = TRAITS[name]
         assert (judges == "units", needs, signed == "yes", passes) == \
-            (facts.unit, facts.needs, facts.signed, facts.passes)
+            (traits.unit, traits.needs, traits.signed, traits.passes)
 
 
 def test_sources_are_read_from_docstrings():

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from minnet.pruning.compensation import COMPENSATIONS
-from minnet.pruning.criteria import CRITERIA, FACTS
+from minnet.pruning.criteria import CRITERIA, TRAITS
 from minnet.pruning.distributions import DISTRIBUTIONS
 from minnet.pruning.penalties import PENALTIES
 from minnet.pruning.recipes import RECIPES
@@ -60,9 +60,9 @@ def _criteria():
     lines = ["## Criteria", "", "Which weights matter: `criterion=`. Higher scores stay.", "",
              _row("name", "score", "judges", "needs", "signed", "passes over the data", "source"), _row(*["---"] * 7)]
     for name, function in CRITERIA.items():
-        facts = FACTS[name]
-        lines.append(_row(f"`{name}`", gist(function), "units" if facts.unit else "weights", facts.needs,
-                          "yes" if facts.signed else "no", facts.passes, sources(function)))
+        traits = TRAITS[name]
+        lines.append(_row(f"`{name}`", gist(function), "units" if traits.unit else "weights", traits.needs,
+                          "yes" if traits.signed else "no", traits.passes, sources(function)))
     return "\n".join([*lines, ""])
 
 

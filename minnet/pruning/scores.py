@@ -10,7 +10,7 @@ import numpy as np
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.errors import InvalidType, InvalidValue, NotFinite, check_choice
-from minnet.pruning.criteria import CRITERIA, facts_of
+from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.reductions import REDUCTIONS, UNSIGNED
 
 
@@ -34,10 +34,10 @@ def score(model, criterion, data=None, *, samples=SAMPLES, rng=None):
     NotFinite for NaN; InvalidType for what are no numbers. Infinite scores are legal: they go last, or first.
     """
     function = check_choice("criterion", criterion, CRITERIA)
-    facts, name = facts_of(function), name_of(function)
-    if data is None and facts.needs == "data":
+    traits, name = traits_of(function), name_of(function)
+    if data is None and traits.needs == "data":
         raise InvalidValue(f"the criterion {name} needs data, got data=None: prune(model, ..., data=data)")
-    ignores = function in CRITERIA.values() and facts.needs == "weights"
+    ignores = function in CRITERIA.values() and traits.needs == "weights"
     seen = NoData(rng) if data is None or ignores else draw_sample(model, data, samples=samples, rng=rng)
     return check_scores(ask(function, name, model, seen), name, model)
 
@@ -87,15 +87,15 @@ def name_of(function):
 
 
 def reduced(pieces, scores, criterion, reduction):
-    """(n,) scores of pieces. Without `reduction` the criterion's facts say which. Raises InvalidValue where a reduction
-    would lose the sign of scores, NotFinite where the reduced ones are NaN."""
-    facts, name = facts_of(check_choice("criterion", criterion, CRITERIA)), name_of(criterion)
+    """(n,) scores of pieces. Without `reduction` the criterion's traits say which. Raises InvalidValue where a
+    reduction would lose the sign of scores, NotFinite where the reduced ones are NaN."""
+    traits, name = traits_of(check_choice("criterion", criterion, CRITERIA)), name_of(criterion)
     if reduction is not None:
         check_choice("reduction", reduction, REDUCTIONS)
-    signed = facts.signed or bool(scores.min(initial=0) < 0)
+    signed = traits.signed or bool(scores.min(initial=0) < 0)
     if reduction in UNSIGNED and signed:
         raise InvalidValue(f'reduction="{reduction}" of {name}, whose scores have a sign: a very low one would '
                            'count as high; take "sum", "mean", "max" or "abs_sum"')
     if reduction is None:
-        reduction = "sum" if signed and not facts.unit else facts.default_reduction
+        reduction = "sum" if signed and not traits.unit else traits.default_reduction
     return check_numbers(pieces.reduce(scores, reduction), name)

@@ -13,7 +13,7 @@ import numpy as np
 from minnet.engine.sample import draw_sample
 from minnet.errors import MinnetError, check_choice, check_fraction
 from minnet.kernels.select import MAY_GO
-from minnet.pruning.criteria import CRITERIA, facts_of
+from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.criteria.truth import oracle
 from minnet.pruning.select import select
 
@@ -60,7 +60,7 @@ def compare_criteria(model, data, criteria=None, *, sparsities=SPARSITIES, sampl
     removal has s. `data` and `samples` as in `prune`; every criterion sees the same sample.
     """
     sparsities = tuple(check_fraction("sparsities", s) for s in sparsities)
-    asked = [name for name, function in CRITERIA.items() if function is not oracle and not facts_of(function).unit]
+    asked = [name for name, function in CRITERIA.items() if function is not oracle and not traits_of(function).unit]
     asked = asked if criteria is None else criteria
     sample, live = draw_sample(model, data, samples=samples, rng=rng), model.mask[: model.n_weights]
     start = time.perf_counter()
@@ -88,7 +88,7 @@ def _guess(model, sample, criterion, live, truth, sparsities):
     except MinnetError as error:
         return Guess(name, reason=str(error))
     seconds = time.perf_counter() - start
-    truth = truth if facts_of(function).signed else np.abs(truth)
+    truth = truth if traits_of(function).signed else np.abs(truth)
     overlap = tuple(_overlap(_lowest(scores, s), _lowest(truth, s)) for s in sparsities)
     if np.ptp(scores) == 0 or np.ptp(truth) == 0:
         return Guess(name, reason="its scores, or the true changes, are all equal: there is no order to compare")

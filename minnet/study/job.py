@@ -17,7 +17,7 @@ from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
-from minnet.pruning.criteria import CRITERIA, facts_of
+from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.named import structure_of
 from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
@@ -83,7 +83,7 @@ class Job(Training):
     def criterion(self):
         """The criterion of the settings; one that compares with the beginning is given the net as it is now."""
         criterion = check_choice("criterion", self.settings.criterion, CRITERIA)
-        if facts_of(criterion).needs == "initial":
+        if traits_of(criterion).needs == "initial":
             return partial(criterion, initial=self.model.values.copy())
         return self.settings.criterion
 

@@ -3,7 +3,7 @@
     scores = criteria.magnitude(model, None)      # (n_weights,)
     scores = criteria.CRITERIA["snip"](model, data)
 
-The files go from easy to hard. Each has two tables at its foot: CRITERIA (name -> function) and FACTS (name -> Facts,
+The files go from easy to hard. Each has two tables at its foot: CRITERIA (name -> function) and TRAITS (name -> Traits,
 for those that need more than the defaults); a function that is in its file's table is found everywhere. `data` is a
 Dataset, a pair X, y, a Sample, or None where the criterion judges by the weights alone.
 
@@ -12,6 +12,7 @@ No file here may have the name of a criterion: `criteria.snip` is the function.
 from functools import partial
 
 from minnet.pruning.criteria import (
+    ablation,
     activations,
     data_free,
     first_order,
@@ -20,27 +21,25 @@ from minnet.pruning.criteria import (
     next_layer,
     reconstruction,
     second_order,
-    truth,
 )
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 
-FILES = (data_free, initial, first_order, activations, inputs, next_layer, second_order, reconstruction,
-         truth)
+FILES = (data_free, initial, first_order, activations, inputs, next_layer, second_order, reconstruction, ablation)
 CRITERIA = {name: function for file in FILES for name, function in file.CRITERIA.items()}
-FACTS = {name: file.FACTS.get(name, Facts()) for file in FILES for name in file.CRITERIA}
+TRAITS = {name: file.TRAITS.get(name, Traits()) for file in FILES for name in file.CRITERIA}
 
 
-def facts_of(criterion):
-    """The Facts of a criterion: its own attribute `facts`, or its row of FACTS, or the defaults.
+def traits_of(criterion):
+    """The Traits of a criterion: its own attribute `traits`, or its row of TRAITS, or the defaults.
 
-    A `functools.partial` has the facts of its function, unless it carries its own.
+    A `functools.partial` has the traits of its function, unless it carries its own.
     """
-    own = getattr(criterion, "facts", None)
-    if isinstance(own, Facts):
+    own = getattr(criterion, "traits", None)
+    if isinstance(own, Traits):
         return own
     if isinstance(criterion, partial):
-        return facts_of(criterion.func)
-    return next((FACTS[name] for name, function in CRITERIA.items() if function is criterion), Facts())
+        return traits_of(criterion.func)
+    return next((TRAITS[name] for name, function in CRITERIA.items() if function is criterion), Traits())
 
 
 def __getattr__(name):

@@ -11,8 +11,8 @@ from minnet.blas import one_blas_thread
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.sample import draw_sample
 from minnet.pruning.criteria.per_unit import mean_by_root, spread
-from minnet.pruning.facts import Facts
 from minnet.pruning.resume import Kept
+from minnet.pruning.traits import Traits
 
 ACTIVATIONS = (ReLU, LeakyReLU, Tanh, Sigmoid)
 
@@ -113,4 +113,4 @@ def _total_variance(measured):
 
 
 CRITERIA = {f.__name__: f for f in (apoz, mean_activation, activation_variance, hrank)}
-FACTS = {name: Facts(unit=True, needs="data", passes="1 forward") for name in CRITERIA}
+TRAITS = {name: Traits(unit=True, needs="data", passes="1 forward") for name in CRITERIA}

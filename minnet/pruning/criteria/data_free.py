@@ -6,7 +6,7 @@ from minnet.engine.sample import Sample
 from minnet.engine.sample import gradient as gradient_of
 from minnet.errors import InvalidValue
 from minnet.pruning.criteria.per_unit import judge_columns, mean_by_root, spread
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 
 
 def random(model, data):
@@ -136,10 +136,10 @@ def _sum_of_outputs(outputs, targets, doutputs=None, n=None, losses=None):
 
 
 CRITERIA = {f.__name__: f for f in (random, magnitude, lamp, bn_scale, fpgm, redundancy, synflow)}
-FACTS = {
-    "random": Facts(stochastic=True),
-    "bn_scale": Facts(unit=True, cannot="judge units that pass no BatchNorm"),
-    "fpgm": Facts(unit=True),
-    "redundancy": Facts(unit=True),
-    "synflow": Facts(passes="1 forward, 1 backward of one input"),
+TRAITS = {
+    "random": Traits(stochastic=True),
+    "bn_scale": Traits(unit=True, cannot="judge units that pass no BatchNorm"),
+    "fpgm": Traits(unit=True),
+    "redundancy": Traits(unit=True),
+    "synflow": Traits(passes="1 forward, 1 backward of one input"),
 }

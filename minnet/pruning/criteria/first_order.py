@@ -9,7 +9,7 @@ from minnet.engine import sample as engine_sample
 from minnet.engine.hessian import hessian_vector, square_gradient
 from minnet.engine.sample import draw_sample
 from minnet.errors import check_choice
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 
 
 def gradient(model, data):
@@ -97,8 +97,8 @@ def _squares(model, sample):
 
 TAYLOR = {"absolute": _absolute, "signed": _signed, "squared": _squares}
 CRITERIA = {f.__name__: f for f in (gradient, taylor, snip, fisher, grasp)}
-FACTS = {
-    **{name: Facts(needs="data", passes="1 forward, 1 backward") for name in ("gradient", "taylor", "snip")},
-    "fisher": Facts(needs="data", passes="1 forward, 2 backward"),
-    "grasp": Facts(needs="data", signed=True, passes="4 forward, 4 backward"),
+TRAITS = {
+    **{name: Traits(needs="data", passes="1 forward, 1 backward") for name in ("gradient", "taylor", "snip")},
+    "fisher": Traits(needs="data", passes="1 forward, 2 backward"),
+    "grasp": Traits(needs="data", signed=True, passes="4 forward, 4 backward"),
 }

@@ -12,7 +12,7 @@ need it raise InvalidValue without it.
 import numpy as np
 
 from minnet.errors import InvalidValue, check_positive
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 
 
 def large_final(model, data=None):
@@ -76,12 +76,12 @@ def _scaled(model, alpha):
 
 CRITERIA = {f.__name__: f for f in (large_final, small_final, large_init, small_init, large_init_large_final,
                                     small_init_small_final, magnitude_increase, movement)}
-FACTS = {
-    "small_final": Facts(signed=True),
-    "large_init": Facts(needs="initial"),
-    "small_init": Facts(needs="initial", signed=True),
-    "large_init_large_final": Facts(needs="initial"),
-    "small_init_small_final": Facts(needs="initial", signed=True),
-    "magnitude_increase": Facts(needs="initial", signed=True),
-    "movement": Facts(needs="initial"),
+TRAITS = {
+    "small_final": Traits(signed=True),
+    "large_init": Traits(needs="initial"),
+    "small_init": Traits(needs="initial", signed=True),
+    "large_init_large_final": Traits(needs="initial"),
+    "small_init_small_final": Traits(needs="initial", signed=True),
+    "magnitude_increase": Traits(needs="initial", signed=True),
+    "movement": Traits(needs="initial"),
 }

@@ -11,7 +11,7 @@ from minnet.engine.tape import Tape
 from minnet.errors import check_real
 from minnet.kernels.layers.pointwise import add_squares
 from minnet.pruning.criteria.quadratic import matrices, write
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 
 
 def wanda(model, data):
@@ -75,4 +75,4 @@ def _norms_of(model, p, squares):
 
 
 CRITERIA = {f.__name__: f for f in (wanda, ria)}
-FACTS = {name: Facts(needs="data", passes="1 forward, 1 walk over the inputs") for name in CRITERIA}
+TRAITS = {name: Traits(needs="data", passes="1 forward, 1 walk over the inputs") for name in CRITERIA}

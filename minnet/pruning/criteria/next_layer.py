@@ -16,7 +16,7 @@ from minnet.blas import one_blas_thread
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.pruning.criteria.per_unit import columns_of, spread
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 from minnet.pruning.units import makers_of
 
 IMAGES = 64  # of a pass: the windows of a convolution take k * k times the room of its input
@@ -130,4 +130,4 @@ def _last_penalty(M, norms):
 
 
 CRITERIA = {f.__name__: f for f in (thinet, lasso)}
-FACTS = {name: Facts(unit=True, needs="data", passes="1 forward") for name in CRITERIA}
+TRAITS = {name: Traits(unit=True, needs="data", passes="1 forward") for name in CRITERIA}

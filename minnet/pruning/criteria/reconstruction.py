@@ -18,7 +18,7 @@ from minnet.blas import one_blas_thread
 from minnet.engine.sample import draw_sample
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
 from minnet.pruning.criteria.quadratic import DAMPING, grams, invert, matrices, ridge, weighted_layers, write
-from minnet.pruning.facts import Facts
+from minnet.pruning.traits import Traits
 
 STEPS = 96              # removals between two products that bring the inverse up to date
 MOST_WORK = 10**13      # K^3 for each output, summed: above that the exact order takes an hour
@@ -160,4 +160,4 @@ def _remove_blocks(G, added, W, live, sparsity, block):
 
 VARIANTS = {"greedy": _remove_all, "blocked": _remove_blocks}
 CRITERIA = {f.__name__: f for f in (layer_obs, obc)}
-FACTS = {name: Facts(needs="data", passes="1 forward", reduction="sum") for name in CRITERIA}
+TRAITS = {name: Traits(needs="data", passes="1 forward", reduction="sum") for name in CRITERIA}

@@ -15,8 +15,8 @@ from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, check_choice, check_count, check_positive
 from minnet.pruning.criteria.quadratic import DAMPING, check_finite, invert, ridge
-from minnet.pruning.facts import Facts
 from minnet.pruning.pieces import positions_in
+from minnet.pruning.traits import Traits
 
 MOST_LIVE = 4096        # rows of an exact Hessian: as many Hessian-vector products, and a minute to invert it
 MOST_NUMBERS = 2**28    # in all blocks of a Fisher matrix together: 2 GB
@@ -182,9 +182,9 @@ def _anywhere(model, sample):
 
 VARIANTS = {"gauss_newton": _gauss_newton, "hessian": _hessian, "anywhere": _anywhere}
 CRITERIA = {f.__name__: f for f in (obd, obs, woodfisher)}
-FACTS = {
-    "obd": Facts(needs="data", passes="1 forward, 2 backward", reduction="sum"),
-    "obs": Facts(needs="data", passes="3 forward, 3 backward for each live weight", reduction="sum"),
-    "woodfisher": Facts(needs="data", passes="1 forward, 2 backward; 1 forward, 1 backward for each image",
+TRAITS = {
+    "obd": Traits(needs="data", passes="1 forward, 2 backward", reduction="sum"),
+    "obs": Traits(needs="data", passes="3 forward, 3 backward for each live weight", reduction="sum"),
+    "woodfisher": Traits(needs="data", passes="1 forward, 2 backward; 1 forward, 1 backward for each image",
                         reduction="sum"),
 }

@@ -18,9 +18,9 @@ from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
 from minnet.kernels.oracle import move_rows
-from minnet.pruning.facts import Facts
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept
+from minnet.pruning.traits import Traits
 from minnet.pruning.units import makers_of
 
 IMAGES = 125             # kept at a time: float64 activations of a convolutional net are large
@@ -220,6 +220,8 @@ def _delete_conv(judge, layer, filters, scores):
 
 
 CRITERIA = {f.__name__: f for f in (oracle, unit_oracle, shapley)}
-FACTS = {"oracle": Facts(needs="data", signed=True, passes="about one forward pass behind each live weight"),
-         "unit_oracle": Facts(unit=True, needs="data", signed=True, passes="1 forward for each unit"),
-         "shapley": Facts(unit=True, needs="data", signed=True, stochastic=True, passes="permutations * units forward")}
+TRAITS = {
+    "oracle": Traits(needs="data", signed=True, passes="about one forward pass behind each live weight"),
+    "unit_oracle": Traits(unit=True, needs="data", signed=True, passes="1 forward for each unit"),
+    "shapley": Traits(unit=True, needs="data", signed=True, stochastic=True, passes="permutations * units forward"),
+}
