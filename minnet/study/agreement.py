@@ -14,7 +14,7 @@ from minnet.engine.sample import draw_sample
 from minnet.errors import MinnetError, check_choice, check_fraction
 from minnet.kernels.select import MAY_GO
 from minnet.pruning.criteria import CRITERIA, traits_of
-from minnet.pruning.criteria.truth import oracle
+from minnet.pruning.criteria.ablation import oracle
 from minnet.pruning.select import select
 
 SPARSITIES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99)
