@@ -1,19 +1,20 @@
-"""Compensation: what stays makes up for what went.
+"""Compensation: updates of the remaining values that make up for the removed weights.
 
     prune(model, 0.9, criterion="obc", data=data, compensate="least_squares")     # or later, by hand:
     result = prune(model, 0.9, criterion="obc", data=data)
     least_squares(model, data, result)
 
-Each is a function (model, data, before) that moves live values, or statistics, of a pruned model and returns nothing;
-`before` is the vector of values that the model had, or the Result of the pruning. `data` is a Dataset, a pair X, y or a
-Sample, of which `samples` rows are drawn by `rng`. All is computed in float64, and put into the model when it is
-complete and finite: an error leaves the model as it was. What is masked stays +0.0.
+Each is a function (model, data, before) that moves live values, or statistics, of a pruned model and returns None;
+`before` is the vector of values before the pruning, or its Result. `data` is a Dataset, a pair X, y or a
+Sample, of which `samples` rows are drawn by `rng`. All is computed in float64, and written to the model when it is
+complete and finite: an error leaves the model as it was. Masked values stay +0.0.
 """
 from functools import partial
 
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.engine.tape import Tape
@@ -32,16 +33,43 @@ from minnet.pruning.criteria.quadratic import (
 from minnet.pruning.criteria.second_order import hessian
 from minnet.pruning.result import Result
 from minnet.pruning.resume import Kept
+from minnet.pruning.traits import Data
+from minnet.typing import Seed
 
+Before = np.ndarray | Result
 INPUTS = ("pruned", "original")
 
 
-def recalibrate_batchnorm(model, data, before=None, *, samples=SAMPLES, rng=None):
-    """Mean and (unbiased) variance of every BatchNorm become those of its inputs over the sample, one BatchNorm after
-    the other in the order of the pass (the remedy of Li et al., 2020, "EagleEye", section 3.3, exact over the sample in
-    place of a running mean).
+def recalibrate_batchnorm(model: Model, data: Data, before: Before | None = None, *, samples: int | None = SAMPLES,
+                          rng: Seed = None) -> None:
+    """Set the statistics of every BatchNorm to those of its inputs over the sample.
 
-    `before` is not looked at. One forward pass for each BatchNorm. Raises InvalidValue for a model that has none.
+    Mean and (unbiased) variance, one BatchNorm after the other in the order of the pass; exact over the sample, where
+    the paper takes a running mean. One forward pass for each BatchNorm.
+
+    Parameters
+    ----------
+    model : Model
+        The pruned model; its live values, or statistics, are changed.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model.
+    before : ndarray of shape (n_values,) or Result, optional
+        Not used.
+    samples : int or None, default 1024
+        The number of rows drawn from the training part of `data`; None takes all.
+    rng : int, Generator or None
+        Draws them.
+
+    Raises
+    ------
+    InvalidValue
+        If the model has no BatchNorm.
+    NotFinite
+        If a statistic is not finite.
+
+    References
+    ----------
+    Li et al., 2020, "EagleEye", section 3.3.
     """
     norms = [layer for layer in model.layers.values() if isinstance(layer, BatchNorm)]
     if not norms:
@@ -54,7 +82,7 @@ def recalibrate_batchnorm(model, data, before=None, *, samples=SAMPLES, rng=None
 
 
 def _moments(model, sample, norm, values):
-    """Mean and unbiased variance (c,) of what `norm` is given; batches are joined as Chan et al. (1983) do."""
+    """Compute mean and unbiased variance (c,) of the inputs of `norm`, batches joined as Chan et al. (1983) do."""
     count, mean, squares = 0, 0.0, 0.0
     with one_blas_thread():
         for rows in batches(sample):
@@ -66,28 +94,86 @@ def _moments(model, sample, norm, values):
     return mean, squares / max(count - 1, 1)
 
 
-def mean_replacement(model, data, before=None, *, samples=SAMPLES, rng=None):
-    """What went is replaced by its mean, in the bias: b += mean over images and windows of (y before - y now), layer by
-    layer in the order of the pass, y the outputs of the layer.
+def mean_replacement(model: Model, data: Data, before: Before | None = None, *, samples: int | None = SAMPLES,
+                     rng: Seed = None) -> None:
+    """Add the mean contribution of the removed weights to the biases.
 
-    Where a unit went, its readers' biases take its mean activation, less the constant that it gives now, times their
-    weights (Evci et al., 2018, "Mean replacement pruning"). Where a weight w_i went, the bias takes mean(x_i) w_i.
-    Layers without a live bias are left alone. Two forward passes for each layer. Raises InvalidValue without `before`.
+    ``b += mean over images and windows of (y before - y now)``, layer by layer in the order of the pass, y the outputs
+    of the layer.
+
+    Where a unit was removed, its readers' biases take its mean activation, less the constant that it gives now, times
+    their weights. Where a weight w_i was removed, the bias takes mean(x_i) w_i. Layers without a live bias are left as
+    they are. Two forward passes for each layer.
+
+    Parameters
+    ----------
+    model : Model
+        The pruned model; its live values, or statistics, are changed.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model.
+    before : ndarray of shape (n_values,) or Result
+        The values before the pruning, or its result.
+    samples : int or None, default 1024
+        The number of rows drawn from the training part of `data`; None takes all.
+    rng : int, Generator or None
+        Draws them.
+
+    Raises
+    ------
+    InvalidValue
+        Without `before`, or if it has another shape.
+    NotFinite
+        If `before` or a new value is not finite.
+
+    References
+    ----------
+    Evci et al., 2018, "Mean replacement pruning".
     """
     _refit(model, draw_sample(model, data, samples=samples, rng=rng), _given(model, before, "mean_replacement"),
            partial(_free, weights=False, bias=True), 0.0, "pruned")
 
 
-def least_squares(model, data, before=None, *, damping=DAMPING, inputs="pruned", bias=True, samples=SAMPLES, rng=None):
-    """The live weights V into each output, and its bias if `bias`, become those that best give the outputs that the
-    layer gave before: the minimum of the mean over images of the sum over windows of (y before - x'V - b)^2, layer by
-    layer in the order of the pass (He, Zhang and Sun, 2017, "Channel pruning for accelerating very deep neural
-    networks", section 3.1; Luo, Wu and Lin, 2017, "ThiNet", eq. 7).
+def least_squares(model: Model, data: Data, before: Before | None = None, *, damping: float = DAMPING,
+                  inputs: str = "pruned", bias: bool = True, samples: int | None = SAMPLES, rng: Seed = None) -> None:
+    """Refit the live weights of each layer to its outputs before the pruning.
 
-    x are, by `inputs`, "pruned": the inputs that the layer has now, so that it makes up for the layers before it too;
-    or "original": those that it had, which with bias=False is the update of `obc` and `layer_obs`. The squares of the
-    changes are weighed by `damping` times the mean diagonal of the sum of the x x'; however large it is, the layer's
-    error does not grow. Two forward passes for each layer. Raises InvalidValue without `before`.
+    The live weights V into each output, and its bias b, become the minimum of ``the mean over images of the sum over
+    windows of (y before - x'V - b)^2``, layer by layer in the order of the pass. Two forward passes for each layer.
+
+    Parameters
+    ----------
+    model : Model
+        The pruned model; its live values, or statistics, are changed.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model.
+    before : ndarray of shape (n_values,) or Result
+        The values before the pruning, or its result.
+    damping : float, default 0.01
+        The squares of the changes are weighed by this times the mean diagonal of the sum of the x x'; however large it
+        is, the layer's error does not grow.
+    inputs : str, default "pruned"
+        The x: "pruned", the inputs that the layer has now, so that it compensates for the layers before it too; or
+        "original", those before, which with bias=False is the update of `obc` and `layer_obs`.
+    bias : bool, default True
+        Whether live biases move too.
+    samples : int or None, default 1024
+        The number of rows drawn from the training part of `data`; None takes all.
+    rng : int, Generator or None
+        Draws them.
+
+    Raises
+    ------
+    InvalidValue
+        Without `before`, or if it has another shape; if a layer is too large for a matrix of its inputs.
+    NotFinite
+        If `before` or a new value is not finite.
+    UnknownName
+        If there are no such inputs.
+
+    References
+    ----------
+    - He, Zhang and Sun, 2017, "Channel pruning for accelerating very deep neural networks", section 3.1.
+    - Luo, Wu and Lin, 2017, "ThiNet", eq. 7.
     """
     if inputs not in INPUTS:
         raise unknown("inputs", inputs, INPUTS)
@@ -96,7 +182,7 @@ def least_squares(model, data, before=None, *, damping=DAMPING, inputs="pruned",
 
 
 def _refit(model, sample, before, free, damping, inputs):
-    """For every layer the change of its `free` entries that best undoes the change of its outputs."""
+    """Change the `free` entries of every layer so that they best undo the change of its outputs."""
     values = model.values.astype(np.float64)
     for layer in weighted_layers(model):
         seen, lost = _normal_equations(model, sample, layer, before, values, inputs)
@@ -116,8 +202,11 @@ def _refit(model, sample, before, free, damping, inputs):
 
 
 def _normal_equations(model, sample, layer, before, values, inputs):
-    """G (groups, K + 1, K + 1) and r (groups, K + 1, m): the mean over images of the sum over windows of x x' and of
-    x (y before - y now), the last entry of x being 1."""
+    """Compute G (groups, K + 1, K + 1) and r (groups, K + 1, m) of one layer.
+
+    They are the mean over images of the sum over windows of x x' and of x (y before - y now), the last entry of x being
+    1.
+    """
     seen, lost = 0, 0
     with one_blas_thread():
         for rows in batches(sample):
@@ -135,7 +224,7 @@ def _normal_equations(model, sample, layer, before, values, inputs):
 
 
 def _free(model, layer, weights, bias):
-    """(groups, K + 1, m) bool: what may move, the bias in the last row."""
+    """Return which entries may move, the bias in the last row: (groups, K + 1, m) bool."""
     alive = matrices(layer, layer.weight.mask) & weights
     own = np.zeros(alive[:, :1].shape, bool)
     if bias and layer.bias is not None:
@@ -143,32 +232,63 @@ def _free(model, layer, weights, bias):
     return np.concatenate([alive, own], axis=1)
 
 
-def obs_update(model, data, before=None, *, damping=DAMPING, samples=SAMPLES, rng=None):
-    """v_R = w_R + H_RR^-1 H_RQ w_Q: the minimum of 1/2 (v - w)' H (v - w) with v_Q = 0 for all of Q, what went, at once
-    (Hassibi and Stork, 1993, eq. 5; for sets Kurtic et al., 2022, "The optimal BERT surgeon").
+def obs_update(model: Model, data: Data, before: Before | None = None, *, damping: float = DAMPING,
+               samples: int | None = SAMPLES, rng: Seed = None) -> None:
+    """Move all live values to the minimum of the loss's quadratic model, the removed ones being 0.
+
+    ``v_R = w_R + H_RR^-1 H_RQ w_Q``: the minimum of 1/2 (v - w)' H (v - w) with v_Q = 0 for all removed entries Q at
+    once.
 
     w are the values before, at a minimum of the loss; R is all that is trained and live; H is the exact Hessian at w,
-    damped as in the criterion `obs`. The quadratic holds near w: where much went at once take more damping, more
-    rounds, or least_squares. About 3 forward and backward passes for each entry of R and Q. Raises InvalidValue without
-    `before`, and where there are more than 4096 of these entries.
+    damped as in the criterion `obs`. The quadratic holds near w: where much is removed at once take more damping, more
+    rounds, or least_squares. About 3 forward and backward passes for each entry of R and Q.
+
+    Parameters
+    ----------
+    model : Model
+        The pruned model; its live values, or statistics, are changed.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    before : ndarray of shape (n_values,) or Result
+        The values before the pruning, or its result.
+    damping : float, default 0.01
+        As in the criterion `obs`.
+    samples : int or None, default 1024
+        The number of rows drawn from the training part of `data`; None takes all.
+    rng : int, Generator or None
+        Draws them.
+
+    Raises
+    ------
+    InvalidValue
+        Without `before`, or if it has another shape; if R and Q have more than 4096 entries.
+    NotFinite
+        If `before`, a second derivative or a new value is not finite.
+    Unsupported
+        If a layer has no tangent.
+
+    References
+    ----------
+    - Hassibi and Stork, 1993, eq. 5.
+    - Kurtic et al., 2022, "The optimal BERT surgeon", for sets.
     """
     before, sample = _given(model, before, "obs_update"), draw_sample(model, data, samples=samples, rng=rng)
     live = model.mask[: model.n_trainable]
     at = np.flatnonzero(live | (before[: model.n_trainable] != 0))
-    stays, goes = np.flatnonzero(live[at]), np.flatnonzero(~live[at])
-    if not len(goes):
+    kept, removed = np.flatnonzero(live[at]), np.flatnonzero(~live[at])
+    if not len(removed):
         return
     H = hessian(model, sample, at, before)
     sizes, vectors = definite(H, ridge(H, damping))
     H = (vectors * sizes) @ vectors.T
     values = model.values.astype(np.float64)
-    pull = H[np.ix_(stays, goes)] @ before[at[goes]]
-    values[at[stays]] = before[at[stays]] + solve(H[np.ix_(stays, stays)], 0.0, pull)
+    pull = H[np.ix_(kept, removed)] @ before[at[removed]]
+    values[at[kept]] = before[at[kept]] + solve(H[np.ix_(kept, kept)], 0.0, pull)
     _put(model, values)
 
 
 def _given(model, before, name):
-    """The values before the pruning, float64, checked."""
+    """Return the values before the pruning, float64, checked."""
     if before is None:
         raise InvalidValue(f"{name} needs the values before the pruning: keep before = model.values.copy(), or the "
                            f"result of prune, and call {name}(model, data, before)")
@@ -178,18 +298,18 @@ def _given(model, before, name):
     if values.shape != model.values.shape:
         raise InvalidValue(f"before has the shape {values.shape}; wanted ({len(model.values)},), the whole vector")
     if not np.isfinite(values).all():
-        raise NotFinite("before holds NaN or infinity: wanted the values of a model that works")
+        raise NotFinite("before holds NaN or infinity: wanted finite values")
     return values.astype(np.float64)
 
 
 def _pass(model, sample, rows, values):
-    """The pass of some rows of the sample, kept."""
+    """Run some rows of the sample through the model, and keep the pass."""
     return Kept(model, sample.X[rows].astype(np.float64), values)
 
 
 def _put(model, values):
-    """Let the model have these values, in its own dtype, if all are finite."""
-    with np.errstate(over="ignore"):  # what overflows is found below
+    """Write these values to the model, in its own dtype, if all are finite."""
+    with np.errstate(over="ignore"):  # an overflow is found below
         values = values.astype(model.dtype)
     if not np.isfinite(values).all():
         raise NotFinite("the compensated values are not finite (nothing was changed): take more damping")

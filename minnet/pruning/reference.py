@@ -1,11 +1,14 @@
 """The reference page: every criterion, structure and so on, one row each, from the registries and their docstrings.
 
+The parts of a docstring are read here and nowhere else: `gist` says what it computes, `sources` by whom.
+
     reference()                              # the text of REFERENCE.md
     python -m minnet.pruning.reference       # write it again
 """
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from minnet.pruning.compensation import COMPENSATIONS
@@ -24,34 +27,44 @@ What minnet can prune by, from its registries and their docstrings; `help(mn.cri
 Written by `python -m minnet.pruning.reference`, and a test fails when it is out of date.
 """
 TABLES = {
-    "Structures": ("In which pieces weights go: `structure=`, also \"2:4\" and \"4x1\".", STRUCTURES),
+    "Structures": ("In which pieces weights are removed: `structure=`, also \"2:4\" and \"4x1\".", STRUCTURES),
     "Reductions": ("How the scores of a piece's weights become one: `reduction=`.", REDUCTIONS),
     "Distributions": ("How much each layer loses: `distribution=`.", DISTRIBUTIONS),
     "Schedules": ("How far a gradual pruning is at progress t: `schedule=`.", SCHEDULES),
-    "Recipes": ("When pruning and training take turns.", RECIPES),
-    "Penalties": ("What pulls weights to 0 while the net learns.", PENALTIES),
-    "Compensation": ("How what stays makes up for what went: `compensate=`.", COMPENSATIONS),
+    "Recipes": ("When to prune and when to train: `recipe=`.", RECIPES),
+    "Penalties": ("What is added to the loss to make weights 0: `penalty=`.", PENALTIES),
+    "Compensation": ("How the remaining values make up for the removed weights: `compensate=`.", COMPENSATIONS),
 }
 NAME = r"(?:de )?[A-Z][\w-]+"
+SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)    # of a NumPy-style docstring
 SOURCE = re.compile(rf"{NAME}(?:(?:, {NAME})* and {NAME}| et al\.)?,? \(?(?:19|20)\d\d\b")
 
 
-def reference():
-    """The page as text. Every row has the first paragraph of the docstring, and the papers that the docstring names;
-    where it names none, those of its file."""
+def reference() -> str:
+    """Return the page as text: for every entry of the registries its gist and its sources."""
     parts = [HEAD, _criteria(), *[_table(title, words, table) for title, (words, table) in TABLES.items()]]
     return "\n".join(parts)
 
 
-def gist(entry):
-    """The first paragraph of a docstring in one line."""
-    return " ".join((inspect.getdoc(entry) or "").partition("\n\n")[0].split())
+def sections(entry: Callable[..., object]) -> dict[str, str]:
+    """Split a NumPy-style docstring into {heading: text}; the text before the first heading is under ""."""
+    head, *rest = SECTION.split(inspect.getdoc(entry) or "")
+    return {"": head} | dict(zip(rest[::2], rest[1::2], strict=True))
 
 
-def sources(entry):
-    """The papers that a docstring names, or else its file's, as "Han et al., 2015; Lee et al., 2019"."""
+def gist(entry: Callable[..., object]) -> str:
+    """Return in one line what a docstring says first: its summary, and the paragraph below it, with the equation."""
+    return " ".join(" ".join(sections(entry)[""].split("\n\n")[:2]).split())
+
+
+def sources(entry: Callable[..., object]) -> str:
+    """Return the papers that a docstring names, as "Han et al., 2015; Lee et al., 2019".
+
+    They are those of its References; without any, those that it names elsewhere, or else those of its file.
+    """
     module = sys.modules[inspect.unwrap(entry).__module__]
-    texts = (" ".join((inspect.getdoc(of) or "").split()) for of in (entry, module))
+    texts = (" ".join((text or "").split()) for text in
+             (sections(entry).get("References"), inspect.getdoc(entry), module.__doc__))
     found = next((named for named in map(SOURCE.findall, texts) if named), [])
     return "; ".join(dict.fromkeys(re.sub(r",? \(?(\d{4})$", r", \1", name) for name in found))
 
@@ -73,7 +86,7 @@ def _table(title, words, table):
 
 
 def _row(*cells):
-    """One line of a table; a bar in a cell is no border."""
+    """Join cells to one line of a table, their bars escaped."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

@@ -1,7 +1,9 @@
-"""What every other criterion estimates: how much the loss really changes when that one weight, or unit, is deleted.
+"""Criteria by ablation: the exact change of the loss when one weight, or unit, is deleted.
+
+That is what every other criterion estimates.
 
 All in float64 and as differences of per-image losses, since half the changes are smaller than a float32 loss can show.
-Scores are signed: below 0 the loss falls when the weight goes.
+Scores are signed: below 0 the loss falls when the weight is deleted.
 """
 from functools import partial
 from itertools import takewhile
@@ -14,28 +16,51 @@ from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
 from minnet.kernels.oracle import move_rows
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept
-from minnet.pruning.traits import Traits
+from minnet.pruning.traits import Data, Traits
 from minnet.pruning.units import makers_of
 
 IMAGES = 125             # kept at a time: float64 activations of a convolutional net are large
-VARIANTS = 2**11         # rows of one pass behind a deletion: few enough to stay in the cache
+VARIANTS = 2**11         # rows of one pass after a deletion: few enough to stay in the cache
 ELEMENTWISE = (ReLU, LeakyReLU, Tanh, Sigmoid)
 
 
-def oracle(model, data):
-    """mean over images of L(w without weight i) - L(w), for every i, exhaustive (the quantity that LeCun, Denker and
-    Solla, 1990, section 2, approximate).
+def oracle(model: Model, data: Data) -> np.ndarray:
+    """Measure the change of the loss when each weight is deleted.
 
-    Returns (n_weights,) float64, 0 for masked weights. Needs data. A deletion changes one pre-activation an image
-    (Dense) or one map (convolutions), so only what follows is computed again: for a Dense layer one row of the next
-    product, and nothing where its input is 0; for a convolution a pass from there for each weight. Raises Unsupported
-    for layers of other kinds.
+    ``mean over images of L(w without weight i) - L(w)``, for every i, exhaustive: the quantity that second-order
+    criteria approximate.
+
+    A deletion changes one pre-activation an image (Dense) or one map (convolutions), so only what follows is computed
+    again: for a Dense layer one row of the next product, and nothing where its input is 0; for a convolution a pass
+    from there for each weight.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, signed, 0 for masked weights.
+
+    Raises
+    ------
+    Unsupported
+        If a layer with weights is neither Dense nor a convolution, or was born sparse.
+
+    References
+    ----------
+    LeCun, Denker and Solla, 1990, "Optimal brain damage", section 2.
     """
     sample, values = draw_sample(model, data), model.values.astype(np.float64)
     scores = np.zeros(len(values))
@@ -50,12 +75,33 @@ def oracle(model, data):
     return scores[: model.n_weights] / len(sample)
 
 
-def unit_oracle(model, data):
-    """mean over images of L(net without unit u) - L(net), the relevance of Mozer and Smolensky (1989,
-    "Skeletonization"); a unit goes whole, with bias, gain and shift: it gives f(0).
+def unit_oracle(model: Model, data: Data) -> np.ndarray:
+    """Measure the change of the loss when each unit is deleted.
 
-    Returns (n_weights,) float64: each weight has the score of the unit it makes; units of the logits, which may not go,
-    have infinity. Needs data; one forward pass for each unit.
+    ``mean over images of L(net without unit u) - L(net)``, the relevance of skeletonization. A unit is deleted whole,
+    with bias, gain and shift: its output is f(0). 1 forward pass for each unit.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, signed: each weight has the score of the unit it makes; units of the logits, which cannot be removed,
+        have infinity.
+
+    Raises
+    ------
+    InvalidValue
+        If the model has no unit that can be removed.
+
+    References
+    ----------
+    Mozer and Smolensky, 1989, "Skeletonization".
     """
     sample = draw_sample(model, data)
     units = Units(model)
@@ -70,18 +116,57 @@ def unit_oracle(model, data):
     return units.spread(change)
 
 
-def shapley(model, data, permutations=16):
-    """The Shapley value of each unit for the (negative) loss: its marginal contribution, averaged over random orders in
-    which the units go (Ancona, Oztireli and Gross, 2020, section 3; sampling by Castro et al., 2009).
+def shapley(model: Model, data: Data, permutations: int = 16) -> np.ndarray:
+    """Estimate the Shapley value of each unit for the (negative) loss.
 
-    Returns (n_weights,) float64 as `unit_oracle` does. Needs data; permutations * units forward passes.
-    `shapley_with_error` gives the standard error beside it.
+    ``the marginal contribution of the unit, averaged over random orders of deletion``. permutations * units forward
+    passes. `shapley_with_error` gives the standard error beside it.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    permutations : int, default 16
+        The number of random orders, at least 2.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, signed: each weight has the score of the unit it makes; units of the logits, which cannot be removed,
+        have infinity.
+
+    Raises
+    ------
+    InvalidValue
+        If the model has no unit that can be removed, or `permutations` is below 2.
+
+    References
+    ----------
+    - Ancona, Oztireli and Gross, 2020, section 3.
+    - Castro et al., 2009, for the sampling.
     """
     return shapley_with_error(model, data, permutations)[0]
 
 
-def shapley_with_error(model, data, permutations=16):
-    """(scores, standard errors), both (n_weights,): the error is that of the mean over `permutations` orders."""
+def shapley_with_error(model: Model, data: Data, permutations: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the scores of `shapley` and their standard errors.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    permutations : int, default 16
+        The number of random orders, at least 2.
+
+    Returns
+    -------
+    scores, errors : ndarrays of shape (n_weights,)
+        float64; the error is that of the mean over `permutations` orders.
+    """
     check_count("permutations", permutations, 2)
     sample, units = draw_sample(model, data), Units(model)
     orders = [sample.rng.permutation(units.n) for _ in range(permutations)]
@@ -101,35 +186,35 @@ def shapley_with_error(model, data, permutations=16):
 
 
 class Units:
-    """The units that may go, numbered; what a deletion does to the values; a unit's number written to its weights."""
+    """Number the units that can be removed, delete some of them, and spread their scores to weights."""
 
     def __init__(self, model):
         coupling = model.couple()
         free = np.flatnonzero(~coupling.fixed())
         roots = [root for root in makers_of(model, coupling) if root in set(free.tolist())]
         if not roots:
-            raise InvalidValue("this model has no unit that may go: it is one layer of logits")
+            raise InvalidValue("this model has no unit that can be removed: it is one layer of logits")
         self.model, self.n = model, len(roots)
         number = np.full(coupling.n_units, -1)
         number[sorted(roots)] = np.arange(self.n)
-        self.of = np.full(len(model.values), -1)  # the unit that each entry of the vector makes or dresses
+        self.of = np.full(len(model.values), -1)  # the unit that each entry of the vector belongs to
         for use in coupling.uses:
             if use.axis == -1 and use.parameter.kind not in ("mean", "variance"):
                 p, made = use.parameter, number[coupling.roots(use.units)]
                 p.of(self.of).reshape(-1)[:] = made[positions_in(p) % p.shape[-1]]
 
     def without(self, units):
-        """The values, float64, when `units` are gone."""
+        """Return the values, float64, with `units` deleted."""
         return np.where(np.isin(self.of, units), 0.0, self.model.values.astype(np.float64))
 
     def spread(self, scores):
-        """A unit's score at each of its weights; infinity where no unit may go."""
+        """Return each unit's score at each of its weights; infinity where no unit can be removed."""
         at = self.of[: self.model.n_weights]
         return np.where(at >= 0, scores[at], np.inf)
 
 
 def _losses(model, sample, values):
-    """(n,) float64: the loss of every image of the sample at `values`."""
+    """Compute the loss of every image of the sample at `values`: (n,) float64."""
     tape, found = Tape(model, values), []
     for X, y in sample.batches():
         logits, losses = model.forward(X.astype(np.float64), tape), np.empty(len(X))
@@ -139,20 +224,20 @@ def _losses(model, sample, values):
 
 
 class _Judge:
-    """Some images with their kept pass, and the loss of changed ones."""
+    """Hold some images with their kept pass, and compute the loss of changed ones."""
 
     def __init__(self, model, kept, sample, y, values):
         self.model, self.kept, self.loss, self.y, self.values = model, kept, sample.loss, y, values
         self.base = self.losses(kept.logits, np.arange(len(y)))
 
     def losses(self, logits, rows):
-        """(n,) losses of the images `rows`."""
+        """Compute the losses of the images `rows`: (n,)."""
         losses = np.empty(len(rows))
         self.loss(logits, self.y[rows], None, None, losses)
         return losses
 
     def change(self, layer, y, rows, tape):
-        """(n,) how much the loss of each image changes when `layer` gives `y`."""
+        """Compute the change of each image's loss when the output of `layer` is `y`: (n,)."""
         return self.losses(self.kept.resume(layer, y, rows, tape), rows) - self.base[rows]
 
 
@@ -169,7 +254,7 @@ def _delete_each(judge, layer, scores):
 
 
 def _delete_dense(judge, layer, outputs, scores):
-    """All weights into each unit j of `outputs`: y_j moves by -x_i w_ij, where that is not 0."""
+    """Delete all weights into each unit j of `outputs` in turn: y_j moves by -x_i w_ij, where that is not 0."""
     x, w, tape = judge.kept.inputs[layer], layer.weight.of(judge.values), Tape(judge.model, judge.values)
     for j in outputs:
         rows, i = np.nonzero((x != 0) & (w[:, j] != 0))
@@ -180,7 +265,7 @@ def _delete_dense(judge, layer, outputs, scores):
 
 
 def _move_one(judge, layer, j, by, rows, tape):
-    """The change of the loss when output j of a Dense layer moves by `by` for the images `rows`."""
+    """Compute the change of the loss when output j of a Dense layer moves by `by` for the images `rows`."""
     behind = judge.kept.after(layer)
     between = list(takewhile(lambda b: isinstance(b, ELEMENTWISE), behind))
     follower = behind[len(between)] if len(between) < len(behind) else None
@@ -205,7 +290,7 @@ def _move_one(judge, layer, j, by, rows, tape):
 
 
 def _delete_conv(judge, layer, filters, scores):
-    """All weights of each filter: its map moves by -w times the pixels that the tap sees."""
+    """Delete all weights of each filter in turn: its map moves by -w times the pixels under the tap."""
     x, w, tape = judge.kept.inputs[layer], layer.weight.of(judge.values), Tape(judge.model, judge.values)
     y, rows = judge.kept.outputs[layer], np.arange(len(x))
     at, ((ho, wo), (sh, sw)) = layer.window, (layer.window.output, layer.window.stride)
@@ -213,9 +298,9 @@ def _delete_conv(judge, layer, filters, scores):
     for o in filters:
         for u, v, i in zip(*np.nonzero(w[..., o]), strict=True):
             c = o // layer.multiplier if isinstance(layer, DepthwiseConv2d) else i
-            seen = padded[:, u : u + (ho - 1) * sh + 1 : sh, v : v + (wo - 1) * sw + 1 : sw, c]
+            pixels = padded[:, u : u + (ho - 1) * sh + 1 : sh, v : v + (wo - 1) * sw + 1 : sw, c]
             moved = y.copy()
-            moved[..., o] -= w[u, v, i, o] * seen
+            moved[..., o] -= w[u, v, i, o] * pixels
             scores[u, v, i, o] += judge.change(layer, moved, rows, tape).sum()
 
 

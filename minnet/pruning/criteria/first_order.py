@@ -7,69 +7,162 @@ import numpy as np
 
 from minnet.engine import sample as engine_sample
 from minnet.engine.hessian import hessian_vector, square_gradient
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.errors import check_choice
-from minnet.pruning.traits import Traits
+from minnet.pruning.traits import Data, Traits
 
 
-def gradient(model, data):
-    """|dL/dw|: a weight that the loss does not care about may go, whatever its size.
+def gradient(model: Model, data: Data) -> np.ndarray:
+    """Score each weight by the size of its gradient.
 
-    Returns (n_weights,) in the model's dtype. Needs data; 1 forward and 1 backward pass. A baseline, and the score by
-    which Evci et al. (2020, "Rigging the lottery") let weights grow; compare `taylor`, which asks how much the loss
-    changes when the weight is 0 rather than when it moves a little.
+    ``|dL/dw|``: a weight on which the loss does not depend may be removed, whatever its size.
+
+    A baseline, and the score by which RigL lets weights grow; compare `taylor`, which asks how much the loss changes
+    when the weight is 0 rather than when it moves a little. 1 forward and 1 backward pass.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype. Masked weights have a score too.
+
+    References
+    ----------
+    Evci et al., 2020, "Rigging the lottery".
     """
     return np.abs(_gradient(model, draw_sample(model, data)))
 
 
-def taylor(model, data, variant="absolute"):
-    """|w g|: the change of the loss when w becomes 0, to first order (Molchanov et al., 2017, "Pruning convolutional
-    neural networks for resource efficient inference", section 2.2, who expand in activations; Molchanov et al., 2019,
-    "Importance estimation for neural network pruning", section 3, in weights).
+def taylor(model: Model, data: Data, variant: str = "absolute") -> np.ndarray:
+    """Score each weight by the change of the loss when it becomes 0, to first order.
 
-    Returns (n_weights,). Needs data; 1 forward and 1 backward pass. `variant` is one of
-    - "absolute": |mean of w g_n|, in the model's dtype;
-    - "signed": w g itself: cutting w changes L by -w g. Take `reduction="abs_sum"` for units: |sum of w g| is what 2017
-      calls the score of a unit, |z dL/dz| of what it sums up, z, but that the mean over images is taken inside |.|,
-      and that a bias has no share;
-    - "squared": the mean over images of (w g_n)^2, float64, summed over a unit by `reduction="sum"`: 2019 without its
-      cross terms, the mean over single images. Twice `fisher`, and as many passes.
+    ``|w g|``, g = dL/dw. The paper of 2017 expands in activations, that of 2019 in weights. 1 forward and 1 backward
+    pass; "squared" takes about 2 backward passes, in float64.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    variant : str, default "absolute"
+        - "absolute": ``|mean of w g_n|``, in the model's dtype.
+        - "signed": w g itself: cutting w changes L by -w g. Take `reduction="abs_sum"` for units: ``|sum of w g|`` is
+          what the paper of 2017 calls the score of a unit, ``|z dL/dz|`` with z its pre-activation, but that the mean
+          over images is taken inside the bars, and that a bias has no share.
+        - "squared": the mean over images of (w g_n)^2, float64, summed over a unit by `reduction="sum"`: the score of
+          2019 without its cross terms, the mean over single images. Twice `fisher`, at the same cost.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        Changes of the loss.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such variant.
+
+    References
+    ----------
+    - Molchanov et al., 2017, "Pruning convolutional neural networks for resource efficient inference", section 2.2.
+    - Molchanov et al., 2019, "Importance estimation for neural network pruning", section 3.
     """
     return check_choice("variant", variant, TAYLOR)(model, draw_sample(model, data))
 
 
-def snip(model, data):
-    """|w g| / sum of the same: the loss's sensitivity to the connection, usually at initialisation, from one sample of
-    the data (Lee, Ajanthan and Torr, 2019, "SNIP: single-shot network pruning based on connection sensitivity").
+def snip(model: Model, data: Data) -> np.ndarray:
+    """Score each weight by the sensitivity of the loss to the connection.
 
-    Returns (n_weights,), summing to 1 unless all are 0. Needs data; 1 forward and 1 backward pass. Ranks as `taylor`.
+    ``|w g| / sum of |w g|``, usually at initialisation, from one sample of the data. Ranks as `taylor`. 1 forward and 1
+    backward pass.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        They sum to 1 unless all are 0.
+
+    References
+    ----------
+    Lee, Ajanthan and Torr, 2019, "SNIP: single-shot network pruning based on connection sensitivity".
     """
     change = taylor(model, data)
     total = change.sum(dtype=np.float64)
     return change / total if total else change
 
 
-def fisher(model, data):
-    """1/2 w^2 E[g_n^2]: the change of the loss when w becomes 0, to second order, the diagonal of the empirical Fisher
-    matrix standing for that of the Hessian, and g = 0 (Theis et al., 2018, "Faster gaze prediction with dense networks
-    and Fisher pruning").
+def fisher(model: Model, data: Data) -> np.ndarray:
+    """Score each weight by the change of the loss when it becomes 0, by the Fisher diagonal.
+
+    ``1/2 w^2 E[g_n^2]``: to second order, the diagonal of the empirical Fisher matrix in place of that of the Hessian,
+    and g = 0.
 
     The mean over images of the squares of their gradients, at the labels given; not the square of the mean gradient,
-    which is 0 at a minimum. Returns (n_weights,) float64. Needs data; 1 forward and about 2 backward passes, in
-    float64.
+    which is 0 at a minimum. 1 forward and about 2 backward passes, in float64.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64.
+
+    References
+    ----------
+    Theis et al., 2018, "Faster gaze prediction with dense networks and Fisher pruning".
     """
     return _squares(model, draw_sample(model, data)) / 2
 
 
-def grasp(model, data):
-    """w (H g), H the Hessian of L: how much of the gradient flow g'g goes when w goes. d g'g = 2 (H g)' dw, so with
-    dw = -w it changes by -2 w (H g), to first order: a score above 0 says that the flow falls without w, one below 0
-    that it rises (Wang, Zhang and Grosse, 2020, "Picking winning tickets before training by preserving gradient flow").
+def grasp(model: Model, data: Data) -> np.ndarray:
+    """Score each weight by the loss of gradient flow when it is removed.
+
+    ``w (H g)``, H the Hessian of L: d g'g = 2 (H g)' dw, so with dw = -w the flow g'g changes by -2 w (H g), to first
+    order. A score above 0 says that the flow falls without w, one below 0 that it rises.
 
     That is the paper's S(-w) = -w (H g) with the other sign: they remove the highest S, which is our lowest score. As
     in the authors' code g and H are over weights alone, biases and BatchNorm being held, and, here, over live ones;
-    their division of the logits by 200 is left out. H g is exact. Returns (n_weights,) float64, signed: a large
-    negative score is the first to go. Needs data; about 4 forward and 4 backward passes, in float64.
+    their division of the logits by 200 is left out. H g is exact. About 4 forward and 4 backward passes, in float64.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, signed: a large negative score is removed first.
+
+    Raises
+    ------
+    Unsupported
+        If a layer has no tangent.
+
+    References
+    ----------
+    Wang, Zhang and Grosse, 2020, "Picking winning tickets before training by preserving gradient flow".
     """
     sample = draw_sample(model, data)
     flow = np.where(model.mask, engine_sample.gradient(model, sample, model.values.astype(np.float64)), 0)
@@ -78,7 +171,7 @@ def grasp(model, data):
 
 
 def _gradient(model, sample):
-    """g (n_weights,) in the model's dtype."""
+    """Return g (n_weights,) in the model's dtype."""
     return engine_sample.gradient(model, sample)[: model.n_weights]
 
 
@@ -91,7 +184,7 @@ def _signed(model, sample):
 
 
 def _squares(model, sample):
-    """E[(w g_n)^2] (n_weights,) float64."""
+    """Compute E[(w g_n)^2] (n_weights,), float64."""
     return np.square(model.weights, dtype=np.float64) * square_gradient(model, sample)[: model.n_weights]
 
 

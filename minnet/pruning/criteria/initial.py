@@ -1,5 +1,6 @@
-"""Criteria from where a weight began and where it ended: the nine mask criteria of Zhou et al. (2019), "Deconstructing
-lottery tickets", section 2, but for their `random`, which is in data_free.py.
+"""Criteria from the initial and the final values of a weight, as Zhou et al. (2019) compare them.
+
+The nine mask criteria of "Deconstructing lottery tickets", section 2, but for `random`, which is in data_free.py:
 
     early = model.values.copy()                                        # before training
     ...
@@ -11,56 +12,258 @@ need it raise InvalidValue without it.
 """
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.errors import InvalidValue, check_positive
-from minnet.pruning.traits import Traits
+from minnet.pruning.traits import Data, Traits
 
 
-def large_final(model, data=None):
-    """|w_f|: keep what ended large, as Frankle and Carbin (2019) did; `magnitude` by another name."""
+def large_final(model: Model, data: Data | None = None) -> np.ndarray:
+    """Score each weight by its final size, which is `magnitude` by another name.
+
+    ``|w_f|``: keep weights that ended large.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    References
+    ----------
+    - Zhou et al., 2019, section 2.
+    - Frankle and Carbin, 2019.
+    """
     return np.abs(model.weights)
 
 
-def small_final(model, data=None):
-    """-|w_f|: keep what ended small; a control."""
+def small_final(model: Model, data: Data | None = None) -> np.ndarray:
+    """Score each weight by its negative final size, a control.
+
+    ``-|w_f|``: keep weights that ended small.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     return -np.abs(model.weights)
 
 
-def large_init(model, data=None, initial=None):
-    """|w_i|: keep what began large."""
+def large_init(model: Model, data: Data | None = None, initial: np.ndarray | None = None) -> np.ndarray:
+    """Score each weight by its initial size.
+
+    ``|w_i|``: keep weights that began large.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+    initial : ndarray of shape (n_values,) or (n_weights,)
+        The values before training.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    Raises
+    ------
+    InvalidValue
+        If `initial` is None or has another shape.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     return np.abs(_began(model, initial, "large_init"))
 
 
-def small_init(model, data=None, initial=None):
-    """-|w_i|: keep what began small; a control."""
+def small_init(model: Model, data: Data | None = None, initial: np.ndarray | None = None) -> np.ndarray:
+    """Score each weight by its negative initial size, a control.
+
+    ``-|w_i|``: keep weights that began small.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+    initial : ndarray of shape (n_values,) or (n_weights,)
+        The values before training.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    Raises
+    ------
+    InvalidValue
+        If `initial` is None or has another shape.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     return -np.abs(_began(model, initial, "small_init"))
 
 
-def large_init_large_final(model, data=None, initial=None, alpha=1.0):
-    """min(alpha |w_f|, |w_i|): keep what began large and ended large; `alpha` brings w_f to the scale of w_i."""
+def large_init_large_final(model: Model, data: Data | None = None, initial: np.ndarray | None = None,
+                           alpha: float = 1.0) -> np.ndarray:
+    """Score each weight by the smaller of its initial and its scaled final size.
+
+    ``min(alpha |w_f|, |w_i|)``: keep weights that began large and ended large.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+    initial : ndarray of shape (n_values,) or (n_weights,)
+        The values before training.
+    alpha : float, default 1.0
+        Brings w_f to the scale of w_i; above 0.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    Raises
+    ------
+    InvalidValue
+        If `initial` is None or has another shape, or `alpha` is not above 0.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     began = np.abs(_began(model, initial, "large_init_large_final"))
     return np.minimum(_scaled(model, alpha), began)
 
 
-def small_init_small_final(model, data=None, initial=None, alpha=1.0):
-    """-max(alpha |w_f|, |w_i|): keep what began small and ended small; a control."""
+def small_init_small_final(model: Model, data: Data | None = None, initial: np.ndarray | None = None,
+                           alpha: float = 1.0) -> np.ndarray:
+    """Score each weight by the larger of its initial and its scaled final size, negative: a control.
+
+    ``-max(alpha |w_f|, |w_i|)``: keep weights that began small and ended small.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+    initial : ndarray of shape (n_values,) or (n_weights,)
+        The values before training.
+    alpha : float, default 1.0
+        Brings w_f to the scale of w_i; above 0.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    Raises
+    ------
+    InvalidValue
+        If `initial` is None or has another shape, or `alpha` is not above 0.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     began = np.abs(_began(model, initial, "small_init_small_final"))
     return -np.maximum(_scaled(model, alpha), began)
 
 
-def magnitude_increase(model, data=None, initial=None):
-    """|w_f| - |w_i|: keep what grew; below 0 for what shrank."""
+def magnitude_increase(model: Model, data: Data | None = None, initial: np.ndarray | None = None) -> np.ndarray:
+    """Score each weight by the growth of its size.
+
+    ``|w_f| - |w_i|``: keep weights that grew; the score is below 0 for those that shrank.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+    initial : ndarray of shape (n_values,) or (n_weights,)
+        The values before training.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    Raises
+    ------
+    InvalidValue
+        If `initial` is None or has another shape.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     return np.abs(model.weights) - np.abs(_began(model, initial, "magnitude_increase"))
 
 
-def movement(model, data=None, initial=None):
-    """|w_f - w_i|: keep what moved, in either direction."""
+def movement(model: Model, data: Data | None = None, initial: np.ndarray | None = None) -> np.ndarray:
+    """Score each weight by the distance that it moved.
+
+    ``|w_f - w_i|``: keep weights that moved, in either direction.
+
+    Parameters
+    ----------
+    model : Model
+        The trained model.
+    data : optional
+        Not used.
+    initial : ndarray of shape (n_values,) or (n_weights,)
+        The values before training.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    Raises
+    ------
+    InvalidValue
+        If `initial` is None or has another shape.
+
+    References
+    ----------
+    Zhou et al., 2019, section 2.
+    """
     return np.abs(model.weights - _began(model, initial, "movement"))
 
 
 def _began(model, initial, name):
-    """w_i (n_weights,) in the model's dtype."""
+    """Return w_i (n_weights,) in the model's dtype."""
     if initial is None:
-        raise InvalidValue(f"the criterion {name} compares weights with what they began as: keep early = "
+        raise InvalidValue(f"the criterion {name} compares weights with their initial values: keep early = "
                            f"model.values.copy() and give criterion=partial(criteria.{name}, initial=early)")
     began = np.asarray(initial)
     if began.shape not in (model.values.shape, (model.n_weights,)):
@@ -70,7 +273,7 @@ def _began(model, initial, name):
 
 
 def _scaled(model, alpha):
-    """alpha |w_f|, in the model's dtype."""
+    """Compute ``alpha |w_f|`` in the model's dtype."""
     return model.dtype.type(check_positive("alpha", alpha)) * np.abs(model.weights)
 
 

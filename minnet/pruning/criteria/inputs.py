@@ -1,25 +1,43 @@
-"""Criteria from what weights see: the size of a weight times the size of the inputs that it multiplies.
+"""Criteria from the inputs of a layer: the size of a weight times the size of the inputs that it multiplies.
 
-x_i is what meets row i of the layer's matrix (K, out), over all images and, for a convolution, all windows, padding
+x_i is the input of row i of the layer's matrix (K, out), over all images and, for a convolution, all windows, padding
 included. All need data and take one forward pass over the sample, in use, and a walk over the inputs of each layer.
 """
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import check_real
 from minnet.kernels.layers.pointwise import add_squares
 from minnet.pruning.criteria.quadratic import matrices, write
-from minnet.pruning.traits import Traits
+from minnet.pruning.traits import Data, Traits
 
 
-def wanda(model, data):
-    """|w_ij| ||x_i||_2: how far output j moves, in Euclidean norm over the sample, when w_ij goes (Sun et al., 2024, "A
-    simple and effective pruning approach for large language models", eq. 1).
+def wanda(model: Model, data: Data) -> np.ndarray:
+    """Score each weight by its size times the norm of its inputs.
 
-    Returns (n_weights,) in the model's dtype. Needs: see above. The paper compares weights into one output with each
-    other: `distribution="rowwise"`.
+    ``|w_ij| ||x_i||_2``: how far output j moves, in Euclidean norm over the sample, when w_ij is removed.
+
+    The paper compares weights into one output with each other: `distribution="rowwise"`. 1 forward pass and a walk over
+    the inputs of each layer.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model; labels are not used.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        In the model's dtype.
+
+    References
+    ----------
+    Sun et al., 2024, "A simple and effective pruning approach for large language models", eq. 1.
     """
     scores = np.abs(model.weights)
     for p, norms in _norms(model, draw_sample(model, data)):
@@ -27,13 +45,37 @@ def wanda(model, data):
     return scores
 
 
-def ria(model, data, power=0.5):
-    """|w_ij| (1 / sum over i of |w_ij| + 1 / sum over j of |w_ij|) ||x_i||_2^power: relative importance and activations
-    (Zhang et al., 2024, "Plug-and-play: an efficient post-training pruning method for large language models"), whose
-    first factor lets no input and no output lose all of its weights early.
+def ria(model: Model, data: Data, power: float = 0.5) -> np.ndarray:
+    """Score each weight by its relative importance and the norm of its inputs.
 
-    Returns (n_weights,) float64. Needs: see above. `power` is their a, at least 0. The paper compares weights into one
-    output with each other, as `wanda` does. 0 where both sums are 0.
+    ``|w_ij| (1 / sum over i of |w_ij| + 1 / sum over j of |w_ij|) ||x_i||_2^power``: the first factor lets no input and
+    no output lose all of its weights early.
+
+    The paper compares weights into one output with each other, as `wanda` does. 1 forward pass and a walk over the
+    inputs of each layer.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model; labels are not used.
+    power : float, default 0.5
+        The a of the paper, at least 0.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64; 0 where both sums are 0.
+
+    Raises
+    ------
+    InvalidValue
+        If `power` is below 0.
+
+    References
+    ----------
+    Zhang et al., 2024, "Plug-and-play: an efficient post-training pruning method for large language models".
     """
     check_real("power", power, 0)
     scores = np.zeros(model.n_weights)
@@ -47,8 +89,7 @@ def ria(model, data, power=0.5):
 
 
 def _norms(model, sample):
-    """Pairs (weight, norms): ||x_i||_2 of what each weight multiplies, float64, in a shape that goes with the weight's.
-    """
+    """Return pairs (weight, norms): ``||x_i||_2`` of the inputs of each weight, float64, broadcast to its shape."""
     weights = model.weight_parameters
     squares = {p: np.zeros(model.layers[p.layer].input_shape) for p in weights}
     tape = Tape(model)
@@ -62,9 +103,9 @@ def _norms(model, sample):
 
 
 def _norms_of(model, p, squares):
-    """The norms of one layer, from the squares of its inputs, summed over the images.
+    """Compute the norms of one layer from the squares of its inputs, summed over the images.
 
-    The gradient of the sum of a convolution's outputs is, for each weight, the sum over windows of what it multiplies.
+    The gradient of the sum of a convolution's outputs is, for each weight, the sum over windows of its inputs.
     """
     layer = model.layers[p.layer]
     if hasattr(layer, "window"):

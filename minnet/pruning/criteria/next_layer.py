@@ -1,10 +1,11 @@
-"""Criteria from what the next layer makes of a unit: which of them can go so that its outputs stay as they are.
+"""Criteria from the next layer: which units can be removed while its outputs stay as they are.
 
-What unit u adds to output o of a layer that reads it, in window r of the sample, is z_u(r, o) = x_u(r) W_u(o), summed
-over the taps of the kernel or the pixels of u; the layer's outputs, less the bias, are y = sum of z_u. All that both
-criteria need is the matrix of products M_uv = sum over r and o of z_u z_v, the sum over all layers that read both.
+The contribution of unit u to output o of a layer that reads it, in window r of the sample, is z_u(r, o) = x_u(r)
+W_u(o), summed over the taps of the kernel or the pixels of u; the layer's outputs, less the bias, are y = sum of z_u.
+Both criteria need only the matrix of products M_uv = sum over r and o of z_u z_v, summed over all layers that read
+both units.
 
-Units that the same layers make are chosen among each other. Both need data, take one forward pass over the sample, in
+Units that the same layers make are compared with each other. Both need data, take one forward pass over the sample, in
 use, and return (n_weights,) float64 in [0, 1], a unit's score at each weight into it; infinity for the model's outputs.
 Memory: K^2 numbers for a layer with a matrix (K, out).
 """
@@ -13,47 +14,86 @@ import warnings
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.pruning.criteria.per_unit import columns_of, spread
-from minnet.pruning.traits import Traits
+from minnet.pruning.traits import Data, Traits
 from minnet.pruning.units import makers_of
 
 IMAGES = 64  # of a pass: the windows of a convolution take k * k times the room of its input
 ROWS = 1024  # of K that are multiplied at once
-STEPS = 10   # bends of the path of penalties for each unit: units come in, and a few go out again
+STEPS = 10   # breakpoints of the path of penalties for each unit: units enter, and a few leave again
 
 
-def thinet(model, data):
-    """The round in which a unit goes / the number of units, when in each round that unit goes which leaves the least
-    sum over r and o of (sum of z_u over all u that went)^2 (Luo, Wu and Lin, 2017, "ThiNet", algorithm 1).
+def thinet(model: Model, data: Data) -> np.ndarray:
+    """Score each unit by its place in a greedy order of removal.
 
-    Exact over all outputs, where the paper draws some. Returns and needs: see above. A global cut takes the same share
-    of each layer.
+    ``round in which the unit is removed / number of units``: each round removes the unit that leaves the least sum over
+    windows r and outputs o of ``(sum of z_u(r, o) over all removed u)^2``, z_u the contribution of unit u to the next
+    layer.
+
+    Exact over all outputs, where the paper draws some. A global cut takes the same share of each layer. 1 forward pass.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model; labels are not used.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64 in (0, 1], a unit's score at each weight into it; infinity for the model's outputs.
+
+    References
+    ----------
+    Luo, Wu and Lin, 2017, "ThiNet", algorithm 1.
     """
     return _choose(model, data, _greedy)
 
 
-def lasso(model, data):
-    """The largest penalty, as a share of that at which all units are gone, under which unit u is still in use: has
-    beta_u > 0 or < 0 in min over beta of 1/2 sum over r and o of (y - sum of beta_u z_u)^2 + penalty |beta|_1, each z_u
-    divided by ||W_u|| (He, Zhang and Sun, 2017, "Channel pruning for accelerating very deep neural networks",
-    section 3.1).
+def lasso(model: Model, data: Data) -> np.ndarray:
+    """Score each unit by the largest penalty under which a lasso still selects it.
 
-    Exact, by least angle regression on M; 0 for a unit that adds nothing but what others add. Returns and needs: see
-    above.
+    As a share of the penalty at which all beta are 0; unit u is selected if beta_u is not 0 in ``min over beta of 1/2
+    sum over r and o of (y - sum of beta_u z_u)^2 + penalty |beta|_1``, each contribution z_u to the next layer's output
+    y divided by ``||W_u||``.
+
+    Exact, by least angle regression on M. 1 forward pass.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        Whose inputs pass through the model; labels are not used.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64 in [0, 1], a unit's score at each weight into it: 0 for a unit whose contribution is that of others;
+        infinity for the model's outputs.
+
+    References
+    ----------
+    He, Zhang and Sun, 2017, "Channel pruning for accelerating very deep neural networks", section 3.1.
     """
     return _choose(model, data, _last_penalty)
 
 
 def _choose(model, data, rank):
-    """(n_weights,) scores; `rank`(M (u, u), norms (u,)) -> (u,) for the units of each set of makers."""
+    """Compute scores (n_weights,).
+
+    `rank`(M (u, u), norms (u,)) -> (u,) is called for the units of each set of makers.
+    """
     sample, coupling = draw_sample(model, data), model.couple()
     readers = [use for use in coupling.uses if use.reads]
     seen = _products_seen(model, sample, readers)
     scores = np.full(coupling.n_units, np.inf)
     for roots in _sets(model, coupling):
-        place = np.full(coupling.n_units, len(roots))  # the last place is for all others
+        place = np.full(coupling.n_units, len(roots))  # the last index is for all others
         place[roots] = np.arange(len(roots))
         M, squares = np.zeros((len(roots), len(roots))), np.zeros(len(roots))
         for use in readers:
@@ -65,7 +105,7 @@ def _choose(model, data, rank):
 
 
 def _sets(model, coupling):
-    """Lists of units, by root number, that the same layers make; those that may not go are left out."""
+    """Return lists of units, by root number, that the same layers make, without those that cannot be removed."""
     fixed, found = coupling.fixed(), {}
     for root, makers in makers_of(model, coupling).items():
         if not fixed[root]:
@@ -74,7 +114,7 @@ def _sets(model, coupling):
 
 
 def _products_seen(model, sample, readers):
-    """{use: (K, K) float64, the sum over windows of x x', x what meets the rows of the weight's matrix}."""
+    """Sum x x' over windows, x the inputs of the rows of the weight's matrix: {use: (K, K) float64}."""
     tape, total = Tape(model), {use: 0 for use in readers}
     with one_blas_thread():
         for start in range(0, len(sample), IMAGES):
@@ -86,9 +126,9 @@ def _products_seen(model, sample, readers):
 
 
 def _add_products(M, squares, p, at, seen):
-    """Add what one reader makes of the units to M, and its squared weights to `squares`.
+    """Add the products of one reader's contributions to M, and its squared weights to `squares`.
 
-    `at` (K,) is the place in M of the unit that each row of the matrix reads; rows of no unit have the last place.
+    `at` (K,) is the index in M of the unit that each row of the matrix reads; rows of no unit have the last index.
     """
     W = columns_of(p, p.value).reshape(len(at), -1).astype(np.float64)  # (K, o)
     rows = np.flatnonzero(at < len(M))
@@ -102,7 +142,10 @@ def _add_products(M, squares, p, at, seen):
 
 
 def _greedy(M, norms):
-    """(u,) the round in which each unit goes / u. The cost of what went and c is cost + 2 sum of M_c over it + M_cc."""
+    """Compute the round in which each unit is removed, divided by u: (u,).
+
+    The cost of a removed set and one more unit c is cost + 2 (sum of M_c over the set) + M_cc.
+    """
     rank, added = np.zeros(len(M)), np.diag(M).copy()
     for k in range(1, len(M) + 1):
         unit = np.argmin(added)
@@ -113,7 +156,10 @@ def _greedy(M, norms):
 
 
 def _last_penalty(M, norms):
-    """(u,) the largest penalty with beta_u not 0 / the largest with any. M of the z_u / ||W_u|| is M_uv / (n_u n_v)."""
+    """Compute the largest penalty with beta_u not 0, divided by the largest with any beta not 0: (u,).
+
+    M of the ``z_u / ||W_u||`` is M_uv / (n_u n_v).
+    """
     from sklearn.linear_model import lars_path_gram
 
     scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
@@ -121,10 +167,10 @@ def _last_penalty(M, norms):
     if not gram.any():
         return last
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that units which add the same are left out
+        warnings.simplefilter("ignore")  # units with the same contribution are left out
         penalties, _, beta = lars_path_gram(scale * M.sum(axis=1), gram, n_samples=1, method="lasso",
                                             max_iter=STEPS * len(M))
-    for k in range(len(penalties) - 1, 0, -1):  # what is in use first at bend k came in at the bend before
+    for k in range(len(penalties) - 1, 0, -1):  # a unit first selected at breakpoint k entered at k - 1
         last[beta[:, k] != 0] = penalties[k - 1]
     return last / penalties[0]
 

@@ -1,21 +1,28 @@
-"""What criteria that judge units share: a unit's weights as a column, and a unit's score at each weight into it.
+"""Helpers of criteria that judge units: a unit's weights as a column, and a unit's score at each weight into it.
 
     judge_columns(model, judge)        # judge(columns (K, u)) -> (u,), layer by layer
     spread(model, coupling, by_root)   # by_root (n_units,): the score of each unit of the Coupling
+
+Units are numbered by a Coupling: `model.couple()`.
 """
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from minnet.engine.model import Model
+from minnet.engine.space import Coupling
+from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
 from minnet.pruning.pieces import positions_in
 
-MOST_PLACES = 2**26  # of a layer born sparse that is looked at in its dense shape: half a gigabyte of float64
+MOST_PLACES = 2**26  # entries of the dense shape of a layer born sparse: half a gigabyte of float64
 
 
-def judge_columns(model, judge):
-    """(n_weights,) float64: what `judge` says of each unit of each layer, at the unit's weights.
+def judge_columns(model: Model, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Score the units of each layer by `judge`, and return each score at the unit's weights: (n_weights,) float64.
 
-    `judge` is given the incoming weights (K, u), float64, of the u units that are not masked whole, as columns, and
-    returns (u,). Units that are masked whole have 0: they are as good as gone, and no other is compared with them.
+    `judge` takes the incoming weights (K, u), float64, of the u units that are not masked whole, as columns, and
+    returns (u,). Units that are masked whole score 0, and no other is compared with them.
     """
     scores = np.zeros(model.n_weights)
     for p in model.weight_parameters:
@@ -27,21 +34,21 @@ def judge_columns(model, judge):
     return scores
 
 
-def columns_of(p, window):
-    """A window of the parameter (its value, its mask) as the matrix (K, out); 0 where it was born without a weight.
+def columns_of(p: Parameter, window: np.ndarray) -> np.ndarray:
+    """Return a window of the parameter (its value, its mask) as the matrix (K, out).
 
-    Raises Unsupported for a layer that was born sparse since it is too large for that.
+    Entries that a layer born sparse does not have are 0. Raises Unsupported if such a layer is too large.
     """
     if p.index is not None and p.size > MOST_PLACES:
-        raise Unsupported(f"{p.name} was born sparse, and this criterion wants its dense shape, {p.size:,} places, of "
+        raise Unsupported(f"{p.name} was born sparse, and this criterion needs its dense shape, {p.size:,} entries, of "
                           f"which {MOST_PLACES:,} are the most: take magnitude, taylor or wanda")
     matrix = np.zeros(p.size, window.dtype)
     matrix[positions_in(p)] = window.reshape(-1)
     return matrix.reshape(-1, p.shape[-1])
 
 
-def spread(model, coupling, by_root):
-    """(n_weights,) float64: the score of the unit that each weight goes into."""
+def spread(model: Model, coupling: Coupling, by_root: np.ndarray) -> np.ndarray:
+    """Return for each weight the score of the unit that it feeds: (n_weights,) float64."""
     scores = np.empty(model.n_weights)
     for use in coupling.uses:
         p = use.parameter
@@ -50,9 +57,12 @@ def spread(model, coupling, by_root):
     return scores
 
 
-def mean_by_root(coupling, units, numbers):
-    """(n_units,) float64: the mean of the numbers that each unit was given, infinity for units that were given none or
-    may not go. `units` and `numbers` are lists of arrays (m,) in step."""
+def mean_by_root(coupling: Coupling, units: Sequence[np.ndarray], numbers: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of the numbers of each unit: (n_units,) float64.
+
+    `units` and `numbers` are aligned lists of arrays (m,). Units without a number and units that cannot be removed have
+    infinity.
+    """
     times, total = np.zeros((2, coupling.n_units))
     for given, found in zip(units, numbers, strict=True):
         roots = coupling.roots(given)

@@ -1,6 +1,6 @@
 """Criteria from the curvature of the loss: how much it rises with a weight, to second order.
 
-L is the mean loss over the sample, g its gradient and H its Hessian, in use. All take place in float64 and return
+L is the mean loss over the sample, g its gradient and H its Hessian, in use. All compute in float64 and return
 (n_weights,) float64, changes of the loss, which add up in a unit. Masked weights are left out of every matrix. They
 score 0, and so does a weight on which the loss of no image depends.
 """
@@ -11,44 +11,97 @@ import numpy as np
 from minnet import threads
 from minnet.blas import one_blas_thread
 from minnet.engine.hessian import curvature, hessian_vector, square_gradient
-from minnet.engine.sample import draw_sample, gradient
+from minnet.engine.model import Model
+from minnet.engine.sample import Sample, draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, check_choice, check_count, check_positive
 from minnet.pruning.criteria.quadratic import DAMPING, check_finite, invert, ridge
 from minnet.pruning.pieces import positions_in
-from minnet.pruning.traits import Traits
+from minnet.pruning.traits import Data, Traits
 
 MOST_LIVE = 4096        # rows of an exact Hessian: as many Hessian-vector products, and a minute to invert it
 MOST_NUMBERS = 2**28    # in all blocks of a Fisher matrix together: 2 GB
 BLOCK = 64              # weights of a block of the Fisher matrix
-IMAGES = 32             # whose gradients go into the blocks at once
+IMAGES = 32             # whose gradients are added to the blocks at once
 TASK_NUMBERS = 2**17    # in the blocks of one task
 
 
-def obd(model, data, variant="gauss_newton"):
-    """1/2 h w^2: the change of the loss when w becomes 0 and all others stay, to second order at a minimum, h the
-    diagonal of H by backpropagation (LeCun, Denker and Solla, 1990, "Optimal brain damage", section 2). `variant` is
-    - "gauss_newton": without the terms in f'' of the activations, the paper's Levenberg-Marquardt approximation: never
-      below 0. For ReLU, which is not bent, it makes no difference;
-    - "hessian": with them; below 0 where the loss bends down;
-    - "anywhere": -g w + 1/2 h w^2, with them, for weights that are at no minimum; below 0 where the loss falls.
+def obd(model: Model, data: Data, variant: str = "gauss_newton") -> np.ndarray:
+    """Score each weight by the change of the loss when it becomes 0 and all others stay.
+
+    ``1/2 h w^2``: to second order at a minimum, h the diagonal of H by backpropagation.
 
     h is the diagonal of H in the last layer, and sometimes before it: `engine.hessian.curvature` says where not. With
-    one linear layer and mse the loss is quadratic, and the change exact. Needs data; 1 forward pass and about 2
-    backward passes ("anywhere" 1 more of each).
+    one linear layer and mse the loss is quadratic, and the change exact. 1 forward pass and about 2 backward passes
+    ("anywhere" 1 more of each).
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    variant : str, default "gauss_newton"
+        - "gauss_newton": without the terms in f'' of the activations, the paper's Levenberg-Marquardt approximation:
+          never below 0. For ReLU, whose f'' is 0, it makes no difference.
+        - "hessian": with them; below 0 where the curvature is negative.
+        - "anywhere": -g w + 1/2 h w^2, with them, for weights that are at no minimum; below 0 where the loss falls.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, changes of the loss.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such variant.
+    Unsupported
+        If a layer has no curvature.
+
+    References
+    ----------
+    LeCun, Denker and Solla, 1990, "Optimal brain damage", section 2.
     """
     return check_choice("variant", variant, VARIANTS)(model, draw_sample(model, data))
 
 
-def obs(model, data, damping=DAMPING):
-    """w_q^2 / (2 [H^-1]_qq): the change of the loss when w_q becomes 0 and all else that is trained makes up for it, to
-    second order at a minimum (Hassibi and Stork, 1993, "Second order derivatives for network pruning: optimal brain
-    surgeon", eq. 5). `compensation.obs_update` moves what stays.
+def obs(model: Model, data: Data, damping: float = DAMPING) -> np.ndarray:
+    """Score each weight by the change of the loss when it becomes 0 and all others adapt.
 
-    H is exact, a Hessian-vector product for each row, over live weights, biases, gains and shifts. Where the loss bends
-    down it counts as flat; then `damping` times the mean of |H_ii| is added to the diagonal, so that flat directions
-    are not free (with 0 they are). Needs data; about 3 forward and backward passes for each row. Raises InvalidValue
-    where there are more than 4096 rows.
+    ``w_q^2 / (2 [H^-1]_qq)``: to second order at a minimum, all other trained values compensating for w_q.
+    `compensation.obs_update` moves them.
+
+    H is exact, a Hessian-vector product for each row, over live weights, biases, gains and shifts. Directions of
+    negative curvature count as flat. About 3 forward and backward passes for each row.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    damping : float, default 0.01
+        This times the mean of ``|H_ii|`` is added to the diagonal, so that flat directions are not free (with 0 they
+        are).
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, changes of the loss.
+
+    Raises
+    ------
+    InvalidValue
+        If there are more than 4096 rows, or `damping` is below 0.
+    NotFinite
+        If second derivatives are NaN or infinity.
+    Unsupported
+        If a layer has no tangent.
+
+    References
+    ----------
+    Hassibi and Stork, 1993, "Second order derivatives for network pruning: optimal brain surgeon", eq. 5.
     """
     sample, scores = draw_sample(model, data), np.zeros(len(model.values))
     at = np.flatnonzero(model.mask[: model.n_trainable])
@@ -59,15 +112,15 @@ def obs(model, data, damping=DAMPING):
     return scores[: model.n_weights]
 
 
-def hessian(model, sample, at, values=None):
-    """H (r, r), float64, among the entries `at` (r,) of the flat vector, at `values` (the model's own by default).
+def hessian(model: Model, sample: Sample, at: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+    """Compute H (r, r), float64, among the entries `at` (r,) of the flat vector.
 
-    Raises InvalidValue where r is above MOST_LIVE.
+    It is taken at `values`, the model's own by default. Raises InvalidValue where r is above MOST_LIVE.
     """
     if len(at) > MOST_LIVE:
         raise InvalidValue(f"an exact Hessian of {len(at)} live weights and biases is too large (the most is "
-                           f"{MOST_LIVE}): take woodfisher, or layer_obs, obc and compensation.least_squares, which go "
-                           "layer by layer")
+                           f"{MOST_LIVE}): take woodfisher, or layer_obs, obc and compensation.least_squares, which "
+                           "take one layer at a time")
     H, shards = np.empty((len(at), len(at))), threads.n_threads()
 
     def fill(rows):
@@ -81,21 +134,49 @@ def hessian(model, sample, at, values=None):
     return (H + H.T) / 2
 
 
-def woodfisher(model, data, damping=DAMPING, block=BLOCK):
-    """w_q^2 / (2 [F^-1]_qq), F = the mean over images of g_n g_n', g_n being the gradient of image n alone: as `obs`,
-    the empirical Fisher matrix standing for H (Singh and Alistarh, 2020, "WoodFisher: efficient second-order
-    approximation for neural network compression", sections 3 and 4).
+def woodfisher(model: Model, data: Data, damping: float = DAMPING, block: int | None = BLOCK) -> np.ndarray:
+    """Score each weight as `obs` does, by the inverse of the empirical Fisher matrix.
 
-    F is taken in blocks along the diagonal, each of at most `block` weights into one output (None: one block, all
-    weights of the model). `damping`, above 0, times the mean diagonal of F is added to it; weights without a gradient
-    are left out of that mean. The inverse is brought up to date a few images at a time, by Woodbury's identity. With
-    block=1 and little damping it is `fisher`. Needs data; 1 forward and about 2 backward passes, and 1 of each for each
-    image; n_weights * block numbers. Raises InvalidValue where these are too many.
+    ``w_q^2 / (2 [F^-1]_qq)``, F = the mean over images of ``g_n g_n'`` in place of H, g_n being the gradient of image n
+    alone.
+
+    The inverse is updated a few images at a time, by Woodbury's identity. With block=1 and little damping it is
+    `fisher`. 1 forward and about 2 backward passes, and 1 of each for each image; memory: n_weights * block numbers.
+
+    Parameters
+    ----------
+    model : Model
+        The model to judge.
+    data : Dataset, (X, y) or Sample
+        What the loss is measured on.
+    damping : float, default 0.01
+        This, above 0, times the mean diagonal of F is added to it; weights without a gradient are left out of that
+        mean.
+    block : int or None, default 64
+        F is taken in blocks along the diagonal, each of at most this number of weights into one output; None is one
+        block, all weights of the model.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_weights,)
+        float64, changes of the loss.
+
+    Raises
+    ------
+    InvalidValue
+        If the blocks would hold too many numbers, or `damping` or `block` is out of range.
+    NotFinite
+        If gradients are NaN or infinity.
+
+    References
+    ----------
+    Singh and Alistarh, 2020, "WoodFisher: efficient second-order approximation for neural network compression",
+    sections 3 and 4.
     """
     damping, blocks = check_positive("damping", damping), _blocks(model, block)
     sample, weights = draw_sample(model, data), model.weights.astype(np.float64)
     squares = np.where(model.mask, square_gradient(model, sample), 0)[: model.n_weights]
-    scores = np.zeros(model.n_weights + 1)  # the last place is for what fills up blocks
+    scores = np.zeros(model.n_weights + 1)  # the last entry pads the blocks
     check_finite("the gradients", squares)
     if not squares.any():
         return scores[:-1]
@@ -111,7 +192,7 @@ def woodfisher(model, data, damping=DAMPING, block=BLOCK):
 
 
 def _blocks(model, block):
-    """[positions (blocks, B)]: which weights make a block; n_weights where a block is short of one."""
+    """Return [positions (blocks, B)] of the weights of each block, padded with n_weights."""
     n = model.n_weights
     if block is None:
         blocks = [np.arange(n)[None]]
@@ -121,12 +202,12 @@ def _blocks(model, block):
     numbers = sum(at.size * at.shape[1] for at in blocks)
     if numbers > MOST_NUMBERS:
         raise InvalidValue(f"woodfisher with block={block} would hold {numbers} numbers (the most is {MOST_NUMBERS}): "
-                           "take a smaller block, or fisher, which is that of 1")
+                           "take a smaller block, or fisher, which is block=1")
     return blocks
 
 
 def _cut(p, block, n):
-    """(blocks, B): the weights into each output of one parameter, in runs of nearly equal length."""
+    """Cut the weights into each output of one parameter into runs of nearly equal length: positions (blocks, B)."""
     place = np.full(p.size, n)
     place[positions_in(p)] = np.arange(p.slice.start, p.slice.stop)
     columns = place.reshape(-1, p.shape[-1]).T  # (o, K)
@@ -138,7 +219,7 @@ def _cut(p, block, n):
 
 
 def _gradients(model, sample):
-    """Arrays (at most IMAGES, n_weights + 1): the gradient of each image, 0 where masked; the last place is 0."""
+    """Yield the gradients of single images: arrays (at most IMAGES, n_weights + 1), 0 where masked and at the end."""
     tape, mask = Tape(model, model.values.astype(np.float64)), model.mask[: model.n_weights]
     for start in range(0, len(sample), IMAGES):
         X, y = sample.X[start : start + IMAGES].astype(np.float64), sample.y[start : start + IMAGES]
@@ -153,14 +234,17 @@ def _gradients(model, sample):
 
 
 def _parts(at):
-    """Slices of blocks that one task takes: few enough to stay in the cache."""
+    """Return slices of blocks for one task each: few enough to stay in the cache."""
     size = max(1, TASK_NUMBERS // at.shape[1] ** 2)
     return [slice(start, start + size) for start in range(0, len(at), size)]
 
 
 def _absorb(gradients, at, n, inverse):
-    """inverse (b, B, B) of F becomes that of F + A'A / n, A (b, c, B) the gradients of c images at the weights `at`
-    (b, B): inverse - S' (n I + S A')^-1 S with S = A inverse."""
+    """Update the inverse (b, B, B) of F in place to that of F + A'A / n.
+
+    A (b, c, B) are the gradients of c images at the weights `at` (b, B). By Woodbury's identity the new inverse is
+    inverse - S' (n I + S A')^-1 S with S = A inverse.
+    """
     A = np.ascontiguousarray(np.moveaxis(gradients[:, at], 0, 1))
     S = A @ inverse
     small = S @ np.swapaxes(A, 1, 2) + n * np.eye(A.shape[1])
