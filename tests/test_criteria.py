@@ -49,7 +49,7 @@ def test_a_criterion_judges_some_net_and_says_what_it_is(name):
     assert judged([name]), f"{name} judges none of {', '.join(NETS)}"
     text = inspect.getdoc(CRITERIA[name])
     assert text and text[-1] in ".)", name
-    text += inspect.getdoc(inspect.getmodule(CRITERIA[name]))  # what all of a file have in common stands at its head
+    text += inspect.getdoc(inspect.getmodule(CRITERIA[name]))  # what all of a file have in common is said at its head
     assert all(word in text for word in ("(n_weights,)", "data", "pass")) and sources(CRITERIA[name]), name
     assert list(inspect.signature(CRITERIA[name]).parameters)[:2] == ["model", "data"]
     assert getattr(criteria, name) is CRITERIA[name]

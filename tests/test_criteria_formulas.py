@@ -247,6 +247,16 @@ def test_synflow_is_linear_in_a_layer_and_counts_paths():
     np.testing.assert_array_equal(chain.weight_parameters[1].of(criteria.synflow(chain)), 2 * 3)
 
 
+@pytest.mark.parametrize("mean", [-1e3, 1e3])
+def test_synflow_takes_running_means_as_0(mean):
+    """Subtracting the means that training found would turn every ReLU off, and no path would be left."""
+    model = mn.Model(mn.Sequential(mn.Dense(5), mn.BatchNorm(), mn.ReLU(), mn.Dense(3)), (4,), rng=0, dtype=np.float64)
+    expected = criteria.synflow(model)
+    assert (expected > 0).all() and not model.parameters["batchnorm1.mean"].value.any()
+    model.parameters["batchnorm1.mean"].value[...] = mean
+    np.testing.assert_array_equal(criteria.synflow(model), expected)
+
+
 def test_synflow_of_a_deep_net_keeps_its_digits():
     model = rows_net(*[4] * 40, inputs=4, dtype=np.float32)
     model.values[:] = 1e-3

@@ -108,5 +108,5 @@ def test_shapley_values_add_up_to_the_loss_of_everything():
 def test_what_it_cannot_judge_is_said():
     model = mn.Model(mn.Dense(3), (4,), rng=0)
     data = (np.ones((4, 4), np.float32), np.array([0, 1, 2, 0]))
-    with pytest.raises(InvalidValue, match="no unit that may go"):
+    with pytest.raises(InvalidValue, match="no unit that can be removed"):
         unit_oracle(model, data)

@@ -42,7 +42,25 @@ def test_sources_are_read_from_docstrings():
         LeCun, Denker and Solla (1990) took, in 2048 steps."""
     assert sources(some) == "Han et al., 2015; de Jorge et al., 2021; Frankle and Carbin, 2019; " \
         "LeCun, Denker and Solla, 1990"
-    assert sources(CRITERIA["small_init"]) == "Zhou et al., 2019"  # its file's
+
+    def other(model, data):
+        """Sum, as Han et al. (2015) do not.
+
+        References
+        ----------
+        - Lee et al., 2021, section 3.
+        """
+    assert sources(other) == "Lee et al., 2021" and gist(other) == "Sum, as Han et al. (2015) do not."
+
+    def neither(model, data):
+        """Sum."""
+    neither.__module__ = "minnet.pruning.criteria.initial"
+    assert sources(neither) == "Zhou et al., 2019"  # its file's
+
+
+def test_the_gist_is_the_summary_and_the_equation():
+    assert gist(CRITERIA["small_init"]) == \
+        "Score each weight by its negative initial size, a control. ``-|w_i|``: keep weights that began small."
 
 
 @pytest.mark.parametrize("title", IN_HELP)

@@ -7,7 +7,7 @@
         def gradient_of(self, w, strength, out):
             out += strength * 2 * w / (1 + w**2)
 
-`train` and `fista` take any object with `value`, `add_gradient` and `prox`; this base writes them once.
+`train` takes any object with `value`, `add_gradient` and `prox`; this base writes them once.
 """
 from collections.abc import Sequence
 
