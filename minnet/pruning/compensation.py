@@ -14,11 +14,11 @@ from functools import partial
 import numpy as np
 
 from minnet.blas import one_blas_thread
-from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted, unknown
+from minnet.model import Model
 from minnet.pruning.criteria.quadratic import (
     DAMPING,
     batches,
@@ -272,18 +272,18 @@ def obs_update(model: Model, data: Data, before: Before | None = None, *, dampin
     - Hassibi and Stork, 1993, eq. 5.
     - Kurtic et al., 2022, "The optimal BERT surgeon", for sets.
     """
-    before, sample = _given(model, before, "obs_update"), draw_sample(model, data, samples=samples, rng=rng)
+    w, sample = _given(model, before, "obs_update"), draw_sample(model, data, samples=samples, rng=rng)
     live = model.mask[: model.n_trainable]
-    at = np.flatnonzero(live | (before[: model.n_trainable] != 0))
+    at = np.flatnonzero(live | (w[: model.n_trainable] != 0))
     kept, removed = np.flatnonzero(live[at]), np.flatnonzero(~live[at])
     if not len(removed):
         return
-    H = hessian(model, sample, at, before)
+    H = hessian(model, sample, at, w)
     sizes, vectors = definite(H, ridge(H, damping))
     H = (vectors * sizes) @ vectors.T
     values = model.values.astype(np.float64)
-    pull = H[np.ix_(kept, removed)] @ before[at[removed]]
-    values[at[kept]] = before[at[kept]] + solve(H[np.ix_(kept, kept)], 0.0, pull)
+    pull = H[np.ix_(kept, removed)] @ w[at[removed]]
+    values[at[kept]] = w[at[kept]] + solve(H[np.ix_(kept, kept)], 0.0, pull)
     _put(model, values)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet.data import Dataset
-from minnet.engine.model import Model
 from minnet.engine.sample import Sample
+from minnet.model import Model
 from minnet.typing import Arrays
 
 Data = Dataset | Arrays | Sample                      # what every criterion takes

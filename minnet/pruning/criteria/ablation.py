@@ -16,11 +16,11 @@ from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
 from minnet.kernels.oracle import move_rows
+from minnet.model import Model
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept
 from minnet.pruning.traits import Data, Traits

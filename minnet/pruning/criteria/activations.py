@@ -9,8 +9,8 @@ import numpy as np
 
 from minnet.blas import one_blas_thread
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
-from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
+from minnet.model import Model
 from minnet.pruning.criteria.per_unit import mean_by_root, spread
 from minnet.pruning.resume import Kept
 from minnet.pruning.traits import Data, Traits

@@ -14,9 +14,9 @@ import warnings
 import numpy as np
 
 from minnet.blas import one_blas_thread
-from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
+from minnet.model import Model
 from minnet.pruning.criteria.per_unit import columns_of, spread
 from minnet.pruning.traits import Data, Traits
 from minnet.pruning.units import makers_of
@@ -90,7 +90,7 @@ def _choose(model, data, rank):
     """
     sample, coupling = draw_sample(model, data), model.couple()
     readers = [use for use in coupling.uses if use.reads]
-    seen = _products_seen(model, sample, readers)
+    products = _input_products(model, sample, readers)
     scores = np.full(coupling.n_units, np.inf)
     for roots in _sets(model, coupling):
         place = np.full(coupling.n_units, len(roots))  # the last index is for all others
@@ -99,7 +99,7 @@ def _choose(model, data, rank):
         for use in readers:
             at = place[coupling.roots(use.units)]
             if (at < len(roots)).any():
-                _add_products(M, squares, use.parameter, np.resize(at, len(seen[use])), seen[use])
+                _add_products(M, squares, use.parameter, np.resize(at, len(products[use])), products[use])
         scores[roots] = rank(M, np.sqrt(squares))
     return spread(model, coupling, scores)
 
@@ -113,7 +113,7 @@ def _sets(model, coupling):
     return found.values()
 
 
-def _products_seen(model, sample, readers):
+def _input_products(model, sample, readers):
     """Sum x x' over windows, x the inputs of the rows of the weight's matrix: {use: (K, K) float64}."""
     tape, total = Tape(model), {use: 0 for use in readers}
     with one_blas_thread():
@@ -125,7 +125,7 @@ def _products_seen(model, sample, readers):
     return total
 
 
-def _add_products(M, squares, p, at, seen):
+def _add_products(M, squares, p, at, inputs):
     """Add the products of one reader's contributions to M, and its squared weights to `squares`.
 
     `at` (K,) is the index in M of the unit that each row of the matrix reads; rows of no unit have the last index.
@@ -137,7 +137,7 @@ def _add_products(M, squares, p, at, seen):
     of_unit = np.eye(len(M))[at]  # (K, u)
     for start in range(0, len(rows), ROWS):
         part = slice(start, start + ROWS)
-        products = seen[np.ix_(rows[part], rows)] * np.dot(W[part], W.T)
+        products = inputs[np.ix_(rows[part], rows)] * np.dot(W[part], W.T)
         M += of_unit[part].T @ (products @ of_unit)
 
 

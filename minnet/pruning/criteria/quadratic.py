@@ -13,10 +13,10 @@ import numpy as np
 from minnet.blas import one_blas_thread
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
-from minnet.engine.model import Model
 from minnet.engine.sample import Sample
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
 from minnet.kernels.layers.images import im2col
+from minnet.model import Model
 from minnet.pruning.criteria.per_unit import columns_of
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.resume import Kept
@@ -94,13 +94,13 @@ def grams(model: Model, sample: Sample) -> dict[str, np.ndarray]:
     One forward pass, at the model's own values. Raises InvalidValue for a layer whose K is above LARGEST.
     """
     layers = weighted_layers(model)
-    values, total = model.values.astype(np.float64), dict.fromkeys((layer.name for layer in layers), 0)
+    values, total = model.values.astype(np.float64), dict.fromkeys((layer.name for layer in layers), np.zeros(()))
     with one_blas_thread():
         for rows in batches(sample):
             kept = Kept(model, sample.X[rows].astype(np.float64), values)
             for layer in layers:
-                seen = windows(layer, kept.inputs[layer])
-                total[layer.name] = total[layer.name] + np.swapaxes(seen, 1, 2) @ seen / len(sample)
+                x = windows(layer, kept.inputs[layer])  # (groups, n * positions, K)
+                total[layer.name] = total[layer.name] + np.swapaxes(x, 1, 2) @ x / len(sample)
     return total
 
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minnet.engine.model import Model
 from minnet.engine.vector import Parameter
 from minnet.errors import check_real
+from minnet.model import Model
 from minnet.pruning.choose import matching
 
 Strength = float | dict[str, float]    # one for all layers, or one for each name, pattern or kind of layer

@@ -8,10 +8,10 @@ Hoyer's ratio and its square, and growing regularisation.
 """
 import numpy as np
 
-from minnet.engine.model import Model
 from minnet.engine.vector import Parameter
 from minnet.errors import InvalidValue, check_fraction, check_real
 from minnet.kernels.select import MAY_GO
+from minnet.model import Model
 from minnet.pruning.penalties.base import Penalty, Strength, absolute_sum, square_sum
 from minnet.pruning.select import select
 

@@ -1,11 +1,11 @@
 """The convex classics: their sums of squares and sizes have one minimum, and their prox is one line."""
 import numpy as np
 
-from minnet.engine.model import Model
 from minnet.engine.vector import Parameter
 from minnet.errors import InvalidValue, check_fraction
 from minnet.kernels.layers.pointwise import add_scaled
 from minnet.kernels.steps import soft_threshold
+from minnet.model import Model
 from minnet.pruning.penalties.base import Penalty, Strength, absolute_sum, square_sum
 
 

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from minnet.engine.model import Model
 from minnet.errors import InvalidType, check_fraction, quoted
 from minnet.kernels.steps import soft_threshold
+from minnet.model import Model
 from minnet.pruning.named import structure_of
 from minnet.pruning.penalties.base import Penalty, Strength, absolute_sum
 from minnet.pruning.pieces import Groups, Pieces, positions_in
@@ -24,7 +24,8 @@ from minnet.pruning.units import Units
 
 ROUNDS = 500      # at most, of the search where groups overlap: it needs far fewer as a rule
 EXACTNESS = 8     # units in the last place: the search ends when nothing moves further
-KEPT = WeakKeyDictionary()  # model -> {arguments: (topology, Members)}: finding them takes longer than a step
+# model -> {arguments: (topology, Members)}: finding them takes longer than a step
+KEPT: WeakKeyDictionary[Model, dict] = WeakKeyDictionary()
 
 
 Structure = str | Callable[[Model, list[str]], Pieces]    # a name in STRUCTURES, or a function as those are
