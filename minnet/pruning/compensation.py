@@ -124,6 +124,8 @@ def mean_replacement(model: Model, data: Data, before: Before | None = None, *, 
         Without `before`, or if it has another shape.
     NotFinite
         If `before` or a new value is not finite.
+    Unsupported
+        If the inputs of a layer's weights are not known, or its dense shape is too large.
 
     References
     ----------
@@ -169,6 +171,8 @@ def least_squares(model: Model, data: Data, before: Before | None = None, *, dam
         If `before` or a new value is not finite.
     UnknownName
         If there are no such inputs.
+    Unsupported
+        If the inputs of a layer's weights are not known, or its dense shape is too large.
 
     References
     ----------

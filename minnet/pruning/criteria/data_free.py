@@ -151,6 +151,11 @@ def fpgm(model: Model, data: Data | None = None) -> np.ndarray:
     scores : ndarray of shape (n_weights,)
         float64, a unit's score at each weight into it.
 
+    Raises
+    ------
+    Unsupported
+        If a layer that was born sparse is too large for its dense shape.
+
     References
     ----------
     He et al., 2019, "Filter pruning via geometric median".
@@ -186,6 +191,11 @@ def redundancy(model: Model, data: Data | None = None) -> np.ndarray:
     scores : ndarray of shape (n_weights,)
         float64 in [0, 2], a unit's score at each weight into it: 0 for a copy or a column of zeros, 2 for the opposite
         of a longer one and for the longest.
+
+    Raises
+    ------
+    Unsupported
+        If a layer that was born sparse is too large for its dense shape.
 
     References
     ----------

@@ -69,6 +69,8 @@ def taylor(model: Model, data: Data, variant: str = "absolute") -> np.ndarray:
     ------
     UnknownName
         If there is no such variant.
+    Unsupported
+        If a layer has no square_gradient and `variant` is "squared".
 
     References
     ----------
@@ -125,6 +127,11 @@ def fisher(model: Model, data: Data) -> np.ndarray:
     -------
     scores : ndarray of shape (n_weights,)
         float64.
+
+    Raises
+    ------
+    Unsupported
+        If a layer has no square_gradient.
 
     References
     ----------

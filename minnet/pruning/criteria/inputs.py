@@ -72,6 +72,8 @@ def ria(model: Model, data: Data, power: float = 0.5) -> np.ndarray:
     ------
     InvalidValue
         If `power` is below 0.
+    Unsupported
+        If a layer that was born sparse is too large for its dense shape.
 
     References
     ----------

@@ -47,6 +47,11 @@ def thinet(model: Model, data: Data) -> np.ndarray:
     scores : ndarray of shape (n_weights,)
         float64 in (0, 1], a unit's score at each weight into it; infinity for the model's outputs.
 
+    Raises
+    ------
+    Unsupported
+        If a layer that was born sparse is too large for its dense shape.
+
     References
     ----------
     Luo, Wu and Lin, 2017, "ThiNet", algorithm 1.
@@ -75,6 +80,11 @@ def lasso(model: Model, data: Data) -> np.ndarray:
     scores : ndarray of shape (n_weights,)
         float64 in [0, 1], a unit's score at each weight into it: 0 for a unit whose contribution is that of others;
         infinity for the model's outputs.
+
+    Raises
+    ------
+    Unsupported
+        If a layer that was born sparse is too large for its dense shape.
 
     References
     ----------

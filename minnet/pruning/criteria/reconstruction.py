@@ -56,6 +56,8 @@ def layer_obs(model: Model, data: Data, damping: float = DAMPING) -> np.ndarray:
         If a layer is too large for a matrix of its inputs, or `damping` is below 0.
     NotFinite
         If products of inputs are NaN or infinity.
+    Unsupported
+        If the inputs of a layer's weights are not known, or its dense shape is too large.
 
     References
     ----------
@@ -107,6 +109,8 @@ def obc(model: Model, data: Data, damping: float = DAMPING, variant: str = "gree
         If products of inputs are NaN or infinity.
     UnknownName
         If there is no such variant.
+    Unsupported
+        If the inputs of a layer's weights are not known, or its dense shape is too large.
 
     References
     ----------

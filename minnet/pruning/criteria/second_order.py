@@ -167,6 +167,8 @@ def woodfisher(model: Model, data: Data, damping: float = DAMPING, block: int | 
         If the blocks would hold too many numbers, or `damping` or `block` is out of range.
     NotFinite
         If gradients are NaN or infinity.
+    Unsupported
+        If a layer has no square_gradient.
 
     References
     ----------
