@@ -216,7 +216,7 @@ def _normal_equations(model, sample, layer, before, values, inputs):
         for rows in batches(sample):
             was, now = (_pass(model, sample, rows, vector) for vector in (before, values))
             given, y = now.inputs[layer], now.outputs[layer]
-            if inputs == "original":
+            if inputs == "original":  # the error of this layer alone, as if those before it were unchanged
                 given = was.inputs[layer]
                 y = layer.forward(given, Tape(model, values))
             x = windows(layer, given)  # (groups, n * positions, K)
@@ -284,7 +284,7 @@ def obs_update(model: Model, data: Data, before: Before | None = None, *, dampin
         return
     H = hessian(model, sample, at, w)
     sizes, vectors = definite(H, ridge(H, damping))
-    H = (vectors * sizes) @ vectors.T
+    H = (vectors * sizes) @ vectors.T  # H again, now positive definite
     values = model.values.astype(np.float64)
     pull = H[np.ix_(kept, removed)] @ w[at[removed]]
     values[at[kept]] = w[at[kept]] + solve(H[np.ix_(kept, kept)], 0.0, pull)

@@ -274,7 +274,7 @@ def _move_one(judge, layer, j, by, rows, tape):
         moved = y[rows]
         moved[:, j] += by
         return judge.change(layer, moved, rows, tape)
-    h = (y[rows, j] + by)[:, None]
+    h = (y[rows, j] + by)[:, None]  # (n, 1): only output j changes up to the next Dense layer
     for activation in between:
         h = activation.forward(h, tape)
     delta = h[:, 0] - judge.kept.inputs[follower][rows, j]
@@ -294,6 +294,7 @@ def _delete_conv(judge, layer, filters, scores):
     x, w, tape = judge.kept.inputs[layer], layer.weight.of(judge.values), Tape(judge.model, judge.values)
     y, rows = judge.kept.outputs[layer], np.arange(len(x))
     at, ((ho, wo), (sh, sw)) = layer.window, (layer.window.output, layer.window.stride)
+    # tap (u, v) of filter o reads one pixel for each output position: a strided slice of the padded image
     padded = np.pad(x, ((0, 0), (at.top, at.bottom), (at.left, at.right), (0, 0)))
     for o in filters:
         for u, v, i in zip(*np.nonzero(w[..., o]), strict=True):

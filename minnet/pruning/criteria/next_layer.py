@@ -144,7 +144,7 @@ def _add_products(M, squares, p, at, inputs):
     rows = np.flatnonzero(at < len(M))
     at, W = at[rows], W[rows]
     squares += np.bincount(at, np.square(W).sum(axis=1), minlength=len(M))
-    of_unit = np.eye(len(M))[at]  # (K, u)
+    of_unit = np.eye(len(M))[at]  # (K, u), 1 where a row reads the unit: sums products over a unit's rows
     for start in range(0, len(rows), ROWS):
         part = slice(start, start + ROWS)
         products = inputs[np.ix_(rows[part], rows)] * np.dot(W[part], W.T)
@@ -161,7 +161,7 @@ def _greedy(M, norms):
         unit = np.argmin(added)
         rank[unit] = k / len(M)
         added += 2 * M[unit]
-        added[unit] = np.inf
+        added[unit] = np.inf  # never chosen again
     return rank
 
 

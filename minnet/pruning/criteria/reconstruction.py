@@ -157,7 +157,7 @@ def _layer_by_layer(model, data, damping, judge):
 def _remove_one(G, added, W, live):
     """Compute w^2 / [G^-1]_qq, G restricted to the live weights of the output: (K, o)."""
     scores = np.zeros(W.shape)
-    sets, which = np.unique(live, axis=1, return_inverse=True)
+    sets, which = np.unique(live, axis=1, return_inverse=True)  # outputs with the same live weights share an inverse
     for i, alive in enumerate(sets.T):
         rows, columns = np.flatnonzero(alive), np.flatnonzero(which.reshape(-1) == i)
         inverse = invert(G[np.ix_(rows, rows)], added)
@@ -204,8 +204,8 @@ def remove_greedily(inverse: np.ndarray, least: np.ndarray, w: np.ndarray) -> tu
             q = price.argmin()
             order[removed], costs[removed], removed = place[q], price[q], removed + 1
             row = (inverse[q] - factor[:t, q] @ factor[:t]) / np.sqrt(d[q])
-            w -= w[q] / np.sqrt(d[q]) * row
-            d = np.maximum(d - row * row, least)
+            w -= w[q] / np.sqrt(d[q]) * row  # the other weights compensate
+            d = np.maximum(d - row * row, least)  # rounding may not make a cost negative
             factor[t], left[q] = row, False
         inverse = inverse[np.ix_(left, left)] - factor[:, left].T @ factor[:, left]
         w, least, place = w[left], least[left], place[left]
@@ -227,7 +227,7 @@ def _remove_blocks(G, added, W, live, sparsity, block):
         for i in range(part.start, part.stop):
             errors[i - start] = np.where(cut[i - start], W[i] / upper[i, i], 0)
             W[i : part.stop] -= upper[i, i : part.stop, None] * errors[i - start]
-        W[part.stop :] -= upper[part, part.stop :].T @ errors
+        W[part.stop :] -= upper[part, part.stop :].T @ errors  # later blocks compensate in one product
     return scores
 
 

@@ -106,7 +106,7 @@ def obs(model: Model, data: Data, damping: float = DAMPING) -> np.ndarray:
     sample, scores = draw_sample(model, data), np.zeros(len(model.values))
     at = np.flatnonzero(model.mask[: model.n_trainable])
     H = hessian(model, sample, at)
-    alive = H.any(axis=1)
+    alive = H.any(axis=1)  # rows of zeros would make H singular, and their weights cost nothing
     at, H = at[alive], H[np.ix_(alive, alive)]
     scores[at] = model.values[at].astype(np.float64) ** 2 / (2 * np.diag(invert(H, ridge(H, damping))))
     return scores[: model.n_weights]
@@ -125,7 +125,7 @@ def hessian(model: Model, sample: Sample, at: np.ndarray, values: np.ndarray | N
 
     def fill(rows):
         unit = np.zeros(len(model.values))
-        for row in rows:
+        for row in rows:  # H e_row is a row of H
             unit[at[row]] = 1
             H[row] = hessian_vector(model, sample, unit, values)[at]
             unit[at[row]] = 0

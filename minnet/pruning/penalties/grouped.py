@@ -240,19 +240,19 @@ def _shrink_overlapping(w, members, bounds):
     t = 1.0
     for _ in range(ROUNDS):
         v = start - np.bincount(positions, ahead, minlength=len(w))
-        point = ahead + v[positions] / members.most
+        point = ahead + v[positions] / members.most  # a gradient step: most is the Lipschitz constant
         norms = members.norms(point)
-        inside = norms <= bounds
+        inside = norms <= bounds  # then the projection onto each group's ball
         before, x = x, point * np.divide(bounds, norms, out=np.ones(members.n), where=~inside)[group]
         if not np.abs(x - ahead).max() > exactness:
             break
         moved = x - before
         if (ahead - x) @ moved > 0:  # it oscillates: restart from here (O'Donoghue and Candes, 2015)
             t = 1.0
-        before_t, t = t, (1 + np.sqrt(1 + 4 * t**2)) / 2
+        before_t, t = t, (1 + np.sqrt(1 + 4 * t**2)) / 2  # FISTA's momentum
         ahead = x + (before_t - 1) / t * moved
     v = start - np.bincount(positions, x, minlength=len(w))
-    v[positions[inside[group]]] = 0
+    v[positions[inside[group]]] = 0  # exactly, whatever rounding left
     w[positions] = v[positions].astype(w.dtype) + w.dtype.type(0)
 
 
