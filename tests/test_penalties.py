@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize_scalar
 from tables import NETS, make, sample_for
 
+import minnet as mn
 from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
 from minnet.engine.dense import Dense
@@ -347,6 +348,29 @@ def test_training_takes_gradient_and_prox_steps(name):
         for penalty in penalties:
             penalty.prox(wanted, 0.5)
         np.testing.assert_allclose(model.values, wanted.values, atol=1e-12)
+
+
+def test_a_penalty_of_ones_own_trains():
+    """A subclass of the public base writes a value and its gradient; a step by it alone goes down that gradient."""
+    class Cauchy(mn.Penalty):
+        """log(1 + w^2)."""
+
+        def smooth_of(self, w, strength):
+            return strength * np.log1p(np.square(w, dtype=np.float64)).sum()
+
+        def gradient_of(self, w, strength, out):
+            out += strength * 2 * w / (1 + w**2)
+
+    model, penalty = make("dense", dtype=np.float64), Cauchy({"*": 0.0, "dense1": 0.5})
+    w = model.layers["dense1"].weight.value.copy()
+    assert penalty.value(model) == pytest.approx(0.5 * sum(np.log(1 + x * x) for x in w.ravel()))
+    grads = np.zeros_like(model.values)
+    penalty.add_gradient(model, grads)
+    np.testing.assert_allclose(model.layers["dense1"].weight.of(grads), w / (1 + w * w), rtol=1e-12)
+    free, sample = model.clone(), sample_for(model)
+    for net, pull in ((model, penalty), (free, None)):
+        list(train(net, (sample.X, sample.y), optimizer=SGD(0.1), epochs=1, batch_size=99, rng=0, penalty=pull))
+    np.testing.assert_allclose(model.values, free.values - 0.1 * grads, rtol=1e-10, atol=1e-12)
 
 
 def test_l1_training_makes_zeros_and_masked_weights_stay_masked():
