@@ -95,7 +95,7 @@ def turns(contestants, rounds=5, warmup=1, rest=False):
     With `rest` the threads of this process fall asleep before each turn: those that go on looking for work after a call
     would take the processors from whoever comes next.
     """
-    from minnet.study.measure import come_to_rest
+    from minnet.study.measure import wait_until_idle
 
     for _ in range(warmup):
         for function in contestants.values():
@@ -104,7 +104,7 @@ def turns(contestants, rounds=5, warmup=1, rest=False):
     for _ in range(rounds):
         for name, function in contestants.items():
             if rest:
-                come_to_rest()
+                wait_until_idle()
             times[name].append(seconds(function))
     return times
 

@@ -155,13 +155,13 @@ def measure(quick=False):
 
 def take_turns(contestants, rounds):
     """{name: [median seconds of each turn]}; a turn lasts TIMED seconds or FEWEST calls."""
-    from minnet.study.measure import come_to_rest
+    from minnet.study.measure import wait_until_idle
 
     calls = {name: max(FEWEST, int(TIMED / contestant(FEWEST))) for name, contestant in contestants.items()}
     times = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
-            come_to_rest()
+            wait_until_idle()
             times[name].append(contestant(calls[name]))
     return times
 

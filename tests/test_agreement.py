@@ -28,16 +28,16 @@ def test_the_oracle_agrees_with_itself_and_its_opposite_does_not(trained):
 
     asked = [signed("same", 1), signed("opposite", -1)]
     found = compare_criteria(model, data, asked, samples=50, sparsities=(0.2, 1.0))
-    same, opposite = found.guesses
+    same, opposite = found.scores
     assert (same.criterion, opposite.criterion) == ("same", "opposite")
     np.testing.assert_allclose([same.spearman, opposite.spearman], [1, -1], atol=1e-12)
     assert same.overlap == (1.0, 1.0) and opposite.overlap == (0.0, 1.0)
 
 
-def test_taylor_guesses_better_than_magnitude_and_that_better_than_random(trained):
+def test_taylor_agrees_better_than_magnitude_and_that_better_than_random(trained):
     """The order that first-order theory promises on a trained net with small weights; seeds are fixed."""
     model, data = trained
-    order = [g.criterion for g in compare_criteria(model, data, ["random", "magnitude", "taylor"], samples=100).guesses]
+    order = [g.criterion for g in compare_criteria(model, data, ["random", "magnitude", "taylor"], samples=100).scores]
     assert order == ["taylor", "magnitude", "random"]
 
 

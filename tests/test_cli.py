@@ -16,8 +16,8 @@ import pytest
 import minnet as mn
 from minnet.cli import compiling, main
 from minnet.cli.commands import COMMANDS, load
-from minnet.cli.signals import LISTENER
-from minnet.cli.talk import Talk
+from minnet.cli.console import Console
+from minnet.cli.signals import SIGNALS
 from minnet.report.rows import FIGURES
 from minnet.study import measure
 
@@ -87,14 +87,14 @@ def test_the_main_job_prints_the_result_alone_on_standard_output(done):
 
 
 def test_the_count_is_told_before_anything_goes(done):
-    told = [line for line in done.stderr.splitlines() if "will go" in line]
-    assert told == [f"{round(0.9 * WEIGHTS):,} of {WEIGHTS:,} weights will go (90.0%), by gradual pruning"]
+    told = [line for line in done.stderr.splitlines() if line.startswith("removing")]
+    assert told == [f"removing {round(0.9 * WEIGHTS):,} of {WEIGHTS:,} weights (90.0%) by gradual pruning"]
 
 
 def test_a_cut_through_a_layer_is_told_before_it_happens(command):
     ended = command("prune", "--epochs", "1", "--sparsity", "1")
-    told = [line for line in ended.stderr.splitlines() if "will go" in line]
-    assert told[0].endswith("as the net is now, that cuts the last path through dense1, dense2, dense3")
+    told = [line for line in ended.stderr.splitlines() if line.startswith("removing")]
+    assert told[0].endswith("in the present model this cuts the last path through dense1, dense2, dense3")
     assert ended.result["sparsity"]["effective"] == 1
 
 
@@ -215,8 +215,8 @@ def test_a_rule_of_the_users_own_is_obeyed(command, tmp_path):
 def test_guards(command):
     ended = command(*"prune digits --epochs 1 --sparsity 1 --guard accuracy:0.01 --guard loss:100".split())
     assert ended.code == 1
-    assert "accuracy went from" in last_line(ended)
-    assert "loss went" not in last_line(ended)
+    assert "accuracy changed from" in last_line(ended)
+    assert "loss changed" not in last_line(ended)
     assert ended.result["after"]["accuracy"] < 0.2, "what was done is kept"
     assert command("prune", "digits", "--epochs", "1", "--sparsity", "0", "--guard", "f1_macro:0").code == 0
 
@@ -283,8 +283,8 @@ def test_a_folder_never_holds_a_mix_of_two_runs(done, command, tmp_path):
         (out / path.name).write_bytes(path.read_bytes())
     ended = command("train", "digits", "--epochs", "1")
     assert [path.name for path in out.iterdir()] == ["model.safetensors"]
-    assert last_line(ended) == "wrote model.safetensors to minnet-out (gone with the run before: result.json, " \
-        "report.html, dense.safetensors)"
+    assert last_line(ended) == "wrote model.safetensors to minnet-out (removed, from the previous run: " \
+        "result.json, report.html, dense.safetensors)"
     assert command("report", "minnet-out").code == 2
 
 
@@ -370,7 +370,7 @@ BAD = {  # arguments: what the one line must say
     "prune digits --seed -1": "-1",
     "prune digits --lr 0": "above 0",
     "prune digits more": "more",
-    "prune digits --data digits": "goes with a saved model",
+    "prune digits --data digits": "needs a saved model",
     "prune text.csv --data digits": "is a text file, not a model file",
     "prune missing.onnx --data digits": "no such file",
     "prune digits --model lenet_5": "16 x 16",
@@ -431,7 +431,7 @@ def test_a_bad_number_of_threads_is_told_before_anything_else(command, monkeypat
 
 
 def test_who_is_out_of_memory_is_advised_no_option_that_the_command_lacks(command, monkeypatch):
-    def run(args, talk):
+    def run(args, console):
         raise MemoryError
     for name in COMMANDS:
         monkeypatch.setattr(f"{COMMANDS[name].module}.run", run)
@@ -476,7 +476,7 @@ def first_time(monkeypatch, tmp_path):
         monkeypatch.setattr("minnet.kernels.jit.code_folder", lambda _: tmp_path / "kernels")
         monkeypatch.setattr(compiling, "AHEAD", tmp_path / "ahead.py")
         monkeypatch.setenv("MINNET_NUM_THREADS", "2")
-        return compiling.compiling(Talk())
+        return compiling.compiling(Console())
     return begin
 
 
@@ -506,9 +506,9 @@ def test_a_first_command_that_was_stopped_is_helped_again(first_time, tmp_path, 
     monkeypatch.setattr(compiling, "start_helper", lambda: started.append(True))
     with empty:
         (tmp_path / "kernels" / "chain_steps-0.code").touch()
-    with compiling.compiling(Talk()):
+    with compiling.compiling(Console()):
         (tmp_path / "kernels" / "run_program-0.code").touch()
-    with compiling.compiling(Talk()):
+    with compiling.compiling(Console()):
         assert len(started) == capsys.readouterr().err.count(compiling.COMPILING) == 2
 
 
@@ -555,7 +555,7 @@ def test_a_signal_ends_it_cleanly_and_keeps_what_is_done(command, monkeypatch, n
         seen.append(1)
         if len(seen) == 6:
             signal.raise_signal(number)
-    monkeypatch.setattr(LISTENER, "check", check)
+    monkeypatch.setattr(SIGNALS, "check", check)
     before = signal.getsignal(number)
     ended = command("prune", "digits", "--epochs", "4")
     assert ended.code == code
@@ -566,11 +566,11 @@ def test_a_signal_ends_it_cleanly_and_keeps_what_is_done(command, monkeypatch, n
 
 
 def test_a_signal_that_was_lost_on_its_way_is_raised_again():
-    LISTENER.number = signal.SIGINT
+    SIGNALS.number = signal.SIGINT
     with pytest.raises(KeyboardInterrupt):
-        LISTENER.check()
-    LISTENER.number = None
-    LISTENER.check()
+        SIGNALS.check()
+    SIGNALS.number = None
+    SIGNALS.check()
 
 
 @pytest.mark.parametrize("error", [ImportError("initialization failed"), SystemError("returned NULL"),
@@ -582,13 +582,13 @@ def test_a_signal_that_became_another_error_is_still_a_signal(command, monkeypat
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt as stop:
             raise error from stop
-    monkeypatch.setattr(LISTENER, "check", check)
+    monkeypatch.setattr(SIGNALS, "check", check)
     ended = command("train", "digits", "--epochs", "2")
     assert (ended.code, last_line(ended)) == (130, "minnet: interrupted")
 
 
 def test_other_errors_stay_what_they_are(command, monkeypatch):
-    monkeypatch.setattr(LISTENER, "check", lambda: {}["a bug"])
+    monkeypatch.setattr(SIGNALS, "check", lambda: {}["a bug"])
     with pytest.raises(KeyError, match="a bug"):
         command("train", "digits", "--epochs", "2")
 
@@ -617,7 +617,7 @@ def test_a_stopped_run_leaves_a_trained_net_alone(command, other):
 def test_what_turns_out_wrong_late_does_not_cost_the_trained_net(command):
     ended = command(*"prune digits --value-range 0 0.0001 --epochs 1".split())
     assert ended.code == 2
-    assert "; the net as it was after the last good epoch is in " in last_line(ended)
+    assert "; saved the model of the last finished epoch to " in last_line(ended)
     assert mn.load(ended.out / "model.safetensors").sparsity == 0
 
 
@@ -653,8 +653,8 @@ def test_the_count_is_seen_at_any_width(monkeypatch, capsys, columns):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    with Talk().progress() as bar:
-        bar("pruning: loss 0.123, 45% gone", 12, 90)
+    with Console().progress() as bar:
+        bar("pruning: loss 0.123, sparsity 45%", 12, 90)
     drawn = capsys.readouterr().err
-    assert "12/90" in drawn and "gone" in drawn
+    assert "12/90" in drawn and "45%" in drawn
     assert ("0:" in drawn or "-:--" in drawn) == (columns >= 60)

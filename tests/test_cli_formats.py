@@ -66,7 +66,7 @@ def test_import_keras_weights(command, model, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("arguments, words", [
     (["nothing.h5"], "no such file"), (["model.onnx", "--model", "mlp"], "is a whole model"),
-    (["w.h5"], "say with --model"), (["w.h5", "--model", "small_con"], "did you mean small_conv"),
+    (["w.h5"], "give their architecture with --model"), (["w.h5", "--model", "small_con"], "did you mean small_conv"),
     (["w.h5", "--model", "small_conv"], "--shape"), (["w.h5", "--model", "small_conv", "--shape", "8,8"], "--classes"),
     (["w.h5", "--model", "small_conv", "--shape", "8,x"], "whole number"),
     (["w.h5", "--model", "small_conv", "--shape", "8,8,1", "--classes", "4"], "does not fit the model"),
@@ -121,7 +121,7 @@ def test_export_for_pytorch_and_back(command, model):  # noqa: F811
 
 @pytest.mark.parametrize("arguments, words", [
     (["model.safetensors"], "--to"), (["model.safetensors", "--to", "pickle"], "invalid choice"),
-    (["model.safetensors", "--to", "safetensors", "--sparse"], "go with --to onnx"),
+    (["model.safetensors", "--to", "safetensors", "--sparse"], "apply to --to onnx"),
     (["X.npz", "--to", "onnx"], "is a NumPy archive"), (["weights.safetensors", "--to", "onnx"], "import"),
 ])
 def test_export_refused(arguments, words, command, model, tmp_path):  # noqa: F811
@@ -192,7 +192,7 @@ def test_predict_says_what_it_lacks_in_a_model_from_elsewhere(command, model):  
     command("import", "model.onnx")
     for path in ("model.onnx", "minnet-out/model.safetensors"):
         ended = command("predict", path, "digits")
-        assert ended.code == 2 and f"{path} does not say how its data were scaled" in ended.stderr
+        assert ended.code == 2 and f"{path} records neither the scaling of its data" in ended.stderr
     np.savez("mine.npz", X=images()[0], y=images()[1])
     assert command("prune", "model.onnx", "--data", "mine.npz", "--epochs", "1", "--sparsity", "0").code == 0
     assert command("predict", "minnet-out/model.safetensors", "mine.npz").code == 0

@@ -28,7 +28,7 @@ result = mn.prune(model.clone(), 0.5, criterion="{NAME}")
 found = mn.compare_criteria(model, data, samples=9, sparsities=(0.5,))
 print(json.dumps({{"help": load("prune")[0].format_help(), "removed": result.removed, "weights": model.n_weights,
                    "same": mn.criteria.{NAME} is mn.criteria.CRITERIA["{NAME}"],
-                   "compared": [guess.criterion for guess in found.guesses if not guess.reason]}}))
+                   "compared": [row.criterion for row in found.scores if not row.reason]}}))
 """
 
 

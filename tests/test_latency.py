@@ -68,7 +68,7 @@ def test_the_table_falls_with_every_unit_and_says_how_far_it_is_off():
         times.append(table(copy.mask))
     assert times == sorted(times, reverse=True)
     assert table.error == np.abs(table.fitted - table.measured).max() / table.measured[0]
-    assert f"off by at most {table.error:.1%}" in str(table) and "for 2 rows" in str(table)
+    assert f"largest error of the fit {table.error:.1%}" in str(table) and "for 2 rows" in str(table)
 
 
 def test_measuring_really_times_and_changes_nothing():

@@ -12,7 +12,7 @@ from tables import make
 
 import minnet as mn
 from minnet.cli import main
-from minnet.cli.signals import LISTENER
+from minnet.cli.signals import SIGNALS
 from minnet.errors import InvalidValue, UnknownName
 from minnet.pruning.choose import choose
 from minnet.pruning.recipes import gradual
@@ -199,7 +199,7 @@ def test_the_plot_of_agreement(trained):
     found = compare_criteria(model, data, ["magnitude", "random", flat], samples=20, sparsities=(0.2, 0.5))
     ax = plot_agreement(found, ax=axes())
     drawn = {line.get_label(): tuple(line.get_ydata()) for line in ax.lines[:-1]}
-    assert drawn == {guess.criterion: guess.overlap for guess in found.guesses if not guess.reason}
+    assert drawn == {row.criterion: row.overlap for row in found.scores if not row.reason}
     assert set(drawn) == {"magnitude", "random"}
     ax.figure.canvas.draw()
 
@@ -231,7 +231,7 @@ def test_the_command_writes_what_it_says(capsys, tmp_path, trained):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["digits", "--data", "digits"], "goes with a saved model"), (["digits", "--sparsity", "90"], "did you mean 0.9"),
+    (["digits", "--data", "digits"], "needs a saved model"), (["digits", "--sparsity", "90"], "did you mean 0.9"),
     (["digits", "--structure", "filters"], "did you mean filter"),
     (["digits", "--structure", "2:4"], "structure='2:4' says how much"), (["digits", "--layers", "dens1"], "dense1"),
 ])
@@ -255,7 +255,7 @@ def test_a_signal_keeps_the_net_that_it_trained(capsys, tmp_path, monkeypatch):
         seen.append(1)
         if len(seen) == 2:
             signal.raise_signal(signal.SIGINT)
-    monkeypatch.setattr(LISTENER, "check", check)
+    monkeypatch.setattr(SIGNALS, "check", check)
     assert main(["sensitivity", "--epochs", "3", "--out", str(tmp_path)]) == 130
-    assert "after the last good epoch is in" in capsys.readouterr().err
+    assert "saved the model of the last finished epoch to" in capsys.readouterr().err
     assert mn.load(tmp_path / "model.safetensors").sparsity == 0

@@ -10,7 +10,7 @@ from minnet.errors import Diverged, InvalidType, InvalidValue, UnknownName
 from minnet.study.guard import GuardMissed, check_guards, check_limits
 from minnet.study.job import Job
 from minnet.study.measure import compare_nets, speeds
-from minnet.study.result import hidden_units, in_words, plain, units_gone
+from minnet.study.result import hidden_units, plain, summary, units_removed
 from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_LR, SMALL_BATCH, Settings
 from minnet.study.speed import machine_speed
 from minnet.study.training import Training, batch_for, optimizer_of
@@ -20,16 +20,16 @@ from minnet.study.training import Training, batch_for, optimizer_of
 def job():
     """A short job that has run."""
     made = Job(Settings(epochs=3, sparsity=0.8, seed=1))
-    made.news = list(made.run())
+    made.progress = list(made.run())
     return made
 
 
 # --- the job ---------------------------------------------------------------------------------------------------------
 
-def test_news_count_the_epochs_of_all_stages(job):
-    assert [news.epoch for news in job.news] == list(range(1, 10))
-    assert {news.epochs for news in job.news} == {9}
-    assert list(dict.fromkeys(news.stage for news in job.news)) == ["dense", "pruning", "dense, the same epochs"]
+def test_progress_counts_the_epochs_of_all_stages(job):
+    assert [step.epoch for step in job.progress] == list(range(1, 10))
+    assert {step.epochs for step in job.progress} == {9}
+    assert list(dict.fromkeys(step.stage for step in job.progress)) == ["dense", "pruning", "dense, the same epochs"]
 
 
 def test_both_nets_begin_as_the_trained_one(job):
@@ -62,8 +62,7 @@ def test_a_given_model_is_not_trained_before(job):
     assert made.given
     assert made.epochs == 2
     assert np.array_equal(given.values, before), "nothing is trained or pruned before run()"
-    news = list(made.run())
-    assert [step.stage for step in news] == ["pruning", "dense, the same epochs"]
+    assert [step.stage for step in made.run()] == ["pruning", "dense, the same epochs"]
 
 
 def test_making_a_job_changes_no_mask_and_asks_the_criterion_once():
@@ -211,7 +210,7 @@ def test_hidden_units_are_counted_once_where_a_residual_joins_them():
 def test_the_share_of_units_that_compaction_took_out():
     model = mn.models.mlp((4,), 2, hidden=(5, 5), rng=0)
     mn.prune(model, units={"dense1": 3})
-    assert units_gone(model, mn.compact(model)) == 0.2
+    assert units_removed(model, mn.compact(model)) == 0.2
 
 
 def test_json_never_holds_what_it_cannot():
@@ -220,13 +219,13 @@ def test_json_never_holds_what_it_cannot():
     assert type(held["1"][1]) is int
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"bytes_on_disk": 10}, "a file 10.0 times smaller"), ({"bytes_on_disk": 200}, "a file 2.0 times larger"),
+@pytest.mark.parametrize(("change", "text"), [
+    ({"bytes_on_disk": 10}, "file 10.0 times smaller"), ({"bytes_on_disk": 200}, "file 2.0 times larger"),
     ({"latency_us": 50}, "one sample 2.0 times faster"), ({"latency_us": 98}, "one sample no faster"),
     ({"latency_us": 400}, "one sample 4.0 times slower"), ({"macs": 0}, "with 0 instead of 100 multiply-adds"),
-    ({"accuracy": 0.4}, "50.00% -> 40.00% (10.00 points lost)"), ({"accuracy": 0.6}, "(10.00 points won)"),
+    ({"accuracy": 0.4}, "50.00% -> 40.00% (10.00 points lower)"), ({"accuracy": 0.6}, "(10.00 points higher)"),
     ({}, "50.00% -> 50.00% (unchanged)"),
 ])
-def test_words_say_what_was_won_and_what_it_cost(change, words):
+def test_the_summary_gives_gains_and_loss(change, text):
     before = {"accuracy": 0.5, "bytes_on_disk": 100, "macs": 100, "latency_us": 100}
-    assert words in in_words("half of it", before, before | change)
+    assert text in summary("half of it", before, before | change)

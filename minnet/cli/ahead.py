@@ -1,7 +1,7 @@
 """Compile what `minnet prune` needs last, while it compiles what it needs first: `python -m minnet.cli.ahead`.
 
-Compiled kernels are kept for all processes, so all that this does is to use them, on a small net: those that train
-a pruned net, and those that run a frozen one.
+Compiled kernels are shared by all processes, so this only has to call them on a small model: those that train a pruned
+model, and those that run a frozen one.
 """
 import numpy as np
 
@@ -16,8 +16,8 @@ from minnet.training import train
 SHAPE, CLASSES, ROWS = (8, 8, 1), 10, 64
 
 
-def main():
-    """Train a pruned net for an epoch, and run a frozen layer."""
+def main() -> None:
+    """Train a pruned model for one epoch and run a frozen layer."""
     model = lenet_300_100(SHAPE, CLASSES, rng=0)
     prune(model, SPARSITY)
     data = np.zeros((ROWS, *SHAPE), model.dtype), np.arange(ROWS) % CLASSES

@@ -1,5 +1,6 @@
-"""The table of commands, and how one is loaded."""
+"""The table of commands, and the function that loads one."""
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from minnet.cli.parser import Parser
@@ -7,14 +8,14 @@ from minnet.cli.parser import Parser
 
 @dataclass(frozen=True)
 class Command:
-    """A row: the module with `options(parser)` and `run(args, talk)`, and one line for `minnet --help`."""
+    """A row: the module with `options(parser)` and `run(args, console)`, and one line for `minnet --help`."""
 
     module: str
     help: str
 
 
-def load(name):
-    """(parser, run) of the command `name`."""
+def load(name: str) -> tuple[Parser, Callable]:
+    """Return the parser and the `run` function of the command `name`."""
     row = COMMANDS[name]
     module = importlib.import_module(row.module)
     parser = Parser(name, module.__doc__, getattr(module, "tables", None))
@@ -23,14 +24,14 @@ def load(name):
 
 
 COMMANDS = {
-    "prune": Command("minnet.cli.prune", "train, prune, shrink, measure and report: the main job"),
+    "prune": Command("minnet.cli.prune", "train, prune, compact, measure and report: the main command"),
     "train": Command("minnet.cli.train", "train a model and save it"),
     "evaluate": Command("minnet.cli.evaluate", "score a saved model on data"),
-    "predict": Command("minnet.cli.predict", "the class of every sample, one a line"),
-    "import": Command("minnet.cli.importing", "take over a model or weights from another framework"),
-    "export": Command("minnet.cli.export", "hand a model on: ONNX, C source, or weights for PyTorch"),
-    "inspect": Command("minnet.cli.inspect", "what a model or data file holds"),
-    "sensitivity": Command("minnet.cli.sensitivity", "what it costs to prune each layer alone"),
-    "bench": Command("minnet.cli.bench", "this machine: dense against sparse"),
+    "predict": Command("minnet.cli.predict", "predict the class of every sample, one per line"),
+    "import": Command("minnet.cli.importing", "import a model or weights from another framework"),
+    "export": Command("minnet.cli.export", "export a model as ONNX, C source or PyTorch weights"),
+    "inspect": Command("minnet.cli.inspect", "show the contents of a model or data file"),
+    "sensitivity": Command("minnet.cli.sensitivity", "measure how accuracy falls when each layer alone is pruned"),
+    "bench": Command("minnet.cli.bench", "time dense and pruned models on this machine, and other libraries"),
     "report": Command("minnet.cli.report", "write the HTML report of a result again"),
 }

@@ -1,18 +1,21 @@
-"""The first command ever compiles the kernels: that takes long enough to be told, and to be shared by two processes."""
+"""Compilation at the first command: announce it, and share it with a second process."""
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minnet.cli.console import Console
+
 COMPILING = "compiling kernels (once) ..."
 EACH_TIME = "compiling kernels (each time: the user's cache folder is not writable) ..."
-LAST = "run_program-*"  # what `minnet prune` needs when all else is done
+LAST = "run_program-*"  # the kernel that `minnet prune` needs last
 AHEAD = Path(__file__).with_name("ahead.py")
 
 
-def tell_compiling(talk, kept="*"):
-    """Say so if no compiled kernels, of such names, are kept from an earlier process; returns whether they will be."""
+def announce_compilation(console: Console, kept: str = "*") -> bool:
+    """Tell the user if no compiled kernels (file names matching `kept`) exist; return True if they will be kept."""
     import numba
 
     from minnet import kernels
@@ -22,22 +25,25 @@ def tell_compiling(talk, kept="*"):
         return False
     folder = code_folder(Path(kernels.__file__).parent)
     if folder is None:
-        talk.say(EACH_TIME)
+        console.info(EACH_TIME)
         return False
     first = not any(folder.glob(kept))
     if first:
-        talk.say(COMPILING)
+        console.info(COMPILING)
     return first
 
 
 @contextmanager
-def compiling(talk):
-    """Inside, where kernels have to be compiled and there is a second processor, a second process compiles those that
-    are needed last; gives a function that waits for it. Without that process all is the same, but slower."""
+def compiling(console: Console) -> Iterator[Callable[[], object]]:
+    """Compile in a second process the kernels that are needed last; provide a function that waits for it.
+
+    The process is started if kernels have to be compiled and there is a second processor. Without it the results are
+    the same, later.
+    """
     from minnet.threads import n_threads
 
-    two = n_threads() > 1  # asked first: what is wrong with the number of threads is told before anything else
-    helper = start_helper() if tell_compiling(talk, LAST) and two else None
+    two = n_threads() > 1  # first, so that a bad number of threads is reported before anything else
+    helper = start_helper() if announce_compilation(console, LAST) and two else None
     if helper is None:
         yield lambda: None
         return
@@ -48,9 +54,9 @@ def compiling(talk):
             helper.kill()
 
 
-def start_helper():
-    """The second process, which imports from where this one does; None where none can be started."""
-    if not sys.executable:  # Python is part of another program
+def start_helper() -> subprocess.Popen | None:
+    """Start the second process with this process's import path; return None if none can be started."""
+    if not sys.executable:  # Python is embedded in another program
         return None
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     silent = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}

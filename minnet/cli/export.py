@@ -1,32 +1,38 @@
-"""Hand a model on to another framework or runtime.
+"""Export a model to another framework or runtime.
 
   minnet export minnet-out/model.safetensors --to onnx          writes DIR/model.onnx, images (n, c, h, w)
-  minnet export minnet-out/model.safetensors --to onnx --sparse         pruned weights as places and values
+  minnet export minnet-out/model.safetensors --to onnx --sparse         pruned weights as indices and values
   minnet export model.onnx --to safetensors                     writes DIR/weights.safetensors, for PyTorch
   minnet export minnet-out/model.safetensors --to c             writes DIR/model.c, for any C99 compiler
+
+Options of one format are refused for another.
 """
-from minnet.cli.options import checked_out, out_option
+from argparse import Namespace
+
+from minnet.cli.console import Console
+from minnet.cli.options import out_option, output_folder
+from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 
 FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetensors"}
 
 
-def options(parser):
-    """What it takes."""
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("what", metavar="MODEL_FILE", help="a saved model, or an ONNX model")
+    parser.add_argument("what", metavar="MODEL_FILE", help="file of a saved model, or an ONNX model")
     add("--to", choices=FILES, required=True,
-        help="onnx: a model; c: C99 source, weights and all; safetensors: weights as PyTorch lays them out")
-    add("--sparse", action="store_true", help="onnx: what is pruned takes no room (runtimes make it dense at load)")
-    add("--channels-last", action="store_true", help="onnx: images (n, h, w, c), as TensorFlow has them")
+        help="output format: an ONNX model, C99 source with the weights, or weights in PyTorch's layout")
+    add("--sparse", action="store_true", help="onnx: store only nonzero weights (runtimes expand them at load)")
+    add("--channels-last", action="store_true", help="onnx: images in TensorFlow's layout, (n, h, w, c)")
     out_option(parser)
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
     if args.to != "onnx" and (args.sparse or args.channels_last):
-        raise InvalidValue(f"--sparse and --channels-last go with --to onnx, not with --to {args.to}")
-    out = checked_out(args)
+        raise InvalidValue(f"--sparse and --channels-last apply to --to onnx, not to --to {args.to}")
+    out = output_folder(args)
     from minnet.formats.c_source import c_source
     from minnet.formats.onnx_write import onnx_bytes
     from minnet.formats.torch_state import torch_bytes
@@ -42,5 +48,5 @@ def run(args, talk):
         data = torch_bytes(model)
     name = FILES[args.to]
     write_files(out, {name: data})
-    talk.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
-    talk.say(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}")
+    console.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
+    console.info(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}")

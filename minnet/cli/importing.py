@@ -1,14 +1,19 @@
-"""Take over a model from another framework; writes DIR/model.safetensors, which every command takes.
+"""Import a model from another framework as DIR/model.safetensors, which every command accepts.
 
   minnet import model.onnx                                      the whole model
-  minnet import vgg16.h5 --model vgg16 --shape 32,32,3          Keras's weights, into an architecture of minnet's
+  minnet import vgg16.h5 --model vgg16 --shape 32,32,3          Keras's weights, into one of minnet's architectures
   minnet import net.safetensors --model mine.safetensors        a PyTorch state dict, into that of a saved model
 
-Weights find their layers by name, or one after the other in a chain; whatever does not fit is told, and nothing is
-written. No code in a file is run, and no other file is read.
+Weights are assigned to layers by name, or in order in a chain; if any does not fit, the error says which, and nothing
+is written. No code in a file is executed, and no other file is read.
 """
+from argparse import Namespace
+from collections.abc import Mapping
+
 from minnet.cli import parser as kinds
-from minnet.cli.options import checked_out, out_option
+from minnet.cli.console import Console
+from minnet.cli.options import out_option, output_folder
+from minnet.cli.parser import Parser
 from minnet.cli.tables import facts_text
 from minnet.errors import InvalidValue, file_error, quoted
 from minnet.study.settings import PRETRAINED
@@ -16,42 +21,43 @@ from minnet.study.settings import PRETRAINED
 LOADERS = {"hdf5": "Keras's weights", "keras": "Keras's weights", "safetensors": "a PyTorch state dict"}
 
 
-def options(parser):
-    """What it takes."""
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("what", metavar="FILE", help="an ONNX model, Keras's .h5 or .keras, PyTorch's .safetensors")
-    add("--model", metavar="NAME", help="the architecture for weights: a name, or the file of a saved model")
-    add("--shape", type=kinds.sizes, metavar="H,W,C", help="of one image (or row) that it takes, for a name")
-    add("--classes", type=kinds.whole(1), metavar="N", help="how many outputs it has, for a name")
+    parser.add_argument("what", metavar="FILE", help="ONNX model, Keras's .h5 or .keras, or PyTorch's .safetensors")
+    add("--model", metavar="NAME", help="architecture for weights: a name, or the file of a saved model")
+    add("--shape", type=kinds.sizes, metavar="H,W,C", help="shape of one input, for an architecture given by name")
+    add("--classes", type=kinds.integer(1), metavar="N", help="number of outputs, for an architecture given by name")
     out_option(parser)
 
 
-def tables():
-    """The names that may be given."""
+def tables() -> dict[str, Mapping]:
+    """Return the tables of names that can be given."""
     from minnet.models import MODELS
 
     return {"models": MODELS}
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
-    out = checked_out(args)
-    from minnet.cli.writing import write_told
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
+    out = output_folder(args)
+    from minnet.cli.writing import write_and_describe
     from minnet.study.folder import MODEL
     from minnet.study.measure import saved
     from minnet.study.result import plain
 
     model, unused, kind = _imported(args)
-    wrote = write_told({MODEL: saved(model, {"imported": kind})}, out, spared=[args.what, args.model or args.what])
+    message = write_and_describe({MODEL: saved(model, {"imported": kind})}, out,
+                                 spared=[args.what, args.model or args.what])
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
              "outputs": " x ".join(map(str, model.output_shape)), "parameters": model.n_parameters, "macs": model.macs,
              "not_used": quoted(", ".join(unused)) or None}
-    talk.result(facts_text(facts, talk), plain(facts | {"not_used": unused}))
-    talk.say(wrote)
+    console.result(facts_text(facts, console), plain(facts | {"not_used": unused}))
+    console.info(message)
 
 
 def _imported(args):
-    """(model, names in the file that no layer took, what it was)."""
+    """Return the model, the names in the file that no layer used, and the kind of the file."""
     from minnet.files import KINDS, sniff
 
     kind = sniff(args.what)
@@ -59,7 +65,7 @@ def _imported(args):
         from minnet.formats.onnx_read import load_onnx
 
         if args.model is not None:
-            raise InvalidValue(f"--model {quoted(args.model)}: {quoted(args.what)} is a whole model, it needs none")
+            raise InvalidValue(f"--model {quoted(args.model)}: {quoted(args.what)} is a whole model: leave --model out")
         return load_onnx(args.what), [], "an ONNX model"
     from minnet.formats.keras import load_keras
     from minnet.formats.torch_state import PICKLE, load_torch
@@ -74,7 +80,7 @@ def _imported(args):
 
 
 def _architecture(args):
-    """The model that the weights go into."""
+    """Return the model that the weights are assigned to."""
     import os
 
     from minnet.errors import check_choice
@@ -82,12 +88,12 @@ def _architecture(args):
     from minnet.study.training import load_model
 
     if args.model is None:
-        raise InvalidValue(f"{quoted(args.what)} holds weights alone: say with --model which architecture they are for")
+        raise InvalidValue(f"{quoted(args.what)} contains weights only: give their architecture with --model")
     if os.path.isfile(args.model):
         return load_model(args.model)
     make = check_choice("model", args.model, MODELS)
     if args.shape is None:
-        raise InvalidValue(f"--model {args.model}: say with --shape what it takes, as in --shape 32,32,3")
+        raise InvalidValue(f"--model {args.model}: give the shape of its input, as in --shape 32,32,3")
     if args.classes is None and args.model != PRETRAINED:
-        raise InvalidValue(f"--model {args.model}: say with --classes how many outputs it has")
+        raise InvalidValue(f"--model {args.model}: give its number of outputs, as in --classes 10")
     return make(args.shape, args.classes, rng=args.seed)

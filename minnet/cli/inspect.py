@@ -1,30 +1,36 @@
-"""What a file holds: the layers of a model and what remains of them, or the samples of a data set.
+"""Show the contents of a file: the layers of a model and their sparsity, or the samples of a data set.
 
   minnet inspect minnet-out/model.safetensors
   minnet inspect mine.csv --target kind
+
+A file is recognised by its content, not by its name.
 """
+from argparse import Namespace
+
+from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, data_options, is_model
+from minnet.cli.parser import Parser
 from minnet.cli.tables import aligned, facts_text
 
 
-def options(parser):
-    """What it takes."""
-    parser.add_argument("what", metavar="FILE", help=f"a saved model, or data: {DATA_HELP}")
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("what", metavar="FILE", help=f"file of a saved model, or data set: {DATA_HELP}")
     data_options(parser)
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
     facts, layers = _model(args) if is_model(args.what) else (_data(args), [])
     head = ("layer", "shape", "weights", "remaining", "sparsity", "multiply-adds")
     rows = [(row["name"], " x ".join(map(str, row["shape"])), f"{row['weights']:,}", f"{row['remaining']:,}",
              f"{row['sparsity']:.1%}", f"{row['macs']:,}") for row in layers]
-    text = "\n".join([facts_text(facts, talk), *(["", *aligned([head, *rows], talk)] if rows else [])])
-    talk.result(text, facts | {"layers": layers} if rows else facts)
+    text = "\n".join([facts_text(facts, console), *(["", *aligned([head, *rows], console)] if rows else [])])
+    console.result(text, facts | {"layers": layers} if rows else facts)
 
 
 def _model(args):
-    """(facts, layers) of a saved model."""
+    """Return (facts, layers) of a saved model."""
     from minnet.formats.storage import describe, load
     from minnet.model import Model
     from minnet.pruning.paths import effective_sparsity
@@ -41,7 +47,7 @@ def _model(args):
 
 
 def _data(args):
-    """Facts of a data set."""
+    """Return the facts of a data set."""
     from minnet.data import load_data
     from minnet.errors import quoted
 

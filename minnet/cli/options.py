@@ -1,12 +1,14 @@
-"""Options that several commands share, and how they become minnet's own arguments.
+"""Options that several commands share, and their conversion to minnet's own arguments.
 
-Defaults stand in one place, `study.settings`, and are told from there; an option that is not given is None here.
+Defaults are defined in one place, `study.settings`, and shown from there; an option that is not given is None here.
 """
 import os
+from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 
 from minnet.cli import parser as kinds
+from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 from minnet.study.settings import (
     FROZEN,
@@ -22,57 +24,66 @@ from minnet.study.settings import (
 )
 
 OUT = "minnet-out"
-DATA_HELP = "digits (embedded), mnist, fashion-mnist, a .npz with X and y, or a .csv"
+DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y, or a .csv file"
+DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a saved model"
+MODEL_DATA_HELP = "data set for a saved model"
 DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
 
 
-def data_options(parser):
-    """--target, for data that comes as a file."""
+def data_options(parser: Parser) -> None:
+    """Add --target, for data from a file."""
     add = parser.options.add_argument
-    add("--target", metavar="COLUMN", help="the column (member of a .npz) of the classes (the last; y)")
+    add("--target", metavar="COLUMN", help="column of a .csv (array of a .npz) with the classes (default: last; y)")
 
 
-def training_options(parser):
-    """How a net is made and trained."""
+def training_options(parser: Parser, epochs: str = "epochs of training") -> None:
+    """Add the options of models and their training; `epochs` is the help text of --epochs."""
     add = parser.options.add_argument
-    add("--model", metavar="NAME", help=f"({DEFAULT['model']})")
-    add("--epochs", type=kinds.whole(1), metavar="N", help=f"dense, and again in pruning ({DEFAULT['epochs']})")
+    add("--model", metavar="NAME", help=f"architecture of the network (default: {DEFAULT['model']})")
+    add("--epochs", type=kinds.integer(1), metavar="N", help=f"{epochs} (default: {DEFAULT['epochs']})")
     add("--weights", metavar="FILE", help=f"pretrained weights in Keras's layout, for --model {PRETRAINED}")
-    add("--freeze", metavar="LAYER", help=f"layers up to this one stay as they are ({FROZEN} after --weights)")
-    add("--optimizer", metavar="NAME", help=f"(sgd; adam at {PRETRAINED_LR:g} after --weights)")
-    add("--lr", type=kinds.positive, metavar="RATE", help=f"learning rate (sgd {SGD_LR:g}, others 0.001)")
-    add("--batch-size", type=kinds.whole(1), metavar="N",
-        help=f"({SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} rows on)")
-    add("--weight-decay", type=kinds.real, metavar="X", help=f"(sgd {SGD_DECAY:g}, others their own)")
+    add("--freeze", metavar="LAYER",
+        help=f"keep this layer and those before it fixed (default: none; with --weights {FROZEN})")
+    add("--optimizer", metavar="NAME",
+        help=f"training algorithm (default: sgd; with --weights adam, learning rate {PRETRAINED_LR:g})")
+    add("--lr", type=kinds.positive, metavar="RATE", help=f"learning rate (default: sgd {SGD_LR:g}, others 0.001)")
+    add("--batch-size", type=kinds.integer(1), metavar="N",
+        help=f"samples per training step (default: {SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} samples)")
+    add("--weight-decay", type=kinds.real, metavar="X",
+        help=f"weight decay coefficient (default: sgd {SGD_DECAY:g}, others the optimizer's own)")
     add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
-        metavar="NAME:STRENGTH", help="added to the loss, as l1:0.0001; may be repeated")
+        metavar="NAME:STRENGTH", help="regularisation term, e.g. l1:0.0001; may be repeated (default: none)")
 
 
-def pruning_options(parser):
-    """What goes, where and when."""
+def pruning_options(parser: Parser) -> None:
+    """Add the options of pruning."""
     add = parser.options.add_argument
-    add("--sparsity", type=kinds.fraction, metavar="S", help=f"the fraction to remove ({SPARSITY:g})")
-    add("--count", type=kinds.whole(0), metavar="N", help="how many weights (or units) to remove, instead")
-    for name, words in PRUNING.items():
-        add(f"--{name}", metavar="NAME", help=f"{words} ({DEFAULT[name]})")
-    add("--compensate", metavar="NAME", help="how what stays makes up for what went (not at all)")
-    add("--rule", metavar="FILE:FUNCTION", help="your own criterion: (model, data) -> scores; it is run")
-    add("--layers", type=kinds.patterns, action="extend", metavar="NAMES", help="only these, as 'conv*,dense1'")
-    add("--protect", type=kinds.patterns, action="extend", metavar="NAMES", help="never these")
-    add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"), help="only where LO <= |w| <= HI")
+    add("--sparsity", type=kinds.fraction, metavar="S",
+        help=f"fraction of the weights (or units) to remove (default: {SPARSITY:g})")
+    add("--count", type=kinds.integer(0), metavar="N", help="number of weights (or units) to remove, instead")
+    for name, text in PRUNING.items():
+        add(f"--{name}", metavar="NAME", help=f"{text} (default: {DEFAULT[name]})")
+    add("--compensate", metavar="NAME", help="weight update after pruning, e.g. least_squares (default: none)")
+    add("--rule", metavar="FILE:FUNCTION", help="your own criterion (model, data) -> scores; the file is executed")
+    add("--layers", type=kinds.patterns, action="extend", metavar="NAMES",
+        help="layers to prune, e.g. 'conv*,dense1' (default: all)")
+    add("--protect", type=kinds.patterns, action="extend", metavar="NAMES",
+        help="layers not to prune (default: none)")
+    add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
+        help="remove only weights with LO <= |w| <= HI (default: any)")
     add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
-        help="exit 1 if the score loses more, as accuracy:0.01")
-    add("--precision", metavar="NAME", help="int8: also show both nets with weights of eight bits")
+        help="largest loss of a score, e.g. accuracy:0.01; exit code 1 above it")
+    add("--precision", metavar="NAME", help="int8: also measure both models with 8-bit weights")
 
 
-def out_option(parser):
-    """Where files go."""
+def out_option(parser: Parser) -> None:
+    """Add --out."""
     add = parser.options.add_argument
-    add("--out", metavar="DIR", default=OUT, help=f"the folder for what is written ({OUT})")
+    add("--out", metavar="DIR", default=OUT, help=f"folder for the output files (default: {OUT})")
 
 
-def settings_from(args, **known):
-    """The Settings of the options that were given; `known` settings win."""
+def settings_from(args: Namespace, **known: object) -> Settings:
+    """Return the Settings of the options that were given; `known` settings take precedence."""
     given = {name: getattr(args, name) for name in DEFAULT if getattr(args, name, None) is not None}
     if given.get("guard"):
         given["guard"] = dict(given["guard"])
@@ -85,8 +96,11 @@ def settings_from(args, **known):
     return Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} | known)
 
 
-def checked_out(args):
-    """The folder of --out, made and found writable; `args.made` are then the folders that were missing, for `tidy`."""
+def output_folder(args: Namespace) -> Path:
+    """Create the folder of --out, check that it is writable, and return it.
+
+    `args.made` lists the folders that were created, for `remove_empty_dirs`.
+    """
     from minnet.files import check_writable
 
     out = Path(args.out)
@@ -94,48 +108,49 @@ def checked_out(args):
     return Path(check_writable(out))
 
 
-def tidy(args):
-    """Take away the folders that `checked_out` made, where nothing was written to them."""
+def remove_empty_dirs(args: Namespace) -> None:
+    """Remove the folders that `output_folder` created if nothing was written to them."""
     for folder in getattr(args, "made", ()):
-        with suppress(OSError):  # it holds something
+        with suppress(OSError):  # it is not empty
             folder.rmdir()
 
 
-def beginning(args):
-    """What DATA and --data mean: the settings `data` and, where DATA is the file of a saved model, `model`."""
-    what = args.what or DEFAULT["data"]
-    if not is_model(what):
+def data_and_model(args: Namespace) -> dict[str, str]:
+    """Return the settings that DATA and --data give: `data` and, if DATA is the file of a saved model, `model`."""
+    source = args.what or DEFAULT["data"]
+    if not is_model(source):
         if args.data is not None:
-            _refuse_as_model(what, args.data)
-        return {"data": what}
+            _refuse_as_model(source, args.data)
+        return {"data": source}
     if args.data is None:
-        raise InvalidValue(f"{quoted(what)} is a saved model: say on which data, as in --data digits")
+        raise InvalidValue(f"{quoted(source)} is a saved model: name its data set, as in --data digits")
     if args.model is not None:
-        raise InvalidValue(f"--model {quoted(args.model)} beside the saved model {quoted(what)}: give one of them")
-    return {"data": args.data, "model": what}
+        raise InvalidValue(f"--model {quoted(args.model)} and the saved model {quoted(source)}: give one of them")
+    return {"data": args.data, "model": source}
 
 
-def _refuse_as_model(what, data):
-    """Say that `what` is a data set's name, or what is wrong with it as the file of a model."""
+def _refuse_as_model(source: str, data: str) -> None:
+    """Raise an error that says what is wrong with `source` as the file of a model."""
     from minnet.data import DATASETS
     from minnet.study.training import load_model
 
-    if what not in DATASETS:
-        load_model(what)
-    raise InvalidValue(f"--data {quoted(data)} goes with a saved model, and {quoted(what)} is none: give data alone")
+    if source not in DATASETS:
+        load_model(source)
+    raise InvalidValue(f"--data {quoted(data)} needs a saved model, and {quoted(source)} is a data set: give one data "
+                       "set, without --data")
 
 
-def is_model(what):
-    """Whether `what` is a file that holds a model, by its content."""
+def is_model(path: str) -> bool:
+    """Return True if `path` is a file that contains a model, judged by its content."""
     from minnet.files import sniff
 
-    return os.path.isfile(what) and sniff(what) in ("safetensors", "onnx")
+    return os.path.isfile(path) and sniff(path) in ("safetensors", "onnx")
 
 
 PRUNING = {
-    "criterion": "which weights matter",
-    "structure": "what goes: weight, neuron, filter, 2:4, ...",
-    "distribution": "how much from each layer",
-    "schedule": "how fast the sparsity grows",
-    "recipe": "when pruning and training take turns",
+    "criterion": "scores of the weights, lowest removed first",
+    "structure": "what is removed as one: weight, neuron, filter, 2:4, ...",
+    "distribution": "how removals are divided among layers",
+    "schedule": "growth of the sparsity over time",
+    "recipe": "how pruning and training alternate",
 }

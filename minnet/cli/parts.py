@@ -1,12 +1,20 @@
-"""The parts of a Dataset by name, as commands let the user choose."""
+"""The parts of a Dataset by name, as a command's option gives it."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # NumPy is loaded by `run` alone
+    import numpy as np
+
+    from minnet.data import Dataset
+
 PARTS = ("test", "valid", "train", "all")
 
 
-def part_of(data, name):
-    """(X, y) of the part `name`; "all" is the three, one after the other: train, valid, test."""
+def part_of(data: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (X, y) of the part `name`; "all" concatenates train, valid and test."""
     import numpy as np
 
-    if name != "all":
-        return getattr(data, f"X_{name}"), getattr(data, f"y_{name}")
-    order = ("train", "valid", "test")
-    return tuple(np.concatenate([getattr(data, f"{letter}_{part}") for part in order]) for letter in "Xy")
+    parts = ("train", "valid", "test") if name == "all" else (name,)
+    X, y = (np.concatenate([getattr(data, f"{letter}_{part}") for part in parts]) for letter in "Xy")
+    return X, y

@@ -1,44 +1,50 @@
-"""Train a dense net, prune it, shrink it, and show what was won and what it cost.
+"""Train a dense model, prune it, compact it, and compare the two.
 
-  minnet prune digits                                   30 epochs dense, 30 while 90% go, gradually
+  minnet prune digits                                   30 epochs dense, 30 while 90% are removed gradually
   minnet prune digits --sparsity 0.95 --criterion taylor --seed 1
   minnet prune digits --model small_conv --structure filter --sparsity 0.5
   minnet prune mine.csv --target kind --guard accuracy:0.01
-  minnet prune minnet-out/dense.safetensors --data digits      starts from a saved model
+  minnet prune minnet-out/dense.safetensors --data digits      start from a saved model
   minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
 
-The dense net is given the same epochs, so that pruning is all the two differ in. Writes to DIR model.safetensors (the
-pruned net), dense.safetensors, result.json and report.html.
+The dense model is trained for the same number of epochs, so that only pruning differs. Writes model.safetensors (the
+pruned model), dense.safetensors, result.json and report.html to DIR.
 """
+from argparse import Namespace
+from collections.abc import Mapping
+
+from minnet.cli.console import Console
 from minnet.cli.options import (
-    DATA_HELP,
-    beginning,
-    checked_out,
+    DATA_OR_MODEL_HELP,
+    MODEL_DATA_HELP,
+    data_and_model,
     data_options,
     out_option,
+    output_folder,
     pruning_options,
     settings_from,
     training_options,
 )
-from minnet.cli.signals import LISTENER
+from minnet.cli.parser import Parser
+from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import aligned
 from minnet.report.rows import comparison, layers, names
 
 
-def options(parser):
-    """What it takes."""
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("what", nargs="?", metavar="DATA", help=f"{DATA_HELP} (digits); or the file of a saved model")
-    add("--data", metavar="DATA", help="the data for a saved model")
+    parser.add_argument("what", nargs="?", metavar="DATA", help=DATA_OR_MODEL_HELP)
+    add("--data", metavar="DATA", help=MODEL_DATA_HELP)
     pruning_options(parser)
-    training_options(parser)
+    training_options(parser, "epochs of dense training, and again of pruning")
     data_options(parser)
     out_option(parser)
 
 
-def tables():
-    """The names that may be given."""
+def tables() -> dict[str, Mapping]:
+    """Return the tables of names that can be given."""
     from minnet.engine.optimizers import OPTIMIZERS
     from minnet.models import MODELS
     from minnet.pruning.compensation import COMPENSATIONS
@@ -54,42 +60,44 @@ def tables():
             "optimizers": OPTIMIZERS}
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
-    out = checked_out(args)
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
+    out = output_folder(args)
     from minnet.cli.compiling import compiling
-    from minnet.cli.writing import keeping, write_outcome
+    from minnet.cli.writing import save_on_failure, write_job
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
 
-    settings = settings_from(args, **beginning(args))
-    with compiling(talk) as all_compiled:
+    settings = settings_from(args, **data_and_model(args))
+    with compiling(console) as wait_for_kernels:
         job = Job(settings)
-        talk.say(job.plan)
-        with keeping(job, out):
-            _follow(job, talk)
-            all_compiled()
+        console.info(job.plan)
+        with save_on_failure(job, out):
+            _show_progress(job, console)
+            wait_for_kernels()
             result = job.measure() | {"command": args.command}
-    wrote = write_outcome(job, result, out)
-    talk.result(text(result, talk), result)
-    talk.say(wrote)
+    message = write_job(job, result, out)
+    console.result(text(result, console), result)
+    console.info(message)
     check_guards(job.guard, result["before"], result["after"])
 
 
-def _follow(job, talk):
-    """Train and prune, and show how far it is."""
-    with talk.progress() as bar:
+def _show_progress(job, console):
+    """Train and prune with a progress bar."""
+    with console.progress() as bar:
         bar("starting", 0, job.epochs)
-        for news in job.run():
-            LISTENER.check()
-            bar(f"{news.stage}: loss {news.loss:.3f}, {news.sparsity:.0%} gone", news.epoch, job.epochs)
+        for progress in job.run():
+            SIGNALS.check()
+            bar(f"{progress.stage}: loss {progress.loss:.3f}, sparsity {progress.sparsity:.0%}", progress.epoch,
+                job.epochs)
 
 
-def text(result, talk):
-    """The result as a person reads it."""
+def text(result: dict, console: Console) -> str:
+    """Return the result as tables and one sentence."""
     first, second = names(result)
     rows = [(row.label, row.before, row.after, row.change) for row in comparison(result)]
     return "\n".join([
-        talk.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
-        *aligned([("", first, second, "change"), *rows], talk), "",
-        *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], talk), "", result["words"]])
+        console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
+        *aligned([("", first, second, "change"), *rows], console), "",
+        *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
+        result["words"]])

@@ -1,19 +1,24 @@
 """Write the HTML page of a result again.
 
   minnet report minnet-out              reads minnet-out/result.json, writes minnet-out/report.html
+
+The page is one file that needs nothing else.
 """
+from argparse import Namespace
 from pathlib import Path
 
+from minnet.cli.console import Console
+from minnet.cli.parser import Parser
 from minnet.errors import quoted
 
 
-def options(parser):
-    """What it takes."""
-    parser.add_argument("dir", metavar="DIR", help="a folder that `minnet prune` wrote")
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("dir", metavar="DIR", help="folder written by `minnet prune`")
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
     from minnet.files import check_writable
     from minnet.report.page import page
     from minnet.study.folder import PAGE, read_result, write_files
@@ -22,4 +27,4 @@ def run(args, talk):
     folder = check_writable(args.dir)
     write_files(folder, {PAGE: page(result)})
     path = str(Path(folder) / PAGE)
-    talk.result(quoted(path), {"report": path})
+    console.result(quoted(path), {"report": path})

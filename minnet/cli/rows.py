@@ -1,4 +1,6 @@
-"""Samples to predict, as they come: raw, and with or without classes."""
+"""Samples to predict: unscaled, with or without classes."""
+from collections.abc import Sequence
+
 import numpy as np
 
 from minnet.arrays import as_numbers, check_X
@@ -10,10 +12,12 @@ from minnet.readers import read_csv, read_npz
 GREY_AXES = 3  # of images (n, h, w), whose one channel has no axis
 
 
-def rows_of(what, shape, target=None, seed=0):
-    """X (n, *shape) float64, not scaled: the test part of a named data set, the member X of an archive, or the rows of
-    a table, less its column of classes where there is one; with `shape` None images of any size. Raises FileError,
-    or as `check_X`."""
+def rows_of(what: str, shape: Sequence[int] | None, target: str | None = None, seed: int = 0) -> np.ndarray:
+    """Return unscaled samples, (n, *shape) float64.
+
+    They are the test part of a named data set, the array X of an archive, or the rows of a table without its column of
+    classes, if there is one; with `shape` None images of any size. Raises FileError, or what `check_X` raises.
+    """
     if what in DATASETS:
         return load_data(what, rng=seed, scaling="none").X_test.astype(np.float64)
     kind = sniff(what)
@@ -22,7 +26,7 @@ def rows_of(what, shape, target=None, seed=0):
     elif kind in ("text", "utf-16"):
         X = _table_rows(what, 0 if shape is None else int(np.prod(shape)), target)
     else:
-        raise file_error(what, f"is {KINDS[kind]}, no samples", "give a .npz with X, or a .csv in UTF-8")
+        raise file_error(what, f"is {KINDS[kind]}, not samples", "give a .npz with X, or a .csv in UTF-8")
     X = as_numbers("X", X)
     if shape is None:
         X = X[..., None] if X.ndim == GREY_AXES else X
@@ -33,7 +37,7 @@ def rows_of(what, shape, target=None, seed=0):
 
 
 def _table_rows(path, features, target):
-    """The columns of numbers of a .csv: all of them if there are as many as the model takes."""
+    """Return the numeric columns of a .csv: all of them if the model takes as many."""
     X, y = read_csv(path, target)
     if target is None and X.shape[1] == features - 1 and y.dtype.kind in "if":
         return np.column_stack([X, y])

@@ -1,17 +1,24 @@
-"""--rule FILE:FUNCTION: a criterion in a Python file of the user's own. It is run, with all that this may do."""
+"""--rule FILE:FUNCTION: a criterion in a Python file of the user.
+
+The file is executed with the rights of the process: give only files that you trust.
+"""
 import contextlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 
 from minnet.errors import InvalidValue, file_error, quoted, unknown
 
 
-def load_rule(text):
-    """The function that FILE:FUNCTION names. What it prints goes to standard error; what it raises becomes one line
-    with the file and the line. Raises InvalidValue, FileError or UnknownName."""
+def load_rule(text: str) -> Callable:
+    """Return the function that FILE:FUNCTION names.
+
+    Its prints are redirected to standard error; an exception in it becomes an error of one line with the file and the
+    line number. Raises InvalidValue, FileError or UnknownName.
+    """
     file, colon, name = text.rpartition(":")
     if not (colon and file and name):
         raise InvalidValue(f"--rule {quoted(text)}; wanted FILE:FUNCTION, as in my_rules.py:smallest")
@@ -22,7 +29,7 @@ def load_rule(text):
     if spec is None:
         raise file_error(path, "is no Python file", "its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    with _told(path, "while it was loaded"):
+    with _report_errors(path, "while it was loaded"):
         spec.loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
@@ -31,21 +38,21 @@ def load_rule(text):
 
 
 def _guarded(function, path):
-    """`function`, with its errors told in one line."""
+    """Wrap `function` so that its errors are reported in one line."""
     @wraps(function)
     def rule(model, data):
-        with _told(path, f"in {function.__name__}"):
+        with _report_errors(path, f"in {function.__name__}"):
             return function(model, data)
     return rule
 
 
 @contextlib.contextmanager
-def _told(path, where):
-    """Inside, print writes to standard error, and any error (or exit) becomes one line."""
+def _report_errors(path: Path, where: str) -> Iterator[None]:
+    """Redirect print to standard error inside the block, and turn any exception (or exit) into one line."""
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield
-        except (Exception, SystemExit) as error:  # it is the user's code: whatever it raises is told
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             frames = traceback.extract_tb(error.__traceback__)
             lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
             line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")

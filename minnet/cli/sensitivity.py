@@ -1,47 +1,56 @@
-"""What it costs to prune each layer alone, at each sparsity, on the validation part; nothing is kept of the pruning.
+"""Measure how the validation accuracy falls when each layer alone is pruned, at each sparsity.
 
   minnet sensitivity digits                                     trains, then measures
   minnet sensitivity minnet-out/dense.safetensors --data digits
   minnet sensitivity mnist --model lenet_5 --structure filter --sparsity 0.5 --sparsity 0.8
 
-Writes DIR/sensitivity.json. `minnet prune --layers insensitive:2` measures the same and prunes the two that mind least.
+The model is not changed. Writes DIR/sensitivity.json. `minnet prune --layers insensitive:2` measures the same and
+prunes the two least sensitive layers.
 """
+from argparse import Namespace
+from collections.abc import Mapping
+
 from minnet.cli import parser as kinds
+from minnet.cli.console import Console
 from minnet.cli.options import (
-    DATA_HELP,
+    DATA_OR_MODEL_HELP,
     DEFAULT,
-    beginning,
-    checked_out,
+    MODEL_DATA_HELP,
+    PRUNING,
+    data_and_model,
     data_options,
     out_option,
+    output_folder,
     settings_from,
     training_options,
 )
-from minnet.cli.train import follow
+from minnet.cli.parser import Parser
+from minnet.cli.train import train_with_progress
 from minnet.errors import quoted
 
 FILE = "sensitivity.json"
 
 
-def options(parser):
-    """What it takes."""
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
     add = parser.options.add_argument
     parser.add_argument("what", nargs="?", metavar="DATA", default="digits",
-                        help=f"{DATA_HELP} (digits); or the file of a saved model")
-    add("--data", metavar="DATA", help="the data for a saved model")
+                        help=DATA_OR_MODEL_HELP)
+    add("--data", metavar="DATA", help=MODEL_DATA_HELP)
     add("--sparsity", dest="sparsities", type=kinds.fraction, action="append", metavar="S",
-        help="may be repeated (0.5 0.7 0.8 0.9 0.95 0.99)")
-    for name, words in (("criterion", "which weights of a layer go"), ("structure", "in which pieces")):
-        add(f"--{name}", metavar="NAME", help=f"{words} ({DEFAULT[name]})")
-    for name, words in (("layers", "only these, as 'conv*,dense1'"), ("protect", "never these")):
-        add(f"--{name}", type=kinds.patterns, action="extend", metavar="NAMES", help=words)
+        help="fraction to remove; may be repeated (default: 0.5 0.7 0.8 0.9 0.95 0.99)")
+    for name in ("criterion", "structure"):
+        add(f"--{name}", metavar="NAME", help=f"{PRUNING[name]} (default: {DEFAULT[name]})")
+    for name, text in (("layers", "layers to measure, e.g. 'conv*,dense1' (default: all)"),
+                       ("protect", "layers not to measure (default: none)")):
+        add(f"--{name}", type=kinds.patterns, action="extend", metavar="NAMES", help=text)
     training_options(parser)
     data_options(parser)
     out_option(parser)
 
 
-def tables():
-    """The names that may be given."""
+def tables() -> dict[str, Mapping]:
+    """Return the tables of names that can be given."""
     from minnet.models import MODELS
     from minnet.pruning.criteria import CRITERIA
     from minnet.pruning.structures import STRUCTURES
@@ -49,12 +58,12 @@ def tables():
     return {"models": MODELS, "criteria": CRITERIA, "structures": STRUCTURES}
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
-    settings = settings_from(args, **beginning(args))
-    out = checked_out(args)
-    from minnet.cli.compiling import tell_compiling
-    from minnet.cli.writing import keeping
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
+    settings = settings_from(args, **data_and_model(args))
+    out = output_folder(args)
+    from minnet.cli.compiling import announce_compilation
+    from minnet.cli.writing import save_on_failure
     from minnet.pruning.alone import SPARSITIES, pool_of
     from minnet.pruning.choose import choose
     from minnet.study.folder import as_json, write_files
@@ -62,19 +71,19 @@ def run(args, talk):
     from minnet.study.sensitivity import sensitivity
     from minnet.study.training import Training
 
-    tell_compiling(talk)
+    announce_compilation(console)
     job = Training(settings)
-    if not job.given:  # what is wrong with them is told before the training
+    if not job.given:  # errors in the arguments are raised before the training
         pool_of(job.model, choose(job.model, settings.layers, settings.protect), job.data, settings.criterion,
                 settings.structure, rng=args.seed)
-    with keeping(job, out):
+    with save_on_failure(job, out):
         if not job.given:
-            follow(job, talk)
+            train_with_progress(job, console)
         found = sensitivity(job.model, job.data, sparsities=args.sparsities or SPARSITIES, layers=settings.layers,
                             protect=settings.protect, criterion=settings.criterion, structure=settings.structure,
                             rng=args.seed)
     names = ("model", "criterion", "structure", "seed")
     result = plain({"data": job.data.name} | {name: settings.record()[name] for name in names} | found.record())
     write_files(out, {FILE: as_json(result)})
-    talk.result(str(found), result)
-    talk.say(f"wrote {FILE} to {quoted(str(out))}")
+    console.result(str(found), result)
+    console.info(f"wrote {FILE} to {quoted(str(out))}")

@@ -1,83 +1,85 @@
-"""Ctrl-C and the request to end: both become one exception, `Stopped`, that knows its exit code.
+"""Ctrl-C and requests to terminate: each becomes one exception, `Stopped`, that knows its exit code.
 
-    with listening():
+    with handle_signals():
         ...                  # Stopped is raised here; a second signal ends the process at once
 
-It derives from KeyboardInterrupt, so that nothing on its way takes it for an error.
+It derives from KeyboardInterrupt, so that no `except Exception` on its way catches it.
 """
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated: the terminal was closed"}
-EXIT_BASE = 128  # by the custom of shells: 128 + the number of the signal
+TEXTS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated: the terminal was closed"}
+EXIT_BASE = 128  # by the convention of shells: 128 + the number of the signal
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked for the end. `kept` is told to the user: what was done and where it is."""
+    """A signal asked the command to stop; `kept` says what was saved and where."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
         self.kept = ""
 
     @property
-    def code(self):
-        """The exit code."""
+    def code(self) -> int:
+        """Return the exit code."""
         return EXIT_BASE + self.number
 
     @property
-    def text(self):
-        """The line for the user."""
-        return WORDS[signal.Signals(self.number).name] + (f": {self.kept}" if self.kept else "")
+    def text(self) -> str:
+        """Return the line for the user."""
+        return TEXTS[signal.Signals(self.number).name] + (f": {self.kept}" if self.kept else "")
 
 
-class _Listener:
-    """What the handlers share: the signal that came, until it was raised where somebody hears it."""
+class SignalState:
+    """The signal that arrived, shared by the handlers and by the loops that check for it."""
 
-    def __init__(self):
-        self.number = None
+    def __init__(self) -> None:
+        self.number: int | None = None
 
-    def hear(self, number, frame):
-        """The handler: from now on the same signals end the process at once; this one is raised."""
-        for name in _known():
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Raise Stopped; from now on the same signals end the process at once."""
+        for name in _available():
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         self.number = number
         raise Stopped(number)
 
-    def unraisable(self, problem):
-        """Raised inside a destructor, Stopped would be printed and lost: keep quiet, `check` raises it again."""
+    def on_unraisable(self, problem: "sys.UnraisableHookArgs") -> None:
+        """Ignore Stopped where a destructor raised it, which would print and lose it; `check` raises it again."""
         if not isinstance(problem.exc_value, Stopped):
             sys.__unraisablehook__(problem)
 
-    def check(self):
-        """Raise the signal that came and was lost on its way, if any: loops call this between their steps."""
+    def check(self) -> None:
+        """Raise Stopped if a signal arrived and its exception was lost: loops call this between their steps."""
         if self.number is not None:
             raise Stopped(self.number)
 
 
-LISTENER = _Listener()
+SIGNALS = SignalState()
 
 
-def _known():
-    """The signals that this system has."""
-    return [name for name in WORDS if hasattr(signal, name)]
+def _available() -> list[str]:
+    """Return the names of the signals that this system has."""
+    return [name for name in TEXTS if hasattr(signal, name)]
 
 
 @contextmanager
-def listening():
-    """Inside, SIGINT, SIGTERM and SIGHUP raise Stopped; afterwards they do what they did before."""
+def handle_signals() -> Iterator[None]:
+    """Raise Stopped on SIGINT, SIGTERM and SIGHUP inside the block; restore the handlers after it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    LISTENER.number = None
-    hook, sys.unraisablehook = sys.unraisablehook, LISTENER.unraisable
-    before = {name: signal.signal(getattr(signal, name), LISTENER.hear) for name in _known()}
+    SIGNALS.number = None
+    hook, sys.unraisablehook = sys.unraisablehook, SIGNALS.on_unraisable
+    before = {name: signal.signal(getattr(signal, name), SIGNALS.on_signal) for name in _available()}
     try:
         yield
     finally:
         sys.unraisablehook = hook
-        LISTENER.number = None
+        SIGNALS.number = None
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler if handler is not None else signal.SIG_DFL)

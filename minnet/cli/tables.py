@@ -1,19 +1,23 @@
-"""Columns of text: the first to the left, numbers to the right."""
+"""Tables of text: the first column left-aligned, the others right-aligned."""
+from collections.abc import Mapping, Sequence
+
+from minnet.cli.console import Console
+
 GAP = "  "
 
 
-def aligned(rows, talk):
-    """The lines of a table whose first row is its head, which stands out on a terminal."""
+def aligned(rows: Sequence[Sequence[str]], console: Console) -> list[str]:
+    """Return the lines of a table whose first row is the header, bold on a terminal."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [GAP.join(cell.ljust(width) if i == 0 else cell.rjust(width)
                       for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
-    return [talk.heading(lines[0]), *lines[1:]]
+    return [console.heading(lines[0]), *lines[1:]]
 
 
-def facts_text(facts, talk):
-    """A dict as a table of two columns, without a head; numbers with a few digits, names as a sentence has them."""
+def facts_text(facts: Mapping, console: Console) -> str:
+    """Return a mapping as a table of two columns without a header; entries that are None are left out."""
     rows = [(name.replace("_", " "), _as_text(value)) for name, value in facts.items() if value is not None]
-    return "\n".join(aligned([("", ""), *rows], talk)[1:])
+    return "\n".join(aligned([("", ""), *rows], console)[1:])
 
 
 def _as_text(value):

@@ -3,23 +3,35 @@
   minnet train digits                                   writes DIR/model.safetensors
   minnet train mnist --model lenet_5 --epochs 20 --out lenet
 
-What it saves can be pruned: minnet prune DIR/model.safetensors --data DATA.
+The saved model can be pruned: minnet prune DIR/model.safetensors --data DATA.
 """
-from minnet.cli.options import DATA_HELP, checked_out, data_options, out_option, settings_from, training_options
-from minnet.cli.signals import LISTENER
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from minnet.cli.console import Console
+from minnet.cli.options import DATA_HELP, data_options, out_option, output_folder, settings_from, training_options
+from minnet.cli.parser import Parser
+from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import facts_text
 
+if TYPE_CHECKING:  # NumPy is loaded by `run` alone
+    from minnet.study.training import Training
 
-def options(parser):
-    """What it takes."""
-    parser.add_argument("what", nargs="?", metavar="DATA", default="digits", help=f"{DATA_HELP} (digits)")
+
+def options(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("what", nargs="?", metavar="DATA", default="digits",
+                        help=f"data set: {DATA_HELP} (default: digits)")
     training_options(parser)
     data_options(parser)
     out_option(parser)
 
 
-def tables():
-    """The names that may be given."""
+def tables() -> dict[str, Mapping]:
+    """Return the tables of names that can be given."""
     from minnet.engine.optimizers import OPTIMIZERS
     from minnet.models import MODELS
     from minnet.pruning.penalties import PENALTIES
@@ -27,32 +39,32 @@ def tables():
     return {"models": MODELS, "optimizers": OPTIMIZERS, "penalties": PENALTIES}
 
 
-def follow(job, talk):
-    """Train, and show how far it is."""
-    with talk.progress() as bar:
-        for news in job.run():
-            LISTENER.check()
-            bar(f"loss {news.loss:.3f}", news.epoch, job.epochs)
+def train_with_progress(job: Training, console: Console) -> None:
+    """Train the model of `job` with a progress bar."""
+    with console.progress() as bar:
+        for progress in job.run():
+            SIGNALS.check()
+            bar(f"loss {progress.loss:.3f}", progress.epoch, job.epochs)
 
 
-def run(args, talk):
-    """Do it; returns the exit code."""
-    out = checked_out(args)
-    from minnet.cli.compiling import tell_compiling
-    from minnet.cli.writing import keeping, write_told
+def run(args: Namespace, console: Console) -> None:
+    """Execute the command."""
+    out = output_folder(args)
+    from minnet.cli.compiling import announce_compilation
+    from minnet.cli.writing import save_on_failure, write_and_describe
     from minnet.study.folder import MODEL
     from minnet.study.measure import saved
     from minnet.study.result import plain
     from minnet.study.training import Training
 
     settings = settings_from(args, data=args.what)
-    tell_compiling(talk)
+    announce_compilation(console)
     job = Training(settings)
-    with keeping(job, out):
-        follow(job, talk)
-    wrote = write_told({MODEL: saved(job.whole(job.model), job.made)}, out)
+    with save_on_failure(job, out):
+        train_with_progress(job, console)
+    message = write_and_describe({MODEL: saved(job.whole(job.model), job.made)}, out)
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())
-    talk.result(facts_text(result, talk), result)
-    talk.say(wrote)
+    console.result(facts_text(result, console), result)
+    console.info(message)

@@ -1,47 +1,53 @@
-"""What commands write: the files of a finished job, and the net of one that was stopped."""
+"""The files that commands write: those of a finished job, and the model of one that was stopped."""
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
 
 from minnet.cli.signals import Stopped
+from minnet.engine.model import Model
 from minnet.errors import Diverged, MinnetError, quoted
 from minnet.formats.storage import save
 from minnet.report.page import page
-from minnet.study.folder import PAGE, RESULT, as_json, place_for_unfinished, write_run
+from minnet.study.folder import PAGE, RESULT, as_json, unfinished_path, write_run
+from minnet.study.job import Job
+from minnet.study.training import Training
 
 
-def write_outcome(job, result, out):
-    """Write the nets of a measured job, its result and the page to `out`; returns the line that says so."""
-    return write_told(job.files | {PAGE: page(result), RESULT: as_json(result)}, out)
+def write_job(job: Job, result: dict, out: Path) -> str:
+    """Write the models of a measured job, its result and the page to `out`; return the message for the user."""
+    return write_and_describe(job.files | {PAGE: page(result), RESULT: as_json(result)}, out)
 
 
-def write_told(files, out, spared=()):
-    """`write_run`; returns the line that says what was written, and what went."""
-    gone = write_run(out, files, spared)
-    replaced = f" (gone with the run before: {', '.join(gone)})" if gone else ""
+def write_and_describe(files: Mapping[str, bytes | str], out: Path, spared: Iterable[str | PathLike] = ()) -> str:
+    """Call `write_run` and return a message that lists the files written and removed."""
+    removed = write_run(out, files, spared)
+    replaced = f" (removed, from the previous run: {', '.join(removed)})" if removed else ""
     return f"wrote {', '.join(files)} to {quoted(str(out))}{replaced}"
 
 
 @contextmanager
-def keeping(job, out):
-    """Inside, a job that is stopped, diverges or fails late leaves its net in `out`, and the line for the user says
-    where."""
+def save_on_failure(job: Training, out: Path) -> Iterator[None]:
+    """Save the model to `out` if the job is stopped, diverges or fails late; the error says where it is."""
     try:
         yield
     except Stopped as stop:
-        stop.kept = _keep(job, job.kept, out)
+        stop.kept = _save(job, job.kept, out)
         raise
     except Diverged as error:
-        said = str(error).replace("a smaller learning rate or clip_norm", "a smaller --lr")  # there is no --clip-norm
-        raise Diverged(f"{said}; {_keep(job, job.kept or job.whole(job.model), out)}") from error
+        # the command line has no --clip-norm
+        text = str(error).replace("a smaller learning rate or clip_norm", "a smaller --lr")
+        raise Diverged(f"{text}; {_save(job, job.kept or job.whole(job.model), out)}") from error
     except MinnetError as error:
-        if job.kept is None:  # nothing is lost
+        if job.kept is None:  # no epoch is lost
             raise
-        raise type(error)(f"{error}; {_keep(job, job.kept, out)}") from error
+        raise type(error)(f"{error}; {_save(job, job.kept, out)}") from error
 
 
-def _keep(job, model, out):
-    """Save the net; returns where it is, in words."""
+def _save(job: Training, model: Model | None, out: Path) -> str:
+    """Save the model; return a message that says where it is."""
     if model is None:
-        return "no epoch was finished, nothing is kept"
-    place = place_for_unfinished(out)
-    save(model, place, made=job.made)
-    return f"the net as it was after the last good epoch is in {quoted(str(place))}"
+        return "no epoch was finished, nothing was saved"
+    path = unfinished_path(out)
+    save(model, path, made=job.made)
+    return f"saved the model of the last finished epoch to {quoted(str(path))}"

@@ -1,39 +1,88 @@
-"""Plots of studies, drawn by Matplotlib (the extra "report"). Each returns the axes that it drew into.
+"""Plots of studies by Matplotlib (the extra "report"). Each function returns the axes that it draws in.
 
     plot_sensitivity(sensitivity(model, data)).figure.savefig("sensitivity.png")
     plot_agreement(compare_criteria(model, data), ax=ax)
+
+Nothing is shown or saved, and pyplot is not imported.
 """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from minnet.errors import import_optional, unknown
+from minnet.study.agreement import Agreement
+from minnet.study.sensitivity import Sensitivity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 EXTRA = "report"
 
 
-def plot_sensitivity(result, score=None, ax=None):
-    """A line for each layer: the `score` (the first by default) over the sparsity of that layer alone; dashed, the
-    model as it was. `result` is a `Sensitivity`."""
+def plot_sensitivity(result: Sensitivity, score: str | None = None, ax: Axes | None = None) -> Axes:
+    """Plot a score over the sparsity of each layer alone, one line per layer, and dashed that of the whole model.
+
+    Parameters
+    ----------
+    result : Sensitivity
+        What `sensitivity` returns.
+    score : str, optional
+        Name of the score. Default: the first.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    UnknownName
+        If the result has no such score.
+    MissingExtra
+        If Matplotlib is not installed.
+    """
     score = result.scores[0] if score is None else score
     if score not in result.scores:
         raise unknown("score", score, result.scores)
     ax = _axes(ax)
     for name in result.layers:
         ax.plot(result.sparsities, result.at(layer=name, score=score), marker="o", label=name)
-    ax.axhline(result.base[result.scores.index(score)], linestyle="--", color="grey", label="as it was")
+    ax.axhline(result.base[result.scores.index(score)], linestyle="--", color="grey", label="unpruned")
     return _named(ax, "sparsity of the layer", score.replace("_", " "))
 
 
-def plot_agreement(agreement, ax=None):
-    """A line for each criterion: the share of the oracle's removals that it makes too, over the sparsity; dashed, what
-    random removal comes to. `agreement` is what `compare_criteria` returns."""
+def plot_agreement(agreement: Agreement, ax: Axes | None = None) -> Axes:
+    """Plot the overlap of each criterion with the oracle over the sparsity, and dashed that of random removal.
+
+    Parameters
+    ----------
+    agreement : Agreement
+        What `compare_criteria` returns.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    MissingExtra
+        If Matplotlib is not installed.
+    """
     ax = _axes(ax)
-    for guess in agreement.guesses:
-        if not guess.reason:
-            ax.plot(agreement.sparsities, guess.overlap, marker="o", label=guess.criterion)
-    ax.plot((0, 1), (0, 1), linestyle="--", color="grey", label="chance")
-    return _named(ax, "sparsity", "removed by the oracle too")
+    for row in agreement.scores:
+        if not row.reason:
+            ax.plot(agreement.sparsities, row.overlap, marker="o", label=row.criterion)
+    ax.plot((0, 1), (0, 1), linestyle="--", color="grey", label="random")
+    return _named(ax, "sparsity", "overlap with the oracle")
 
 
 def _axes(ax):
-    """`ax`, or those of a new figure that belongs to nobody's state."""
+    """Return `ax`, or the axes of a new figure outside pyplot's state."""
     if ax is not None:
         return ax
     return import_optional("matplotlib.figure", EXTRA, "a plot").Figure(layout="constrained").subplots()

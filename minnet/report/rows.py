@@ -1,8 +1,11 @@
-"""A result as rows of text, for the terminal and for the page alike.
+"""A result as rows of text, for the terminal and for the page.
 
     for row in comparison(result):
         row.label, row.before, row.after, row.change
+
+FIGURES and OPTIONAL are the rows of the first table, in order.
 """
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PERCENT = 100
@@ -13,7 +16,7 @@ SAME = 1.05  # a ratio below this is shown as "="
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what it is, before, after, and the difference in words; `good` is None where there is none."""
+    """One row: label, values before and after, and the change; `good` is None if there is no change."""
 
     label: str
     before: str
@@ -22,26 +25,27 @@ class Row:
     good: bool | None = None
 
 
-def comparison(result):
-    """The rows of "before and after"."""
+def comparison(result: Mapping) -> list[Row]:
+    """Return the rows that compare the models before and after pruning."""
     before, after = result["before"], result["after"]
-    figures = FIGURES + tuple(figure for figure in ASKED if figure[0] in before)
-    return [make(label, before.get(name), after.get(name), *words) for name, label, make, words in figures]
+    figures = FIGURES + tuple(figure for figure in OPTIONAL if figure[0] in before)
+    return [make(label, before.get(name), after.get(name), *adjectives)
+            for name, label, make, adjectives in figures]
 
 
-def layers(result):
-    """(name, shape, weights, remaining, sparsity) of each layer with weights, as text."""
+def layers(result: Mapping) -> list[tuple[str, str, str, str, str]]:
+    """Return (name, shape, weights, remaining, sparsity) of each layer with weights, as text."""
     return [(layer["name"], " x ".join(map(str, layer["shape"])), f"{layer['weights']:,}", f"{layer['remaining']:,}",
              f"{layer['sparsity']:.1%}") for layer in result["layers"]]
 
 
-def names(result):
-    """What the two nets are called: (dense, pruned), or (before, after) where the first was sparse already."""
+def names(result: Mapping) -> tuple[str, str]:
+    """Return the names of the two models: (dense, pruned), or (before, after) if the first is sparse."""
     return ("before", "after") if result["settings"].get("sparse_before") else ("dense", "pruned")
 
 
-def score(label, before, after):
-    """A share of the samples, in percent."""
+def score(label: str, before: float | None, after: float | None) -> Row:
+    """Return the row of a score in percent."""
     if before is None or after is None:
         return Row(label, number(before), number(after), "")
     points = round(PERCENT * (after - before), SCORE_DIGITS)
@@ -49,35 +53,36 @@ def score(label, before, after):
     return Row(label, f"{before:.2%}", f"{after:.2%}", change, _sign(points))
 
 
-def loss(label, before, after):
-    """The mean loss."""
+def loss(label: str, before: float | None, after: float | None) -> Row:
+    """Return the row of the mean loss."""
     if before is None or after is None:
         return Row(label, number(before), number(after), "")
     return Row(label, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", _sign(before - after))
 
 
-def size(label, before, after, better, worse):
-    """A quantity of which less is better."""
+def size(label: str, before: float | None, after: float | None, better: str, worse: str) -> Row:
+    """Return the row of a quantity of which less is better."""
     return _ratio(label, before, after, before, after, (better, worse))
 
 
-def speed(label, before, after, better, worse):
-    """A quantity of which more is better."""
+def speed(label: str, before: float | None, after: float | None, better: str, worse: str) -> Row:
+    """Return the row of a quantity of which more is better."""
     return _ratio(label, before, after, after, before, (better, worse))
 
 
-def number(value):
-    """A count with commas; a small number with one decimal; nothing as a dash."""
+def number(value: float | None) -> str:
+    """Return a count with commas, a small float with one decimal, None as a dash."""
     if value is None:
         return "-"
     return f"{value:,.1f}" if isinstance(value, float) and value < KILO else f"{value:,.0f}"
 
 
-def _ratio(label, before, after, over, under, words):
-    """`over / under` in words: above 1 it is better."""
+def _ratio(label, before, after, over, under, adjectives):
+    """Return the row of a ratio, `over / under`: above 1 it is better."""
     if not (over and under):
         return Row(label, number(before), number(after), "")
-    ratio, word, good = (over / under, words[0], True) if over >= under else (under / over, words[1], False)
+    ratio, word, good = (over / under, adjectives[0], True) if over >= under else (under / over, adjectives[1],
+                                                                                                  False)
     if ratio < SAME:
         return Row(label, number(before), number(after), "=")
     return Row(label, number(before), number(after), f"{ratio:.1f}x {word}", good)
@@ -98,7 +103,7 @@ FIGURES = (
     ("latency_us", "latency, one sample (us)", size, ("faster", "slower")),
     ("throughput_per_s", "throughput (samples/s)", speed, ("faster", "slower")),
 )
-ASKED = (  # only where the job was asked for them
+OPTIONAL = (  # figures of --precision
     ("accuracy_int8", "accuracy, int8 weights", score, ()),
     ("bytes_frozen", "bytes in memory", size, ("smaller", "larger")),
     ("bytes_frozen_int8", "bytes in memory, int8", size, ("smaller", "larger")),

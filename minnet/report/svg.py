@@ -1,18 +1,22 @@
-"""Drawings in SVG, as text: bars and lines in the page's own colours (CSS variables), with words for who cannot see."""
+"""Drawings in SVG, as text: bars and lines in the page's colours (CSS variables), with titles for screen readers."""
 import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 28
 BAR, GAP = 18, 10
-NAME_WIDTH, VALUE_WIDTH, CHARACTER = 150, 130, 7.5  # of the page's font, the widest digit and a bit
+NAME_WIDTH, VALUE_WIDTH, CHARACTER = 150, 130, 7.5  # CHARACTER: a little more than the widest digit
 TICKS = 4
+Axis = tuple[Callable[[float], float], list[tuple[float, str]]]  # height of y in [0, 1]; (height, label) of ticks
 
 
-def bars(items, title):
-    """Horizontal bars for [(name, share in [0, 1], text)]: the filled part is the share. The longest text
-    decides how much room is left for bars, at most half of it."""
+def bars(items: Sequence[tuple[str, float, str]], title: str) -> str:
+    """Draw horizontal bars for [(name, share in [0, 1], text)]; the filled part is the share.
+
+    The longest text determines the width of the bars; texts take at most half of the width.
+    """
     texts = max((len(text) for _, _, text in items), default=0) * CHARACTER + 8
     room = WIDTH - NAME_WIDTH - min(max(VALUE_WIDTH, math.ceil(texts)), (WIDTH - NAME_WIDTH) // 2)
     parts = []
@@ -26,8 +30,8 @@ def bars(items, title):
     return _svg(parts, max(len(items) * (BAR + GAP) - GAP, 1), title)
 
 
-def lines(series, title, x_label, axis):
-    """Curves for {name: [(x, y)]}; `axis` is one of the two below, (height of y in [0, 1], [(height, label)])."""
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_label: str, axis: Axis) -> str:
+    """Draw curves for {name: [(x, y)]}; `axis` is `shares()` or `decades(values)`."""
     height_of, ticks = axis
     last = max((x for curve in series.values() for x, _ in curve), default=1)
     inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -46,13 +50,13 @@ def lines(series, title, x_label, axis):
     return _svg(parts, HEIGHT, title)
 
 
-def shares():
-    """The axis from 0 to 1."""
+def shares() -> Axis:
+    """Return the linear axis from 0 to 1."""
     return (lambda y: y), [(i / TICKS, f"{i / TICKS:g}") for i in range(TICKS + 1)]
 
 
-def decades(values):
-    """The logarithmic axis, in whole powers of ten, on which all positive `values` lie; others lie at its foot."""
+def decades(values: Sequence[float]) -> Axis:
+    """Return a logarithmic axis between powers of ten that contains all positive `values`; others are at 0."""
     positive = [value for value in values if value > 0] or [1]
     low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     span = max(high - low, 1)
@@ -65,7 +69,7 @@ def _log_height(y, low, span):
 
 
 def _svg(parts, height, title):
-    """The whole drawing; `title` says in words what it shows."""
+    """Return the SVG element with its title."""
     title = escape(title)
     return (f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}"><title>{title}</title>'
             f"{''.join(parts)}</svg>")

@@ -1,11 +1,14 @@
-"""The folder of results: the files of one run, each whole, and never a mix of two runs.
+"""The folder of results: the files of one run, each written atomically, never those of two runs.
 
     write_run("minnet-out", {"model.safetensors": data, "result.json": text})
     result = read_result("minnet-out")
+
+The digests in result.json identify the models of its run.
 """
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,19 +23,19 @@ LARGEST_RESULT = 16 * 2**20
 NEEDED = ("data", "model", "before", "after", "layers", "words", "sparsity")
 
 
-def write_files(folder, files):
-    """Write {name: bytes or text} into `folder`, while no other process writes there."""
-    with _alone_in(folder):
+def write_files(folder: str | os.PathLike, files: Mapping[str, bytes | str]) -> None:
+    """Write {name: content} into `folder` while holding its lock."""
+    with _locked(folder):
         for name, content in files.items():
             write_whole(Path(folder) / name, content.encode() if isinstance(content, str) else content)
 
 
-def write_run(folder, files, spared=()):
-    """Write the files of a run as `write_files` does; then those that the run before left beside them go, and their
-    names are returned.
+def write_run(folder: str | os.PathLike, files: Mapping[str, bytes | str],
+              spared: Iterable[str | os.PathLike] = ()) -> list[str]:
+    """Write the files of a run, remove the other files of the previous run, and return the names of those.
 
-    Only what that run's own result.json vouches for, by the digest, is taken for a file of that run: a model.onnx from
-    elsewhere, a net that was changed or one in `unfinished.safetensors` stays, and so do the paths in `spared`.
+    Only files whose digest is in that run's result.json are removed: a model.onnx from elsewhere, a model that was
+    changed or one in `unfinished.safetensors` is kept, and so are the paths in `spared`.
     """
     folder = Path(folder)
     stale = [name for name in _files_of_run(folder) if name not in files]
@@ -40,36 +43,38 @@ def write_run(folder, files, spared=()):
     spared = {os.path.realpath(path) for path in spared}
     stale = [name for name in stale if os.path.realpath(folder / name) not in spared]
     for name in stale:
-        with suppress(OSError):  # it may stay: `read_result` compares
+        with suppress(OSError):  # a file that cannot be removed is found by `read_result`
             (folder / name).unlink()
     return stale
 
 
-def as_json(result):
-    """`result` as the text of result.json."""
+def as_json(result: Mapping) -> str:
+    """Return the text of result.json."""
     return json.dumps(result, indent=1, allow_nan=False) + "\n"
 
 
-def digest(data):
-    """By this a result names the file of the model that it is about."""
+def digest(data: bytes) -> str:
+    """Return the SHA-256 digest by which a result identifies a model's file."""
     return hashlib.sha256(data).hexdigest()
 
 
-def read_result(folder):
-    """The result in `folder`, as `as_json` wrote it. Raises FileError for one that is missing, damaged or of
-    another kind, and where a net beside it is not the one that it is about."""
+def read_result(folder: str | os.PathLike) -> dict:
+    """Return the result in `folder`, as `as_json` wrote it.
+
+    Raises FileError if it is missing, damaged or of another kind, or if a model in the folder has another digest.
+    """
     result = _parsed(folder)
     digests = _digests(result)
     other = [name for name in (MODEL, DENSE_MODEL) if name in digests and (Path(folder) / name).exists()
              and not _is_of(result, folder, name)]
     if other:
-        raise file_error(Path(folder) / RESULT, f"is about another {' and '.join(other)} than the one beside it",
-                           "run `minnet prune` again, or put back the files of one run")
+        raise file_error(Path(folder) / RESULT, f"describes another {' and '.join(other)} than the one in this folder",
+                         "run `minnet prune` again, or restore the files of one run")
     return result
 
 
 def _parsed(folder):
-    """What result.json holds, all that is needed in it."""
+    """Return the content of result.json, with all required keys."""
     path = Path(folder) / RESULT
     data = read_bounded(path, LARGEST_RESULT)
     try:
@@ -83,30 +88,29 @@ def _parsed(folder):
 
 
 def _digests(result):
-    """{name: digest} of the nets that the result names; other names in it, or none, are passed over."""
+    """Return {name: digest} of the models in the result; unknown names are ignored."""
     held = result.get("sha256")
     return {name: held[name] for name in NETS if name in held} if isinstance(held, dict) else {}
 
 
 def _is_of(result, folder, name):
-    """Whether the net `name` in the folder is the one that the result is about."""
+    """Return True if the model `name` in the folder has the digest of the result."""
     with opened(Path(folder) / name) as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == _digests(result)[name]
 
 
 def _files_of_run(folder):
-    """The names of the files in the folder that surely are those of the run whose result.json is there."""
+    """Return the names of the files that provably belong to the run of result.json in the folder."""
     try:
         result = _parsed(folder)
         nets = [name for name in _digests(result) if (folder / name).exists() and _is_of(result, folder, name)]
-    except FileError:  # nothing to go by: nothing goes
+    except FileError:  # without a result no file can be attributed to a run
         return []
     return [RESULT, *([PAGE] if (folder / PAGE).exists() else []), *nets]
 
 
-def place_for_unfinished(folder):
-    """Where the net of a run that was stopped goes: beside the files of a finished run, of `train` or of `import`,
-    never in the place of one."""
+def unfinished_path(folder: str | os.PathLike) -> Path:
+    """Return the path for the model of a stopped run; it never replaces that of a finished run."""
     finished = any((Path(folder) / name).exists() for name in (RESULT, MODEL))
     return Path(folder) / (UNFINISHED if finished else MODEL)
 
@@ -116,9 +120,11 @@ def _no_number(name):
 
 
 @contextmanager
-def _alone_in(folder):
-    """Hold a lock on the folder itself; it ends with the process, so none is left behind. Where the system has no such
-    locks each file is whole still."""
+def _locked(folder: str | os.PathLike) -> Iterator[None]:
+    """Hold a lock on the folder itself, which ends with the process.
+
+    Without support by the system the block runs unlocked; each file is still written atomically.
+    """
     try:
         import fcntl
     except ImportError:

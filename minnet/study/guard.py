@@ -1,33 +1,40 @@
-"""Guards: how much a pruned net may lose, and the error when it lost more.
+"""Guards: the largest loss of a score that is allowed, and the error when it is exceeded.
 
     check_guards({"accuracy": 0.01}, before, after)     # GuardMissed where accuracy fell by more than one point
+
+SCORES lists the scores that can be guarded.
 """
 import math
+from collections.abc import Mapping
 
 from minnet.errors import MinnetError, check_choice, check_real
 
-SCORES = {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1}  # name -> 1 where more is better
+SCORES = {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1}  # name -> 1 if higher is better, else -1
 
 
 class GuardMissed(MinnetError):
-    """The pruned net lost more than a guard allows."""
+    """The pruned model lost more of a score than a guard allows."""
 
 
-def check_limits(guards):
-    """`guards`, a dict from a name in SCORES to the loss it may suffer, checked; also None, which is no guard."""
+def check_limits(guards: Mapping[str, float] | None) -> dict[str, float]:
+    """Check `guards`, a mapping from a name in SCORES to the largest loss allowed, and return it as a dict.
+
+    None is returned as an empty dict. Raises UnknownName, InvalidType or InvalidValue.
+    """
     for name, limit in (guards or {}).items():
         check_choice("score to guard", name, SCORES)
         check_real(f"the guard on {name}", limit, 0)
     return dict(guards or {})
 
 
-def check_guards(guards, before, after):
-    """Raise GuardMissed, naming every guard that did not hold; of a score that is no number (NaN, None) none does."""
+def check_guards(guards: Mapping[str, float], before: Mapping[str, float | None],
+                 after: Mapping[str, float | None]) -> None:
+    """Raise GuardMissed if any guard is exceeded, naming each; a score that is NaN or None exceeds every guard."""
     missed = []
     for name, limit in guards.items():
         a, b = (math.nan if side[name] is None else side[name] for side in (before, after))
         lost = SCORES[name] * (a - b)
         if not lost <= limit:
-            missed.append(f"{name} went from {a:.4f} to {b:.4f}, worse by {lost:.4f}; at most {limit:g} was allowed")
+            missed.append(f"{name} changed from {a:.4f} to {b:.4f}, worse by {lost:.4f}, allowed {limit:g}")
     if missed:
-        raise GuardMissed(f"the guard does not hold: {'; '.join(missed)}: prune less, or give more --epochs")
+        raise GuardMissed(f"guard exceeded: {'; '.join(missed)}: prune less, or train for more epochs")

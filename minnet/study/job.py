@@ -1,18 +1,22 @@
-"""The main job: train a dense net, prune it by a recipe, give the dense net the same epochs, shrink, freeze, measure.
+"""The main job: train a model, prune it by a recipe, train the dense one as long, compact, freeze and measure.
 
-    job = Job(Settings(data="digits", sparsity=0.95))      # everything is checked here, before an epoch is trained
-    for news in job.run():
-        print(news.stage, news.epoch, news.loss, news.sparsity)
-    result = job.measure()                                  # what result.json holds
+    job = Job(Settings(data="digits", sparsity=0.95))      # all arguments are checked here, before training
+    for progress in job.run():
+        print(progress.stage, progress.epoch, progress.loss, progress.sparsity)
+    result = job.measure()                                  # the content of result.json
     job.small                                               # the pruned and compacted Model
 
-Both nets begin as one: the dense net after its first epochs. From there one is pruned while it trains on, the other
-trains on in the same way, so that pruning is all they differ in.
+Both models are the same until the first epochs are done. From there one is pruned while its training continues, and
+the training of the other continues in the same way, so that they differ by pruning only.
 """
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
+from minnet.data import Dataset
+from minnet.engine.model import Model
+from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
@@ -22,27 +26,39 @@ from minnet.pruning.named import structure_of
 from minnet.pruning.prune import in_range, plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
+from minnet.pruning.result import Plan
 from minnet.pruning.rounds import share_of
 from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import compare_nets, saved
 from minnet.study.result import result_of
-from minnet.study.settings import SPARSITY
-from minnet.study.training import PRUNING, REHEARSAL, Training, is_onnx
+from minnet.study.settings import SPARSITY, Settings
+from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
+from minnet.typing import Seed
 
-PARTS = 4  # of an epoch: a gradual recipe prunes a little after each
+PARTS = 4  # per epoch: a gradual recipe prunes after each
 SPARSE, AGAIN = "pruning", "dense, the same epochs"
 
 
 class Job(Training):
-    """One main job by `settings`; making it reads the data, builds the model, and plans the pruning once.
+    """The main job: train, prune, compact, freeze and measure, by the settings.
 
-    So what is wrong with the arguments, the criterion or the data is told before training, and so is what will go:
-    `plan` is a line that says it. Raises what `load_data`, the models and `prune` do; `run` raises Diverged.
+    Construction reads the data, builds the model and plans the pruning once, so that errors in the arguments, the
+    criterion or the data are raised before training; `plan` describes the planned pruning in one line.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+
+    Raises
+    ------
+    MinnetError
+        What `load_data`, the models and `prune` raise.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.guard = check_limits(settings.guard)
         for name in ("layers", "protect"):
@@ -55,49 +71,72 @@ class Job(Training):
         self.pruning = {name: getattr(settings, name) for name in names}
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.sparsity = self.asked()
-        self.rehearsal = self.rehearse()
+        self.planned = self.dry_run()
         if settings.count is not None:
-            self.sparsity = settings.count / self.rehearsal.units.total
+            self.sparsity = settings.count / self.planned.units.total
         if self.sparsity is not None:
-            share_of(settings.schedule, self.sparsity)  # the recipe would tell after the training what is wrong with it
+            share_of(settings.schedule, self.sparsity)  # checked here: the recipe would raise after training
         self.epochs = settings.epochs * (2 if self.given else 3)
         self.dense = self.small = None
         self.files = {}
 
     @property
-    def plan(self):
-        """The line that says how much will go."""
-        units = self.rehearsal.units
-        gone = units.total - units.remaining
-        what = f"{gone:,} of {units.total:,} {units.unit}s"
-        cut = self.rehearsal.cut_off
-        return f"{what} will go ({gone / units.total:.1%}), by {self.settings.recipe} pruning" + \
-            f"; as the net is now, that cuts the last path through {', '.join(cut)}" * bool(cut)
+    def plan(self) -> str:
+        """Return one line that says how much will be removed."""
+        units = self.planned.units
+        removed, cut = units.total - units.remaining, self.planned.cut_off
+        return f"removing {removed:,} of {units.total:,} {units.unit}s ({removed / units.total:.1%}) by " + \
+            f"{self.settings.recipe} pruning" + f"; in the present model this cuts the last path through " \
+            f"{', '.join(cut)}" * bool(cut)
 
     @property
-    def reached(self):
-        """The share of the pieces in the scope that is gone now."""
-        pieces = self.rehearsal.pool.pieces
+    def reached(self) -> float:
+        """Return the share of the units in the scope that is removed now."""
+        pieces = self.planned.pool.pieces
         return int(np.count_nonzero(pieces.gone(self.model.mask))) / pieces.n
 
-    def criterion(self):
-        """The criterion of the settings; one that compares with the beginning is given the net as it is now."""
+    def criterion(self) -> str | Callable:
+        """Return the criterion of the settings, with the present values if it needs the initial ones.
+
+        Returns
+        -------
+        str or callable
+            What `prune` takes as `criterion`.
+        """
         criterion = check_choice("criterion", self.settings.criterion, CRITERIA)
         if traits_of(criterion).needs == "initial":
             return partial(criterion, initial=self.model.values.copy())
         return self.settings.criterion
 
-    def asked(self):
-        """The share to remove, or None where a count, the structure ("2:4") or the distribution (a dict) says it."""
+    def asked(self) -> float | None:
+        """Return the share to remove.
+
+        Returns
+        -------
+        float or None
+            None if a count, the structure ("2:4") or the distribution (a dict) determines it.
+        """
         s = self.settings
         own_count = structure_of(s.structure)(self.model, choose(self.model)).own_count
         told = s.count is not None or own_count or isinstance(s.distribution, dict)
         return SPARSITY if s.sparsity is None and not told else s.sparsity
 
-    def rehearse(self):
-        """The Plan of all that will go, made on the model as it is now, to find what is wrong before training. How many
-        weights lie in a range of values shows after it: here the range is only checked. A compensation is tried out on
-        a copy, for what is wrong with it shows when it is done."""
+    def dry_run(self) -> Plan:
+        """Plan the whole pruning of the present model, to find errors before training.
+
+        A value range is only checked: the number of weights in it is known after training. A compensation is applied
+        to a copy, since its errors are raised when it is applied.
+
+        Returns
+        -------
+        Plan
+            What would be removed.
+
+        Raises
+        ------
+        InvalidValue
+            If both `sparsity` and `count` are given, and what `plan_prune` raises.
+        """
         s = self.settings
         if s.sparsity is not None and s.count is not None:
             raise InvalidValue(f"sparsity={s.sparsity} and count={s.count}: give one of them")
@@ -105,22 +144,33 @@ class Job(Training):
             in_range(self.model, s.value_range)
         model = self.model if s.compensate is None else self.model.clone()
         plan = plan_prune(model, self.sparsity, count=s.count, **self.pruning | {"value_range": None},
-                          rng=self.seed(REHEARSAL))
+                          rng=self.seed(DRY_RUN))
         if s.compensate is not None:
             plan.apply()
         return plan
 
-    def settle(self):
-        """Measure again which layers are meant, now that the net is trained; from here they stay the same."""
+    def resolve_layers(self) -> None:
+        """Select layers given by sensitivity again, now that the model is trained; then they are fixed."""
         if is_measured(self.settings.layers) or is_measured(self.settings.protect):
-            self.rehearsal = self.rehearse()
-            self.pruning |= {"layers": self.rehearsal.layers, "protect": None}
+            self.planned = self.dry_run()
+            self.pruning |= {"layers": self.planned.layers, "protect": None}
 
-    def run(self):
-        """Train and prune; a generator of News, once an epoch."""
+    def run(self) -> Iterator[Progress]:
+        """Train, prune, and train the dense model as long.
+
+        Yields
+        ------
+        Progress
+            Once per epoch.
+
+        Raises
+        ------
+        Diverged
+            If a loss or a weight is no longer finite.
+        """
         if not self.given:
             yield from super().run()
-        self.settle()
+        self.resolve_layers()
         self.dense = self.model.clone()
         stride = -(-len(self.data.X_train) // (self.arguments["batch_size"] * PARTS))
         steps = self.recipe(self.model, self.data, self.sparsity, epochs=self.settings.epochs,
@@ -130,10 +180,16 @@ class Job(Training):
         steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
         yield from self.stage(AGAIN, self.dense, steps, keep=False)
 
-    def measure(self):
-        """Compact the pruned net, freeze both, measure them in turns; returns what result.json holds.
+    def measure(self) -> dict:
+        """Compact the pruned model, freeze both, and measure them in turns.
 
-        `files` then has the bytes of both saved nets; of a net that came as ONNX the pruned one also as ONNX.
+        Afterwards `small` is the compacted model, and `files` has the bytes of both saved models; if the model came as
+        ONNX, also those of the pruned one as ONNX.
+
+        Returns
+        -------
+        dict
+            The content of result.json.
         """
         self.small = self.whole(compact(self.model))
         nets = {"before": self.whole(self.dense), "after": self.small}
@@ -146,17 +202,18 @@ class Job(Training):
         return result_of(self, figures) | {"sha256": {name: digest(data) for name, data in self.files.items()}}
 
 
-def check_numbers_of_layers(name, patterns, there):
-    """Raise InvalidValue where a pattern such as "insensitive:9" asks for more layers than `there` are."""
+def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_layers: int) -> None:
+    """Raise InvalidValue if a pattern such as "insensitive:9" asks for more than `n_layers` layers."""
     for pattern in [patterns] if isinstance(patterns, str) else patterns or ():
         end = ENDS.fullmatch(pattern) if isinstance(pattern, str) else None
-        if end and int(end[2]) > there:
-            raise InvalidValue(f"{name}={quoted(repr(pattern))}: the model has {there} layers with weights; ask for at "
-                               f"most {there}")
+        if end and int(end[2]) > n_layers:
+            raise InvalidValue(f"{name}={quoted(repr(pattern))}: the model has {n_layers} layers with weights; ask "
+                               f"for at most {n_layers}")
 
 
-def in_parts(model, data, *, epochs, rng, train, stride):
-    """`train`, with a step after every `stride` batches and after each epoch: when a recipe has its turn."""
+def in_parts(model: Model, data: Dataset, *, epochs: int, rng: Seed, train: Callable[..., Iterator[Step]],
+             stride: int) -> Iterator[Step]:
+    """Train, yielding after every `stride` batches and each epoch: the times at which a recipe can prune."""
     for step in train(model, data, epochs=epochs, rng=rng, every="batch"):
         if step.batch % stride == 0:
             yield step

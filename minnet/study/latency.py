@@ -1,19 +1,21 @@
-"""Latency: how long a prediction takes, by the units that each layer has left; measured once, and then a function.
+"""A latency model: the time of a prediction as a function of the mask, fitted to measurements.
 
-    clock = latency_table(model, data.X_train)                      # some seconds: cut nets, frozen, timed in turns
-    prune(model, latency=0.5, clock=clock, structure="channel")     # half the time, by the table
-    clock(model.mask), clock.error                                  # seconds; how far it is off where it was measured
+    clock = latency_table(model, data.X_train)                      # some seconds: compacted models, timed in turns
+    prune(model, latency=0.5, clock=clock, structure="channel")     # half the time, by the model
+    clock(model.mask), clock.error                                  # seconds; the largest error at the measurements
 
-A layer takes time for each multiply-add and for each output: seconds = c + sum over layers of a_l multiply-adds + b_l
-outputs, no coefficient below 0. They are the least-squares fit to the median times of the net whole, of nets in which
-one layer lost a share of its units, and of nets in which all did, each compacted and frozen as it would be used. So the
-time by the table falls with every unit, and the same mask has the same time, however noisy the machine's clock is.
+The model is linear: seconds = c + sum over layers of (a_l multiply-adds + b_l outputs), no coefficient below 0. It is
+the nonnegative least-squares fit to the median times of the whole model, of models in which one layer lost a share of
+its units, and of models in which all layers did, each compacted and frozen as it would be used. So the predicted time
+falls with every unit removed, and is the same for the same mask, independent of the noise of the clock.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.errors import check_count
 from minnet.pruning.budgets import Costs
 from minnet.pruning.choose import choose
@@ -22,16 +24,24 @@ from minnet.pruning.units import unit_pieces
 from minnet.runtime.predictor import freeze
 from minnet.study.measure import MICRO, median_times, rows_of
 
-SHARES = (0.25, 0.5, 0.75)  # of a layer's units that go
+SHARES = (0.25, 0.5, 0.75)  # of a layer's units that are removed
 WHOLE = "whole"
 
 
 @dataclass(frozen=True, eq=False)
 class LatencyTable:
-    """`table(mask)` is the time in seconds of a call with `batch_size` rows, were the model so masked and compacted.
+    """A function from a mask to the predicted seconds of a call of the masked and compacted model.
 
-    `coefficients` (1 + 2 layers,): c, then a of each layer with weights, then b. `measured` and `fitted` are seconds of
-    the nets that were timed, the whole one first.
+    Parameters
+    ----------
+    costs : Costs
+        Units, multiply-adds and bytes of the model by mask.
+    batch_size : int
+        Rows of a call.
+    coefficients : (1 + 2 layers,) ndarray
+        c, then a of each layer with weights, then b.
+    measured, fitted : (models,) ndarray
+        Measured and predicted seconds of the models that were timed, the whole one first.
     """
 
     costs: Costs
@@ -40,26 +50,59 @@ class LatencyTable:
     measured: np.ndarray
     fitted: np.ndarray
 
-    def __call__(self, mask):
-        """Seconds."""
+    def __call__(self, mask: np.ndarray) -> float:
+        """Return the predicted seconds of a call.
+
+        Parameters
+        ----------
+        mask : (n,) ndarray of bool
+            A mask of the model, True where a value is kept.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
         return float(work(self.costs, mask) @ self.coefficients)
 
     @property
-    def error(self):
-        """The largest difference between fitted and measured, as a share of the whole net's time."""
+    def error(self) -> float:
+        """Return the largest difference of fitted and measured, as a share of the whole model's time."""
         return float(np.abs(self.fitted - self.measured).max() / self.measured[0])
 
-    def __str__(self):
-        return (f"{len(self.measured)} nets timed, the whole one {self.measured[0] * MICRO:.1f} us for "
-                f"{self.batch_size} rows; the table is off by at most {self.error:.1%} of that")
+    def __str__(self) -> str:
+        """Describe the measurements and the fit in one line."""
+        return (f"{len(self.measured)} models timed, the whole one {self.measured[0] * MICRO:.1f} us for "
+                f"{self.batch_size} rows; largest error of the fit {self.error:.1%} of that")
 
 
-def latency_table(model, X, *, batch_size=1, timer=median_times):
-    """The LatencyTable of `model` for calls with `batch_size` of the rows `X` (n, *input_shape).
+def latency_table(model: Model, X: np.ndarray, *, batch_size: int = 1,
+                  timer: Callable[..., dict] = median_times) -> LatencyTable:
+    """Fit a linear model of the latency to measurements of compacted models.
 
-    `timer` ({name: Predictor}, batches) -> {name: seconds} measures; it takes the nets in turns, since a machine's
-    speed drifts. 3 nets a layer with units that may go, and 4 more, are made and frozen. Raises InvalidValue where no
-    unit may go.
+    Three models per layer with removable units, and four more, are compacted, frozen and timed; see the module.
+
+    Parameters
+    ----------
+    model : Model
+        The model; it is not changed.
+    X : (n, *input_shape) ndarray
+        Rows to predict.
+    batch_size : int
+        Rows of a call.
+    timer : callable
+        Function ({name: Predictor}, batches) -> {name: seconds}; the default takes medians, the models in turns,
+        since a machine's speed drifts.
+
+    Returns
+    -------
+    LatencyTable
+        Function from a mask to seconds, for ``prune(..., latency=, clock=)``.
+
+    Raises
+    ------
+    InvalidValue
+        If `batch_size` is below 1, or no unit of the model can be removed.
     """
     check_count("batch_size", batch_size, 1)
     pieces = unit_pieces(model, choose(model), "channel")
@@ -75,8 +118,8 @@ def latency_table(model, X, *, batch_size=1, timer=median_times):
     return LatencyTable(costs, batch_size, coefficients, measured, works @ coefficients)
 
 
-def work(costs, mask):
-    """(1 + 2 layers,): 1, then for each layer with weights its multiply-adds, then its outputs, of one prediction."""
+def work(costs: Costs, mask: np.ndarray) -> np.ndarray:
+    """Return (1 + 2 layers,): 1, the multiply-adds of each layer with weights, then its outputs, per sample."""
     live = costs.live(mask)
     layers = [layer for layer in costs.model.layers.values() for p in layer.parameters if p.kind == "weight"]
     windows = [layer.weight.of(live) for layer in layers]
@@ -86,8 +129,8 @@ def work(costs, mask):
     return np.array([1, *macs, *outputs], np.float64)
 
 
-def fit(works, seconds):
-    """The coefficients, none below 0, with which works @ coefficients is nearest to `seconds` (least squares)."""
+def fit(works: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Return the nonnegative coefficients that minimise ||works @ coefficients - seconds||."""
     from scipy.optimize import nnls
 
     scale = np.maximum(works.max(axis=0), 1)
@@ -95,7 +138,7 @@ def fit(works, seconds):
 
 
 def _without(pieces, parts, share):
-    """The mask in which each of `parts` lost that share of its units."""
+    """Return the mask without `share` of the units of each of `parts`."""
     keep = np.ones(pieces.n, bool)
     for part in parts:
         keep[part.start : part.start + min(round(share * part.size), part.size - part.keeps)] = False
@@ -103,7 +146,7 @@ def _without(pieces, parts, share):
 
 
 def _cut(model, mask):
-    """A smaller copy of the model without what `mask` cuts; what is masked in the model is in it, as weights of 0."""
+    """Return a compacted copy of the model under `mask`; weights masked in the model are in it as zeros."""
     copy = model.clone()
     copy.set_mask(mask)
     return compact(copy)

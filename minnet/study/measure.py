@@ -1,39 +1,48 @@
-"""Nets side by side: how good, how large, how fast, measured on the nets as they would be used.
+"""Measurements of models: scores, size and speed, taken on the models as they would be used.
 
     figures = compare_nets({"before": dense, "after": small}, data)
     figures["after"]["latency_us"]
 
-All times of one comparison are taken in turns, since a machine's speed drifts: one call of each net, round by round.
+All times of one comparison are taken in turns, one call of each model per round, since a machine's speed drifts.
 """
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from itertools import cycle
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from minnet.data import Dataset
 from minnet.engine.metrics import evaluate
+from minnet.engine.model import Model
 from minnet.formats.storage import save
 from minnet.runtime.predictor import freeze
 
 BATCH = 1024           # rows of a call whose throughput is measured
-BATCH_MACS = 2**33     # of a large net fewer rows, so that a call stays within a second or so
-MOST_ROUNDS = 2000
-FEWEST_ROUNDS = 51
-SECONDS = 0.6          # for one of the two measurements, all nets together
-RESTED_ROUNDS = 7      # of turns of different libraries:
-REST = 0.02            # seconds before each turn, as often as needed: BLAS's threads look for work for several of them
-IDLE = 0.05            # share of a rest; where threads run for less, those of who had the last turn have fallen asleep
-MOST_RESTS = 25        # or they never will
-TURN = 0.05            # seconds of calls in one
+BATCH_MACS = 2**33     # multiply-adds of such a call at most, about a second: a large model gets fewer rows
+MAX_ROUNDS = 2000
+MIN_ROUNDS = 51
+SECONDS = 0.6          # duration of one measurement of all models
+RESTED_ROUNDS = 7      # rounds in which different libraries are timed
+REST = 0.02            # seconds of one wait before a turn; BLAS threads spin for several of them after a call
+IDLE = 0.05            # fraction of a wait: if the process used less processor time, all its threads sleep
+MAX_RESTS = 25         # waits before a turn at most
+TURN = 0.05            # seconds of calls in one turn
 MICRO = 1e6
+Key = TypeVar("Key")
 
 
-def compare_nets(nets, data, precision=None):
-    """{name: figures} for `nets`, {name: Model}, on the test part: accuracy, recall_macro, f1_macro and loss of the
-    frozen net, and its plan; parameters (those that live), macs; and the speeds, which the same plan gives. With a
-    `precision` (see `freeze`) also the accuracy with such weights, and what both frozen nets take in memory."""
+def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None = None) -> dict[str, dict]:
+    """Return {name: figures} for `nets`, {name: Model}, on the test part.
+
+    The figures are accuracy, recall_macro, f1_macro and loss of the frozen model, its plan, parameters (nonzero), macs,
+    and the speeds with that plan. With a `precision` (see `freeze`) they include the accuracy with such weights and
+    the memory of both frozen models.
+    """
     times, figures = speeds(nets, data.X_test), {}
     for name, net in nets.items():
         fast = freeze(net)
@@ -47,42 +56,45 @@ def compare_nets(nets, data, precision=None):
     return figures
 
 
-def speeds(nets, X):
-    """{name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}, each frozen with the plan that is best for
-    one sample and with the one that is best for BATCH of them (fewer of a large net); medians, on rows of X."""
+def speeds(nets: Mapping[str, Model], X: np.ndarray) -> dict[str, dict[str, float]]:
+    """Return {name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}: medians, on rows of X.
+
+    Latency is that of one row, throughput that of BATCH rows (fewer for a large model), each with the plan that is
+    best for it.
+    """
     size = batch_for(nets.values())
     latency = median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, rows_of(X, 1))
     span = median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, rows_of(X, size))
     return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": size / span[name]} for name in nets}
 
 
-def batch_for(nets):
-    """Rows of a call whose throughput is measured: fewer where a net is large."""
+def batch_for(nets: Iterable[Model]) -> int:
+    """Return the rows of a call whose throughput is measured: fewer for a large model."""
     return max(1, min(BATCH, BATCH_MACS // max(1, *(net.macs for net in nets))))
 
 
-def saved(model, made=None):
-    """The bytes of the file that `save` writes for `model`; `made` is how it came to be."""
+def saved(model: Model, made: dict | None = None) -> bytes:
+    """Return the bytes of the file that `save` writes for `model`; `made` records how it was made."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save(model, path, made=made)
         return path.read_bytes()
 
 
-def rows_of(X, n):
-    """Batches of n rows, contiguous: those of X, from the start again where it has fewer."""
+def rows_of(X: np.ndarray, n: int) -> list[np.ndarray]:
+    """Return contiguous batches of n rows of X, repeated if it has fewer."""
     whole = np.resize(X, (max(n, len(X) // n * n), *X.shape[1:]))
     return [np.ascontiguousarray(whole[start : start + n]) for start in range(0, len(whole), n)]
 
 
-def median_times(predictors, batches):
-    """{name: median seconds of one call}; the predictors take turns on the same batches."""
+def median_times(predictors: Mapping[str, Callable], batches: list[np.ndarray]) -> dict[str, float]:
+    """Return {name: median seconds of one call}; the predictors alternate on the same batches."""
     for predictor in predictors.values():
-        predictor(batches[0])  # warm: buffers are made, kernels compiled
+        predictor(batches[0])  # warm up: buffers are allocated, kernels compiled
     times = {name: [] for name in predictors}
     end = time.perf_counter() + SECONDS
-    for turn in range(MOST_ROUNDS):
-        if turn >= FEWEST_ROUNDS and time.perf_counter() > end:
+    for turn in range(MAX_ROUNDS):
+        if turn >= MIN_ROUNDS and time.perf_counter() > end:
             break
         rows = batches[turn % len(batches)]
         for name, predictor in predictors.items():
@@ -92,30 +104,34 @@ def median_times(predictors, batches):
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def rested_times(contestants, batches):
-    """{name: median seconds of one call} of {name: (call, around)}, which may be of different libraries: their threads
-    go on looking for work after a call, and would take a processor from whoever comes next. So all come to rest before
-    each turn, which has many calls, within `around()`; the medians are of the turns' medians."""
+def rested_times(contestants: Mapping[Key, tuple[Callable, Callable[[], AbstractContextManager]]],
+                 batches: list[np.ndarray]) -> dict[Key, float]:
+    """Return {name: median seconds of one call} of {name: (call, around)}, calls of different libraries.
+
+    The threads of a library spin for a while after a call and would take processor time from the next one. So each
+    turn, many calls within `around()`, begins after all threads have fallen asleep; the medians are of the turns'
+    medians.
+    """
     times = {name: [] for name in contestants}
     for _ in range(RESTED_ROUNDS):
         for name, (call, around) in contestants.items():
-            come_to_rest()
+            wait_until_idle()
             with around():
-                times[name].append(turn_of(call, batches))
+                times[name].append(turn_time(call, batches))
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def come_to_rest():
+def wait_until_idle() -> None:
     """Wait until the threads of this process have fallen asleep."""
-    for _ in range(MOST_RESTS):
+    for _ in range(MAX_RESTS):
         before = time.process_time()
         time.sleep(REST)
         if time.process_time() - before <= IDLE * REST:
             return
 
 
-def turn_of(call, batches):
-    """Median seconds of the calls of one turn; the first warms up."""
+def turn_time(call: Callable, batches: list[np.ndarray]) -> float:
+    """Return the median seconds of the calls of one turn, after one call to warm up."""
     call(batches[0])
     times, end = [], time.perf_counter() + TURN
     for rows in cycle(batches):

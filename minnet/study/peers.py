@@ -1,11 +1,12 @@
-"""Other libraries on the same net and the same rows, as far as they are installed: what `minnet bench` compares with.
+"""Other installed libraries on the same model and the same rows, as `minnet bench` compares them.
 
     for row in against_peers({"net": model}, X, size)["net"]["peers"]:
         row["peer"], row["threads"], row["latency_us"], row["times_as_fast"]
 
-Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster; all take turns, and
-threads sleep before each.
+Each library gets its own layout, is warmed up, and uses one thread or all, whichever is faster. All are timed in turns
+that begin when all threads sleep.
 """
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import cycle, product
@@ -17,6 +18,8 @@ from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
+from minnet.engine.layer import Layer
+from minnet.engine.model import Model
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.errors import MissingExtra, Unsupported, import_optional
 from minnet.formats.onnx_write import INPUT, onnx_bytes
@@ -25,14 +28,18 @@ from minnet.runtime.predictor import freeze
 from minnet.study.measure import MICRO, rested_times, rows_of
 from minnet.threads import n_threads
 
+Call = Callable[[np.ndarray], np.ndarray]
 OURS = "minnet"
 TRANSPOSED = (0, 3, 1, 2)  # images, channels first
 
 
-def against_peers(nets, X, size):
-    """{name: figures} for `nets`, {name: Model}: "latency_us" and "throughput_per_s" of minnet's frozen net, `size`
-    rows at a time, and "peers", rows of one each: "peer"; the same two, with the "threads" of each; and how many times
-    as fast minnet is: "times_as_fast" on one row, "times_the_throughput". All of all nets take turns."""
+def against_peers(nets: Mapping[str, Model], X: np.ndarray, size: int) -> dict[str, dict]:
+    """Return {name: figures} for `nets`, {name: Model}, all timed in turns.
+
+    The figures are "latency_us" and, with batches of `size` rows, "throughput_per_s" of minnet's frozen model, and
+    "peers", a list with one dict per library: "peer", the same two figures, the "threads" of each, and the speedups of
+    minnet, "times_as_fast" (one row) and "times_the_throughput".
+    """
     one, many = (in_turns(nets, rows_of(X, n)) for n in (1, size))
     figures = {key: {"latency_us": one[key][1] * MICRO, "throughput_per_s": size / many[key][1]} for key in one}
     return {name: {**figures[name, OURS], "peers": [
@@ -42,20 +49,20 @@ def against_peers(nets, X, size):
         for peer in PEERS if (name, peer) in one]} for name in nets}
 
 
-def in_turns(nets, batches):
-    """{(net, peer or OURS): (threads, median seconds of a call)} on batches of one size; the faster number."""
+def in_turns(nets: Mapping[str, Model], batches: list[np.ndarray]) -> dict[tuple[str, str], tuple[int, float]]:
+    """Return {(net, peer or OURS): (threads, median seconds of a call)} with the faster number of threads."""
     calls = {(name, OURS, n_threads()): (freeze(net, batch_size=len(batches[0])), nullcontext)
              for name, net in nets.items()}
     for (name, net), peer in product(nets.items(), PEERS):
         calls |= {(name, peer, threads): call for threads, call in calls_of(peer, net, batches).items()}
     best = {}
-    for (name, who, threads), taken in rested_times(calls, batches).items():
-        best[name, who] = min(best.get((name, who), (threads, taken)), (threads, taken), key=lambda one: one[1])
+    for (name, peer, threads), taken in rested_times(calls, batches).items():
+        best[name, peer] = min(best.get((name, peer), (threads, taken)), (threads, taken), key=lambda one: one[1])
     return best
 
 
-def calls_of(peer, model, batches):
-    """{threads: (call, what is around a turn)} of a peer; empty where it is absent, or has no such layer."""
+def calls_of(peer: str, model: Model, batches: list[np.ndarray]) -> dict[int, tuple]:
+    """Return {threads: (call, context of a turn)} of a peer; empty if it is absent or cannot run the model."""
     make, hold = PEERS[peer]
     try:
         return {threads: (make(model, batches, threads), partial(hold, threads)) for threads in {1, n_threads()}}
@@ -66,8 +73,8 @@ def calls_of(peer, model, batches):
 # --- peers: (model, batches, threads) -> a function that predicts the next of the batches ----------------------------
 
 
-def onnxruntime_call(model, batches, threads):
-    """ONNX Runtime, with all of its graph optimisations."""
+def onnxruntime_call(model: Model, batches: list[np.ndarray], threads: int) -> Call:
+    """Return a call of ONNX Runtime, with all of its graph optimisations."""
     runtime = import_optional("onnxruntime", "peers", "the comparison")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -76,8 +83,8 @@ def onnxruntime_call(model, batches, threads):
     return lambda rows: session.run(None, next(ready))[0]
 
 
-def torch_call(model, batches, threads):
-    """PyTorch: a Sequential in inference mode."""
+def torch_call(model: Model, batches: list[np.ndarray], threads: int) -> Call:
+    """Return a call of PyTorch, a Sequential in inference mode."""
     torch = import_optional("torch", "peers", "the comparison")
     net = torch.nn.Sequential()
     for layer in chain_of(model, TORCH):
@@ -93,8 +100,8 @@ def torch_call(model, batches, threads):
     return call
 
 
-def sklearn_call(model, batches, threads):
-    """scikit-learn's MLPClassifier, which knows dense layers and gives probabilities; its threads are those of BLAS."""
+def sklearn_call(model: Model, batches: list[np.ndarray], threads: int) -> Call:
+    """Return a call of scikit-learn's MLPClassifier, for dense layers; its threads are those of BLAS."""
     from sklearn.neural_network import MLPClassifier
 
     dense = [layer for layer in chain_of(model, (Flatten, Dense, ReLU)) if isinstance(layer, Dense)]
@@ -106,22 +113,22 @@ def sklearn_call(model, batches, threads):
 
 
 def _next(call, ready, rows):
-    """What `call` makes of the next of its own rows."""
+    """Return `call` of the next of its own batches."""
     return call(next(ready))
 
 
-def chain_of(model, known):
-    """The layers of a plain chain of layers of the types `known`, with weights in ReLU and no padding."""
+def chain_of(model: Model, known: Collection[type]) -> Sequence[Layer]:
+    """Return the layers of a plain chain of layers of the types `known` without padding, or raise Unsupported."""
     layers = model.tree.layers if type(model.tree) is Sequential else [model.tree]
     for layer in layers:
         if type(layer) not in known or getattr(layer, "padding", "valid") != "valid":
-            raise Unsupported(f"{layer.name} is no layer for this comparison: give a chain of layers such as Dense, "
-                              "Conv2d, MaxPool2d, Flatten and ReLU, without padding")
+            raise Unsupported(f"{layer.name} is not supported by this comparison: give a chain of layers such as "
+                              "Dense, Conv2d, MaxPool2d, Flatten and ReLU, without padding")
     return layers
 
 
-def channels_first(batches):
-    """Batches of images with channels first; others as they are."""
+def channels_first(batches: list[np.ndarray]) -> list[np.ndarray]:
+    """Return batches of images with channels first, and other batches unchanged."""
     return [np.ascontiguousarray(rows.transpose(TRANSPOSED)) if rows.ndim > 2 else rows for rows in batches]
 
 
@@ -132,6 +139,6 @@ TORCH = {
     Flatten: lambda nn, layer: nn.Flatten(),
     ReLU: lambda nn, layer: nn.ReLU(),
 }
-PEERS = {  # how a call is made, and what holds it to a number of threads, where itself does not
+PEERS = {  # (make the call, limit its threads where the library does not do it itself)
     "ONNX Runtime": (onnxruntime_call, nullcontext), "PyTorch": (torch_call, nullcontext),
     "scikit-learn": (sklearn_call, threadpool_limits)}

@@ -1,68 +1,140 @@
-"""Sensitivity: what it costs to prune each layer alone, at each sparsity (Han et al., 2015, section 3.1; Li et al.,
-2017, section 3.2). The model stays as it is.
+"""Sensitivity: the scores of a model when each layer alone is pruned, at each sparsity.
+
+As Han et al. (2015, section 3.1) and Li et al. (2017, section 3.2). The model is not changed.
 
     found = sensitivity(model, data, sparsities=[0.5, 0.9])
     print(found)                                                # accuracy by layer and sparsity
     found.at(layer="dense1", score="loss")                      # (sparsities,) an array
     prune(model, 0.9, layers=found.least(2))                    # as layers="insensitive:2" with data=data
-    prune(model, 0.9, distribution=found.distribution)          # more where it costs less
+    prune(model, 0.9, distribution=found.distribution)          # more from less sensitive layers
 """
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from minnet.data import Dataset
+from minnet.engine.model import Model
 from minnet.engine.sample import SAMPLES
 from minnet.errors import InvalidValue, check_count, check_fraction, unknown
 from minnet.pruning.alone import SPARSITIES, mean_rise, measure, most_first, pool_of, valid_part
 from minnet.pruning.choose import choose
+from minnet.typing import Arrays, Seed
 
-HALVINGS = 60  # of the loss that all layers may lose: to the last bits of a float64
+HALVINGS = 60  # bisection steps of the rise of the loss: to the precision of a float64
 
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """`values` (layers, sparsities, scores), the score of the model with that layer alone at that sparsity; `base`
-    (scores,) those of the model as it was. A layer is called "conv1+conv3" where the units are one."""
+    """The scores of a model with each layer alone pruned to each sparsity.
 
-    layers: tuple
-    sparsities: tuple
-    scores: tuple
+    Parameters
+    ----------
+    layers : tuple of str
+        Names of the layers; layers whose units are coupled are one, as "conv1+conv3".
+    sparsities : tuple of float
+        The sparsities.
+    scores : tuple of str
+        Names of the scores: "accuracy", "recall_macro", "f1_macro" and "loss", or "r2" and "loss".
+    values : (layers, sparsities, scores) ndarray
+        The scores of the pruned models.
+    base : (scores,) ndarray
+        The scores of the model as it is.
+    """
+
+    layers: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    scores: tuple[str, ...]
     values: np.ndarray
     base: np.ndarray
 
     @property
-    def axes(self):
-        """{name of the axis: what stands along it}, in the order of `values`."""
+    def axes(self) -> dict[str, tuple]:
+        """Return {name of an axis of `values`: its labels}, in order."""
         return {"layer": self.layers, "sparsity": self.sparsities, "score": self.scores}
 
-    def at(self, *, layer=None, sparsity=None, score=None):
-        """`values` at one place of each axis that is given; the others remain. Raises UnknownName for no such place."""
+    def at(self, *, layer: str | None = None, sparsity: float | None = None, score: str | None = None) -> np.ndarray:
+        """Index `values` by labels.
+
+        Parameters
+        ----------
+        layer, sparsity, score : str, float, str, optional
+            A label of the axis; None keeps the axis.
+
+        Returns
+        -------
+        ndarray
+            `values` without the axes that are given.
+
+        Raises
+        ------
+        UnknownName
+            If an axis has no such label.
+        """
         places = []
-        for (axis, there), wanted in zip(self.axes.items(), (layer, sparsity, score), strict=True):
-            if wanted is not None and wanted not in there:
-                raise unknown(axis, wanted, there)
-            places.append(slice(None) if wanted is None else there.index(wanted))
+        for (axis, labels), wanted in zip(self.axes.items(), (layer, sparsity, score), strict=True):
+            if wanted is not None and wanted not in labels:
+                raise unknown(axis, wanted, labels)
+            places.append(slice(None) if wanted is None else labels.index(wanted))
         return self.values[tuple(places)]
 
     @property
-    def rises(self):
-        """(layers,) by how much the loss rises, on average over the sparsities."""
+    def rises(self) -> np.ndarray:
+        """Return (layers,) the rise of the loss, averaged over the sparsities."""
         return mean_rise(self.base, self.values, self.scores)
 
-    def most(self, number):
-        """The names of the `number` most sensitive layers, the first first."""
+    def most(self, number: int) -> list[str]:
+        """Return the names of the most sensitive layers, the most sensitive first.
+
+        Parameters
+        ----------
+        number : int
+            Number of layers.
+
+        Returns
+        -------
+        list of str
+            Names.
+        """
         return most_first(self.layers, self.rises)[: check_count("number", number, 1)]
 
-    def least(self, number):
-        """The names of the `number` least sensitive layers, the last first."""
+    def least(self, number: int) -> list[str]:
+        """Return the names of the least sensitive layers, the least sensitive first.
+
+        Parameters
+        ----------
+        number : int
+            Number of layers.
+
+        Returns
+        -------
+        list of str
+            Names.
+        """
         return most_first(self.layers, self.rises)[::-1][: check_count("number", number, 1)]
 
     def distribution(self, pool, k):
-        """(heaps, shares), as `prune` wants a distribution: every layer is pruned to where it alone raises the loss as
-        much as any other, by straight lines between what was measured.
+        """Divide k removals among the layers so that each layer alone raises the loss by the same amount.
 
-        Where that takes fewer than k, all go on in step to sparsity 1. A curve that falls counts as level. Raises
-        InvalidValue for layers that were not measured.
+        The rise is interpolated linearly between the measured sparsities and made monotonic. If the largest measured
+        sparsities give fewer than k, all layers are raised in proportion towards sparsity 1.
+
+        Parameters
+        ----------
+        pool : Pool
+            The layers and their sizes.
+        k : int
+            Number of removals.
+
+        Returns
+        -------
+        tuple
+            Groups and shares, as `prune` expects of a distribution.
+
+        Raises
+        ------
+        InvalidValue
+            If a layer was not measured.
         """
         curves = [self._curve(part.layers) for part in pool.parts]
         highest = max(curve[-1] for curve in curves)
@@ -82,42 +154,79 @@ class Sensitivity:
         return pool.layers, low + (high - low) * ((k - low.sum()) / gap if gap else 0.0)
 
     def _curve(self, layers):
-        """(1 + sparsities,) how far the loss has risen, never falling; the worst of what was measured of `layers`."""
+        """Return (1 + sparsities,) the rise of the loss, made monotonic; the largest of those of `layers`."""
         rows = [i for i, name in enumerate(self.layers) if set(name.split("+")) & set(layers)]
         if not rows:
             raise InvalidValue(f"{', '.join(layers)} was not measured, only {', '.join(self.layers)}: measure it, or "
-                               "leave it out of layers=")
+                               "exclude it from layers=")
         rise = (self.at(score="loss")[rows] - self.base[self.scores.index("loss")]).max(axis=0)
         return np.maximum.accumulate(np.concatenate([[0.0], rise]))
 
-    def record(self):
-        """As JSON has it."""
-        return {**{axis: list(there) for axis, there in self.axes.items()}, "values": self.values.tolist(),
+    def record(self) -> dict[str, object]:
+        """Return the sensitivity as JSON types.
+
+        Returns
+        -------
+        dict of str to object
+            The axes, `values`, `base` and `rises`.
+        """
+        return {**{axis: list(labels) for axis, labels in self.axes.items()}, "values": self.values.tolist(),
                 "base": self.base.tolist(), "rises": self.rises.tolist()}
 
-    def __str__(self):
+    def __str__(self) -> str:
+        """Return a table of the first score by layer and sparsity."""
         score = self.scores[0]
         form = "{:.1%}".format if score == "accuracy" else "{:.4f}".format
-        head = [score, *[f"{sparsity:.4g}" for sparsity in self.sparsities], "loss rises by"]
+        head = [score, *[f"{sparsity:.4g}" for sparsity in self.sparsities], "rise of loss"]
         lines = [head, *[[name, *map(form, row), f"{rise:.4f}"]
                          for name, row, rise in zip(self.layers, self.at(score=score), self.rises, strict=True)]]
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         table = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in lines]
-        return "\n".join([*table, f"as it is: {form(self.base[0])}"])
+        return "\n".join([*table, f"unpruned: {form(self.base[0])}"])
 
 
-def sensitivity(model, data, *, sparsities=SPARSITIES, criterion="magnitude", structure="weight", layers=None,
-                protect=None, samples=SAMPLES, reduction=None, rng=None):
-    """The Sensitivity of `model`: accuracy, macro recall, macro F1 and loss on the validation part of `data` (or the
-    pair X, y) with round(s n) of the n pieces of one layer gone, for each layer and each s of `sparsities`.
+def sensitivity(model: Model, data: Dataset | Arrays, *, sparsities: Sequence[float] = SPARSITIES,
+                criterion: str | Callable = "magnitude", structure: str | Callable = "weight",
+                layers: str | Sequence[str] | None = None, protect: str | Sequence[str] | None = None,
+                samples: int | None = SAMPLES, reduction: str | Callable | None = None,
+                rng: Seed = None) -> Sensitivity:
+    """Measure the scores of a model with each layer alone pruned to each sparsity, on the validation part.
 
-    The criterion scores the model once, on the training part; the lowest of a layer go. A layer of units keeps one.
-    For numbers instead of classes the scores are r2 and loss. One pass over the rows for each layer and sparsity, side
-    by side in threads. Arguments and errors as in `prune`.
+    At sparsity s, round(s n) of the n weights or units of the layer are masked, those with the lowest scores; a layer
+    of units keeps one. The criterion scores the model once, on the training part. The scores are accuracy, macro
+    recall, macro F1 and loss, or for regression r2 and loss. The cost is one pass over the rows for each layer and
+    sparsity, which run in parallel threads.
+
+    Parameters
+    ----------
+    model : Model
+        The model; it is not changed.
+    data : Dataset or (X, y)
+        A pair serves both as training and as validation part.
+    sparsities : sequence of float
+        The sparsities.
+    criterion, structure, layers, protect, samples, reduction, rng
+        As in `prune`.
+
+    Returns
+    -------
+    Sensitivity
+        Scores by layer and sparsity.
+
+    Raises
+    ------
+    InvalidValue
+        If `sparsities` is empty or has a number outside [0, 1], and what `prune` raises.
+
+    References
+    ----------
+    Han et al. (2015), Learning both weights and connections for efficient neural networks, section 3.1.
+
+    Li et al. (2017), Pruning filters for efficient ConvNets, section 3.2.
     """
     steps = tuple(sorted({check_fraction("sparsities", sparsity) for sparsity in sparsities}))
     if not steps:
-        raise InvalidValue("sparsities is empty; wanted at least one share in [0, 1]")
+        raise InvalidValue("sparsities is empty; give at least one number in [0, 1]")
     pool = pool_of(model, choose(model, layers, protect), data, criterion, structure, samples=samples,
                    reduction=reduction, rng=rng)
     kinds, base, values = measure(pool, valid_part(data), steps)
@@ -125,7 +234,7 @@ def sensitivity(model, data, *, sparsities=SPARSITIES, criterion="magnitude", st
 
 
 def _reach(curve, steps, rise):
-    """The largest sparsity at which `curve`, straight between `steps`, is at most `rise`."""
+    """Return the largest sparsity at which `curve`, linear between `steps`, is at most `rise`."""
     last = int(np.searchsorted(curve, rise, side="right")) - 1
     if last == len(curve) - 1:
         return steps[-1]
@@ -134,7 +243,7 @@ def _reach(curve, steps, rise):
 
 
 def _around(lost, k, highest):
-    """What layers lose just below and just above k in all."""
+    """Return the counts per layer just below and just above a total of k."""
     below, above = 0.0, highest
     for _ in range(HALVINGS):
         middle = (below + above) / 2

@@ -1,30 +1,62 @@
-"""Settings: all that decides how the main job comes out, with the defaults of `minnet prune digits`.
+"""Settings of the main job, with the defaults of `minnet prune digits`.
 
     Settings(data="digits", sparsity=0.95, criterion="taylor", seed=1)
 
-Nothing is loaded here, so the command line can tell the defaults without NumPy.
+This module imports nothing heavy, so that the command line shows the defaults without loading NumPy.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
 SMALL_BATCH, LARGE_BATCH = 32, 128
-MANY_ROWS = 10_000  # from here on the large batch
-PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model that takes weights, and what stays of it
-SPARSITY = 0.9  # where neither `sparsity` nor `count` is given, nor a structure that fixes the count itself
+MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
+PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
+SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor the structure gives the number
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`data` and `model` are names, or a Dataset and a Model (trained already, so pruning begins at once).
+    """Settings of a `Job` or a `Training`; the same settings give the same models.
 
-    `sparsity` is the fraction of the scope (`layers` less `protect`) to remove, `count` how many weights or units;
-    `value_range` limits who may go; `compensate` is how what stays makes up for what went. `weights` is the file of
-    pretrained ones; the layers up to the one named `freeze` then stay as they are, run once, and are in no scope.
-    `criterion` and the other names may be functions. `penalty` holds pairs (name, strength). `epochs` count for
-    training and again for pruning. `optimizer` None: sgd, or adam after pretrained weights. `lr`, `weight_decay` and
-    `batch_size` None: by optimizer and number of rows. `guard` maps a score to the most it may lose; `target` is a
-    file's column of classes. `precision` "int8" asks what both nets are worth with weights of eight bits, too.
+    Parameters
+    ----------
+    data : str or Dataset
+        Name or file of a data set, or a Dataset.
+    model : str or Model
+        Name of an architecture, or a trained model (a Model or a file), which is pruned at once.
+    sparsity : float, optional
+        Fraction of the scope (`layers` without `protect`) to remove. Default: 0.9, unless `count`, the structure or
+        the distribution determines it.
+    count : int, optional
+        Number of weights or units to remove, instead of `sparsity`.
+    criterion, structure, distribution, schedule, recipe : str or callable
+        Entries of the tables of these names; `recipe` and `structure` are names only.
+    compensate : str or callable, optional
+        Weight update after pruning, a name in COMPENSATIONS.
+    penalty : tuple of (str, float)
+        Names and strengths of regularisation terms.
+    epochs : int
+        Epochs of dense training, and again of pruning.
+    layers, protect : tuple of str, optional
+        Names or patterns of the layers to prune, and of those not to.
+    value_range : (float, float), optional
+        Remove only weights with a magnitude in this range.
+    weights : str, optional
+        File of pretrained weights, in Keras's layout.
+    freeze : str, optional
+        Last layer of the fixed part of the model: it is evaluated once, and is not pruned.
+    optimizer : str, optional
+        Name in OPTIMIZERS. Default: sgd, or adam with pretrained weights.
+    lr, batch_size, weight_decay : float, int, float, optional
+        Default: by optimizer and number of training samples.
+    guard : mapping of str to float
+        Largest loss allowed for a score.
+    target : str, optional
+        Column of a file that contains the classes.
+    precision : str, optional
+        "int8": also measure both models with 8-bit weights.
+    seed : int
+        Seed of all random numbers.
     """
 
     data: object = "digits"
@@ -53,13 +85,19 @@ class Settings:
     precision: str | None = None
     seed: int = 0
 
-    def record(self):
-        """As JSON has it: functions by name, everything else as it is."""
+    def record(self) -> dict[str, object]:
+        """Return the settings as JSON types: functions and classes by name.
+
+        Returns
+        -------
+        dict of str to object
+            One entry per setting.
+        """
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
 
 def _plain(value):
-    """A setting as JSON has it."""
+    """Return a setting as a JSON type."""
     if isinstance(value, str | int | float | None):
         return value
     if isinstance(value, Mapping):

@@ -1,20 +1,24 @@
-"""The first half of every job: data, a model, and its training, as the settings say.
+"""The first half of every job: data, a model, and its training, by the settings.
 
     training = Training(Settings(data="digits", epochs=10))
-    for news in training.run():
-        print(news.epoch, news.loss)
+    for progress in training.run():
+        print(progress.epoch, progress.loss)
     training.model, training.scores()
+
+The same settings give the same model.
 """
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from minnet.data import SCALINGS, load_data, none, unit
+from minnet.data import SCALINGS, Dataset, load_data, none, unit
 from minnet.engine.metrics import evaluate
-from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam
+from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, RMSprop
 from minnet.engine.split import cached, join, split
+from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.files import sniff
 from minnet.formats.onnx_read import load_onnx
@@ -32,19 +36,33 @@ from minnet.study.settings import (
     SGD_DECAY,
     SGD_LR,
     SMALL_BATCH,
+    Settings,
 )
 from minnet.training import train
+from minnet.typing import Path, Seed
 
 LR_SCHEDULE = "cosine"
-CLIP_NORM = 1.0  # lets one learning rate serve dense and convolutional nets
-WEIGHTS, TRAINING, PRUNING, REHEARSAL = range(4)  # what a stream of random numbers is for
+CLIP_NORM = 1.0  # allows one learning rate for dense and convolutional models
+WEIGHTS, TRAINING, PRUNING, DRY_RUN = range(4)  # uses of random numbers, each with its own stream
 DENSE = "dense"
-NOT_KEPT = ("data", "model", "guard", "weights")  # settings that a model's file leaves out: they may be paths
+NOT_KEPT = ("data", "model", "guard", "weights")  # settings that a model's file omits: they may be paths
 
 
 @dataclass(frozen=True)
-class News:
-    """One finished epoch: `epoch` of `epochs` in all stages together, the loss, the sparsity of the net's weights."""
+class Progress:
+    """One finished epoch.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage.
+    epoch, epochs : int
+        Number of the epoch and their total, over all stages.
+    loss : float
+        Mean training loss of the epoch.
+    sparsity : float
+        Share of the model's weights that are masked.
+    """
 
     stage: str
     epoch: int
@@ -54,15 +72,25 @@ class News:
 
 
 class Training:
-    """Data and a model by `settings`. `given` is True where the model was trained before, and is not to be again.
+    """Data, a model and its training, by the settings.
 
-    `history` has a dict for each finished epoch; `kept` is the net after the last one, for who is stopped on the way.
-    Errors: those of `load_data`, `load` and the models.
+    `given` is True if the model was trained before, so that it is not trained again. `history` has a dict for each
+    finished epoch; `kept` is the model after the last finished epoch, for saving if the run is interrupted.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+
+    Raises
+    ------
+    MinnetError
+        What `load_data`, `load` and the models raise.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.images, model, self.given = begin(settings, self.seed(WEIGHTS))
+        self.images, model, self.given = load_parts(settings, self.seed(WEIGHTS))
         self.base, self.model, self.data = frozen(settings, model, self.images)
         self.start = self.scores() if self.given else None
         self.arguments = training_arguments(settings, len(self.data.X_train))
@@ -70,24 +98,52 @@ class Training:
         self.epochs = settings.epochs
         self.history, self._kept = [], None
 
-    def run(self):
-        """Train the model; a generator of News, once an epoch. Raises Diverged."""
+    def run(self) -> Iterator[Progress]:
+        """Train the model.
+
+        Yields
+        ------
+        Progress
+            Once per epoch.
+
+        Raises
+        ------
+        Diverged
+            If the loss or a weight is no longer finite.
+        """
         return self.stage(DENSE, self.model, self.train(self.model, self.data, rng=self.seed(TRAINING),
                                                         epochs=self.settings.epochs))
 
-    def stage(self, name, model, steps, keep=True):
-        """Pass the steps of a stage on as News, and note where it stands."""
+    def stage(self, name: str, model: Model, steps: Iterable[Step], keep: bool = True) -> Iterator[Progress]:
+        """Run the steps of a stage, record them, and yield a Progress per epoch.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stage.
+        model : Model
+            The model that the steps change.
+        steps : iterable of Step
+            The training.
+        keep : bool
+            Update `kept` after each epoch.
+
+        Yields
+        ------
+        Progress
+            Once per epoch.
+        """
         for step in steps:
             if step.batch:
                 continue
             if keep:
                 self._kept = (model, model.values.copy(), model.mask.copy())
             self.history.append({"stage": name, "loss": step.loss, "sparsity": model.sparsity})
-            yield News(name, len(self.history), self.epochs, step.loss, model.sparsity)
+            yield Progress(name, len(self.history), self.epochs, step.loss, model.sparsity)
 
     @property
-    def kept(self):
-        """The net as it was after the last finished epoch, or None before the first."""
+    def kept(self) -> Model | None:
+        """Return the model after the last finished epoch, or None before the first."""
         if self._kept is None:
             return None
         model, values, mask = self._kept
@@ -96,40 +152,68 @@ class Training:
         copy.mask[:] = mask
         return self.whole(copy)
 
-    def whole(self, model):
-        """`model` behind what is frozen before it: the net that takes images."""
+    def whole(self, model: Model) -> Model:
+        """Join `model` to the frozen part, if there is one, so that it takes images.
+
+        Parameters
+        ----------
+        model : Model
+            The trainable part.
+
+        Returns
+        -------
+        Model
+            The whole model.
+        """
         return model if self.base is None else join(self.base, model)
 
-    def scores(self):
-        """How good the model is as it is now, on the test part."""
+    def scores(self) -> dict[str, object]:
+        """Evaluate the model on the test part.
+
+        Returns
+        -------
+        dict of str to float
+            The entries of `evaluate`.
+        """
         return dict(evaluate(self.model, self.data.X_test, self.data.y_test))
 
     @property
-    def made(self):
-        """What a file of the model says of how it came to be, and of the scaling that `predict` needs; no paths."""
+    def made(self) -> dict[str, object]:
+        """Return what a model's file records: data, scaling and settings, without paths."""
         data, settings = self.data, self.settings.record()
         settings = {name: value for name, value in settings.items() if name not in NOT_KEPT}
         return {"data": data.name, "classes": data.classes.tolist(), "scaling": data.scaling,
                 "shift": data.shift.tolist(), "scale": data.scale.tolist(), "settings": settings}
 
-    def seed(self, use):
-        """A Generator for one use; the same seed gives the same one."""
+    def seed(self, use: int) -> np.random.Generator:
+        """Return a Generator for one use, determined by the seed of the settings.
+
+        Parameters
+        ----------
+        use : int
+            WEIGHTS, TRAINING, PRUNING or DRY_RUN.
+
+        Returns
+        -------
+        Generator
+            A new one.
+        """
         return np.random.default_rng([self.settings.seed, use])
 
 
-def begin(settings, rng):
-    """(data as the model takes them, the model that the settings mean, whether it is trained already)."""
+def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:
+    """Return the data as the model expects it, the model of the settings, and whether it is already trained."""
     data = data_for(settings.model, settings.data, settings.seed, settings.target)
     if settings.model == PRETRAINED:
         return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
     if settings.weights is not None:
-        raise InvalidValue(f"weights={quoted(str(settings.weights))} are those of {PRETRAINED}, and the model is "
-                           f"{quoted(str(settings.model))}: take model {PRETRAINED}, or `minnet import`")
+        raise InvalidValue(f"weights={quoted(str(settings.weights))} need model {PRETRAINED}, not "
+                           f"{quoted(str(settings.model))}: use model {PRETRAINED}, or `minnet import`")
     return data, *model_of(settings, data, rng)
 
 
-def data_for(model, data, seed, target=None):
-    """The Dataset that `data` means, scaled as `model` takes it: a name, a Model, or a file, which says it itself."""
+def data_for(model: object, data: object, seed: Seed, target: str | None = None) -> Dataset:
+    """Return the Dataset `data`, scaled as `model` (a name, a Model or a file, which records it) expects it."""
     scaling = PRETRAINED if model == PRETRAINED else "unit"
     if is_onnx(model):
         scaling = as_given.__name__
@@ -140,8 +224,8 @@ def data_for(model, data, seed, target=None):
     return vgg16_input(data) if scaling == PRETRAINED and data.scaling != PRETRAINED else data
 
 
-def frozen(settings, model, data):
-    """(the frozen base, the model behind it, its outputs as data), or (None, model, data) where nothing is frozen."""
+def frozen(settings: Settings, model: Model, data: Dataset) -> tuple[Model | None, Model, Dataset]:
+    """Return the frozen base, the model after it and the base's outputs as data; (None, model, data) without one."""
     last = settings.freeze or (FROZEN if settings.weights is not None else None)
     if last is None:
         return None, model, data
@@ -149,8 +233,8 @@ def frozen(settings, model, data):
     return base, rest, cached(base, data)
 
 
-def model_of(settings, data, rng):
-    """(the model that the settings mean, whether it is trained already): a Model, the file of one, or a name."""
+def model_of(settings: Settings, data: Dataset, rng: Seed) -> tuple[Model, bool]:
+    """Return the model of the settings (a Model, its file, or a name) and whether it is already trained."""
     model = settings.model
     if isinstance(model, Model):
         return model, True
@@ -159,13 +243,13 @@ def model_of(settings, data, rng):
     return check_choice("model", model, MODELS)(data.shape, data.n_classes, rng=rng), False
 
 
-def is_onnx(model):
-    """Whether the setting `model` is an ONNX file."""
+def is_onnx(model: object) -> bool:
+    """Return True if the setting `model` is an ONNX file."""
     return _is_file(model, "onnx")
 
 
-def is_saved(model):
-    """Whether the setting `model` is the file of a model that minnet saved."""
+def is_saved(model: object) -> bool:
+    """Return True if the setting `model` is the file of a model that minnet saved."""
     return _is_file(model, "safetensors")
 
 
@@ -173,29 +257,32 @@ def _is_file(model, kind):
     return isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == kind
 
 
-def as_given(X, full_scale):
-    """The scaling for a model from elsewhere, which knows its own: only bytes are divided by 255."""
+def as_given(X: np.ndarray, full_scale: float | None) -> tuple:
+    """Return the scaling for a model from elsewhere, which contains its own: only bytes are divided by 255."""
     return unit(X, full_scale) if X.dtype == np.uint8 or full_scale is not None else none(X, full_scale)
 
 
-def load_model(path):
-    """The Model in the file `path`: saved by minnet, that of a training run in it, or imported from ONNX."""
+def load_model(path: Path) -> Model:
+    """Load the Model in a file: saved by minnet, that of a training run, or an ONNX model."""
     if is_onnx(path):
         return load_onnx(path)
     found = load(path)
     return found if isinstance(found, Model) else found.model
 
 
-def training_arguments(settings, rows):
-    """The arguments of `train` that hold in every stage."""
+def training_arguments(settings: Settings, rows: int) -> dict[str, object]:
+    """Return the arguments of `train` that all stages share."""
     penalties = tuple(check_choice("penalty", name, PENALTIES)(strength) for name, strength in settings.penalty)
     return {"optimizer": optimizer_of(settings), "batch_size": settings.batch_size or batch_for(rows),
             "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM}
 
 
-def optimizer_of(settings):
-    """The optimizer that the settings name: SGD with Nesterov's momentum, others as they come, unless told; after
-    pretrained weights Adam at a small rate."""
+def optimizer_of(settings: Settings) -> SGD | Adam | RMSprop:
+    """Return the optimizer of the settings.
+
+    Default: SGD with Nesterov's momentum; with pretrained weights Adam with a small learning rate. Other optimizers
+    have their own defaults.
+    """
     if settings.optimizer is None and settings.weights is not None:
         optimizer = Adam(PRETRAINED_LR)
     else:
@@ -205,6 +292,6 @@ def optimizer_of(settings):
     return replace(optimizer, **given)
 
 
-def batch_for(rows):
-    """How many rows of a batch: many small steps where there are few rows."""
+def batch_for(rows: int) -> int:
+    """Return the batch size for a number of training rows: small for few rows."""
     return SMALL_BATCH if rows < MANY_ROWS else LARGE_BATCH
