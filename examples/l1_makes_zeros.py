@@ -1,6 +1,6 @@
-"""Training with an L1 penalty makes exact zeros, because its step pulls every small weight to 0 and leaves it there.
+"""Training with an L1 penalty makes exact zeros, because its proximal step sets small weights to 0.
 
-The net that has them loses nothing when they are pruned: its outputs stay the same to the last bit.
+Pruning them changes nothing: the outputs stay the same, bit for bit.
 """
 import numpy as np
 
@@ -15,7 +15,7 @@ for strength in (0.0, 1e-4, 1e-3, 5e-3):
         pass
     zeros[strength] = int(np.count_nonzero(model.weights == 0))
     accuracy = mn.evaluate(model, data.X_valid, data.y_valid).accuracy
-    print(f"L1 {strength:7g}: {zeros[strength]:6,} of {model.n_weights:,} weights are exactly 0; {accuracy:.1%} right")
+    print(f"L1 {strength:7g}: {zeros[strength]:6,} of {model.n_weights:,} weights are 0; accuracy {accuracy:.1%}")
 
 before = model(data.X_test)
 mn.prune(model, count=zeros[strength])

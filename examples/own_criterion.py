@@ -1,14 +1,14 @@
-"""A criterion is a function (model, data) -> one number per weight, and a higher one means keep. Write your own."""
+"""A criterion of your own: a function (model, data) -> one score per weight; the lowest are removed first."""
 import numpy as np
 
 import minnet as mn
 
 
 def relative(model, data):
-    """|w| / mean |w| of its layer: large for its layer, not large at all."""
+    """Return |w| / mean |w| of the layer: the size relative to the layer."""
     scores = np.abs(model.weights)
     for parameter in model.weight_parameters:
-        window = parameter.of(scores)  # a view, shaped like the weight: what is written there is written into scores
+        window = parameter.of(scores)  # a view of `scores` with the shape of the weight
         window /= window.mean()
     return scores
 
@@ -24,4 +24,4 @@ for criterion in ("random", "magnitude", relative):
     mn.prune(model, 0.9, criterion=criterion, data=data, rng=0)
     name = getattr(criterion, "__name__", criterion)
     accuracy[name] = mn.evaluate(model, data.X_valid, data.y_valid).accuracy
-    print(f"{name:>10}: {accuracy[name]:.1%} on the validation part, 90 % of the weights cut, not trained on")
+    print(f"{name:>10}: {accuracy[name]:.1%} on the validation part, 90% of the weights removed, not fine-tuned")

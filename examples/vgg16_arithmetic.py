@@ -1,11 +1,12 @@
-"""Pretrained VGG16 on small images: block5_conv3 cut from 512 to 256 filters by an arithmetic progression, four rules.
+"""Pretrained VGG16 on small images: block5_conv3 pruned from 512 to 256 filters in equal steps, by four criteria.
 
     python examples/vgg16_arithmetic.py --weights vgg16_notop.h5 --data digits
     python examples/vgg16_arithmetic.py --weights vgg16_notop.h5 --data fashion-mnist --rows 5000 --cut all --head 256
 
-The base up to block4_pool is frozen: it runs once, its outputs are kept. A classifier is trained on top, then the
-last block is cut in equal steps (512, 448, 384, 320, 256) and compacted, with two epochs of training before and after
-each, by each rule; what is left is joined to the base again. The same training without any cut is the control.
+The base up to block4_pool is frozen: it is evaluated once, and its outputs are cached. A classifier is trained on top,
+then the last block is pruned in equal steps (512, 448, 384, 320, 256) and compacted, with two epochs of training before
+and after each step, by each criterion; the result is joined to the base again. The same training without pruning is the
+control.
 """
 import argparse
 import json
@@ -27,9 +28,9 @@ EPOCHS = 2  # after each round
 
 
 def size_and_use(model, data):
-    """A rule of one's own: |w| + |w dL/dw|, each over its mean in the layer.
+    """Return |w| + |w dL/dw|, each divided by its mean in the layer.
 
-    Filters that no image wakes all have the gradient 0: the weights' size tells them apart.
+    Filters that no image activates have gradient 0: the magnitude distinguishes them.
     """
     total = 0
     for scores in (mn.criteria.magnitude(model, data), mn.criteria.taylor(model, data)):
@@ -50,7 +51,7 @@ RULES = {  # name: (criterion, penalty while training)
 
 
 def subset(data, rows, seed):
-    """The first `rows` of the training part in a random order, and a fifth as many of the others."""
+    """Return `rows` random samples of the training part, and a fifth as many of the other parts."""
     rng = np.random.default_rng(seed)
 
     def part(name, n):
@@ -61,19 +62,19 @@ def subset(data, rows, seed):
 
 
 def train(model, data, epochs, seed, lr=0.001, penalty=None):
-    """Adam at a small rate that ends at 0: what was learned on ImageNet is to stay."""
+    """Train by Adam with a small learning rate that falls to 0, to keep what was learned on ImageNet."""
     for _ in mn.train(model, data, optimizer=mn.Adam(lr), epochs=epochs, batch_size=64, lr_schedule="cosine",
                       penalty=penalty, rng=seed):
         pass
 
 
 def progression(start, end, rounds=ROUNDS):
-    """Filters after each round: equal counts go in each, to within one."""
+    """Return the filters left after each round: equal counts are removed in each, to within one."""
     return [start - round((start - end) * k / rounds) for k in range(1, rounds + 1)]
 
 
 def latency(model, X, calls=7):
-    """Median seconds of one prediction for one image."""
+    """Return the median seconds of one prediction for one image."""
     fast, times = mn.freeze(model, batch_size=1), []
     for i in range(calls + 1):
         x = X[i % len(X)][None]
@@ -84,7 +85,7 @@ def latency(model, X, calls=7):
 
 
 def measure(rule, number, tail, base, data, features):
-    """One row of the table: the tail, joined to its base, on the test part."""
+    """Return one row of the table: the tail, joined to its base, on the test part."""
     scores = mn.evaluate(tail, features.X_test, features.y_test)
     whole = mn.join(base, tail)
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +98,7 @@ def measure(rule, number, tail, base, data, features):
 
 
 def cut(rule, start, layers, base, data, features, seed, to):
-    """All rounds of one rule; returns its rows."""
+    """Run all rounds of one rule and return its rows."""
     criterion, penalty = RULES[rule]
     tail, rows = start.clone(), []
     penalty = mn.penalties.ElasticNet(1e-4) if penalty == "elastic_net" else penalty
@@ -114,7 +115,7 @@ def cut(rule, start, layers, base, data, features, seed, to):
 
 
 def prepare(options):
-    """(base, tail, data, features): the frozen half, the half with a trained classifier, images and kept outputs."""
+    """Return the frozen half, the half with a trained classifier, the images and the cached outputs."""
     data = mn.models.vgg16_input(subset(mn.load_data(options.data, rng=options.seed), options.rows, options.seed))
     model = mn.models.vgg16(data.shape, data.n_classes, weights=options.weights, head=options.head,
                             widths=options.widths, rng=options.seed)
@@ -126,7 +127,7 @@ def prepare(options):
 
 
 def line(row):
-    """A row as text."""
+    """Return a row as text."""
     filters = "/".join(str(n) for n in row["filters"])
     scores = " ".join(f"{row[name]:8.2%}" for name in ("accuracy", "recall", "F1"))
     sizes = f"{row['parameters']:>11,} {row['MACs']:>12,} {row['bytes']:>11,}"
@@ -134,7 +135,7 @@ def line(row):
 
 
 def verdict(rows, n):
-    """Who won, in plain words, from the last round of each rule; n images were tested."""
+    """Return a sentence that compares the rules after the last round; n is the number of test images."""
     last = {row["rule"]: row for row in rows}
     control = last.pop("no cut")
     best, *others = sorted(last.values(), key=lambda row: -row["accuracy"])
@@ -142,16 +143,16 @@ def verdict(rows, n):
     behind = {row["rule"]: best["accuracy"] - row["accuracy"] for row in others}
     leads = ", ".join(f"{100 * lead:.2f} ahead of {rule}" for rule, lead in behind.items())
     near = [rule for rule, lead in behind.items() if lead <= error]
-    level = f"a draw with {', '.join(near)}" if near else "no other rule comes so near"
-    return (f"{best['rule']} {'came first' if near else 'won'}: {best['accuracy']:.2%}, in points {leads}; the same "
-            f"training without a cut gave {control['accuracy']:.2%}. On {n:,} test images the standard error is "
+    level = f"not distinguishable from {', '.join(near)}" if near else "no other rule is within it"
+    return (f"{best['rule']} has the highest accuracy: {best['accuracy']:.2%}, in points {leads}; the same "
+            f"training without pruning gave {control['accuracy']:.2%}. On {n:,} test images the standard error is "
             f"{100 * error:.2f} points: {level}. "
-            f"The first net has {control['parameters'] / best['parameters']:.2f} times fewer parameters and "
+            f"The pruned model has {control['parameters'] / best['parameters']:.2f} times fewer parameters and "
             f"{control['MACs'] / best['MACs']:.2f} times fewer multiply-adds.")
 
 
 def plot(rows, path):
-    """Accuracy after each round, a line a rule, above the filters that are left; needs matplotlib."""
+    """Plot the accuracy after each round, one line per rule, over the filters left; needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -163,14 +164,14 @@ def plot(rows, path):
         mine = [row for row in rows if row["rule"] == rule]
         axes.plot([row["round"] for row in mine], [100 * row["accuracy"] for row in mine], marker="o", label=rule)
     left = [f"{row['round']}\n{row['filters'][-1]}" for row in rows[:ROUNDS]]
-    axes.set(xlabel=f"round, and the filters of {LAST} that are left", ylabel="test accuracy (%)")
+    axes.set(xlabel=f"round, and remaining filters of {LAST}", ylabel="test accuracy (%)")
     axes.set_xticks(range(1, ROUNDS + 1), left)
     axes.legend()
     figure.savefig(path, dpi=150)
 
 
 def run(options):
-    """Print the table and the verdict; returns the rows."""
+    """Print the table and the verdict, and return the rows."""
     base, tail, data, features = prepare(options)
     layers = BLOCK if options.cut == "all" else (LAST,)
     print(f"{options.data}: {len(data.y_train)} images; {', '.join(layers)} to {options.to:.0%} of the filters, "
@@ -183,17 +184,17 @@ def run(options):
 
 
 def main(argv=None):
-    """Parse, run, write."""
+    """Parse the arguments, run, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, help="Keras's weights of the convolutional base (.h5); random without")
+    parser.add_argument("--weights", type=Path, help="Keras's weights of the base, .h5 (default: random)")
     parser.add_argument("--data", default="digits")
-    parser.add_argument("--rows", type=int, default=5000, help="training images at most")
-    parser.add_argument("--cut", choices=("last", "all"), default="last", help="block5_conv3, or the whole block")
-    parser.add_argument("--to", type=float, default=0.5, help="share of the filters that stays")
-    parser.add_argument("--head", type=int, help="a layer of so many units before the classifier")
+    parser.add_argument("--rows", type=int, default=5000, help="largest number of training images")
+    parser.add_argument("--cut", choices=("last", "all"), default="last", help="block5_conv3 only, or the whole block")
+    parser.add_argument("--to", type=float, default=0.5, help="fraction of the filters to keep")
+    parser.add_argument("--head", type=int, help="units of a layer before the classifier (default: none)")
     parser.add_argument("--head-epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for rows.json and plot.png")
+    parser.add_argument("--out", type=Path, help="folder for rows.json and plot.png (default: not written)")
     options = parser.parse_args(argv)
     options.widths = mn.models.VGG_WIDTHS
     rows = run(options)

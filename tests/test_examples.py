@@ -25,8 +25,8 @@ def test_prune_by_magnitude(capsys):
     names = run("prune_by_magnitude")
     assert names["result"].removed == round(0.9 * names["model"].n_weights)
     assert names["tuned"].accuracy > 0.95 > names["cut"].accuracy
-    assert names["model"].sparsity == names["result"].sparsity, "training leaves what went at 0"
-    assert "45,180 of 50,200 weights went" in capsys.readouterr().out
+    assert names["model"].sparsity == names["result"].sparsity, "training leaves removed weights at 0"
+    assert "45,180 of 50,200 weights removed" in capsys.readouterr().out
 
 
 def test_own_criterion(capsys):
