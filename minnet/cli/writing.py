@@ -5,9 +5,9 @@ from os import PathLike
 from pathlib import Path
 
 from minnet.cli.signals import Stopped
-from minnet.engine.model import Model
 from minnet.errors import Diverged, MinnetError, quoted
 from minnet.formats.storage import save
+from minnet.model import Model
 from minnet.report.page import page
 from minnet.study.folder import PAGE, RESULT, as_json, unfinished_path, write_run
 from minnet.study.job import Job

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet.data import Dataset
-from minnet.engine.model import Model
 from minnet.engine.sample import Sample, draw_sample
 from minnet.errors import MinnetError, check_choice, check_fraction
 from minnet.kernels.select import MAY_GO
+from minnet.model import Model
 from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.criteria.ablation import oracle
 from minnet.pruning.select import select

@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 
 from minnet.data import Dataset
-from minnet.engine.model import Model
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.formats.onnx_write import onnx_bytes
+from minnet.model import Model
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, traits_of

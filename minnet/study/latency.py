@@ -15,8 +15,8 @@ from itertools import product
 
 import numpy as np
 
-from minnet.engine.model import Model
 from minnet.errors import check_count
+from minnet.model import Model
 from minnet.pruning.budgets import Costs
 from minnet.pruning.choose import choose
 from minnet.pruning.compact import compact

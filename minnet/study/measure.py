@@ -18,8 +18,8 @@ import numpy as np
 
 from minnet.data import Dataset
 from minnet.engine.metrics import evaluate
-from minnet.engine.model import Model
 from minnet.formats.storage import save
+from minnet.model import Model
 from minnet.runtime.predictor import freeze
 
 BATCH = 1024           # rows of a call whose throughput is measured

@@ -19,11 +19,11 @@ from minnet.engine.containers import Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.layer import Layer
-from minnet.engine.model import Model
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.errors import MissingExtra, Unsupported, import_optional
 from minnet.formats.onnx_write import INPUT, onnx_bytes
 from minnet.formats.torch_state import torch_bytes
+from minnet.model import Model
 from minnet.runtime.predictor import freeze
 from minnet.study.measure import MICRO, rested_times, rows_of
 from minnet.threads import n_threads

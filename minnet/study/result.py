@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from minnet import __version__, threads
-from minnet.engine.model import Model
+from minnet.model import Model
 from minnet.pruning.paths import effective_sparsity
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet.data import Dataset
-from minnet.engine.model import Model
 from minnet.engine.sample import SAMPLES
 from minnet.errors import InvalidValue, check_count, check_fraction, unknown
+from minnet.model import Model
 from minnet.pruning.alone import SPARSITIES, mean_rise, measure, most_first, pool_of, valid_part
 from minnet.pruning.choose import choose
 from minnet.typing import Arrays, Seed

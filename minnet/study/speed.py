@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minnet import threads
-from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
+from minnet.model import Model
 from minnet.pruning.compact import compact
 from minnet.pruning.prune import prune
 from minnet.study.measure import batch_for

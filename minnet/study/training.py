@@ -16,7 +16,7 @@ import numpy as np
 
 from minnet.data import SCALINGS, Dataset, load_data, none, unit
 from minnet.engine.metrics import evaluate
-from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, RMSprop
+from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
@@ -277,7 +277,7 @@ def training_arguments(settings: Settings, rows: int) -> dict[str, object]:
             "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM}
 
 
-def optimizer_of(settings: Settings) -> SGD | Adam | RMSprop:
+def optimizer_of(settings: Settings) -> Optimizer:
     """Return the optimizer of the settings.
 
     Default: SGD with Nesterov's momentum; with pretrained weights Adam with a small learning rate. Other optimizers
