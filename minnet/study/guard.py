@@ -32,7 +32,7 @@ def check_guards(guards: Mapping[str, float], before: Mapping[str, float | None]
     """Raise GuardMissed if any guard is exceeded, naming each; a score that is NaN or None exceeds every guard."""
     missed = []
     for name, limit in guards.items():
-        a, b = (math.nan if side[name] is None else side[name] for side in (before, after))
+        a, b = (math.nan if value is None else value for value in (before[name], after[name]))
         lost = SCORES[name] * (a - b)
         if not lost <= limit:
             missed.append(f"{name} changed from {a:.4f} to {b:.4f}, worse by {lost:.4f}, allowed {limit:g}")
