@@ -198,8 +198,8 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
     return total
 
 
-def run_shared(tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, totals):
-    for i, (first, last, _, row, stop) in enumerate(tasks[turn[0] :], turn[0]):
+def run_shared(tasks, counters, begun, patience, code, index, weights, value, X, work, out, totals):
+    for i, (first, last, _, row, stop, tile) in enumerate(tasks[counters[0] :], counters[0]):
         totals[i] = run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out)
-    turn[:] = len(tasks) + 1, len(tasks)
+    counters[:] = len(tasks) + 1, len(tasks)
     begun += patience == 0

@@ -9,9 +9,10 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, odd, plain
 from trees import masked_models, random_input
 
+from minnet.kernels.program.interpreter import ROW, STOP
 from minnet.kernels.program.ops import HALF, OPERANDS, RUN
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
-from minnet.kernels.program.rows import LOOK
+from minnet.kernels.program.rows import MASK_INPUTS
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import Linear, graph
 from minnet.runtime.linear import KERNELS
@@ -142,7 +143,7 @@ def row_steps(draw, dtype, rows, columns):
     """One sample: blocks of rows x columns weights, by inputs; rows of 0 mean a weight that is dense."""
     x0, y0, units, groups = draw(gap), draw(gap), draw(st.integers(1, 20)), draw(gap)
     if rows == 1:
-        groups = LOOK * min(groups, 2)
+        groups = MASK_INPUTS * min(groups, 2)
     wide = -(-units // columns)
     inputs, first = groups * (rows or 4), live(draw, groups, wide)
     parts = [[5], integers(draw, inputs, inputs), first, columns * integers(draw, first[-1], wide)]
@@ -183,9 +184,9 @@ def shared_programs(draw, dtype):
     """One tile, its steps in tasks that need all before them, by one thread: that which wants the result or another."""
     code, _, _, index, weights, value, X, row, _, tile, work, out = draw(programs(dtype))
     edges = sorted({0, len(code), *draw(st.lists(st.integers(0, len(code)), max_size=3))})
-    tasks = np.array([(first, last, i, row, row + 1) for i, (first, last) in enumerate(pairwise(edges))])
-    turn, begun, patience = np.zeros(2, np.int64), np.ones(1, np.int64), draw(st.sampled_from([0, 3]))
-    return tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, np.zeros(len(tasks))
+    tasks = np.array([(first, last, i, row, row + 1, tile) for i, (first, last) in enumerate(pairwise(edges))])
+    counters, begun, patience = np.zeros(2, np.int64), np.ones(1, np.int64), draw(st.sampled_from([0, 3]))
+    return tasks, counters, begun, patience, code, index, weights, value, X, work, out, np.zeros(len(tasks))
 
 
 def logits(code, first, last, index, weights, value, X, row, stop, tile, work, out):
@@ -193,9 +194,9 @@ def logits(code, first, last, index, weights, value, X, row, stop, tile, work, o
     return [out[row:stop]]
 
 
-def shared_logits(tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, totals):
+def shared_logits(tasks, counters, begun, patience, code, index, weights, value, X, work, out, totals):
     """The same, of the rows that were asked for."""
-    return [out[tasks[0, 3] : tasks[0, 4]]]
+    return [out[tasks[0, ROW] : tasks[0, STOP]]]
 
 
 RUNTIME_CASES = {

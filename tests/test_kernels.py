@@ -31,7 +31,7 @@ from minnet.kernels.layers.losses import softmax_cross_entropy
 from minnet.kernels.layers.normalise import channel_moments
 from minnet.kernels.layers.pointwise import column_sums
 from minnet.kernels.program.ops import OPERANDS, RUN
-from minnet.kernels.program.planes import DENSE_PLANES, NEAR, dense_planes
+from minnet.kernels.program.planes import CACHED, DENSE_PLANES, dense_planes
 from minnet.kernels.select import MANY, select_lowest, select_near_zero
 from minnet.kernels.steps import adam_step, lion_step, sgd_step, soft_threshold, square_norm
 
@@ -190,7 +190,7 @@ def test_soft_threshold_is_the_nearest_point(dtype, data):
 
 
 def test_dense_planes_of_more_weights_than_stay_near():
-    count = 2 * NEAR // RUN
+    count = 2 * CACHED // RUN
     code, rng = np.zeros((1, OPERANDS), np.uint32), np.random.default_rng(0)
     code[0, 1:13] = 2 * DENSE_PLANES, 1, RUN, 0, 0, 0, RUN, RUN, count, 0, 0, 2 * DENSE_PLANES * count
     index, value = rng.integers(0, 40, count, np.uint32), rng.normal(size=2 * DENSE_PLANES * count + 12)

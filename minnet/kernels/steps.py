@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart
+from minnet.kernels.simd.attributes import noalias
 from minnet.kernels.simd.contiguous import contiguous
 
 
@@ -65,7 +65,7 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
     grads: (shards, n); mask: (n,) bool; values, velocity: (n,), changed in place. Raises InvalidValue for rows
     whose entries do not lie side by side. Source: Sutskever et al. (2013), eq. 1-4, in the form of PyTorch.
     """
-    apart()
+    noalias()
     kind = values.dtype.type
     tiny = kind(np.finfo(values.dtype).tiny)
     scale, lr, momentum, decay, shrink = kind(scale), kind(lr), kind(momentum), kind(decay), kind(shrink)
@@ -129,7 +129,7 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
     moments: (2, n), m and v, changed in place. Raises InvalidValue for rows whose entries do not lie side by side.
     Sources: Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2, for shrink.
     """
-    apart()
+    noalias()
     kind = values.dtype.type
     tiny = kind(np.finfo(values.dtype).tiny)
     new1, new2 = kind(1 - beta1), kind(1 - beta2)

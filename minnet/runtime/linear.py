@@ -10,7 +10,7 @@ import numpy as np
 
 from minnet.kernels.program import interpreter as do
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
-from minnet.kernels.program.rows import LOOK, ROWS, WORD
+from minnet.kernels.program.rows import MASK_INPUTS, ROWS, WORD_BITS
 from minnet.runtime.layout import rounded
 
 MACS_LIKE_A_COPY = 32  # multiply-adds that take as long as to copy a number
@@ -89,7 +89,7 @@ def n_m_row(made, node, x):
     fours[:inputs] = node.matrix()
     fours = fours.reshape(-1, ROWS, units)
     chosen = np.sort(np.argsort(fours == 0, axis=1, kind="stable")[:, :n], axis=1)  # (fours, n, units): live ones first
-    per = WORD // (2 * n)
+    per = WORD_BITS // (2 * n)
     bits = np.zeros((rounded(len(fours), per), n, units), np.uint32)
     bits[: len(fours)] = chosen
     shifts = 2 * np.arange(per * n, dtype=np.uint32)
@@ -103,7 +103,7 @@ def n_m_row(made, node, x):
 
 def sparse_row(made, node, x):
     """The numbers of x, each with its weights: none where it means nothing."""
-    y, (index, live), inputs = made.like(node.shape), node.live(), rounded(x.size, LOOK)
+    y, (index, live), inputs = made.like(node.shape), node.live(), rounded(x.size, MASK_INPUTS)
     source, unit = np.divmod(index, node.units)
     place = x.places()[source]
     order = np.argsort(place, kind="stable")

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from minnet import threads
-from minnet.kernels.program.interpreter import run_program, run_shared
+from minnet.kernels.program.interpreter import LAST, ROW, STOP, TASK_COLUMNS, TILE, run_program, run_shared
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard
@@ -125,8 +125,8 @@ class Program:
         """The same as `run` on one tile, by so many threads in one room."""
         total, room = 0.0, self.take_room()
         for steps in self.shared:
-            tasks = np.full((len(steps), 5), (0, 0, 0, row, stop))
-            tasks[:, :3] = steps
+            tasks = np.full((len(steps), TASK_COLUMNS), (0, 0, 0, row, stop, self.tile))
+            tasks[:, : steps.shape[1]] = steps
             total += self.share(tasks, X, out, workers, room)
         self.rooms.append(room)
         return total
@@ -145,12 +145,13 @@ class Program:
 
     def share(self, tasks, X, out, workers, room=None):
         """All `tasks` (see the kernel run_shared), by so many threads or fewer, in one room or each in its own."""
-        turn, totals = np.zeros(2, np.int64), np.zeros(len(tasks))
+        counters, totals = np.zeros(2, np.int64), np.zeros(len(tasks))
 
         def take_part(first):
             work = self.take_room() if room is None else room
-            run_shared(tasks, turn, BEGUN, 0 if first else PATIENCE, self.code, self.index, self.weights, self.value, X,
-                       self.tile, work, out, totals)
+            patience = 0 if first else PATIENCE
+            run_shared(tasks, counters, BEGUN, patience, self.code, self.index, self.weights, self.value, X, work, out,
+                       totals)
             if room is None:
                 self.rooms.append(work)
 
@@ -167,10 +168,10 @@ class Program:
 
 
 def tile_tasks(row, stop, tile, steps):
-    """Rows row, ..., stop - 1 as tasks of a tile each: (tiles, 5), see the kernel run_shared."""
-    tasks = np.zeros((-(-(stop - row) // tile), 5), np.int64)
-    tasks[:, 1], tasks[:, 3] = steps, np.arange(row, stop, tile)
-    tasks[:, 4] = np.minimum(tasks[:, 3] + tile, stop)
+    """Rows row, ..., stop - 1 as tasks of a tile each: (tiles, TASK_COLUMNS), see the kernel run_shared."""
+    tasks = np.zeros((-(-(stop - row) // tile), TASK_COLUMNS), np.int64)
+    tasks[:, LAST], tasks[:, ROW], tasks[:, TILE] = steps, np.arange(row, stop, tile), tile
+    tasks[:, STOP] = np.minimum(tasks[:, ROW] + tile, stop)
     return tasks
 
 

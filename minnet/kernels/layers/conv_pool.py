@@ -14,7 +14,7 @@ import numpy as np
 from minnet.kernels.jit import kernel
 from minnet.kernels.layers.images import col2im, im2col, max_pool, max_pool_backward
 from minnet.kernels.layers.pointwise import add_bias
-from minnet.kernels.simd.attributes import apart, offset
+from minnet.kernels.simd.attributes import as_nonnegative, noalias
 
 
 @kernel
@@ -23,7 +23,7 @@ def im2col_planes(x, stride_h, stride_w, top, left, cols):
 
     x: (n, h, w, 1); cols: (kh, kw, n, oh, ow).
     """
-    apart()
+    noalias()
     images, height, width, _ = x.shape
     size_h, size_w, _, rows, columns = cols.shape
     pixels, taps = x.reshape(x.size), cols.reshape(cols.size)
@@ -37,8 +37,8 @@ def im2col_planes(x, stride_h, stride_w, top, left, cols):
                 continue
             for j in range(first):
                 taps[here + j] = 0
-            from_here = offset((i * height + iy) * width + max(first * stride_w - left + kx, 0))
-            to_here = offset(here + first)
+            from_here = as_nonnegative((i * height + iy) * width + max(first * stride_w - left + kx, 0))
+            to_here = as_nonnegative(here + first)
             if stride_w == 1:  # the same, said so that the compiler sees neighbours in memory
                 for j in range(last - first):
                     taps[to_here + j] = pixels[from_here + j]

@@ -11,7 +11,7 @@ follows from the shape of the output. Outside the image, convolutions read zeros
 import numpy as np
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart, offset
+from minnet.kernels.simd.attributes import as_nonnegative, noalias
 
 
 @kernel
@@ -20,7 +20,7 @@ def im2col(x, stride_h, stride_w, top, left, cols):
 
     x: (n, h, w, c); cols: (n, oh, ow, kh, kw, c).
     """
-    apart()
+    noalias()
     images, height, width, channels = x.shape
     _, rows, columns, size_h, size_w, _ = cols.shape
     pixels, taps, run = x.reshape(x.size), cols.reshape(cols.size), size_w * channels
@@ -29,15 +29,15 @@ def im2col(x, stride_h, stride_w, top, left, cols):
         window = ((i * rows + oy) * columns + ox) * size_h * run
         if start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width:
             for ky in range(size_h):  # a row of the window lies side by side in both
-                here = offset(((i * height + start_y + ky) * width + start_x) * channels)
-                there = offset(window + ky * run)
+                here = as_nonnegative(((i * height + start_y + ky) * width + start_x) * channels)
+                there = as_nonnegative(window + ky * run)
                 for j in range(run):
                     taps[there + j] = pixels[here + j]
             continue
         for ky, kx in np.ndindex(size_h, size_w):
-            iy, ix, there = start_y + ky, start_x + kx, offset(window + (ky * size_w + kx) * channels)
+            iy, ix, there = start_y + ky, start_x + kx, as_nonnegative(window + (ky * size_w + kx) * channels)
             if 0 <= iy < height and 0 <= ix < width:
-                here = offset(((i * height + iy) * width + ix) * channels)
+                here = as_nonnegative(((i * height + iy) * width + ix) * channels)
                 for ch in range(channels):
                     taps[there + ch] = pixels[here + ch]
             else:
@@ -51,7 +51,7 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
 
     cols: (n, oh, ow, kh, kw, c); dx: (n, h, w, c), overwritten.
     """
-    apart()
+    noalias()
     images, height, width, channels = dx.shape
     _, rows, columns, size_h, size_w, _ = cols.shape
     pixels, taps, run = dx.reshape(dx.size), cols.reshape(cols.size), size_w * channels
@@ -61,8 +61,8 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
         window = ((i * rows + oy) * columns + ox) * size_h * run
         if start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width:
             for ky in range(size_h):
-                here = offset(((i * height + start_y + ky) * width + start_x) * channels)
-                there = offset(window + ky * run)
+                here = as_nonnegative(((i * height + start_y + ky) * width + start_x) * channels)
+                there = as_nonnegative(window + ky * run)
                 for j in range(run):
                     pixels[here + j] += taps[there + j]
             continue

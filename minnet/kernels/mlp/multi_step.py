@@ -19,8 +19,8 @@ from minnet.kernels.layers.losses import softmax_cross_entropy
 from minnet.kernels.mlp.dense import chain_backward, chain_forward, take_columns
 from minnet.kernels.mlp.sparse import sparse_chain_gradient
 from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks
-from minnet.kernels.simd.atomics import claim, take, wait_for
-from minnet.kernels.simd.attributes import soon
+from minnet.kernels.simd.atomics import compare_and_increment, fetch_add, spin_until
+from minnet.kernels.simd.attributes import prefetch
 from minnet.kernels.steps import adam_step, sgd_step
 
 LINE = 64  # bytes of a cache line
@@ -122,7 +122,7 @@ def ask_for(X, rows, low, high, group, groups):
     for i in range(first, end):
         start = rows[i] * X.shape[1]
         for at in range(start + low, start + high, line):
-            soon(numbers, at)
+            prefetch(numbers, at)
 
 
 @register_jitable
@@ -167,12 +167,12 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
     parts = grads.shape[0]
     behind = widths[0] * widths[1]
     for stage in range(3 * numbers.shape[0]):
-        wait_for(turn, parts, stage * parts)
+        spin_until(turn, parts, stage * parts)
         step, kind = stage // 3, stage % 3
         rows = batch_rows(step, plan, order)
         for i in range(parts):
             part = (me + i) % parts
-            if not claim(turn, part, stage):
+            if not compare_and_increment(turn, part, stage):
                 continue
             if kind == 0:
                 features_forward(part, X, rows, widths, sparse, values, work)
@@ -186,7 +186,7 @@ def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, tu
                 if plan[2] > 0:
                     move_window(behind + low, plan, numbers[step], mask, grads[:, behind + low : behind + high], values,
                                 vectors)
-            take(turn, parts)
+            fetch_add(turn, parts)
 
 
 # --- a chain of which some layers have live weights only --------------------------------------------------------------
@@ -202,12 +202,12 @@ def sparse_chain_steps(me, X, y, order, plan, table, first, unit, numbers, mask,
     """
     parts = grads.shape[0]
     for stage in range(2 * numbers.shape[0]):
-        wait_for(turn, parts, stage * parts)
+        spin_until(turn, parts, stage * parts)
         step = stage // 2
         rows = batch_rows(step, plan, order)
         for i in range(parts):
             part = (me + i) % parts
-            if not claim(turn, part, stage):
+            if not compare_and_increment(turn, part, stage):
                 continue
             low, high = edges(rows.size if stage % 2 == 0 else vectors.shape[1], part, parts)
             if stage % 2 == 1:
@@ -218,4 +218,4 @@ def sparse_chain_steps(me, X, y, order, plan, table, first, unit, numbers, mask,
                 sparse_chain_gradient(X, y, rows[low:high], table, first, unit, values,
                                       values.dtype.type(1.0 / rows.size), work[part], places[part, : high - low],
                                       losses[step, low:high], grads[part])
-            take(turn, parts)
+            fetch_add(turn, parts)

@@ -20,7 +20,7 @@ from minnet.kernels.layers.losses import softmax_cross_entropy
 from minnet.kernels.layers.pointwise import relu
 from minnet.kernels.mlp.dense import dead_below
 from minnet.kernels.mlp.multi_step import batch_rows, edges, move_window
-from minnet.kernels.simd.atomics import take, wait_for
+from minnet.kernels.simd.atomics import fetch_add, spin_until
 from minnet.kernels.sparse.spmm import (
     by_feature,
     by_row,
@@ -152,11 +152,11 @@ def shared_layer_steps(X, y, order, plan, table, first, unit, numbers, mask, tur
     layers, parts, k = table.shape[0], plan[3], table[table.shape[0] - 1, 1]
     phases, inputs, outputs = 2 * layers + 1, table[:, 0].sum(), table[:, 1].sum()
     while True:
-        ticket = take(turn, TAKEN)
+        ticket = fetch_add(turn, TAKEN)
         step, phase, part = ticket // (phases * parts), ticket // parts % phases, ticket % parts
         if step >= numbers.shape[0]:
             return
-        wait_for(turn, DONE, ticket - part)
+        spin_until(turn, DONE, ticket - part)
         rows = batch_rows(step, plan, order)
         n, lanes, room = rows.size, lanes_of(rows.size), work[0]
         passed = room[: lanes * inputs]
@@ -171,4 +171,4 @@ def shared_layer_steps(X, y, order, plan, table, first, unit, numbers, mask, tur
             by_rows = room[room.size - 2 * n * k :].reshape(2, n, k)
             share_loss(y, rows, lanes, sums, places[0, :n], losses[step, :n], by_rows[0], by_rows[1],
                        deltas[lanes * (outputs - k) :].reshape(k, lanes))
-        take(turn, DONE)
+        fetch_add(turn, DONE)

@@ -12,8 +12,8 @@ from minnet.kernels.jit import kernel
 from minnet.kernels.layers.losses import softmax_cross_entropy
 from minnet.kernels.layers.pointwise import relu
 from minnet.kernels.mlp.dense import dead_below
-from minnet.kernels.simd.attributes import apart
-from minnet.kernels.simd.matrix_transpose import SIDE, turn_chosen
+from minnet.kernels.simd.attributes import noalias
+from minnet.kernels.simd.transpose import TILE, transpose_rows
 from minnet.kernels.sparse.spmm import (
     by_feature,
     by_row,
@@ -33,12 +33,12 @@ def sparse_chain_room(rows, widths):
 @kernel
 def take_features(X, rows, out):
     """out[j, i] = X[rows[i], j], and 0 beyond. X: (N, m); rows: (n,) integers in [0, N); out: (m, wide_lanes(n))."""
-    apart()
+    noalias()
     n, m, lanes = np.int64(rows.size), np.int64(X.shape[1]), np.int64(out.shape[1])
-    xs, ys, wide = X.reshape(-1), out.reshape(-1), m - m % SIDE
-    for i in range(0, lanes, SIDE):
-        for j in range(0, wide, SIDE):
-            turn_chosen(xs, rows, i, n, m, j, ys, j * lanes + i, lanes)
+    xs, ys, wide = X.reshape(-1), out.reshape(-1), m - m % TILE
+    for i in range(0, lanes, TILE):
+        for j in range(0, wide, TILE):
+            transpose_rows(xs, rows, i, n, m, j, ys, j * lanes + i, lanes)
     for j in range(wide, m):
         for i in range(n):
             out[j, i] = X[rows[i], j]

@@ -20,12 +20,12 @@ room, at least as many as there are rows.
 from numba.extending import register_jitable
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart, offset, part
-from minnet.kernels.simd.vector import LANES
+from minnet.kernels.simd.attributes import always_inline, as_nonnegative, noalias
+from minnet.kernels.simd.vector import VECTOR_OPS
 
 BLOCK, WIDTH = 4, 32
-add_scaled, copy = LANES[WIDTH].add_scaled, LANES[WIDTH].copy
-some_of_block, copy_block = LANES[BLOCK].some, LANES[BLOCK].copy
+add_scaled, copy = VECTOR_OPS[WIDTH].add_scaled, VECTOR_OPS[WIDTH].copy
+some_of_block, copy_block = VECTOR_OPS[BLOCK].any_nonzero, VECTOR_OPS[BLOCK].copy
 
 
 @register_jitable
@@ -44,9 +44,9 @@ def slab(number, columns):
 @register_jitable
 def move_run(y, t, x, s, width):
     """y[t : t + width] = x[s : s + width] for 1-D arrays; width is at most WIDTH, and mostly equal to it."""
-    part()
+    always_inline()
     if width == WIDTH:
-        copy(y, offset(t), x, offset(s))
+        copy(y, as_nonnegative(t), x, as_nonnegative(s))
     else:
         for j in range(width):
             y[t + j] = x[s + j]
@@ -66,7 +66,7 @@ def list_blocks(X, rows, low, high, most, index, value, count):
         x = rows[i] * X.shape[1] + low
         for b in range(full):
             index[b, count[b]] = i
-            copy_block(value, BLOCK * offset(b * room + count[b]), flat, x + BLOCK * b)
+            copy_block(value, BLOCK * as_nonnegative(b * room + count[b]), flat, x + BLOCK * b)
             found = some_of_block(flat, x + BLOCK * b)
             count[b] += found
             total += found
@@ -87,7 +87,7 @@ def list_blocks(X, rows, low, high, most, index, value, count):
 @kernel
 def blocks_forward(index, value, count, w, o, tile, sums, y):
     """y = x w. w: (k * o,); y: (n * o,), overwritten."""
-    apart()
+    noalias()
     n, k, room = y.size // o, w.size // o, index.shape[1]
     for s in range(slabs_of(o)):
         c, width = slab(s, o)
@@ -101,7 +101,7 @@ def blocks_forward(index, value, count, w, o, tile, sums, y):
                     for j in range(WIDTH):
                         tile[WIDTH * f + j] = 0
             for i in range(count[b]):
-                x, to = BLOCK * offset(b * room + i), WIDTH * offset(index[b, i])
+                x, to = BLOCK * as_nonnegative(b * room + i), WIDTH * as_nonnegative(index[b, i])
                 for f in range(BLOCK):
                     add_scaled(sums, to, value[x + f], tile, WIDTH * f)
         for i in range(n):
@@ -122,7 +122,7 @@ def cut_slabs(dy, low, room, slabs):
 @kernel
 def blocks_backward(index, value, count, slabs, o, tile, dw):
     """dw = x' dy. dw: (k * o,), overwritten."""
-    apart()
+    noalias()
     k, room = dw.size // o, index.shape[1]
     for b in range(count.size):
         for s in range(slabs_of(o)):
@@ -130,7 +130,7 @@ def blocks_backward(index, value, count, slabs, o, tile, dw):
             for j in range(BLOCK * WIDTH):
                 tile[j] = 0
             for i in range(count[b]):
-                x, row = BLOCK * offset(b * room + i), WIDTH * offset(s * room + index[b, i])
+                x, row = BLOCK * as_nonnegative(b * room + i), WIDTH * as_nonnegative(s * room + index[b, i])
                 for f in range(BLOCK):
                     add_scaled(tile, WIDTH * f, value[x + f], slabs, row)
             for f in range(min(BLOCK, k - BLOCK * b)):

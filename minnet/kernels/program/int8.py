@@ -1,4 +1,4 @@
-"""A weight as a kernel reads it: a float, or a whole number of eight bits times the scale of its unit.
+"""Weights as a kernel reads them: floats, or integers of eight bits times the scale of their unit.
 
     w = scale_of(weights, value, scale + unit) * number(weights, weight + k, value)
 
@@ -11,15 +11,16 @@ from numba.extending import overload, register_jitable
 
 @register_jitable(inline="always")
 def number(weights, k, value):
-    """weights[k] as a float of the kind of `value`."""
+    """Return weights[k] as a float of the type of `value`."""
     return value.dtype.type(weights[k])
 
 
 def scale_of(weights, value, at):
-    """value[at] where weights are whole numbers, else 1."""
+    """Return value[at] where weights are int8, else 1."""
     return value[at] if weights.dtype == np.int8 else value.dtype.type(1)
 
 
+# Chosen when a kernel is compiled, by the type of the weights: no kernel tests it while it runs.
 @overload(scale_of, inline="always")
 def _scale_of(weights, value, at):
     if isinstance(weights.dtype, types.Integer):

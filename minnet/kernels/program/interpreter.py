@@ -1,4 +1,4 @@
-"""The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see program.py)."""
+"""The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see ops.py)."""
 from minnet.kernels.jit import kernel
 from minnet.kernels.program.ops import (
     activate,
@@ -14,24 +14,31 @@ from minnet.kernels.program.ops import (
 )
 from minnet.kernels.program.planes import block_planes, dense_planes, sparse_planes
 from minnet.kernels.program.rows import block_row, dense_row, n_m_row, sparse_row
-from minnet.kernels.simd.atomics import look, take, wait_for, wait_for_news
+from minnet.kernels.simd.atomics import fetch_add, load_acquire, spin_until, spin_while_equal
 
-# the first column of the table of steps
+# Opcodes: the first column of the table of steps.
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
 DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(10, 17)
-TAKEN, DONE = 0, 1  # the places of `turn`
+
+TAKEN, DONE = 0, 1  # the entries of `counters`: tasks that a thread has begun, and those that are done
+# The columns of `tasks`: the range of steps, how many tasks must be done before, the range of rows, samples of a tile.
+FIRST, LAST, NEEDS, ROW, STOP, TILE = range(6)
+TASK_COLUMNS = 6
 
 
 @kernel
 def run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out):
-    """Do steps first, ..., last - 1 on rows row, ..., stop - 1 of X (n, features), `tile` at a time, logits to `out`.
+    """Run steps first, ..., last - 1 on rows row, ..., stop - 1 of X (n, features), `tile` at a time; logits to `out`.
 
-    Returns the sum of all samples that were loaded: NaN or infinite if one of them holds such a number.
+    Returns the sum of all samples that were loaded: NaN or infinite if one of them holds such a number. The arrays are
+    those of ops.py.
     """
     total = X.dtype.type(0)
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)
         for at in range(first, last):
+            # Ordered by how much a step costs: the chain of comparisons is short where the time goes. `work` is both x
+            # and y of a step, and each y of the steps with several planes.
             step = code[at, 0]
             if step == SPARSE:
                 sparse_planes(code, at, index, weights, value, work, work)
@@ -71,26 +78,28 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
 
 
 @kernel
-def run_shared(tasks, turn, begun, patience, code, index, weights, value, X, tile, work, out, totals):
-    """The same by several threads, each of which makes this call: tiles in a `work` each, or parts of one tile in one.
+def run_shared(tasks, counters, begun, patience, code, index, weights, value, X, work, out, totals):
+    """Run the tasks of a program on several threads, each of which makes this call.
 
-    Tasks are taken in order, and a thread waits for tasks before its own alone, which others have then begun: so it
-    ends with any number of threads, whenever they come, and with one. The thread that wants the result calls with
-    patience = 0: it adds one to `begun`, and returns when all is done. The others, when nothing is left, stay awake
-    until more is begun or for so many looks: they then come at once, and leave the interpreter's lock alone.
+    Tasks are whole tiles, where each thread has a `work` of its own, or parts of one tile in the same `work`. They are
+    begun in order, and a thread waits only for tasks before its own, which others have begun: so the call ends with any
+    number of threads, whenever they come, and with one. The thread that wants the result calls with patience = 0: it
+    adds 1 to `begun`, and returns when all tasks are done. The others, when no task is left, spin until `begun` changes
+    or for `patience` loads of it: they then join the next call at once, without the interpreter's lock.
 
-    tasks: (m, 5), first and last step, how many tasks before must be done by then, row, stop; turn: (2,) int64, zeros;
-    begun: (1,) int64, one for all calls; totals: (m,), the sum that `run_program` returns for each.
+    tasks: (m, TASK_COLUMNS) int64, see FIRST, ...; counters: (2,) int64, zeros, see TAKEN; begun: (1,) int64, the same
+    array in all calls; totals: (m,), the sum that `run_program` returns for each task.
     """
-    seen = look(begun, 0) if patience else take(begun, 0)
-    mine = take(turn, TAKEN)
+    seen = load_acquire(begun, 0) if patience else fetch_add(begun, 0)
+    mine = fetch_add(counters, TAKEN)
     while mine < tasks.shape[0]:
-        first, last, needs, row, stop = tasks[mine]
-        wait_for(turn, DONE, needs)
-        totals[mine] = run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out)
-        take(turn, DONE)
-        mine = take(turn, TAKEN)
+        task = tasks[mine]
+        spin_until(counters, DONE, task[NEEDS])
+        totals[mine] = run_program(code, task[FIRST], task[LAST], index, weights, value, X, task[ROW], task[STOP],
+                                   task[TILE], work, out)
+        fetch_add(counters, DONE)
+        mine = fetch_add(counters, TAKEN)
     if patience:
-        wait_for_news(begun, 0, seen, patience)
+        spin_while_equal(begun, 0, seen, patience)
     else:
-        wait_for(turn, DONE, tasks.shape[0])
+        spin_until(counters, DONE, tasks.shape[0])

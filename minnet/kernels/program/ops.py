@@ -1,18 +1,19 @@
-"""The steps of a compiled program: what a frozen net does to its tensors, one step a row of a table of numbers.
+"""The steps of a compiled program: what a frozen net does to its tensors, one step a row of an integer table.
 
-    run_program(code, 0, len(code), index, weights, value, X, 0, len(X), tile, work, out)   # in interpret.py
+    run_program(code, 0, len(code), index, weights, value, X, 0, len(X), tile, work, out)   # in interpreter.py
 
-A program works on a tile of T samples. A tensor is a stack of planes, one a channel; in a plane stand lines, in a line
-columns (pixels), in a column the T samples side by side. So a dense layer's output is one plane of T numbers a unit,
-and all that is done to tensors is done to runs of neighbouring numbers.
+A program works on a tile of T samples. A tensor is a stack of planes, one for each channel; a plane is a sequence of
+lines, a line one of columns (pixels), and a column T adjacent numbers, one for each sample. So a dense layer's output
+is one plane of T numbers for each unit, and every operation on tensors is one on runs of adjacent numbers.
 
-    code    (steps, OPERANDS) uint32: what to do, then sizes and offsets; where each stands is said by each step
-    index   (i,) uint32: where sparse weights stand
+    code    (steps, OPERANDS) uint32: the opcode, then sizes and offsets; each kernel lists its columns in their order
+    index   (i,) uint32: indices of sparse weights, and offsets of inputs and outputs
     weights (k,): those of the linear layers, floats or int8
     value   (v,): biases, scales, slopes
-    work    (w,): all tensors; x and y of a step are both this array, and it never writes what it reads
+    work    (w,): all tensors; x and y of a step are both this array, and a step never writes what it reads
 
-A letter x or y beside an operand says whose offset or stride it is.
+An operand x or y is where the step's input or output begins in `work`; x_plane, x_line, x_column and their like are
+strides, in numbers. Operands are converted to int64 first: sums of uint32 are uint64, and their differences wrap.
 """
 import math
 
@@ -20,32 +21,33 @@ import numpy as np
 from numba.extending import register_jitable
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart, offset, part
-from minnet.kernels.simd.transpose import SIDE, turn
-from minnet.kernels.simd.vector import LANES
+from minnet.kernels.simd.attributes import always_inline, as_nonnegative, noalias
+from minnet.kernels.simd.transpose import TILE, transpose_scatter
+from minnet.kernels.simd.vector import VECTOR_OPS
 
-OPERANDS = 24  # columns of the table of steps
+OPERANDS = 24  # columns of the table of steps: the most that a step has, rounded up
 RELU, LEAKY_RELU, TANH, SIGMOID = 1, 2, 3, 4  # kinds of activations; 0 is none
-RUN = 64  # tiles are 1 sample, HALF of this or a multiple: what four vectors of 512 bits hold
+RUN = 64  # samples of a tile, 1, or multiples of HALF: float32 of four vectors of 512 bits, enough to hide latency
 HALF = RUN // 2
 
 
 @kernel
 def load_rows(code, at, index, X, row, count, y):
-    """Samples row, ..., row + count - 1 of X (n, features) go to their places; returns the sum of their numbers.
+    """Copy samples row, ..., row + count - 1 of X (n, features) to y, transposed; returns the sum of their numbers.
 
-    code[at]: step, features, T, place. In `index` stands place (features,): where sample 0 of each begins in y. A tile
-    that is not full is filled up with zeros. The sum is for finding NaN and infinity.
+    code[at]: step, features, T, place. place, in `index`: (features,), where sample 0 of each feature is in y. A tile
+    that is not full is padded with zeros. The sum is NaN or infinite if one of the numbers is.
     """
-    apart()
+    noalias()
     features, tile, place = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
-    total, whole, square = X.dtype.type(0), features - features % SIDE, count - count % SIDE
-    for f in range(0, whole, SIDE):
-        for t in range(0, square, SIDE):
-            total += turn(X, row + t, f, index, place + f, y, t)
+    # whole tiles are transposed in registers; then come the samples and the features that are left over
+    total, whole, square = X.dtype.type(0), features - features % TILE, count - count % TILE
+    for f in range(0, whole, TILE):
+        for t in range(0, square, TILE):
+            total += transpose_scatter(X, row + t, f, index, place + f, y, t)
     for t in range(square, count):
-        for block in range(0, whole, SIDE):
-            for f in range(block, block + SIDE):
+        for block in range(0, whole, TILE):
+            for f in range(block, block + TILE):
                 number = X[row + t, f]
                 total += number
                 y[np.int64(index[place + f]) + t] = number
@@ -64,7 +66,7 @@ def load_rows(code, at, index, X, row, count, y):
 
 @kernel
 def store_rows(code, at, index, x, row, count, out):
-    """The other way: places become rows of out (n, features). code[at]: step, features, place, as in `load_rows`."""
+    """Copy the tile x to rows row, ... of out (n, features). code[at]: step, features, place, as in `load_rows`."""
     features, place = np.int64(code[at, 1]), np.int64(code[at, 2])
     for t in range(count):
         for f in range(features):
@@ -73,7 +75,7 @@ def store_rows(code, at, index, x, row, count, out):
 
 @kernel
 def copy(code, at, x, y):
-    """Runs of numbers from one place to another; what moves, pads, joins and spreads tensors.
+    """Copy runs of numbers, with strides: what moves, pads, concatenates and unfolds tensors.
 
     code[at]: step, planes, lines, columns, run, x, x_plane, x_line, x_column, y, y_plane, y_line, y_column.
     """
@@ -85,8 +87,9 @@ def copy(code, at, x, y):
     y_line, y_column = np.int64(code[at, 11]), np.int64(code[at, 12])
     for plane in range(planes):
         for line in range(lines):
-            source, target = offset(x0 + plane * x_plane + line * x_line), offset(y0 + plane * y_plane + line * y_line)
-            if run == 1:
+            source = as_nonnegative(x0 + plane * x_plane + line * x_line)
+            target = as_nonnegative(y0 + plane * y_plane + line * y_line)
+            if run == 1:  # single samples: without an inner loop, whose overhead is more than the copy
                 for c in range(columns):
                     y[target + c * y_column] = x[source + c * x_column]
             else:
@@ -97,14 +100,14 @@ def copy(code, at, x, y):
 
 @kernel
 def clear(code, at, y):
-    """Zeros. code[at]: step, y, size."""
+    """Set y to 0. code[at]: step, y, size."""
     y0, size = np.int64(code[at, 1]), np.int64(code[at, 2])
     y[y0 : y0 + size] = 0
 
 
 @kernel
 def add(code, at, x, y):
-    """y += x. code[at]: step, x, y, size."""
+    """Compute y += x. code[at]: step, x, y, size."""
     x0, y0, size = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
     for j in range(size):
         y[y0 + j] += x[x0 + j]
@@ -112,21 +115,21 @@ def add(code, at, x, y):
 
 @kernel
 def affine(code, at, value, y):
-    """y = scale * y + shift, each plane with numbers of its own.
+    """Compute y = scale * y + shift, with a scale and a shift for each plane.
 
-    code[at]: step, y, planes, y_plane, scale, shift; the last two say where their (planes,) begin in `value`.
+    code[at]: step, y, planes, y_plane, scale, shift; the last two are offsets of (planes,) numbers in `value`.
     """
     y0, planes, y_plane = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
     scale, shift = np.int64(code[at, 4]), np.int64(code[at, 5])
     for plane in range(planes):
-        a, b, start = value[scale + plane], value[shift + plane], offset(y0 + plane * y_plane)
+        a, b, start = value[scale + plane], value[shift + plane], as_nonnegative(y0 + plane * y_plane)
         for j in range(y_plane):
             y[start + j] = a * y[start + j] + b
 
 
 @kernel
 def activate(code, at, value, y):
-    """y = f(y). code[at]: step, y, size, kind (RELU, ...), slope (where it stands in `value`)."""
+    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ...), slope (its offset in `value`)."""
     y0, size, kind = np.int64(code[at, 1]), np.int64(code[at, 2]), code[at, 3]
     slope = value[np.int64(code[at, 4])]
     if kind == RELU:
@@ -139,27 +142,28 @@ def activate(code, at, value, y):
         for j in range(size):
             y[y0 + j] = math.tanh(y[y0 + j])
     elif kind == SIGMOID:
+        # sigmoid(y) = (1 + tanh(y / 2)) / 2: one call, and no exponential that overflows
         half = y.dtype.type(0.5)
         for j in range(size):
             y[y0 + j] = half * math.tanh(half * y[y0 + j]) + half
 
 
 def _pool(width):
-    """What `pool_tile` does for some samples of one window."""
-    runs = LANES[width]
-    add, copy, greater = runs.add_scaled, runs.copy, runs.greater
+    """Return what `pool_tile` does for `width` samples of one window."""
+    ops = VECTOR_OPS[width]
+    add, copy, maximum_into = ops.add_scaled, ops.copy, ops.maximum_into
 
     @register_jitable
     def pool(size, x, source, x_line, tile, average, y, target):
-        part()
+        always_inline()
         one = x.dtype.type(1)
         copy(y, target, x, source)
         for p in range(1, size[0] * size[1]):
-            s = offset(source + p // size[1] * x_line + p % size[1] * tile)
+            s = as_nonnegative(source + p // size[1] * x_line + p % size[1] * tile)
             if average:
                 add(y, target, one, x, s)
             else:
-                greater(y, target, x, s)
+                maximum_into(y, target, x, s)
         if average:
             for j in range(width):
                 y[target + j] /= size[0] * size[1]
@@ -172,12 +176,12 @@ pool_run, pool_half = _pool(RUN), _pool(HALF)
 
 @kernel
 def pool_tile(code, at, x, y):
-    """The greatest number, or the mean where `average` is not 0, of each window: outside the image there is nothing.
+    """Compute the maximum of each window, or the mean if `average` is not 0; pixels outside the image do not count.
 
     code[at]: step, planes, lines, columns (of y), T, x, x_plane, x_line, height, width (of x), size_h, size_w,
     stride_h, stride_w, top, left, y, y_plane, y_line, average. T is a multiple of HALF.
     """
-    apart()
+    noalias()
     planes, lines = np.int64(code[at, 1]), np.int64(code[at, 2])
     columns, tile = np.int64(code[at, 3]), np.int64(code[at, 4])
     x0, x_plane, x_line = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
@@ -191,9 +195,9 @@ def pool_tile(code, at, x, y):
         plane, line, column = item // columns // lines, item // columns % lines, item % columns
         first_h, last_h = max(line * stride_h - top, 0), min(line * stride_h - top + size_h, height)
         first_w, last_w = max(column * stride_w - left, 0), min(column * stride_w - left + size_w, width)
-        target = offset(y0 + plane * y_plane + line * y_line + column * tile)
-        source = offset(x0 + plane * x_plane + first_h * x_line + first_w * tile)
-        size = last_h - first_h, last_w - first_w
+        target = as_nonnegative(y0 + plane * y_plane + line * y_line + column * tile)
+        source = as_nonnegative(x0 + plane * x_plane + first_h * x_line + first_w * tile)
+        size = last_h - first_h, last_w - first_w  # of the part of the window inside the image, at least one pixel
         for t in range(0, tile - tile % RUN, RUN):
             pool_run(size, x, source + t, x_line, tile, average, y, target + t)
         if tile % RUN:
@@ -202,17 +206,17 @@ def pool_tile(code, at, x, y):
 
 @kernel
 def halve_image(code, at, x, y):
-    """The same for tiles of one sample and the commonest of windows, 2 x 2 at stride 2, all within the image."""
-    apart()
+    """Compute the same for tiles of one sample and windows of 2 x 2 at stride 2, all inside the image."""
+    noalias()
     planes, lines, columns = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
     x0, x_plane, x_line = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
     y0, y_plane, y_line = np.int64(code[at, 16]), np.int64(code[at, 17]), np.int64(code[at, 18])
-    average, quarter = code[at, 19] != 0, y.dtype.type(0.25)
+    average, quarter = code[at, 19] != 0, y.dtype.type(1 / 4)
     for plane in range(planes):
         for line in range(lines):
-            above = offset(x0 + plane * x_plane + 2 * line * x_line)
-            below = offset(above + x_line)
-            target = offset(y0 + plane * y_plane + line * y_line)
+            above = as_nonnegative(x0 + plane * x_plane + 2 * line * x_line)
+            below = as_nonnegative(above + x_line)
+            target = as_nonnegative(y0 + plane * y_plane + line * y_line)
             for j in range(columns):
                 a, b, c, d = x[above + 2 * j], x[above + 2 * j + 1], x[below + 2 * j], x[below + 2 * j + 1]
                 y[target + j] = quarter * ((a + b) + (c + d)) if average else max(max(a, b), max(c, d))
@@ -220,10 +224,11 @@ def halve_image(code, at, x, y):
 
 @kernel
 def pool_image(code, at, x, y):
-    """The same for tiles of one sample and any window. After the operands of `pool_tile` comes room: where in y a line
-    of x may stand, which is there made of the lines of a window; of its pixels then come those of y.
+    """Compute the same for tiles of one sample and any window.
+
+    After the operands of `pool_tile` comes `scratch`: the offset in y of room for one line of x.
     """
-    apart()
+    noalias()
     planes, lines, columns = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
     x0, x_plane, x_line = np.int64(code[at, 5]), np.int64(code[at, 6]), np.int64(code[at, 7])
     height, width = np.int64(code[at, 8]), np.int64(code[at, 9])
@@ -231,26 +236,27 @@ def pool_image(code, at, x, y):
     stride_h, stride_w = np.int64(code[at, 12]), np.int64(code[at, 13])
     top, left = np.int64(code[at, 14]), np.int64(code[at, 15])
     y0, y_plane, y_line = np.int64(code[at, 16]), np.int64(code[at, 17]), np.int64(code[at, 18])
-    average, room = code[at, 19] != 0, np.int64(code[at, 20])
+    average, scratch = code[at, 19] != 0, np.int64(code[at, 20])
     for item in range(planes * lines):
         plane, line = item // lines, item % lines
         first_h, last_h = max(line * stride_h - top, 0), min(line * stride_h - top + size_h, height)
-        source = offset(x0 + plane * x_plane + first_h * x_line)
+        source = as_nonnegative(x0 + plane * x_plane + first_h * x_line)
+        # first over the lines of the window, whole lines at a time, as vectors; then over its columns
         for j in range(width):
-            y[room + j] = x[source + j]
+            y[scratch + j] = x[source + j]
         for h in range(1, last_h - first_h):
-            s = offset(source + h * x_line)
+            s = as_nonnegative(source + h * x_line)
             if average:
                 for j in range(width):
-                    y[room + j] += x[s + j]
+                    y[scratch + j] += x[s + j]
             else:
                 for j in range(width):
-                    y[room + j] = max(y[room + j], x[s + j])
-        target = offset(y0 + plane * y_plane + line * y_line)
+                    y[scratch + j] = max(y[scratch + j], x[s + j])
+        target = as_nonnegative(y0 + plane * y_plane + line * y_line)
         for column in range(columns):
             first_w, last_w = max(column * stride_w - left, 0), min(column * stride_w - left + size_w, width)
-            best = y[room + first_w]
+            best = y[scratch + first_w]
             for w in range(first_w + 1, last_w):
-                best = best + y[room + w] if average else max(best, y[room + w])
+                best = best + y[scratch + w] if average else max(best, y[scratch + w])
             pixels = (last_h - first_h) * (last_w - first_w) if average else 1
             y[target + column] = best / pixels

@@ -11,23 +11,23 @@ from numba.extending import intrinsic, overload
 
 from minnet.errors import InvalidValue
 
-SCATTERED = "the entries of a row must lie side by side: slice the columns, do not transpose or skip"
+NOT_CONTIGUOUS = "the entries of a row must lie side by side: slice the columns, do not transpose or skip"
 
 
 def contiguous(row):
-    """The 1-D array `row` itself. Raises InvalidValue if its entries do not lie side by side."""
+    """Return the 1-D array `row` itself, typed as contiguous. Raises InvalidValue if its entries are not adjacent."""
     if row.size > 1 and row.strides[0] != row.itemsize:
-        raise InvalidValue(SCATTERED)
+        raise InvalidValue(NOT_CONTIGUOUS)
     return row
 
 
 @overload(contiguous)
 def compile_contiguous(row):
-    """What `contiguous` is in compiled code: the same, with another type."""
+    """Return what `contiguous` is in compiled code: the same check, and an array of another type."""
 
     def compiled(row):
         if row.size > 1 and row.strides[0] != row.itemsize:
-            raise InvalidValue(SCATTERED)
+            raise InvalidValue(NOT_CONTIGUOUS)
         return retyped(row)
 
     return compiled
@@ -35,9 +35,10 @@ def compile_contiguous(row):
 
 @intrinsic
 def retyped(typing, row):
-    """The same array, typed as C-contiguous; an array is the same record under either type."""
+    """Return the type and the code generator of a cast of `row` to a C-contiguous array."""
 
     def build(context, builder, signature, values):
+        # an array is the same record under either type, and the caller keeps its reference
         return impl_ret_borrowed(context, builder, signature.return_type, values[0])
 
     return row.copy(layout="C")(row), build

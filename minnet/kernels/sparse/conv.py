@@ -14,7 +14,7 @@ right `right`.
 import numpy as np
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart
+from minnet.kernels.simd.attributes import noalias
 from minnet.kernels.sparse.spmm import gradient, pull, push
 
 
@@ -25,7 +25,7 @@ def live_conv(first, tap, w, bias, down, right, x, y):
     first: (o + 1,) int64; tap: (k,) int32; w: (k,); bias: (o,); x: (rows, lanes); y: (h, w, o, lanes); lanes a
     multiple of 16.
     """
-    apart()
+    noalias()
     height, width, filters, lanes = y.shape
     xs, ys = x.reshape(-1), y.reshape(-1)
     for i, j, o in np.ndindex(height, width, filters):
@@ -41,7 +41,7 @@ def live_conv_gradient(first, tap, down, right, x, dy, g):
 
     Filters that are 0 at a pixel in all lanes are passed over. g: (k,); the others as in `live_conv`.
     """
-    apart()
+    noalias()
     height, width, filters, lanes = dy.shape
     xs, dys = x.reshape(-1), dy.reshape(-1)
     for i, j, o in np.ndindex(height, width, filters):
@@ -54,7 +54,7 @@ def live_conv_gradient(first, tap, down, right, x, dy, g):
 @kernel
 def live_conv_input(first, tap, w, down, right, dy, dx):
     """dx[i * down + j * right + tap[k]] = the sum of w[k] dy[i, j, o] over all that come there. dx: (rows, lanes)."""
-    apart()
+    noalias()
     height, width, filters, lanes = dy.shape
     dys, dxs = dy.reshape(-1), dx.reshape(-1)
     dxs[:] = 0

@@ -22,9 +22,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart, offset, part, soon
-from minnet.kernels.simd.matrix_transpose import SIDE, turn_square
-from minnet.kernels.simd.vector import LANES, SUMS, TOGETHER
+from minnet.kernels.simd.attributes import always_inline, as_nonnegative, noalias, prefetch
+from minnet.kernels.simd.transpose import TILE, transpose_tile
+from minnet.kernels.simd.vector import DOTS_AT_ONCE, GATHER_FMA, VECTOR_OPS
 
 VECTOR, FEW = 16, 8  # lanes come in multiples of VECTOR, or where a batch has FEW rows or less in a power of two
 LINE, AHEAD = 16, 512  # entries of a line of the cache; how many before it is needed `*_each` asks for it
@@ -37,68 +37,68 @@ def _over(width):
     They are weights begin, ..., end - 1; the features at their other ends are in `row`; the feature's own lanes begin
     at s in x, at t in what is written.
     """
-    runs = LANES[width]
-    add, dot, add_dots, some = runs.add_scaled, runs.dot, runs.add_dots, runs.some
+    runs = VECTOR_OPS[width]
+    add, dot, add_dots, any_nonzero = runs.add_scaled, runs.dot, runs.add_dots, runs.any_nonzero
 
     @register_jitable
     def push(begin, end, row, w, lanes, c, x, s, y):
-        part()
-        if some(x, s + c):
+        always_inline()
+        if any_nonzero(x, s + c):
             for number in range(begin, end):
-                k = offset(number)
-                add(y, offset(row[k]) * lanes + c, w[k], x, s + c)
+                k = as_nonnegative(number)
+                add(y, as_nonnegative(row[k]) * lanes + c, w[k], x, s + c)
 
     @register_jitable
     def gradient(begin, end, row, lanes, c, x, s, dy, g):
-        part()
-        if some(x, s + c):
-            ones = end - (end - begin) % TOGETHER
-            for number in range(begin, ones, TOGETHER):
-                add_dots(x, s + c, dy, c, lanes, row, offset(number), g)
+        always_inline()
+        if any_nonzero(x, s + c):
+            ones = end - (end - begin) % DOTS_AT_ONCE
+            for number in range(begin, ones, DOTS_AT_ONCE):
+                add_dots(x, s + c, dy, c, lanes, row, as_nonnegative(number), g)
             for number in range(ones, end):
-                k = offset(number)
-                g[k] += dot(x, s + c, dy, offset(row[k]) * lanes + c)
+                k = as_nonnegative(number)
+                g[k] += dot(x, s + c, dy, as_nonnegative(row[k]) * lanes + c)
 
     return push, gradient
 
 
 def _each_over(width):
     """What weights do one by one over `width` lanes, inputs in `row`, outputs in `unit`: (push, gradient, both)."""
-    add, dot = LANES[width].add_scaled, LANES[width].dot
+    add, dot = VECTOR_OPS[width].add_scaled, VECTOR_OPS[width].dot
 
     @register_jitable
     def push(row, unit, w, x, y):
-        part()
+        always_inline()
         for number in range(row.size):
-            k = offset(number)
+            k = as_nonnegative(number)
             if k % LINE == 0:
-                soon(row, k + AHEAD), soon(unit, k + AHEAD), soon(w, k + AHEAD)
-            add(y, offset(unit[k]) * width, w[k], x, offset(row[k]) * width)
+                prefetch(row, k + AHEAD), prefetch(unit, k + AHEAD), prefetch(w, k + AHEAD)
+            add(y, as_nonnegative(unit[k]) * width, w[k], x, as_nonnegative(row[k]) * width)
 
     @register_jitable
     def gradient(row, unit, x, dy, g):
-        part()
+        always_inline()
         for number in range(row.size):
-            k = offset(number)
+            k = as_nonnegative(number)
             if k % LINE == 0:
-                soon(row, k + AHEAD), soon(unit, k + AHEAD)
-            g[k] = dot(x, offset(row[k]) * width, dy, offset(unit[k]) * width)
+                prefetch(row, k + AHEAD), prefetch(unit, k + AHEAD)
+            g[k] = dot(x, as_nonnegative(row[k]) * width, dy, as_nonnegative(unit[k]) * width)
 
     @register_jitable
     def both(row, unit, w, x, dy, g, dx):
-        part()
+        always_inline()
         stretch = row.size // AT_ONCE
         for number in range(stretch):
             for j in range(AT_ONCE):
-                k = offset(number + j * stretch)
+                k = as_nonnegative(number + j * stretch)
                 if number % LINE == 0:
-                    soon(row, k + AHEAD), soon(unit, k + AHEAD), soon(w, k + AHEAD)
-                s, t = offset(row[k]) * width, offset(unit[k]) * width
+                    prefetch(row, k + AHEAD), prefetch(unit, k + AHEAD), prefetch(w, k + AHEAD)
+                s, t = as_nonnegative(row[k]) * width, as_nonnegative(unit[k]) * width
                 add(dx, s, w[k], dy, t)
                 g[k] = dot(x, s, dy, t)
         for number in range(AT_ONCE * stretch, row.size):
-            k = offset(number)
-            s, t = offset(row[k]) * width, offset(unit[k]) * width
+            k = as_nonnegative(number)
+            s, t = as_nonnegative(row[k]) * width, as_nonnegative(unit[k]) * width
             add(dx, s, w[k], dy, t)
             g[k] = dot(x, s, dy, t)
 
@@ -109,7 +109,7 @@ push_each_2, gradient_each_2, both_each_2 = _each_over(2)
 push_each_4, gradient_each_4, both_each_4 = _each_over(4)
 push_each_8, gradient_each_8, both_each_8 = _each_over(8)
 (push_16, gradient_16), (push_32, gradient_32), (push_64, gradient_64) = _over(16), _over(32), _over(64)
-sum_16, sum_32, sum_64 = SUMS[16], SUMS[32], SUMS[64]
+gather_fma_16, gather_fma_32, gather_fma_64 = GATHER_FMA[16], GATHER_FMA[32], GATHER_FMA[64]
 
 
 @register_jitable
@@ -118,21 +118,21 @@ def pull(begin, end, row, w, place, b, lanes, c, x, y, t):
 
     Where `place` is not None, weight k is w[place[k]].
     """
-    part()
+    always_inline()
     n, wide, one = end - begin, lanes - lanes % 64, y.dtype.type(1)
     for at in range(c, c + wide, 64):
-        sum_64(y, t + at, b, x, at, lanes, row, begin, w, place, begin, one, n)
+        gather_fma_64(y, t + at, b, x, at, lanes, row, w, place, (begin, begin, n), one)
     if lanes & 32:
-        sum_32(y, t + c + wide, b, x, c + wide, lanes, row, begin, w, place, begin, one, n)
+        gather_fma_32(y, t + c + wide, b, x, c + wide, lanes, row, w, place, (begin, begin, n), one)
     if lanes & 16:
         at = c + lanes - 16
-        sum_16(y, t + at, b, x, at, lanes, row, begin, w, place, begin, one, n)
+        gather_fma_16(y, t + at, b, x, at, lanes, row, w, place, (begin, begin, n), one)
 
 
 @register_jitable
 def push(begin, end, row, w, lanes, c, x, s, y):
     """The lanes of y that begin c behind those of row[k] += w[k] x[s + c : s + c + lanes], for each k."""
-    part()
+    always_inline()
     wide = lanes - lanes % 64
     for at in range(c, c + wide, 64):
         push_64(begin, end, row, w, lanes, at, x, s, y)
@@ -145,7 +145,7 @@ def push(begin, end, row, w, lanes, c, x, s, y):
 @register_jitable
 def gradient(begin, end, row, lanes, c, x, s, dy, g):
     """g[k] += x[s + c : s + c + lanes] . the lanes of dy that begin c behind those of row[k], for each k."""
-    part()
+    always_inline()
     wide = lanes - lanes % 64
     for at in range(c, c + wide, 64):
         gradient_64(begin, end, row, lanes, at, x, s, dy, g)
@@ -173,12 +173,12 @@ def lanes_of(n):
 @kernel
 def by_feature(x, y):
     """y[j, :n] = x[:, j], and 0 beyond. x: (n, m); y: (m, lanes)."""
-    apart()
+    noalias()
     n, m, lanes = np.int64(x.shape[0]), np.int64(x.shape[1]), np.int64(y.shape[1])
-    xs, ys, high, wide = x.reshape(-1), y.reshape(-1), n - n % SIDE, m - m % SIDE
-    for i in range(0, high, SIDE):
-        for j in range(0, wide, SIDE):
-            turn_square(xs, i * m + j, m, ys, j * lanes + i, lanes)
+    xs, ys, high, wide = x.reshape(-1), y.reshape(-1), n - n % TILE, m - m % TILE
+    for i in range(0, high, TILE):
+        for j in range(0, wide, TILE):
+            transpose_tile(xs, i * m + j, m, ys, j * lanes + i, lanes)
     for j in range(m):
         for i in range(high if j < wide else 0, n):
             y[j, i] = x[i, j]
@@ -189,12 +189,12 @@ def by_feature(x, y):
 @kernel
 def by_row(x, y):
     """y[i] = x[:, i]: the way back. x: (m, lanes); y: (n, m)."""
-    apart()
+    noalias()
     n, m, lanes = np.int64(y.shape[0]), np.int64(y.shape[1]), np.int64(x.shape[1])
-    xs, ys, high, wide = x.reshape(-1), y.reshape(-1), n - n % SIDE, m - m % SIDE
-    for i in range(0, high, SIDE):
-        for j in range(0, wide, SIDE):
-            turn_square(xs, j * lanes + i, lanes, ys, i * m + j, m)
+    xs, ys, high, wide = x.reshape(-1), y.reshape(-1), n - n % TILE, m - m % TILE
+    for i in range(0, high, TILE):
+        for j in range(0, wide, TILE):
+            transpose_tile(xs, j * lanes + i, lanes, ys, i * m + j, m)
     for i in range(n):
         for j in range(wide if i < high else 0, m):
             y[i, j] = x[j, i]
@@ -264,7 +264,7 @@ def pull_live(u_first, source, place, w, bias, x, y):
 
     u_first, source, place: by output. w: (k,); bias: (out,); x: (in, lanes); y: (out, lanes), lanes a multiple of 16.
     """
-    apart()
+    noalias()
     lanes, xs, ys = np.int64(x.shape[1]), x.reshape(-1), y.reshape(-1)
     for o in range(u_first.size - 1):
         pull(u_first[o], u_first[o + 1], source, w, place, bias[o], lanes, 0, xs, ys, np.int64(o * lanes))
@@ -277,7 +277,7 @@ def live_gradient(first, unit, x, dy, g):
 
     x: (in, lanes); dy: (out, lanes), lanes a multiple of 16; g: (k,).
     """
-    apart()
+    noalias()
     lanes, xs, dys = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1)
     g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
@@ -291,7 +291,7 @@ def live_backward(first, unit, w, x, dy, g, dx):
 
     Both in one go: the rows of dy that an input needs are loaded once, or are in the cache the second time.
     """
-    apart()
+    noalias()
     lanes, xs, dys, dxs = np.int64(x.shape[1]), x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
     g[first[0] : first[first.size - 1]] = 0
     for i in range(first.size - 1):
@@ -304,7 +304,7 @@ def live_backward(first, unit, w, x, dy, g, dx):
 def push_each(row, unit, w, x, y):
     """y[unit[k]] += w[k] x[row[k]] for all weights k. row, unit: (k,); x: (in, lanes); y: (out, lanes); lanes < VECTOR.
     """
-    apart()
+    noalias()
     lanes, xs, ys = x.shape[1], x.reshape(-1), y.reshape(-1)
     if lanes == 2:
         push_each_2(row, unit, w, xs, ys)
@@ -317,7 +317,7 @@ def push_each(row, unit, w, x, y):
 @kernel
 def each_gradient(row, unit, x, dy, g):
     """g[k] = x[row[k]] . dy[unit[k]] for all weights k. Arrays as in `push_each`; dy: (out, lanes); g: (k,)."""
-    apart()
+    noalias()
     lanes, xs, dys = x.shape[1], x.reshape(-1), dy.reshape(-1)
     if lanes == 2:
         gradient_each_2(row, unit, xs, dys, g)
@@ -330,7 +330,7 @@ def each_gradient(row, unit, x, dy, g):
 @kernel
 def each_backward(row, unit, w, x, dy, g, dx):
     """As `each_gradient`, and dx[row[k]] += w[k] dy[unit[k]]. w: (k,); dx: (in, lanes)."""
-    apart()
+    noalias()
     lanes, xs, dys, dxs = x.shape[1], x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
     if lanes == 2:
         both_each_2(row, unit, w, xs, dys, g, dxs)

@@ -11,7 +11,7 @@ All lists of places are sorted and have none twice.
 import numpy as np
 
 from minnet.kernels.jit import kernel
-from minnet.kernels.simd.attributes import apart, offset
+from minnet.kernels.simd.attributes import as_nonnegative, noalias
 
 NEW = -1  # in `source`: a weight that was not there
 FINE, NOT_LIVE, LIVE_ALREADY = 0, 1, 2  # what `fault` says
@@ -65,11 +65,11 @@ def keep_others(index, gone, kept, where):
 
     index: (n,) int64; gone: (n,) bool. kept: int64 and where: int32, both (n,): what follows is of no account.
     """
-    apart()
+    noalias()
     at = np.int64(0)
     for k in range(index.size):
-        kept[offset(at)] = index[k]  # in any case; who is gone is written over
-        where[offset(at)] = k
+        kept[as_nonnegative(at)] = index[k]  # in any case; who is gone is written over
+        where[as_nonnegative(at)] = k
         at += 1 - np.int64(gone[k])
 
 
@@ -82,15 +82,15 @@ def merge_ranks(kept, where, ranks, moved, source):
     foresees who is next, so nothing branches on it; and since each step waits for the one before, there are two at a
     time: one list grows from its beginning, and from its end.
     """
-    apart()
+    noalias()
     low, high, come, end = np.int64(0), np.int64(kept.size), np.int64(0), np.int64(ranks.size)
     while high - low > 1 and end - come > 1:
-        j, r = offset(low), offset(come)
+        j, r = as_nonnegative(low), as_nonnegative(come)
         place, free = kept[j], ranks[r] + low
         stood = place <= free
         moved[j + r], source[j + r] = min(place, free), low if stood else NEW
         low, come = low + np.int64(stood), come + np.int64(not stood)
-        j, r = offset(high - 1), offset(end - 1)
+        j, r = as_nonnegative(high - 1), as_nonnegative(end - 1)
         place, free = kept[j], ranks[r] + high
         stood = place >= free
         moved[j + r + 1], source[j + r + 1] = max(place, free), high - 1 if stood else NEW
