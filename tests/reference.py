@@ -297,7 +297,7 @@ def conv_pool(x, w, b, sizes, first, stop, cols, y, pooled, winner):
     max_pool(whole, *pool, 0, 0, pooled, winner)
 
 
-def conv_pool_backward(dpooled, winner, x, w, sizes, first, stop, cols, y, part, dw, dx):
+def conv_pool_backward(dpooled, winner, x, w, sizes, first, stop, cols, y, dw_part, dw, dx):
     x, dpooled, winner, dx = x[first:stop], dpooled[first:stop], winner[first:stop], dx[first:stop]
     kh, kw, sh, sw, top, left, *pool = sizes
     seen, dy = np.empty((len(x), *y.shape[1:3], kh, kw, x.shape[3])), np.empty((len(x), *y.shape[1:]))

@@ -8,7 +8,7 @@
 Numba has a cache of its own. It is not used, because it loads stale code when a kernel that another one calls is
 edited, ignores most of Numba's settings, fails the call when a file in it is damaged or the disk is full, and crashes
 the process when a bit in a file has flipped. Here a file holds a digest of its content, is dropped when that is wrong,
-and stands in a folder whose name depends on all that the code depends on. Where no folder is writable nothing is kept.
+and is in a folder whose name depends on all that the code depends on. Where no folder is writable nothing is kept.
 """
 
 import hashlib
@@ -73,10 +73,10 @@ def kernel(function):
 
 
 class KernelCache(NullCache):
-    """What Numba asks for compiled code of one kernel before it compiles, and gives it to afterwards.
+    """Numba's cache of one kernel: asked for compiled code before it compiles, and given it afterwards.
 
     A file per combination of argument types: the digest of what follows, then the pickled code. Only files in a folder
-    that is ours alone are read, since unpickling runs code.
+    that belongs to the user alone are read, since unpickling runs code.
     """
 
     def __init__(self, function):
@@ -84,11 +84,11 @@ class KernelCache(NullCache):
 
     @property
     def cache_path(self):
-        """The folder of the compiled kernels, or None."""
+        """Return the folder of the compiled kernels, or None."""
         return code_folder(sources_of(Path(self.function.__code__.co_filename)))
 
     def load_overload(self, sig, target_context):
-        """The compiled code for argument types `sig`, or None; a damaged file is deleted."""
+        """Return the compiled code for argument types `sig`, or None; a damaged file is deleted."""
         target_context.refresh()
         path = self.file(sig, target_context.codegen())
         payload = read_checked(path) if path else None
@@ -100,20 +100,20 @@ class KernelCache(NullCache):
             return None  # compiled again, and written over by `save_overload`
 
     def save_overload(self, sig, cres):
-        """Keep the compiled code, if there is a place for it."""
+        """Keep the compiled code, if there is a folder for it."""
         path = self.file(sig, cres.codegen)
         if path and not cres.library.has_dynamic_globals:
             write_checked(path, dumps(cres._reduce()))
 
     def file(self, sig, codegen):
-        """The path of the file for argument types `sig` on this processor, or None without a folder."""
+        """Return the path of the file for argument types `sig` on this processor, or None without a folder."""
         folder = self.cache_path
         key = repr((self.function.__module__, sig, codegen.magic_tuple()))
         return folder and folder / f"{self.function.__qualname__}-{short_hash(key.encode())}.code"
 
 
 def read_checked(path):
-    """The content of a file written by `write_checked`; None if there is none, or if it is damaged and now deleted."""
+    """Return the content of a file written by `write_checked`, or None; a damaged file is deleted."""
     try:
         content = path.read_bytes()
         digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
@@ -168,7 +168,7 @@ def code_folder(sources):
 
 
 def user_cache():
-    """The folder where programs keep what they can make again, by the custom of the system."""
+    """Return the cache folder of the user, by the conventions of the system."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
@@ -178,7 +178,7 @@ def user_cache():
 
 
 def code_key(sources):
-    """A short hash of all that compiled code depends on: sources, versions, processor and Numba's settings."""
+    """Return a short hash of all that compiled code depends on: sources, versions, processor, Numba's settings."""
     parts = [sys.version, numba.__version__, llvmlite.__version__, np.__version__]
     parts += [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_process_triple()]
     parts += [f"{name}={getattr(numba.config, name, None)!r}" for name in SETTINGS]
@@ -189,5 +189,5 @@ def code_key(sources):
 
 
 def short_hash(data):
-    """The first characters of the SHA-256 of `data`, in hexadecimal."""
+    """Return the first characters of the SHA-256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()[:NAME_CHARACTERS]

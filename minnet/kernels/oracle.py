@@ -1,10 +1,10 @@
-"""What the exhaustive oracle does 45 million times: one row of a product, moved along one row of the next weight."""
+"""The inner loop of the exhaustive oracle: one row of a product, moved along one row of the next weight."""
 from minnet.kernels.jit import kernel
 
 
 @kernel
 def move_rows(base, rows, delta, direction, out):
-    """out[v] = base[rows[v]] + delta[v] * direction.
+    """Compute out[v] = base[rows[v]] + delta[v] * direction.
 
     base: (n, o); rows: (m,) in [0, n); delta: (m,); direction: (o,); out: (m, o).
     """

@@ -4,26 +4,26 @@
     select_lowest(scores, state, k, gone)
     select_near_zero(values, may, 0.3, gone)  # of either sign
 
-A partial sort does not do, since it breaks ties at random, and is slow where there are many. Here the k-th lowest score
-is found first, then what is below it goes, and as many of its equals as are wanted, from the left.
+A partial sort breaks ties at random, and is slow where there are many. Here the k-th lowest score is found first; then
+all scores below it are marked, and the first of those equal to it, up to k in all.
 """
 
 import numpy as np
 
 from minnet.kernels.jit import kernel
 
-FEW_BITS, MANY_BITS = 11, 16  # of a digit: few are quickly counted up, many leave little to look at again
-MANY = 1 << MANY_BITS  # entries from which on the long digits pay
+FEW_BITS, MANY_BITS = 11, 16  # bits of a digit: a short one has fewer counters to add up, a long one fewer rounds
+MANY = 1 << MANY_BITS  # entries from which on long digits are faster: as many as they have counters
 BYTE_BITS = 8
-BLOCK = 4096  # entries that are walked through before anybody asks whether that is enough
-MAY_GO, STAYS, GONE = 0, 1, 2  # what `state` holds
+SCAN_BLOCK = 4096  # entries between two tests whether to stop: few enough for the cache, many enough to be vectorised
+MAY_GO, STAYS, GONE = 0, 1, 2  # the values of `state`: to choose among, protected, removed already
 
 
 def select_lowest(scores, state, k, out):
-    """Mark in `out` exactly the k entries that go: the already gone by index, then the lowest scores, ties by index.
+    """Mark in `out` exactly k entries: those GONE by index, then the lowest scores that MAY_GO, ties by index.
 
     scores: (n,) float32 or float64 without NaN, -0.0 equal to 0.0; state: (n,) uint8, GONE, MAY_GO or STAYS; k: at
-    most the number of entries that do not stay; out: (n,) bool. Scores, state and out are contiguous.
+    most the number of entries that are not STAYS; out: (n,) bool. Scores, state and out are contiguous.
     """
     np.equal(state, GONE, out=out)
     left = k - np.count_nonzero(out)
@@ -38,11 +38,11 @@ def select_lowest(scores, state, k, out):
 
 
 def select_near_zero(values, may, share, out):
-    """Mark in `out` the share of the entries from 0 up that `may`, and of those below 0, who are nearest to 0: ties by
-    index, counts rounded. NaN is on neither side and stays.
+    """Mark in `out` that share of the entries at least 0, and of those below 0, that are nearest to 0.
 
-    Both sides are counted in one walk, by the sign and the bits that follow it. Few entries begin as the last one that
-    goes does, and these are sorted.
+    Only entries that `may` be marked count; ties are broken by index, counts rounded. NaN is on neither side, and is
+    never marked. Both sides are counted in one pass, by the highest bits, the sign among them. The few entries with the
+    same highest bits as the last one to be marked are sorted.
     values: (n,) float32 or float64; may, out: (n,) bool. All are contiguous.
     """
     may = may & (values == values)
@@ -64,55 +64,61 @@ def select_near_zero(values, may, share, out):
 
 @kernel
 def count_digits(digits, may, counts):
-    """counts[d] += how many of those that `may` are d. digits: (n,) uint16; may: (n,) bool; counts: (65536,) int64."""
+    """Add to counts[d] how many of the digits that `may` be counted are d.
+
+    digits: (n,) uint16; may: (n,) bool; counts: (65536,) int64.
+    """
     for i in range(digits.size):
         counts[digits[i]] += may[i]
 
 
 @kernel
 def mark_lowest(scores, state, kth, ties, out):
-    """out = whether the entry goes: those gone already, the scores below kth, and the first `ties` equal to it.
+    """Mark in `out` the entries that are GONE, the scores below kth, and the first `ties` scores equal to it.
 
     scores: (n,); state: (n,) uint8; out: (n,) bool.
     """
     left = ties
-    for start in range(0, scores.size, BLOCK):
-        s, is_now, goes = scores[start : start + BLOCK], state[start : start + BLOCK], out[start : start + BLOCK]
+    for start in range(0, scores.size, SCAN_BLOCK):
+        stop = start + SCAN_BLOCK
+        s, kind, marked = scores[start:stop], state[start:stop], out[start:stop]
         wanted, equal = left > 0, 0
         for i in range(s.size):
-            tied = (is_now[i] == MAY_GO) & (s[i] == kth)
-            below = (is_now[i] == MAY_GO) & (s[i] < kth)
-            goes[i] = (is_now[i] == GONE) | below | (tied & wanted)
+            tied = (kind[i] == MAY_GO) & (s[i] == kth)
+            below = (kind[i] == MAY_GO) & (s[i] < kth)
+            marked[i] = (kind[i] == GONE) | below | (tied & wanted)
             equal += tied
         left -= equal if wanted else 0
+        # Ties are not counted down in the loop above, so that it is vectorised; in the block in which they run out, the
+        # last ones are unmarked again.
         i = s.size
-        while left < 0:  # too many of them: the last ones are not marked
+        while left < 0:
             i -= 1
-            if is_now[i] == MAY_GO and s[i] == kth:
-                goes[i] = False
+            if kind[i] == MAY_GO and s[i] == kth:
+                marked[i] = False
                 left += 1
 
 
 @kernel
 def kth_lowest(bits, state, k, counts, ties, kth):
-    """kth[0] = the k-th lowest, from 1 on, of the scores that may go, and ties[0] = how many equal to it are among the
-    k lowest; scores are given and found as their bits.
+    """Compute kth[0] = the k-th lowest (k from 1) of the scores that MAY_GO; ties[0] = its equals among the k lowest.
 
-    Radix selection: the bits of a float, read as a whole number, are in the order of the floats, but turned round for
-    negative ones, which are those with the highest bit. The number sought is found digit by digit, from the top: count
-    how often each digit occurs among the numbers that begin as it does, and go to the digit where the count passes k.
-    Where all scores are alike, which is normal here, nothing is counted.
-    bits: (n,) uint32 or uint64; state: (n,) uint8; counts: (2^digit,) int64, for its own use; ties: (1,) int64;
+    Scores are given and rereversed_digits as their bits.
+    Radix selection: the bits of a float, read as an integer, are in the order of the floats, reversed for negative
+    ones, which are those with the highest bit set. The number sought is found digit by digit, from the top: count how
+    often each digit occurs among the numbers that begin with the digits found, and take the digit at which the
+    cumulative count reaches k. Where all scores are equal, which is normal here, nothing is counted.
+    bits: (n,) uint32 or uint64; state: (n,) uint8; counts: (2^digit,) int64, scratch; ties: (1,) int64;
     kth: (1,) like bits.
     """
     kind = bits.dtype.type
     first = bits[0]
-    start, other = 0, kind(0)
+    start, other = 0, kind(0)  # `other` collects every bit in which a score differs from the first
     while start < bits.size and other == 0:
-        block = bits[start : start + BLOCK]
+        block = bits[start : start + SCAN_BLOCK]
         for i in range(block.size):
             other |= block[i] ^ first
-        start += BLOCK
+        start += SCAN_BLOCK
     kth[0], ties[0] = first, k
     if other == 0:
         return
@@ -121,8 +127,10 @@ def kth_lowest(bits, state, k, counts, ties, kth):
         digit_bits += 1
     left = k
     shift = BYTE_BITS * bits.itemsize
-    known = prefix = kind(0)  # which bits of the number are known, and what they are
-    turned = counts.size // 2  # how many digits come first, in falling order: of the top digit, the negative half
+    known = prefix = kind(0)  # a mask of the bits of the number that are known, and their values
+    # How many digits come first, in falling order: of the top digit the upper half, with the sign bit; of the digits
+    # below it all or none, by the sign of the number.
+    reversed_digits = counts.size // 2
     while shift > 0:
         digit_bits = min(digit_bits, shift)
         shift -= digit_bits
@@ -133,13 +141,13 @@ def kth_lowest(bits, state, k, counts, ties, kth):
             if bits[i] & known == prefix:
                 counts[(bits[i] >> low) & ones] += state[i] == MAY_GO
         place = 0
-        digit = highest if turned > 0 else 0
+        digit = highest if reversed_digits > 0 else 0
         while left > counts[digit] and place < highest:
             left -= counts[digit]
             place += 1
-            digit = highest - place if place < turned else place - turned
+            digit = highest - place if place < reversed_digits else place - reversed_digits
         if known == 0:
-            turned = counts.size if digit >= turned else 0
+            reversed_digits = counts.size if digit >= reversed_digits else 0
         known |= ones << low
         prefix |= kind(digit) << low
     kth[0], ties[0] = prefix, left

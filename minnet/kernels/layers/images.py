@@ -1,11 +1,11 @@
-"""Images, channels last: convolution's rearrangements, pools and depthwise convolution, forward and backward.
+"""Images, channels last: im2col, pools and depthwise convolution, forward and backward.
 
     im2col(x, stride_h, stride_w, top, left, cols)      # then cols as a matrix times the weights, by BLAS
     col2im(dcols, stride_h, stride_w, top, left, dx)
 
 Shapes: x (n, h, w, c); outputs (n, oh, ow, ...). The window of output (oy, ox) begins at row oy * stride_h - top and
-column ox * stride_w - left; `top` and `left` are the padding there, and what lies below and to the right of the image
-follows from the shape of the output. Outside the image, convolutions read zeros and pools read nothing.
+column ox * stride_w - left; `top` and `left` are the padding there, and the padding below and on the right follows from
+the shape of the output. Outside the image, convolutions read zeros, and pools read nothing.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from minnet.kernels.simd.attributes import as_nonnegative, noalias
 
 @kernel
 def im2col(x, stride_h, stride_w, top, left, cols):
-    """cols[i, oy, ox, ky, kx] = the pixel that tap (ky, kx) of that window sees; zero outside the image.
+    """Compute cols[i, oy, ox, ky, kx] = the pixel at tap (ky, kx) of window (oy, ox); zero outside the image.
 
     x: (n, h, w, c); cols: (n, oh, ow, kh, kw, c).
     """
@@ -28,7 +28,8 @@ def im2col(x, stride_h, stride_w, top, left, cols):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
         window = ((i * rows + oy) * columns + ox) * size_h * run
         if start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width:
-            for ky in range(size_h):  # a row of the window lies side by side in both
+            # the window is inside: each of its rows is contiguous in both arrays, and copied as one run
+            for ky in range(size_h):
                 here = as_nonnegative(((i * height + start_y + ky) * width + start_x) * channels)
                 there = as_nonnegative(window + ky * run)
                 for j in range(run):
@@ -47,7 +48,7 @@ def im2col(x, stride_h, stride_w, top, left, cols):
 
 @kernel
 def col2im(cols, stride_h, stride_w, top, left, dx):
-    """dx = the sum, at each pixel, of all entries of cols that `im2col` would take from there.
+    """Compute dx = the sum, at each pixel, of all entries of cols that `im2col` reads from it: its transpose.
 
     cols: (n, oh, ow, kh, kw, c); dx: (n, h, w, c), overwritten.
     """
@@ -60,7 +61,7 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
         window = ((i * rows + oy) * columns + ox) * size_h * run
         if start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width:
-            for ky in range(size_h):
+            for ky in range(size_h):  # as in `im2col`
                 here = as_nonnegative(((i * height + start_y + ky) * width + start_x) * channels)
                 there = as_nonnegative(window + ky * run)
                 for j in range(run):
@@ -77,7 +78,7 @@ def col2im(cols, stride_h, stride_w, top, left, dx):
 
 @kernel
 def average_pool(x, size_h, size_w, stride_h, stride_w, top, left, y):
-    """y = the mean of the pixels of each window that lie inside the image; 0 where there are none.
+    """Compute y = the mean of the pixels of each window that are inside the image; 0 where there are none.
 
     x: (n, h, w, c); y: (n, oh, ow, c).
     """
@@ -99,7 +100,7 @@ def average_pool(x, size_h, size_w, stride_h, stride_w, top, left, y):
 
 @kernel
 def average_pool_backward(dy, size_h, size_w, stride_h, stride_w, top, left, dx):
-    """The gradient of `average_pool`. dy: (n, oh, ow, c); dx: (n, h, w, c), overwritten."""
+    """Compute the gradient of `average_pool`. dy: (n, oh, ow, c); dx: (n, h, w, c), overwritten."""
     images, height, width, channels = dx.shape
     _, rows, columns, _ = dy.shape
     dx[...] = 0
@@ -115,7 +116,7 @@ def average_pool_backward(dy, size_h, size_w, stride_h, stride_w, top, left, dx)
 
 @kernel
 def max_pool(x, size_h, size_w, stride_h, stride_w, top, left, y, winner):
-    """y = the greatest pixel of each window, winner = its place in it, ky * size_w + kx.
+    """Compute y = the greatest pixel of each window, and winner = its tap, ky * size_w + kx.
 
     The first of equals wins, and NaN wins over all. Where a window has no pixel, y = 0 and winner = -1.
     x: (n, h, w, c); y, winner: (n, oh, ow, c), winner int32.
@@ -125,7 +126,7 @@ def max_pool(x, size_h, size_w, stride_h, stride_w, top, left, y, winner):
     for i, oy, ox in np.ndindex(images, rows, columns):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
         inside = start_y >= 0 and start_x >= 0 and start_y + size_h <= height and start_x + size_w <= width
-        if size_h == 2 and size_w == 2 and inside:  # the same in registers
+        if size_h == 2 and size_w == 2 and inside:  # the commonest window: best and winner stay in registers
             for ch in range(channels):
                 best, place = x[i, start_y, start_x, ch], np.int32(0)
                 value = x[i, start_y, start_x + 1, ch]
@@ -154,17 +155,21 @@ def max_pool(x, size_h, size_w, stride_h, stride_w, top, left, y, winner):
 
 @kernel
 def max_pool_backward(dy, winner, size_h, size_w, stride_h, stride_w, top, left, dx):
-    """The gradient of `max_pool`: each dy goes to the pixel that won. dy, winner: (n, oh, ow, c); dx: (n, h, w, c)."""
+    """Compute the gradient of `max_pool`: each dy is added at the winner.
+
+    dy, winner: (n, oh, ow, c); dx: (n, h, w, c), overwritten.
+    """
     images, height, width, channels = dx.shape
     _, rows, columns, _ = dy.shape
-    alone = stride_h >= size_h and stride_w >= size_w  # each pixel is in one window at most
-    dx[...] = 0
+    # where each pixel is in one window at most, its gradient is stored, not added
+    disjoint = stride_h >= size_h and stride_w >= size_w
+    dx[...] = 0  # for the pixels that are in no window
     for i, oy, ox in np.ndindex(images, rows, columns):
         start_y, start_x = oy * stride_h - top, ox * stride_w - left
         for iy in range(max(start_y, 0), min(start_y + size_h, height)):
             for ix in range(max(start_x, 0), min(start_x + size_w, width)):
                 place = np.int32((iy - start_y) * size_w + ix - start_x)
-                if alone:
+                if disjoint:
                     for ch in range(channels):
                         gradient = dy[i, oy, ox, ch]
                         dx[i, iy, ix, ch] = gradient if winner[i, oy, ox, ch] == place else 0
@@ -176,7 +181,7 @@ def max_pool_backward(dy, winner, size_h, size_w, stride_h, stride_w, top, left,
 
 @kernel
 def depthwise_conv(x, w, stride_h, stride_w, top, left, y):
-    """y[..., j] = the sum over the window of x[..., j // m] * w[ky, kx, j // m, j % m].
+    """Compute y[..., j] = the sum over the window of x[..., j // m] * w[ky, kx, j // m, j % m].
 
     x: (n, h, w, c); w: (kh, kw, c, m); y: (n, oh, ow, c * m).
     """
@@ -190,7 +195,7 @@ def depthwise_conv(x, w, stride_h, stride_w, top, left, y):
             iy, ix = oy * stride_h - top + ky, ox * stride_w - left + kx
             if not (0 <= iy < height and 0 <= ix < width):
                 continue
-            if multiplier == 1:  # the same, said so that the compiler sees neighbours in memory
+            if multiplier == 1:  # the same with adjacent numbers, so that the loop is vectorised
                 for ch in range(channels):
                     y[i, oy, ox, ch] += x[i, iy, ix, ch] * taps[ky, kx, ch]
             else:
@@ -200,7 +205,7 @@ def depthwise_conv(x, w, stride_h, stride_w, top, left, y):
 
 @kernel
 def depthwise_conv_backward_input(dy, w, stride_h, stride_w, top, left, dx):
-    """The gradient of `depthwise_conv` for x. dy: (n, oh, ow, c * m); w: (kh, kw, c, m); dx: (n, h, w, c)."""
+    """Compute the gradient of `depthwise_conv` for x. dy: (n, oh, ow, c * m); w: (kh, kw, c, m); dx: (n, h, w, c)."""
     images, height, width, channels = dx.shape
     size_h, size_w, _, multiplier = w.shape
     _, rows, columns, _ = dy.shape
@@ -211,7 +216,7 @@ def depthwise_conv_backward_input(dy, w, stride_h, stride_w, top, left, dx):
             iy, ix = oy * stride_h - top + ky, ox * stride_w - left + kx
             if not (0 <= iy < height and 0 <= ix < width):
                 continue
-            if multiplier == 1:  # the same, said so that the compiler sees neighbours in memory
+            if multiplier == 1:  # the same with adjacent numbers, so that the loop is vectorised
                 for ch in range(channels):
                     dx[i, iy, ix, ch] += dy[i, oy, ox, ch] * taps[ky, kx, ch]
             else:
@@ -221,7 +226,7 @@ def depthwise_conv_backward_input(dy, w, stride_h, stride_w, top, left, dx):
 
 @kernel
 def depthwise_conv_backward_weight(dy, x, stride_h, stride_w, top, left, dw):
-    """The gradient of `depthwise_conv` for w. dy: (n, oh, ow, c * m); x: (n, h, w, c); dw: (kh, kw, c, m)."""
+    """Compute the gradient of `depthwise_conv` for w. dy: (n, oh, ow, c * m); x: (n, h, w, c); dw: (kh, kw, c, m)."""
     images, height, width, channels = x.shape
     size_h, size_w, _, multiplier = dw.shape
     _, rows, columns, _ = dy.shape
@@ -232,7 +237,7 @@ def depthwise_conv_backward_weight(dy, x, stride_h, stride_w, top, left, dw):
             iy, ix = oy * stride_h - top + ky, ox * stride_w - left + kx
             if not (0 <= iy < height and 0 <= ix < width):
                 continue
-            if multiplier == 1:  # the same, said so that the compiler sees neighbours in memory
+            if multiplier == 1:  # the same with adjacent numbers, so that the loop is vectorised
                 for ch in range(channels):
                     taps[ky, kx, ch] += dy[i, oy, ox, ch] * x[i, iy, ix, ch]
             else:

@@ -1,9 +1,9 @@
-"""Losses: the value of each row and the gradient of all, in one walk.
+"""Losses: the value of each row and the gradient, in one pass over the outputs.
 
     softmax_cross_entropy(logits, labels, 0.0, 1.0 / n, losses, dlogits)
     loss = losses.mean()
 
-`scale` is what the gradient is multiplied by: 1 / n for the gradient of the mean over n rows.
+`scale` multiplies the gradient: 1 / n for the gradient of the mean over n rows.
 """
 
 import math
@@ -15,7 +15,7 @@ from minnet.kernels.jit import kernel
 
 @kernel
 def squared_error(outputs, targets, scale, losses, doutputs):
-    """losses[i] = mean over j of (o - t)²; doutputs = scale * 2 (o - t) / k.
+    """Compute losses[i] = mean over j of (o - t)², and doutputs = scale * 2 (o - t) / k.
 
     outputs, targets, doutputs: (n, k); losses: (n,) float64.
     """
@@ -32,9 +32,10 @@ def squared_error(outputs, targets, scale, losses, doutputs):
 
 @kernel
 def multiclass_hinge(logits, labels, scale, losses, dlogits):
-    """losses[i] = max(0, 1 + z_j - z_label), j the first of the highest others; dlogits = scale at j, -scale at label.
+    """Compute losses[i] = max(0, 1 + z_j - z_label), j the first of the highest others, and the gradient.
 
-    Where the loss is 0, as with one class only, so is dlogits; a NaN among the others is the highest.
+    The gradient is scale at j and -scale at the label. Where the loss is 0, as with one class only, so is dlogits; a
+    NaN among the others is the highest.
     logits, dlogits: (n, k); labels: (n,) integers in [0, k), checked by the caller; losses: (n,) float64.
     Source: Crammer and Singer (2001), "On the algorithmic implementation of multiclass kernel-based vector machines".
     """
@@ -44,6 +45,7 @@ def multiclass_hinge(logits, labels, scale, losses, dlogits):
         losses[i] = 0
         for j in range(columns):
             dlogits[i, j] = 0
+            # not <=: a NaN is not less or equal, so it wins, and then nothing is greater
             if j != right and (other < 0 or (best == best and not logits[i, j] <= best)):
                 other, best = j, logits[i, j]
         margin = 1.0 + np.float64(best) - logits[i, right]
@@ -55,7 +57,7 @@ def multiclass_hinge(logits, labels, scale, losses, dlogits):
 
 @kernel
 def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
-    """losses[i] = -sum_j t_j log p_j; dlogits = scale * (p - t), where p = softmax(z), z = logits[i].
+    """Compute losses[i] = -sum_j t_j log p_j, and dlogits = scale * (p - t), where p = softmax(z), z = logits[i].
 
     The target t is (1 - smoothing) at the label, plus smoothing / k everywhere (Szegedy et al., 2016, sec. 7).
     logits, dlogits: (n, k); labels: (n,) integers in [0, k), checked by the caller; losses: (n,) float64.
@@ -63,6 +65,7 @@ def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
     rows, columns = logits.shape
     floor = smoothing / columns
     for i in range(rows):
+        # logits less the highest, so that no power overflows; the powers are kept where the gradient goes
         highest = logits[i, 0]
         for j in range(1, columns):
             highest = max(highest, logits[i, j])
@@ -73,7 +76,7 @@ def softmax_cross_entropy(logits, labels, smoothing, scale, losses, dlogits):
             power = math.exp(shifted)
             dlogits[i, j] = power
             total += power
-            if smoothing > 0:  # else 0 * -inf below
+            if smoothing > 0:  # else 0 * -inf = NaN in the loss below
                 mean += shifted / columns
         right = labels[i]
         chosen = np.float64(logits[i, right]) - highest

@@ -3,19 +3,19 @@
     channel_moments(x, mean, variance)
     batch_norm(x, mean, 1 / np.sqrt(variance + eps), gain, shift, y)
 
-Images are passed as (n * h * w, c). Sums are taken in float64, a few channels side by side.
+Images are passed as (n * h * w, c). Sums are in float64, of a few channels side by side.
 """
 
 import numpy as np
 
 from minnet.kernels.jit import kernel
 
-LANES = 4  # channels that are summed side by side, each in variables of its own
+SUMS_AT_ONCE = 4  # channels that are summed side by side, each in variables of its own: additions need not wait
 
 
 @kernel
 def batch_norm(x, mean, inverse_std, gain, shift, y):
-    """y = (x - mean) * inverse_std * gain + shift, channel by channel. x, y: (rows, c); the others: (c,)."""
+    """Compute y = (x - mean) * inverse_std * gain + shift, channel by channel. x, y: (rows, c); the others: (c,)."""
     rows, channels = x.shape
     for r in range(rows):
         for j in range(channels):
@@ -24,13 +24,11 @@ def batch_norm(x, mean, inverse_std, gain, shift, y):
 
 @kernel
 def channel_moments(x, mean, variance):
-    """mean[j] and variance[j] (divided by the number of rows) of x[:, j], in two walks. x: (rows, c); others: (c,).
-
-    The second walk subtracts the mean before it squares: right also where the mean is 1e6 times the deviation.
-    """
+    """Compute mean[j] and variance[j] (divided by the number of rows) of x[:, j]. x: (rows, c); others: (c,)."""
     rows, channels = x.shape
-    for start in range(0, channels, LANES):
-        j = max(min(start, channels - LANES), 0)  # the last group overlaps the one before, and finds the same numbers
+    for start in range(0, channels, SUMS_AT_ONCE):
+        # the last group overlaps the one before, and finds the same numbers: there is no remainder to treat apart
+        j = max(min(start, channels - SUMS_AT_ONCE), 0)
         j1, j2, j3 = min(j + 1, channels - 1), min(j + 2, channels - 1), min(j + 3, channels - 1)
         a = b = c = d = 0.0
         for r in range(rows):
@@ -39,6 +37,8 @@ def channel_moments(x, mean, variance):
             c += x[r, j2]
             d += x[r, j3]
         mean[j], mean[j1], mean[j2], mean[j3] = a / rows, b / rows, c / rows, d / rows
+        # a second pass with the mean subtracted first: exact where the mean is 1e6 times the standard deviation, where
+        # the mean of squares less the square of the mean would have lost all digits; `mean` may be float32
         mean_a, mean_b, mean_c, mean_d = a / rows, b / rows, c / rows, d / rows
         a = b = c = d = 0.0
         for r in range(rows):
@@ -51,16 +51,17 @@ def channel_moments(x, mean, variance):
 
 @kernel
 def batch_norm_backward(dy, x, mean, inverse_std, gain, dx, dgain, dshift):
-    """Gradients of `batch_norm` where mean and inverse_std are those of x itself, as in training.
+    """Compute the gradients of `batch_norm` where mean and inverse_std are those of x itself, as in training.
 
     With h = (x - mean) * inverse_std: dshift = sum of dy, dgain = sum of dy * h, both over the rows, and
     dx = gain * inverse_std * (dy - dshift / rows - h * dgain / rows).
     dy, x, dx: (rows, c); the others: (c,). Source: Ioffe and Szegedy (2015), sec. 3.
     """
     rows, channels = x.shape
-    for start in range(0, channels, LANES):
-        j = max(min(start, channels - LANES), 0)
+    for start in range(0, channels, SUMS_AT_ONCE):
+        j = max(min(start, channels - SUMS_AT_ONCE), 0)
         j1, j2, j3 = min(j + 1, channels - 1), min(j + 2, channels - 1), min(j + 3, channels - 1)
+        # sums of dy, and of dy times the centred x: inverse_std is a factor of the whole sum
         a = b = c = d = 0.0
         ah = bh = ch = dh = 0.0
         for r in range(rows):

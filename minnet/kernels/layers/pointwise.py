@@ -11,27 +11,27 @@ import numpy as np
 
 from minnet.kernels.jit import kernel
 
-LANES = 4  # columns that are summed side by side, each in a variable of its own
+SUMS_AT_ONCE = 4  # columns that are summed side by side, each in a variable of its own: additions need not wait
 
 
 @kernel
 def relu(x, y):
-    """y = max(x, 0); NaN stays NaN. x, y: (n,)."""
-    for i in range(x.size):
+    """Compute y = max(x, 0); NaN stays NaN. x, y: (n,)."""
+    for i in range(x.size):  # x <= 0 is False for NaN, where max may return 0
         y[i] = 0 if x[i] <= 0 else x[i]
 
 
 @kernel
 def relu_backward(dy, y, dx):
-    """dx = dy where y > 0, else 0; where y is NaN, dy passes. All (n,); y is the output of `relu`."""
+    """Compute dx = dy where y > 0, else 0; where y is NaN, dx = dy. All (n,); y is the output of `relu`."""
     for i in range(dy.size):
-        passed = dy[i]
+        passed = dy[i]  # read in any case: a load under a condition is not vectorised
         dx[i] = 0 if y[i] <= 0 else passed
 
 
 @kernel
 def leaky_relu(x, slope, y):
-    """y = x where x > 0, else slope * x; slope is positive. x, y: (n,)."""
+    """Compute y = x where x > 0, else slope * x; slope is positive. x, y: (n,)."""
     slope = x.dtype.type(slope)
     for i in range(x.size):
         y[i] = slope * x[i] if x[i] <= 0 else x[i]
@@ -39,7 +39,7 @@ def leaky_relu(x, slope, y):
 
 @kernel
 def leaky_relu_backward(dy, y, slope, dx):
-    """dx = dy where y > 0, else slope * dy. dy, y, dx: (n,); y is the output of `leaky_relu`."""
+    """Compute dx = dy where y > 0, else slope * dy. dy, y, dx: (n,); y is the output of `leaky_relu`."""
     slope = dy.dtype.type(slope)
     for i in range(dy.size):
         passed = dy[i]
@@ -48,7 +48,7 @@ def leaky_relu_backward(dy, y, slope, dx):
 
 @kernel
 def dropout(x, keep, scale, y):
-    """y = scale * x where keep, else 0; also its own backward. x, y: (n,); keep: (n,) bool or uint8."""
+    """Compute y = scale * x where keep, else 0; also its own backward pass. x, y: (n,); keep: (n,) bool or uint8."""
     scale = x.dtype.type(scale)
     for i in range(x.size):
         y[i] = scale * x[i] if keep[i] else 0
@@ -56,7 +56,7 @@ def dropout(x, keep, scale, y):
 
 @kernel
 def add_bias(b, y):
-    """y[r] += b in every row r. b: (c,); y: (rows, c), changed in place."""
+    """Compute y[r] += b in every row r. b: (c,); y: (rows, c), changed in place."""
     rows, columns = y.shape
     for r in range(rows):
         for j in range(columns):
@@ -65,7 +65,7 @@ def add_bias(b, y):
 
 @kernel
 def add_bias_relu(b, y):
-    """y[r] = max(y[r] + b, 0) in every row r; NaN stays NaN. b: (c,); y: (rows, c), changed in place."""
+    """Compute y[r] = max(y[r] + b, 0) in every row r; NaN stays NaN. b: (c,); y: (rows, c), changed in place."""
     rows, columns = y.shape
     for r in range(rows):
         for j in range(columns):
@@ -75,7 +75,7 @@ def add_bias_relu(b, y):
 
 @kernel
 def add_scaled(factor, x, y):
-    """y += factor * x. x, y: (n,), y changed in place."""
+    """Compute y += factor * x. x, y: (n,), y changed in place."""
     factor = y.dtype.type(factor)
     for i in range(y.size):
         y[i] += factor * x[i]
@@ -83,7 +83,7 @@ def add_scaled(factor, x, y):
 
 @kernel
 def add_squares(x, sums):
-    """sums[j] += the sum of the squares of x[:, j], in float64. x: (rows, c); sums: (c,) float64."""
+    """Add to sums[j] the sum of the squares of x[:, j], in float64. x: (rows, c); sums: (c,) float64."""
     rows, columns = x.shape
     for r in range(rows):
         for j in range(columns):
@@ -93,10 +93,11 @@ def add_squares(x, sums):
 
 @kernel
 def column_sums(dy, out):
-    """out[j] = the sum of dy[:, j], added up in float64. dy: (rows, c); out: (c,)."""
+    """Compute out[j] = the sum of dy[:, j], in float64. dy: (rows, c); out: (c,)."""
     rows, columns = dy.shape
-    for start in range(0, columns, LANES):
-        j = max(min(start, columns - LANES), 0)  # the last group overlaps the one before, and finds the same sums
+    for start in range(0, columns, SUMS_AT_ONCE):
+        # the last group overlaps the one before, and finds the same sums: there is no remainder to treat apart
+        j = max(min(start, columns - SUMS_AT_ONCE), 0)
         j1, j2, j3 = min(j + 1, columns - 1), min(j + 2, columns - 1), min(j + 3, columns - 1)
         a = b = c = d = 0.0
         for r in range(rows):
