@@ -166,7 +166,8 @@ FACTS = {
     "made is a list": (fact("made", []), "does not say in a table"),
     "a list": (text(lambda good: f"[{good}]"), "no table"),
     "a key twice": (text(lambda good: good[:-1] + ', "kind": "model"}'), "'kind' is in it twice"),
-    "a layer's key twice": (text(lambda good: good.replace('"units": 3', '"units": 3, "units": 3')), "'units' is in it twice"),
+    "a layer's key twice":
+        (text(lambda good: good.replace('"units": 3', '"units": 3, "units": 3')), "'units' is in it twice"),
     "NaN": (text(lambda good: good.replace("0.1", "NaN")), "NaN is no number"),
     "1e999": (text(lambda good: good.replace("0.1", "1e999")), "1e999 is no finite number"),
     "cut off": (text(lambda good: good[:-9]), "not the JSON"),

@@ -95,7 +95,7 @@ def lion_step(grads, mask, scale, lr, beta1, beta2, decay, shrink, n_decay, valu
     of NaN is NaN. grads: (shards, n); mask: (n,) bool; values, momentum: (n,), changed in place. Raises InvalidValue
     for rows whose entries do not lie side by side. Source: Chen et al. (2023), algorithm 2.
     """
-    apart()
+    noalias()
     kind = values.dtype.type
     tiny = kind(np.finfo(values.dtype).tiny)
     new1, new2 = kind(1 - beta1), kind(1 - beta2)
