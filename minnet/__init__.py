@@ -9,12 +9,14 @@ import importlib
 _HOMES = {
     "minnet.data": ("Dataset", "load_data"),
     "minnet.errors": ("MinnetError",),
-    "minnet.engine.activations": ("ReLU", "LeakyReLU", "Tanh", "Sigmoid"),
+    "minnet.engine.activations": (
+        "Activation", "ReLU", "LeakyReLU", "ReLU6", "ELU", "Tanh", "Sigmoid", "SiLU", "Hardswish", "GELU", "Softmax"),
     "minnet.engine.containers": ("Sequential", "Residual", "Concat"),
     "minnet.engine.conv": ("Conv2d",),
     "minnet.engine.dense": ("Dense",),
     "minnet.engine.depthwise": ("DepthwiseConv2d",),
     "minnet.engine.fista": ("fista",),
+    "minnet.engine.layer": ("Layer",),
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),
     "minnet.engine.optimizers": ("SGD", "Lion", "RMSprop", "Adam", "AdamW", "Optimizer"),

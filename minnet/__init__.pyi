@@ -2,10 +2,17 @@
 from minnet.data import Dataset as Dataset
 from minnet.data import load_data as load_data
 from minnet.errors import MinnetError as MinnetError
+from minnet.engine.activations import Activation as Activation
 from minnet.engine.activations import ReLU as ReLU
 from minnet.engine.activations import LeakyReLU as LeakyReLU
+from minnet.engine.activations import ReLU6 as ReLU6
+from minnet.engine.activations import ELU as ELU
 from minnet.engine.activations import Tanh as Tanh
 from minnet.engine.activations import Sigmoid as Sigmoid
+from minnet.engine.activations import SiLU as SiLU
+from minnet.engine.activations import Hardswish as Hardswish
+from minnet.engine.activations import GELU as GELU
+from minnet.engine.activations import Softmax as Softmax
 from minnet.engine.containers import Sequential as Sequential
 from minnet.engine.containers import Residual as Residual
 from minnet.engine.containers import Concat as Concat
@@ -13,6 +20,7 @@ from minnet.engine.conv import Conv2d as Conv2d
 from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
 from minnet.engine.fista import fista as fista
+from minnet.engine.layer import Layer as Layer
 from minnet.engine.metrics import evaluate as evaluate
 from minnet.engine.normalise import BatchNorm as BatchNorm
 from minnet.engine.normalise import Dropout as Dropout
@@ -75,10 +83,17 @@ __all__ = [
     "Dataset",
     "load_data",
     "MinnetError",
+    "Activation",
     "ReLU",
     "LeakyReLU",
+    "ReLU6",
+    "ELU",
     "Tanh",
     "Sigmoid",
+    "SiLU",
+    "Hardswish",
+    "GELU",
+    "Softmax",
     "Sequential",
     "Residual",
     "Concat",
@@ -86,6 +101,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv2d",
     "fista",
+    "Layer",
     "evaluate",
     "BatchNorm",
     "Dropout",

@@ -402,6 +402,7 @@ CASES = {
     "count_digits": Case(digits, exact=True),
     "relu": Case(lambda dtype: elementwise(dtype, 1), exact=True),
     "relu_backward": Case(lambda dtype: elementwise(dtype, 2), exact=True),
+    "normal_cdf": Case(lambda dtype: elementwise(dtype, 1)),
     "leaky_relu": Case(lambda dtype: elementwise(dtype, 1, scalars=1)),
     "leaky_relu_backward": Case(lambda dtype: elementwise(dtype, 2, scalars=1)),
     "dropout": Case(dropouts),

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 from trees import randomise
 
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ELU, GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -33,14 +33,15 @@ UNEVEN = ((0, 2), (1, 0))
 class Row:
     """A layer (or a tree), the shape of its input without the batch, and what is special about it.
 
-    `zeros` is the share of the input that is 0; `cannot` says which law does not hold for it, and why. `twin` is the
-    layer in PyTorch; one row of each kind of layer has it.
+    `zeros` is the share of the input that is 0, `scale` multiplies it; `cannot` says which law does not hold for it,
+    and why. `twin` is the layer in PyTorch; one row of each kind of layer has it.
     """
 
     layer: Layer
     shape: tuple
     batch: int = 3
     zeros: float = 0.0
+    scale: float = 1.0
     cannot: dict = field(default_factory=dict)
     twin: Callable | None = None
 
@@ -51,7 +52,7 @@ class Row:
         for p in model.parameters.values():
             if p.index is not None:  # of the model, not of its values
                 p.index[:] = np.sort(np.random.default_rng(0).choice(p.size, len(p.index), replace=False))
-        return model, spaced((self.batch, *self.shape), rng, self.zeros)
+        return model, self.scale * spaced((self.batch, *self.shape), rng, self.zeros)
 
 
 def spaced(shape, rng, zeros=0.0):
@@ -95,6 +96,30 @@ def tanh(torch, layer, p, x, training):
 
 def sigmoid(torch, layer, p, x, training):
     return torch.sigmoid(x)
+
+
+def relu6(torch, layer, p, x, training):
+    return torch.nn.functional.relu6(x)
+
+
+def elu(torch, layer, p, x, training):
+    return torch.nn.functional.elu(x, layer.alpha)
+
+
+def silu(torch, layer, p, x, training):
+    return torch.nn.functional.silu(x)
+
+
+def hardswish(torch, layer, p, x, training):
+    return torch.nn.functional.hardswish(x)
+
+
+def gelu(torch, layer, p, x, training):
+    return torch.nn.functional.gelu(x)
+
+
+def softmax(torch, layer, p, x, training):
+    return torch.softmax(x, dim=1)
 
 
 def flatten(torch, layer, p, x, training):
@@ -175,6 +200,13 @@ ROWS = {
     "LeakyReLU": Row(LeakyReLU(0.2), (5,), twin=leaky_relu),
     "Tanh": Row(Tanh(), (2, 3, 4), twin=tanh),
     "Sigmoid": Row(Sigmoid(), (5,), twin=sigmoid),
+    "ReLU6": Row(ReLU6(), (5,), scale=4, twin=relu6),
+    "ELU": Row(ELU(0.7), (2, 3, 4), twin=elu),
+    "SiLU": Row(SiLU(), (5,), twin=silu),
+    "Hardswish": Row(Hardswish(), (5,), scale=2.3, twin=hardswish),
+    "GELU": Row(GELU(), (2, 3, 4), twin=gelu),
+    "Softmax": Row(Softmax(), (5,), twin=softmax),
+    "Softmax on images": Row(Softmax(), (2, 3, 4)),
     "Flatten": Row(Flatten(), (2, 3, 4), twin=flatten),
     "Dropout": Row(Dropout(0.4), (7,), cannot={"torch": NOISE}, twin=identity),
     "Dropout of nothing": Row(Dropout(0.0), (2, 3, 2)),

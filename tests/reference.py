@@ -2,6 +2,7 @@
 
 The twins are the definition: where a kernel and its twin differ by more than rounding, one of the two is wrong.
 """
+import math
 
 import numpy as np
 
@@ -34,6 +35,10 @@ def leaky_relu(x, slope, y):
 
 def leaky_relu_backward(dy, y, slope, dx):
     dx[:] = np.where(y <= 0, slope * wide(dy), dy)
+
+
+def normal_cdf(x, y):
+    y[:] = [0.5 * math.erfc(number) for number in (-math.sqrt(0.5) * wide(x)).tolist()]
 
 
 def dropout(x, keep, scale, y):

@@ -1,11 +1,12 @@
 """Plain twins of the kernels that a frozen net's program is made of (see reference.py): each reads the operands of its
 step from the table as its docstring in minnet/kernels says, and does the work with NumPy's own words."""
+import math
 
 import numpy as np
 from reference import wide
 
 from minnet.kernels.program import interpreter as do
-from minnet.kernels.program.ops import LEAKY_RELU, RELU, SIGMOID, TANH
+from minnet.kernels.program.ops import ELU, GELU, HARDSWISH, LEAKY_RELU, RELU, RELU6, SIGMOID, SILU, TANH
 
 
 def operands(code, at, count):
@@ -61,6 +62,11 @@ def activate(code, at, value, y):
         LEAKY_RELU: lambda: np.where(x <= 0, wide(value[slope]) * x, x),
         TANH: lambda: np.tanh(x),
         SIGMOID: lambda: 1 / (1 + np.exp(-x)),
+        RELU6: lambda: np.clip(x, 0, 6),
+        ELU: lambda: np.where(x <= 0, wide(value[slope]) * np.expm1(np.minimum(x, 0)), x),
+        SILU: lambda: x / (1 + np.exp(-x)),
+        HARDSWISH: lambda: x * np.clip(x + 3, 0, 6) / 6,
+        GELU: lambda: np.array([0.5 * one * math.erfc(-one * math.sqrt(0.5)) for one in x.tolist()]),
     }
     y[start : start + size] = f[kind]() if kind in f else x
 

@@ -206,7 +206,7 @@ RUNTIME_CASES = {
     "clear": Case(stretches, exact=True),
     "add": Case(additions),
     "affine": Case(affines),
-    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 4)), 1), value=2)),
+    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 9)), 1), value=2)),
     "pool_tile": Case(lambda dtype: pools(dtype)),
     "halve_image": Case(lambda dtype: pools(dtype, 1, halve=True), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),

@@ -42,3 +42,11 @@ def test_l1_makes_zeros(capsys):
     assert zeros == sorted(zeros)
     assert zeros[-1] > names["model"].n_weights / 2
     assert names["same"]
+
+
+def test_own_layer(capsys):
+    names = run("own_layer")
+    assert names["small"].layers["dense1"].units == 20
+    assert names["small"].layers["scale1"].gain.shape == (20,)
+    assert names["accuracy"] > 0.6
+    assert "20 of 40 units" in capsys.readouterr().out

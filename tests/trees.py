@@ -9,17 +9,18 @@ What is drawn is small (images up to 6 x 6 x 3, a few units a layer), so that a 
 import numpy as np
 from hypothesis import strategies as st
 
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import Activation, Softmax
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layers import LAYERS
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidValue
 from minnet.model import Model
 
-ACTIVATIONS = (ReLU, LeakyReLU, Tanh, Sigmoid)
+ACTIVATIONS = [layer for layer in LAYERS.values() if issubclass(layer, Activation)] + [Softmax]
 STATISTICS = ("mean", "variance")  # no mask may cut these
 MASKS = (  # what a mask may cut
     "weights",  # single ones

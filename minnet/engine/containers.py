@@ -29,6 +29,8 @@ class Container(Layer):
     a tuple of arrays (dy and its companions) in place of dy; `visit` does one layer's part.
     """
 
+    counts_paths = True
+
     def with_children(self, children):
         """Return a shallow copy that holds `children` instead, or this layer itself if it knows no such copy."""
         return self

@@ -10,7 +10,7 @@ import numpy as np
 from minnet.engine.initialisers import INITIALISERS, zeros
 from minnet.engine.linear import Linear
 from minnet.engine.padding import window
-from minnet.errors import check_choice, check_count
+from minnet.errors import InvalidValue, check_choice, check_count
 from minnet.kernels.layers.images import col2im, im2col
 from minnet.kernels.layers.pointwise import add_bias, column_sums
 
@@ -39,7 +39,10 @@ class Conv2d(Linear):
     def build(self, shape):
         """(h, w, c) -> (ho, wo, filters); asks for a weight (kh, kw, c, filters) and a bias (filters,)."""
         check_count("filters of a Conv2d layer", self.filters, 1)
-        self.window = window(self.name, shape, self.kernel, self.stride, self.padding)
+        try:
+            self.window = window(self.name, shape, self.kernel, self.stride, self.padding)
+        except InvalidValue as error:
+            raise InvalidValue(f"{error}; the arguments of Conv2d are (filters, kernel, stride, padding)") from error
         self.positions = math.prod(self.window.output)
         initialise = check_choice("initialiser", self.initialiser, INITIALISERS)
         self.bias = None
@@ -138,6 +141,10 @@ class Conv2d(Linear):
         else:
             shape = (len(dx), *self.window.output, *self.window.kernel, dx.shape[-1])
             col2im(cols.reshape(shape), *self.window.stride, self.window.top, self.window.left, dx)
+
+    def weight_inputs(self, x, at):
+        """Return the pixels that one tap sees of one channel: (n, ho, wo)."""
+        return self.window.pixels(x, at[0], at[1], at[2])
 
     def unfolded_input(self, tape):
         """The windows of all images, padding included: (n*ho*wo, k*k*c)."""

@@ -26,6 +26,7 @@ class Dense(Linear):
 
     prefix = "dense"
     units_argument = "units"
+    multiplies_rows = True
 
     def __init__(self, units: int, *, use_bias: bool = True, initialiser: str | Callable = "he",
                  name: str | None = None):

@@ -97,6 +97,10 @@ class DepthwiseConv2d(Linear):
             depthwise_conv_backward_input(dy[rows], weight.reshape(self.kernel_shape), *self.steps, dx[rows])
         return dx
 
+    def weight_inputs(self, x, at):
+        """Return the pixels that one tap sees of the channel of its output: (n, ho, wo)."""
+        return self.window.pixels(x, at[0], at[1], at[3] // self.multiplier)
+
     @property
     def kernel_shape(self):
         """The weight as the kernels take it: (kh, kw, c, m)."""

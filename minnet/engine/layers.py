@@ -1,5 +1,5 @@
 """All layers, from easy to hard, and the table that files are read by."""
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ELU, GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -9,5 +9,5 @@ from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
 
 LAYERS = {layer.__name__: layer for layer in (
-    Dense, ReLU, LeakyReLU, Tanh, Sigmoid, Flatten, Dropout, BatchNorm, Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d,
-    GlobalAvgPool2d, SparseDense, Sequential, Residual, Concat)}
+    Dense, ReLU, LeakyReLU, ReLU6, ELU, Tanh, Sigmoid, SiLU, Hardswish, GELU, Softmax, Flatten, Dropout, BatchNorm,
+    Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, GlobalAvgPool2d, SparseDense, Sequential, Residual, Concat)}

@@ -17,6 +17,9 @@ class Linear(Layer):
     Each returns a new array; the tape only lends buffers.
     """
 
+    linear = True
+    counts_paths = True
+
     def tangent(self, rx, tape, along):
         """R{y} = B(R{x}, W) + B(x, R{W}) + R{b}."""
         along[self] = rx
@@ -68,6 +71,8 @@ class Linear(Layer):
 
 class FixedLinear(Layer):
     """y = J x, with a J that learns nothing; in each of its rows the entries that are not 0 are `share`."""
+
+    counts_paths = True
 
     def share(self, tape):
         """What an output makes of each input that it takes: a number, or an array that goes with the output's shape."""

@@ -19,6 +19,8 @@ class BatchNorm(Layer):
     """
 
     prefix = "batchnorm"
+    per_unit = True
+    counts_paths = True
     shares_batch = True
 
     def __init__(self, *, momentum=0.1, epsilon=1e-5, name=None):
@@ -136,6 +138,7 @@ class Dropout(FixedLinear):
     (Srivastava et al., 2014, section 10, in its inverted form). The noise is drawn from the tape's rng."""
 
     prefix = "dropout"
+    per_unit = True
 
     def __init__(self, rate=0.5, *, name=None):
         self.rate = rate

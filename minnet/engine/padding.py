@@ -5,6 +5,8 @@ SAME_UPPER have it), an int (on all sides), or ((top, bottom), (left, right)).
 """
 from dataclasses import dataclass
 
+import numpy as np
+
 from minnet.errors import InvalidValue, check_count
 
 
@@ -24,6 +26,13 @@ class Window:
     def padded(self):
         """Whether the window ever sees anything outside the image."""
         return bool(self.top or self.bottom or self.left or self.right)
+
+
+    def pixels(self, x, row, column, channel):
+        """Return what tap (row, column) sees of a channel of the images x (n, h, w, c): (n, ho, wo); padding is 0."""
+        padded = np.pad(x[..., channel], ((0, 0), (self.top, self.bottom), (self.left, self.right)))
+        (sh, sw), (ho, wo) = self.stride, self.output
+        return padded[:, row : row + (ho - 1) * sh + 1 : sh, column : column + (wo - 1) * sw + 1 : sw]
 
 
 def pair(name, value):

@@ -38,6 +38,7 @@ class GlobalAvgPool2d(FixedLinear):
     """(h, w, c) -> (c,): the mean over the image."""
 
     prefix = "global_avg_pool"
+    per_unit = True
 
     def __init__(self, *, name=None):
         self.name = name
@@ -68,6 +69,8 @@ class GlobalAvgPool2d(FixedLinear):
 class Pool2d(FixedLinear):
     """What pools share: a window of `size` (a number or a pair) that moves by `stride` (by its size where None)."""
 
+    per_unit = True
+
     def __init__(self, size, stride=None, padding="valid", *, name=None):
         self.size = size
         self.stride = stride
@@ -85,6 +88,7 @@ class MaxPool2d(Pool2d):
     """The largest entry of each window; the first one where several are equal. Padding never wins."""
 
     prefix = "max_pool"
+    counts_paths = False
 
     def forward(self, x, tape):
         """x (n, h, w, c) -> y (n, ho, wo, c); remembers the winners."""
@@ -99,6 +103,10 @@ class MaxPool2d(Pool2d):
         at, dx = self.window, tape.buffer(self, "dx", (len(dy), *self.input_shape))
         images.max_pool_backward(dy, tape[self], *at.kernel, *at.stride, at.top, at.left, dx)
         return dx
+
+    def stand_in(self):
+        """Return the mean of the window, which lets through what any of its pixels does."""
+        return AvgPool2d(self.size, self.stride, self.padding, name=self.name)
 
     def tangent(self, rx, tape, along):
         """R{y} = R{x} at the winners."""

@@ -91,10 +91,26 @@ class Space:
         """The Space of a layer that makes `size` units of its own."""
         return self.coupling.new(size)
 
+    def fix(self):
+        """Let none of these units be removed. Returns the Space."""
+        self.coupling.fix(self)
+        return self
+
     def through(self, layer):
-        """The Space of what `layer` makes of this one; the coupling notes its units."""
+        """Return the Space of what `layer` makes of this one; the coupling notes its units.
+
+        Units stay where removing them could change more than themselves: around a weight of a layer that is not
+        `linear`, and where no constructor argument says how many units a layer makes.
+        """
+        first, n_uses = self.coupling.n_units, len(self.coupling.uses)
         space = layer.couple(self)
         self.coupling.outputs[layer] = space.units
+        weighs = any(use.parameter.kind == "weight" for use in self.coupling.uses[n_uses:])
+        if weighs and not layer.children():
+            if not layer.linear:
+                self.fix()
+            if not layer.linear or (space.units.max(initial=-1) >= first and not layer.resizable):
+                space.fix()
         return space
 
     def use(self, parameter, axis):

@@ -45,7 +45,7 @@ def split(model: Model, last: str) -> tuple[Model, Model]:
     if cut == len(layers):
         raise InvalidValue(f"{last} is the last layer: nothing would be left for the head")
     halves = (layers[:cut], model.input_shape), (layers[cut:], layers[cut - 1].output_shape)
-    return tuple(_copy(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
+    return tuple(take_values(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
 
 
 def join(base: Model, head: Model) -> Model:
@@ -70,7 +70,7 @@ def join(base: Model, head: Model) -> Model:
         raise InvalidValue(f"the base gives {base.output_shape}, but the head takes {head.input_shape}: give the two "
                            "halves of one model")
     tree = Sequential(*base.tree.layers, *head.tree.layers)
-    return _copy(_copy(base.blank(tree, base.input_shape, base.dtype), base), head)
+    return take_values(take_values(base.blank(tree, base.input_shape, base.dtype), base), head)
 
 
 def cached(base: Model, data: Dataset) -> Dataset:
@@ -92,7 +92,7 @@ def cached(base: Model, data: Dataset) -> Dataset:
     return replace(data, shape=base.output_shape, **parts)
 
 
-def _copy(model, source):
+def take_values(model, source):
     """Copy values and mask of every parameter that both have; return the model."""
     for name, parameter in model.parameters.items():
         if name in source.parameters:

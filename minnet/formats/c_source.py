@@ -14,11 +14,12 @@ import re
 import numpy as np
 
 from minnet import __version__
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ELU, GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import find_row
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
@@ -96,9 +97,11 @@ class _Writer:
 
     def write(self, layer, x):
         """Add the calls of a layer that reads `x`; returns the Place of its output. Gives `x` back where it is mine."""
-        if type(layer) not in WRITERS:
-            raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which cannot be exported to C")
-        return WRITERS[type(layer)](self, layer, x)
+        write = find_row(WRITERS, layer)
+        if write is None:
+            raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which has no form in C: predict with the "
+                              "model itself, or with freeze(model)")
+        return write(self, layer, x)
 
     def call(self, part, *arguments):
         """Add a call of one of PARTS."""
@@ -293,6 +296,18 @@ def _leaky_relu(writer, layer, x):
     return x
 
 
+def _elu(writer, layer, x):
+    x = writer.own(x)
+    writer.call("elu", x, x.size, _literal(layer.alpha))
+    return x
+
+
+def _softmax(writer, layer, x):
+    x, c = writer.own(x), layer.output_shape[-1]
+    writer.call("softmax", x, x.size // c, c)
+    return x
+
+
 def _in_place(part):
     def write(writer, layer, x):
         x = writer.own(x)
@@ -317,7 +332,9 @@ def _product(shape):
 
 WRITERS = {
     Sequential: _sequential, Residual: _residual, Concat: _concat, Dense: _dense, SparseDense: _dense,
-    ReLU: _in_place("relu"), LeakyReLU: _leaky_relu, Tanh: _in_place("hyperbolic"), Sigmoid: _in_place("sigmoid"),
+    ReLU: _in_place("relu"), LeakyReLU: _leaky_relu, ReLU6: _in_place("relu6"), ELU: _elu,
+    Tanh: _in_place("hyperbolic"), Sigmoid: _in_place("sigmoid"), SiLU: _in_place("silu"),
+    Hardswish: _in_place("hardswish"), GELU: _in_place("gelu"), Softmax: _softmax,
     Flatten: _nothing, Dropout: _nothing, BatchNorm: _batchnorm, Conv2d: _conv, DepthwiseConv2d: _depthwise,
     MaxPool2d: _max_pool, AvgPool2d: _avg_pool, GlobalAvgPool2d: _global_avg_pool,
 }

@@ -40,8 +40,9 @@ class Signal:
     """The output of item number `item` for one image or row; `shape` is minnet's, (h, w, c) or (c,).
 
     `axes` has a letter for each of ONNX's axes but the batch: "chw", "hwc", "c", or "c11" with axes of size 1. `order`
-    (c,) is ONNX's index of each feature, None where it is the same. `shared`: several nodes read it. `ended`: nothing
-    may follow. `pads` is zero padding (top, left, bottom, right) that the next convolution takes over.
+    (c,) is ONNX's index of each feature, None where it is the same. `shared`: several nodes read it. `ended`: the
+    operator, a kind of softmax, that is left out if nothing follows. `pads` is zero padding (top, left, bottom, right)
+    that the next convolution takes over.
     """
 
     item: int
@@ -49,7 +50,7 @@ class Signal:
     axes: str
     order: np.ndarray | None = None
     shared: bool = False
-    ended: bool = False
+    ended: str = ""
     pads: tuple = NO_PADS
 
     @property

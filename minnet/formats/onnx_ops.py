@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ELU, GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
@@ -21,6 +21,7 @@ from minnet.formats.onnx_net import Signal, short
 # what an operator raises for attributes that do not fit its inputs
 NODE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 SLOPE, RATE = 0.01, 0.5     # ONNX's defaults
+SIX = 6.0                   # where ReLU6 ends
 
 
 def compute(net, node, values):
@@ -35,9 +36,9 @@ def compute(net, node, values):
         return shape_of(node, [BATCH, *signals[0].dims])
     if not signals:
         return fold(node, values, net.most)
-    if any(x.ended for x in signals) and node.op not in ("Identity", "Cast"):
-        raise UnsupportedGraph("it follows a Softmax, which can be read at the end only")
     try:
+        if node.op not in ("Identity", "Cast"):
+            values = [_softmax_inside(net, node, x) if isinstance(x, Signal) and x.ended else x for x in values]
         inspect.signature(OPS[node.op]).bind(net, node, *values)
         with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight
             return OPS[node.op](net, node, *values)
@@ -73,11 +74,20 @@ def subtract(net, node, a, b):
 
 
 def multiply(net, node, a, b):
-    """Compute c x."""
+    """Compute c x, or x sigmoid(x)."""
     if isinstance(a, Signal) and isinstance(b, Signal):
-        raise UnsupportedGraph("it is the product of two branches")
+        return _silu(net, node, a, b)
     x, constant = (a, b) if isinstance(a, Signal) else (b, a)
     return _affine(net, node, x, gain=constant)
+
+
+def _silu(net, node, a, b):
+    """Add a SiLU for x sigmoid(x); any other product of signals has no counterpart."""
+    for x, s in ((a, b), (b, a)):
+        item = net.alone(s)
+        if isinstance(item.layer, Sigmoid) and item.inputs == (x.item,):
+            return net.add(node, SiLU(), x, order=x.order)
+    raise UnsupportedGraph("it is the product of two branches")
 
 
 def divide(net, node, x, constant):
@@ -147,6 +157,33 @@ def sigmoid(net, node, x):
     return net.add(node, Sigmoid(), x, order=x.order)
 
 
+def elu(net, node, x):
+    """Add an ELU."""
+    return net.add(node, ELU(short(node.attrs.get("alpha", 1.0))), x, order=x.order)
+
+
+def hardswish(net, node, x):
+    """Add a Hardswish."""
+    return net.add(node, Hardswish(), x, order=x.order)
+
+
+def gelu(net, node, x):
+    """Add a GELU, the exact one."""
+    if node.attrs.get("approximate", "none") not in ("none", b"none"):
+        raise UnsupportedGraph("it is the approximation by tanh: minnet's GELU is the exact one")
+    return net.add(node, GELU(), x, order=x.order)
+
+
+def clip(net, node, x, lowest=None, highest=None):
+    """Add a ReLU6, or a ReLU if there is no upper end."""
+    ends = [node.attrs.get(name) if end is None else float(np.ravel(end)[0])
+            for name, end in (("min", lowest), ("max", highest))]
+    kinds = {(0, SIX): ReLU6, (0, None): ReLU}
+    if tuple(ends) not in kinds:
+        raise UnsupportedGraph(f"it clips to {ends}: only 0 to 6, or from 0 on, can be read")
+    return net.add(node, kinds[tuple(ends)](), x, order=x.order)
+
+
 def dropout(net, node, x, ratio=None, training=None):
     """Add a Dropout, which does nothing in inference but is kept for training."""
     if len(node.outputs) > 1:
@@ -156,11 +193,19 @@ def dropout(net, node, x, ratio=None, training=None):
 
 
 def softmax(net, node, x):
-    """Leave out a softmax at the end of the graph: minnet's outputs are logits."""
+    """Add a Softmax over channels, or leave it out at the end of rows: minnet's outputs are logits."""
     axis = node.attrs.get("axis", -1)
-    if len(x.shape) > 1 or x.axes[axis if axis < 0 else axis - 1] != "c":
+    if x.axes[axis if axis < 0 else axis - 1] != "c":
         raise UnsupportedGraph(f"it goes along axis {axis} of the shape {x.dims}")
-    return replace(x, ended=True)
+    x = replace(x, ended=node.op)
+    return x if len(x.shape) == 1 else _softmax_inside(net, node, x)
+
+
+def _softmax_inside(net, node, x):
+    """Add the Softmax of a signal that something follows."""
+    if x.ended != "Softmax":
+        raise UnsupportedGraph("it follows a LogSoftmax, which can be read at the end only")
+    return net.add(node, Softmax(), replace(x, ended=""), order=x.order)
 
 
 def same(net, node, x):
@@ -170,7 +215,8 @@ def same(net, node, x):
 
 OPS = {
     "Identity": same, "Cast": same, "Dropout": dropout, "Relu": relu, "LeakyRelu": leaky_relu, "Tanh": tanh,
-    "Sigmoid": sigmoid, "Softmax": softmax, "LogSoftmax": softmax, "Add": add, "Sum": total, "Sub": subtract,
+    "Sigmoid": sigmoid, "Elu": elu, "HardSwish": hardswish, "Gelu": gelu, "Clip": clip, "Softmax": softmax,
+    "LogSoftmax": softmax, "Add": add, "Sum": total, "Sub": subtract,
     "Mul": multiply, "Div": divide, "Gemm": onnx_layers.gemm, "MatMul": onnx_layers.matmul,
     "BatchNormalization": onnx_layers.batch_normalization, "Conv": onnx_layers.conv, "MaxPool": onnx_layers.max_pool,
     "AveragePool": onnx_layers.average_pool, "GlobalAveragePool": onnx_layers.global_average_pool,

@@ -11,11 +11,12 @@ written with a Transpose before Flatten.
 import numpy as np
 
 from minnet import __version__
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ELU, GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import find_row
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, import_optional, quoted
@@ -25,6 +26,7 @@ from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
 from minnet.model import Model
 
 OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, so that older runtimes read it
+GELU_OPSET = 20                 # the first that has Gelu: of a model that needs it
 INPUT, OUTPUT, BATCH = "input", "logits", "n"
 LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is no weights
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
@@ -51,8 +53,9 @@ def onnx_bytes(model, *, sparse=False, channels_last=False):
     writer.name_output(writer.turned(end, model.output_shape, TO_CHANNELS_LAST))
     graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
                                    [writer.value(OUTPUT, model.output_shape)], writer.initializers)
-    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
-                                   producer_name="minnet", producer_version=__version__)
+    opset = onnx.helper.make_opsetid("", writer.opset)
+    proto = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="minnet",
+                                   producer_version=__version__)
     return proto.SerializeToString(deterministic=True)
 
 
@@ -63,7 +66,7 @@ class _Writer:
         self.onnx = onnx
         self.sparse = sparse
         self.channels_last = channels_last
-        self.nodes, self.initializers, self.n_bytes = [], [], 0
+        self.nodes, self.initializers, self.n_bytes, self.opset = [], [], 0, OPSET
         try:
             self.orders = feature_orders(model)
             self.transposes = model.tree in self.orders
@@ -110,9 +113,11 @@ class _Writer:
 
     def write(self, layer, x):
         """Add the nodes of a layer that reads `x`; returns the name of its output."""
-        if type(layer) not in WRITERS:
-            raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which cannot be exported to ONNX")
-        return WRITERS[type(layer)](self, layer, x)
+        write = find_row(WRITERS, layer)
+        if write is None:
+            raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which has no form in ONNX: predict with the "
+                              "model itself, or with freeze(model)")
+        return write(self, layer, x)
 
     def turned(self, name, shape, perm):
         """The name of an image in the other layout, where the file's ends have channels last."""
@@ -194,6 +199,28 @@ def _leaky_relu(writer, layer, x):
     return writer.node("LeakyRelu", [x], layer.name, {"alpha": float(layer.slope)})
 
 
+def _elu(writer, layer, x):
+    return writer.node("Elu", [x], layer.name, {"alpha": float(layer.alpha)})
+
+
+def _relu6(writer, layer, x):
+    ends = [writer.tensor(f"{layer.name}.{name}", np.float32(end)) for name, end in (("lowest", 0), ("highest", 6))]
+    return writer.node("Clip", [x, *ends], layer.name)
+
+
+def _silu(writer, layer, x):
+    return writer.node("Mul", [x, writer.node("Sigmoid", [x], f"{layer.name}.sigmoid")], layer.name)
+
+
+def _gelu(writer, layer, x):
+    writer.opset = GELU_OPSET
+    return writer.node("Gelu", [x], layer.name, {"approximate": "none"})
+
+
+def _softmax(writer, layer, x):
+    return writer.node("Softmax", [x], layer.name, {"axis": 1})
+
+
 def _plain(op):
     def write(writer, layer, x):
         return writer.node(op, [x], layer.name)
@@ -222,7 +249,8 @@ def _as_is(array):
 
 WRITERS = {
     Sequential: _sequential, Residual: _residual, Concat: _concat, Dense: _dense, ReLU: _plain("Relu"),
-    LeakyReLU: _leaky_relu, Tanh: _plain("Tanh"), Sigmoid: _plain("Sigmoid"), Flatten: _flatten, Dropout: _nothing,
+    LeakyReLU: _leaky_relu, ReLU6: _relu6, ELU: _elu, Tanh: _plain("Tanh"), Sigmoid: _plain("Sigmoid"), SiLU: _silu,
+    Hardswish: _plain("HardSwish"), GELU: _gelu, Softmax: _softmax, Flatten: _flatten, Dropout: _nothing,
     BatchNorm: _batchnorm, Conv2d: _conv, DepthwiseConv2d: _conv, MaxPool2d: _max_pool, AvgPool2d: _avg_pool,
     GlobalAvgPool2d: _global_avg_pool,
 }

@@ -6,49 +6,90 @@
 A weight carries something if a path of live weights leads from the input through it to the logits. Paths are counted
 by one ordinary pass, forward and backward, through the model's skeleton: the same tree with weights that are 1 where
 live and 0 where masked, no biases, activations that let everything through, and max pools that take in all of their
-window. The gradient of a weight is then the sum, over the places where it is used, of (paths from the input to there)
-times (paths from there to the logits): SynFlow's score (Tanaka et al., 2020, eq. 2) where the weights are the mask.
+window. What a layer puts in its own place it declares (`Layer.stand_in`, `counts_paths`, `elementwise`, `per_unit`);
+one that declares nothing is taken as `Opaque`. The gradient of a weight is then the sum, over the places where it is
+used, of (paths from the input to there) times (paths from there to the logits): SynFlow's score (Tanaka et al., 2020,
+eq. 2) where the weights are the mask.
 """
 import numpy as np
 
 from minnet.blas import one_blas_thread
 from minnet.engine.containers import build_child
-from minnet.engine.layer import Layer, layer_from_config
-from minnet.engine.layers import LAYERS
-from minnet.engine.pooling import AvgPool2d
+from minnet.engine.layer import Layer, rebuild
 from minnet.engine.tape import Tape
+from minnet.model import Model
 
 
-class Mark(Layer):
-    """Stands for an activation: y = 1 where anything arrives, else 0; so that counts do not overflow in deep nets."""
+class Indicator(Layer):
+    """y = 1 where x is not 0, else 0: stands for an elementwise layer, and keeps counts from overflowing."""
 
-    def __init__(self, slope=None, *, name=None):
-        self.slope = slope
+    def __init__(self, *, name: str | None = None) -> None:
         self.name = name
 
-    def forward(self, x, tape):
-        """NaN, from counts beyond the largest number, is something."""
+    def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return 1 where anything arrives; NaN, from counts beyond the largest number, is something."""
         return np.not_equal(x, 0, out=tape.buffer(self, "y", x.shape), casting="unsafe")
 
-    def backward(self, dy, tape):
-        """What is needed above is needed below."""
+    def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return 1 where what is made of an input is needed."""
         return np.not_equal(dy, 0, out=tape.buffer(self, "dx", dy.shape), casting="unsafe")
 
 
-# A layer that is not linear needs a stand-in that is, and that lets through what it lets through.
-STAND_INS = {"ReLU": Mark, "LeakyReLU": Mark, "Tanh": Mark, "Sigmoid": Mark, "MaxPool2d": AvgPool2d}
+class Opaque(Layer):
+    """Stands for a layer of which nothing is known: all that it gives depends on all that it takes.
+
+    Where the layer is `per_unit`, that holds within each unit. Its parameters, those of layers inside it included, are
+    on a path if any leads through it.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.name = layer.name
+        self.owned = [p for leaf in layer.leaves() for p in leaf.parameters]
+
+    def build(self, shape: tuple) -> tuple[tuple, list]:
+        """Return the shape that the layer makes."""
+        return self.layer.output_shape, []
+
+    def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return 1 for all outputs that anything arrives for."""
+        tape[self] = found = self._reached(x)
+        return np.broadcast_to(found, (len(x), *self.output_shape)).astype(tape.dtype)
+
+    def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return 1 for all inputs of which anything is needed."""
+        needed = self._reached(dy)
+        for p in self.owned:
+            p.of(tape.grads)[...] = tape[self].any() and needed.any()
+        return np.broadcast_to(needed, (len(dy), *self.input_shape)).astype(tape.dtype)
+
+    def _reached(self, x: np.ndarray) -> np.ndarray:
+        """Return whether anything is there: (1, ..., 1), or (1, ..., c) by unit."""
+        found = x != 0
+        units = found.reshape(-1, x.shape[-1]).any(axis=0)
+        return units if self.layer.per_unit and self.input_shape[-1] == self.output_shape[-1] else units.any()
+
+
+def stand_in(layer: Layer) -> Layer | None:
+    """Return the layer that counts paths in the place of `layer`, or None where that does so itself."""
+    other = layer.stand_in()
+    if other is not None or layer.counts_paths:
+        return other
+    return Indicator(name=layer.name) if layer.elementwise else Opaque(layer)
 
 
 class Skeleton:
     """The linear tree in which the live paths of `model` are counted; it has the same parameters."""
 
-    def __init__(self, model):
+    def __init__(self, model: Model) -> None:
         self.model = model
-        self.tree = layer_from_config(model.tree.config(), {**LAYERS, **STAND_INS})
+        self.tree = rebuild(model.tree, stand_in)
         build_child(self.tree, model.input_shape)
-        for leaf, original in zip(self.tree.leaves(), model.tree.leaves(), strict=True):
-            for p in original.parameters:
-                setattr(leaf, p.kind, p)
+        layers = model.layers
+        for leaf in self.tree.leaves():
+            if leaf.name in layers:
+                for p in layers[leaf.name].parameters:
+                    setattr(leaf, p.kind, p)
         self.tree.trace(False)
 
     def paths(self, live):

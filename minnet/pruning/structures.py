@@ -14,9 +14,6 @@ import math
 
 import numpy as np
 
-from minnet.engine.conv import Conv2d
-from minnet.engine.dense import Dense
-from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.errors import InvalidValue, check_count
 from minnet.kernels.select import GONE, STAYS
 from minnet.pruning.pieces import Groups, Part, Weights, positions_in
@@ -24,6 +21,8 @@ from minnet.pruning.select import select
 from minnet.pruning.units import unit_pieces
 
 HUGE = 1e30  # an infinite score counts as this where scores are summed: infinity times 0 is no number
+MATRIX, CONVOLUTION = 2, 4  # axes of a weight: (in, out), and (kh, kw, in, out)
+WANTED = {MATRIX: "Dense", CONVOLUTION: "Conv2d or DepthwiseConv2d"}
 PATTERN_ENTRIES, PATTERNS = 4, 8  # kept entries of a kernel and size of the library, as PCONV and PatDNN found best
 
 
@@ -51,18 +50,18 @@ def block(model, layers, r=4, c=4):
 
 def kernel(model, layers):
     """The kh x kw weights between one input and one output of a convolution (Mao et al., 2017, "2-D")."""
-    layers = _only(model, layers, (Conv2d, DepthwiseConv2d), "kernel")
+    layers = _only(model, layers, CONVOLUTION, "kernel")
     return _matrix_pieces(model, layers, "kernel", lambda i, j, shape: i % shape[-2] * shape[-1] + j)
 
 
 def neuron(model, layers):
     """Units that Dense layers make."""
-    return unit_pieces(model, _only(model, layers, (Dense,), "neuron"), "neuron")
+    return unit_pieces(model, _only(model, layers, MATRIX, "neuron"), "neuron")
 
 
 def filter_(model, layers):
     """Units that convolutions make (Li et al., 2017)."""
-    return unit_pieces(model, _only(model, layers, (Conv2d, DepthwiseConv2d), "filter"), "filter")
+    return unit_pieces(model, _only(model, layers, CONVOLUTION, "filter"), "filter")
 
 
 def channel(model, layers):
@@ -86,7 +85,7 @@ def pattern(model, layers, entries=PATTERN_ENTRIES, patterns=PATTERNS):
     kernels choose most often by themselves (Niu et al., 2020, "PatDNN", section 4.1). It sets its own count."""
     check_count("entries of a pattern", entries, 1)
     check_count("patterns", patterns, 1)
-    layers = _only(model, layers, (Conv2d, DepthwiseConv2d), "pattern")
+    layers = _only(model, layers, CONVOLUTION, "pattern")
     return Patterned(model, _weight_parts(model, layers), entries, patterns)
 
 
@@ -185,14 +184,14 @@ def _matrix_pieces(model, layers, unit, number):
     return Groups(model, parts, unit, np.concatenate(positions), np.concatenate(piece))
 
 
-def _only(model, layers, kinds, structure):
-    """Those of the layers that are of these kinds."""
-    left = [name for name in layers if isinstance(model.layers[name], kinds)]
+def _only(model, layers, axes, structure):
+    """Those of the layers whose weights have so many axes; of layers born sparse only weights can go."""
+    weights = {name: model.layers[name].weight for name in layers}
+    left = [name for name, weight in weights.items() if weight.index is None and len(weight.shape) == axes]
     if not left:
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        born = any(model.layers[name].weight.index is not None for name in layers)
+        born = any(weight.index is not None for weight in weights.values())
         reason = '; layers born sparse have no units that compaction could cut, take structure="weight"' * born
-        raise InvalidValue(f'structure="{structure}" is for {wanted} layers, of which the choice has none: '
+        raise InvalidValue(f'structure="{structure}" is for {WANTED[axes]} layers, of which the choice has none: '
                            f'{", ".join(layers)}{reason}')
     return left
 

@@ -2,7 +2,9 @@
 
     print(predictor.explain())           # or read its rows: .rows[0].kernel, .seconds, .share
 """
-from dataclasses import dataclass
+import statistics
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from minnet.runtime.program import median_seconds
 HEAD = ("layer", "kernel", "density", "FLOPs", "bytes", "time", "share")
 ROUNDS, REPEATS = 7, 3
 MICRO = 1e6
+FORWARD, SAMPLES = "forward", 64  # what a stage without kernels is called, and rows that are timed
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,36 @@ class Explanation:
         return "\n".join([f"time of {self.samples} rows, {self.tile} at a time", *lines])
 
 
+def explain_stages(stages, run, features, dtype, X=None):
+    """The Explanation of a net of several stages: the lines of those that are Predictors, and one for each other."""
+    if X is None:
+        X = np.random.default_rng(0).random((SAMPLES, features)).astype(dtype)
+    if not len(X):
+        raise InvalidValue("X has 0 rows, and there is nothing to time: give a row or more")
+    lines, x = [], X
+    for stage in stages:
+        y = run(stage, x)
+        if hasattr(stage, "programs"):
+            lines += stage.explain(x.reshape(len(x), *stage.input_shape)).rows
+        else:
+            seconds = median_time(lambda stage=stage, x=x: run(stage, x))
+            name = " ".join(stage.layers)
+            lines.append(Row(name, FORWARD, stage.density, 2 * stage.macs, stage.values.nbytes, seconds, 0.0))
+        x = y
+    total = sum(line.seconds for line in lines)
+    return Explanation([replace(line, share=line.seconds / total) for line in lines], len(X), len(X))
+
+
+def median_time(call):
+    """The median time of a few calls."""
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
 def explain(programs, features, X=None):
     """The Explanation of one tile; where X has one row, or there is no program for tiles, of one row.
 
@@ -60,11 +93,11 @@ def explain(programs, features, X=None):
     spans = [span for span in program.spans if span.last > span.first]
     times = [median_seconds(program, program.cut(span.first, span.last), X, ROUNDS, REPEATS) for span in spans]
     lines, others, rest, total = [], 0, 0.0, sum(times)
-    for span, time in zip(spans, times, strict=True):
+    for span, seconds in zip(spans, times, strict=True):
         if span.kernel:
             flops = 2 * span.macs // tile
-            lines.append(Row(span.name, span.kernel, span.density, flops, span.nbytes, time, time / total))
+            lines.append(Row(span.name, span.kernel, span.density, flops, span.nbytes, seconds, seconds / total))
         else:
-            others, rest = others + span.nbytes, rest + time
+            others, rest = others + span.nbytes, rest + seconds
     lines.append(Row("all else", "", 0.0, 0, others, rest, rest / total))
     return Explanation(lines, min(len(X), tile), tile)

@@ -11,17 +11,18 @@ from functools import cached_property
 
 import numpy as np
 
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ELU, GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import Layer, find_row
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.errors import Unsupported
-from minnet.kernels.program.ops import LEAKY_RELU, RELU, SIGMOID, TANH
+from minnet.kernels.program import ops
 from minnet.kernels.program.planes import BLOCK_PLANES
 from minnet.kernels.program.rows import ROWS
 
@@ -143,12 +144,8 @@ class Activation(Node):
     """y = f(x): `kind` as the kernels number them."""
 
     kind: int
-    slope: float = 0.0
-
-    @property
-    def rises(self):
-        """Whether f never falls, so that the greatest of several stays the greatest."""
-        return self.kind != LEAKY_RELU or self.slope >= 0
+    slope: float
+    increasing: bool  # f never falls, so that the greatest of several stays the greatest
 
 
 @dataclass(eq=False)
@@ -192,9 +189,15 @@ class Graph:
 
     def layer(self, layer, x):
         """The node that gives what `layer` makes of the node `x`."""
-        if type(layer) not in TRACES:
-            raise Unsupported(f"freeze knows no layer {layer!r}: predict with the model itself")
-        return TRACES[type(layer)](self, layer, x)
+        trace = find_row(TRACES, layer)
+        if trace is None:
+            raise Unsupported(f"freeze has no kernel for {layer!r}: predict with the model itself")
+        return trace(self, layer, x)
+
+
+def compiles(layer: Layer) -> bool:
+    """Return whether there are kernels for a layer and all that is inside it."""
+    return find_row(TRACES, layer) is not None and all(map(compiles, layer.children()))
 
 
 def graph(model, quantised=False):
@@ -237,7 +240,7 @@ def pool_first(nodes):
     for pool in list(nodes):
         if isinstance(pool, Pool) and not pool.average and isinstance(pool.inputs[0], Activation):
             activation = pool.inputs[0]
-            if activation.rises and count[activation] == 1:
+            if activation.increasing and count[activation] == 1:
                 nodes.remove(activation)
                 redirect(nodes, pool, activation)
                 pool.inputs, activation.inputs, activation.shape = activation.inputs, [pool], pool.shape
@@ -294,9 +297,12 @@ def trace_batch_norm(made, layer, x):
     return made.put(Affine([x], x.shape, scale, shift - mean * scale))
 
 
-def trace_activation(made, layer, x):
-    """ReLU, LeakyReLU, Tanh, Sigmoid."""
-    return made.put(Activation([x], x.shape, ACTIVATIONS[type(layer)], float(getattr(layer, "slope", 0))))
+def activation(kind, parameter=None):
+    """The function that traces an activation; `parameter` names the attribute that its kernel takes."""
+    def trace(made, layer, x):
+        slope = float(getattr(layer, parameter)) if parameter else 0.0
+        return made.put(Activation([x], x.shape, kind, slope, layer.increasing))
+    return trace
 
 
 def trace_pool(made, layer, x):
@@ -329,10 +335,15 @@ TRACES = {
     Conv2d: trace_linear,
     DepthwiseConv2d: trace_linear,
     BatchNorm: trace_batch_norm,
-    ReLU: trace_activation,
-    LeakyReLU: trace_activation,
-    Tanh: trace_activation,
-    Sigmoid: trace_activation,
+    ReLU: activation(ops.RELU),
+    LeakyReLU: activation(ops.LEAKY_RELU, "slope"),
+    ReLU6: activation(ops.RELU6),
+    ELU: activation(ops.ELU, "alpha"),
+    Tanh: activation(ops.TANH),
+    Sigmoid: activation(ops.SIGMOID),
+    SiLU: activation(ops.SILU),
+    Hardswish: activation(ops.HARDSWISH),
+    GELU: activation(ops.GELU),
     MaxPool2d: trace_pool,
     AvgPool2d: trace_pool,
     GlobalAvgPool2d: trace_global_pool,
@@ -341,4 +352,3 @@ TRACES = {
     Residual: trace_residual,
     Concat: trace_concat,
 }
-ACTIVATIONS = {ReLU: RELU, LeakyReLU: LEAKY_RELU, Tanh: TANH, Sigmoid: SIGMOID}

@@ -21,12 +21,14 @@ from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
 from minnet.kernels.program.ops import HALF, RUN
 from minnet.model import Model
 from minnet.runtime.emit import emit
-from minnet.runtime.explain import explain
-from minnet.runtime.graph import graph
+from minnet.runtime.explain import explain, explain_stages
+from minnet.runtime.graph import compiles, graph
 from minnet.runtime.plans import check_plan, choose, joined, kernels, linear_nodes, total_seconds
 from minnet.runtime.rates import machine_rates
+from minnet.runtime.stages import forward_rows, stages_of
 
 INT8 = "int8"
+STAGE_ROWS = 1024        # rows that the stages of a net pass on at a time, where it has some
 ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
 SHARED = 6e-5            # seconds of work, below which a second thread would come too late to help
 
@@ -44,10 +46,13 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     `weights="int8"` keeps them as whole numbers from -127 to 127, with a scale for each unit: fewer bytes, and rounded
     weights; all else stays in floats.
 
-    Raises InvalidValue and InvalidType for these, UnknownName for other `weights`, Unsupported for a layer that it does
-    not know.
+    A layer that has no kernel, such as a user's, runs by its own `forward` between compiled parts, on numbers that are
+    the Predictor's own: `plan` has no name for it. Raises InvalidValue and InvalidType for these, UnknownName for other
+    `weights`.
     """
     check_kind("freeze", model, Model)
+    if not compiles(model.tree):
+        return freeze_stages(model, batch_size, plan, classes, weights)
     nodes, rates = graph(model, quantised=check_weights(weights)), machine_rates()
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
@@ -64,6 +69,20 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
     plan = joined([chosen[tile] for tile in sorted(programs)])
     return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
+
+
+def freeze_stages(model, batch_size, plan, classes, weights):
+    """The Predictor of a net in which some layers have no kernel."""
+    check_weights(weights)
+    parts = stages_of(model)
+    names = [linear_nodes(graph(part)) if has_kernels else [] for part, has_kernels in parts]
+    if plan is not None:
+        plan = check_plan(plan, [node for nodes in names for node in nodes])
+    stages, first = [], 0
+    for (part, has_kernels), nodes in zip(parts, names, strict=True):
+        own, first = plan and plan[first : first + len(nodes)], first + len(nodes)
+        stages.append(freeze(part, batch_size, own, weights=weights) if has_kernels else part)
+    return StagedPredictor(model, stages, classes, weights or model.dtype.name)
 
 
 def halves(batch_size, cost):
@@ -162,6 +181,50 @@ class Predictor:
     def __repr__(self):
         return (f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, weights={self.weights!r}, "
                 f"{self.nbytes:,} bytes)")
+
+
+class StagedPredictor(Predictor):
+    """A frozen net of several stages: a Predictor each where there are kernels, else a Model that runs as it is."""
+
+    def __init__(self, model, stages, classes, weights):
+        self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
+        self.stages = stages
+        self.plan = [name for stage in stages if isinstance(stage, Predictor) for name in stage.plan]
+        self.weights = weights
+        self.classes = _check_classes(classes, self.output_shape)
+        self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of numbers, indices and steps that it holds."""
+        return sum(stage.nbytes if isinstance(stage, Predictor) else stage.values.nbytes for stage in self.stages)
+
+    def explain(self, X=None):
+        """An Explanation, timed now on the rows X, or on random ones: a line for each stage that has no kernel."""
+        if X is not None:
+            X = check_X(X, self.input_shape, self.dtype).reshape(-1, self.features)
+        return explain_stages(self.stages, _run_stage, self.features, self.dtype, X)
+
+    def predict_rows(self, X, row, stop, out):
+        """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum that is finite if they are."""
+        total = 0.0
+        for begin in range(row, stop, STAGE_ROWS):
+            end = min(begin + STAGE_ROWS, stop)
+            x = np.ascontiguousarray(X[begin:end])
+            total += float(x.sum())
+            for stage in self.stages:
+                x = _run_stage(stage, x)
+            out[begin:end] = x
+        return total
+
+
+def _run_stage(stage, x):
+    """What a stage makes of the rows x (n, features)."""
+    if not isinstance(stage, Predictor):
+        return forward_rows(stage, x)
+    y = np.empty((len(x), stage.outputs), stage.dtype)
+    stage.predict_rows(x, 0, len(x), y)
+    return y
 
 
 def _check_classes(classes, output_shape):

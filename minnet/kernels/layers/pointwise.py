@@ -6,6 +6,7 @@
 The elementwise ones take flat arrays of one size; those with a bias take (rows, columns). Output may be the same array
 as an input, and is computed faster where it is not.
 """
+import math
 
 import numpy as np
 
@@ -44,6 +45,14 @@ def leaky_relu_backward(dy, y, slope, dx):
     for i in range(dy.size):
         passed = dy[i]
         dx[i] = slope * passed if y[i] <= 0 else passed
+
+
+@kernel
+def normal_cdf(x, y):
+    """y = (1 + erf(x / sqrt(2))) / 2, by erfc, which keeps its digits where x is far below 0. x, y: (n,)."""
+    half, scale = x.dtype.type(0.5), x.dtype.type(-math.sqrt(0.5))
+    for i in range(x.size):
+        y[i] = half * math.erfc(scale * x[i])
 
 
 @kernel

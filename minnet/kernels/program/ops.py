@@ -26,7 +26,7 @@ from minnet.kernels.simd.transpose import TILE, transpose_scatter
 from minnet.kernels.simd.vector import VECTOR_OPS
 
 OPERANDS = 24  # columns of the table of steps: the most that a step has, rounded up
-RELU, LEAKY_RELU, TANH, SIGMOID = 1, 2, 3, 4  # kinds of activations; 0 is none
+RELU, LEAKY_RELU, TANH, SIGMOID, RELU6, ELU, SILU, HARDSWISH, GELU = range(1, 10)  # kinds of activations; 0 is none
 RUN = 64  # samples of a tile, 1, or multiples of HALF: float32 of four vectors of 512 bits, enough to hide latency
 HALF = RUN // 2
 
@@ -129,7 +129,7 @@ def affine(code, at, value, y):
 
 @kernel
 def activate(code, at, value, y):
-    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ...), slope (its offset in `value`)."""
+    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ...), slope or alpha (its offset in `value`)."""
     y0, size, kind = np.int64(code[at, 1]), np.int64(code[at, 2]), code[at, 3]
     slope = value[np.int64(code[at, 4])]
     if kind == RELU:
@@ -146,6 +146,30 @@ def activate(code, at, value, y):
         half = y.dtype.type(0.5)
         for j in range(size):
             y[y0 + j] = half * math.tanh(half * y[y0 + j]) + half
+    elif kind > SIGMOID:
+        activate_other(y0, size, kind, slope, y)
+
+
+@register_jitable
+def activate_other(y0, size, kind, slope, y):
+    """y = f(y) for `size` numbers from y0 on: the kinds behind SIGMOID, which `activate` hands on."""
+    zero, half, three, six = y.dtype.type(0), y.dtype.type(0.5), y.dtype.type(3), y.dtype.type(6)
+    if kind == RELU6:
+        for j in range(size):
+            y[y0 + j] = zero if y[y0 + j] <= 0 else six if y[y0 + j] >= six else y[y0 + j]
+    elif kind == ELU:
+        for j in range(size):
+            y[y0 + j] = slope * math.expm1(y[y0 + j]) if y[y0 + j] <= 0 else y[y0 + j]
+    elif kind == SILU:
+        for j in range(size):
+            y[y0 + j] *= half * math.tanh(half * y[y0 + j]) + half
+    elif kind == HARDSWISH:
+        for j in range(size):
+            y[y0 + j] *= min(max(y[y0 + j] + three, zero), six) / six
+    elif kind == GELU:
+        scale = y.dtype.type(-math.sqrt(0.5))
+        for j in range(size):
+            y[y0 + j] *= half * math.erfc(scale * y[y0 + j])
 
 
 def _pool(width):

@@ -12,8 +12,7 @@ import numpy as np
 
 from minnet.engine.containers import Sequential
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.layer import layer_from_config
-from minnet.engine.layers import LAYERS
+from minnet.engine.layer import classes_of, layer_from_config
 from minnet.engine.normalise import BatchNorm
 from minnet.model import Model
 from minnet.pruning.compaction.cut import edited
@@ -65,7 +64,12 @@ def _chain(layer):
 
 
 def _is_linear(layer):
-    return layer is not None and any(p.kind == "weight" for p in layer.parameters)
+    return layer is not None and layer.linear and _takes_bias(layer)
+
+
+def _takes_bias(layer):
+    """Return whether `layer` has a bias, or can be rebuilt with one."""
+    return layer.bias is not None or "use_bias" in layer.arguments()
 
 
 def _why_not(norm, after):
@@ -86,8 +90,9 @@ def _scale_and_offset(norm):
 
 def _fold(model, linear, norm, after):
     """The model without `norm`, which `linear` has taken in."""
-    config = edited(model.tree.config(), {linear.name: {"use_bias": True}}, {norm.name})
-    small = Model.blank(layer_from_config(config, LAYERS), model.input_shape, model.dtype)
+    edits = {} if linear.bias is not None else {linear.name: {"use_bias": True}}
+    tree = layer_from_config(edited(model.tree.config(), edits, {norm.name}), classes_of(model.tree))
+    small = Model.blank(tree, model.input_shape, model.dtype)
     mask = np.ones(len(small.values), bool)
     for name, p in small.parameters.items():
         if name in model.parameters:

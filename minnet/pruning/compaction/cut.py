@@ -5,8 +5,7 @@
 """
 import numpy as np
 
-from minnet.engine.layer import layer_from_config
-from minnet.engine.layers import LAYERS
+from minnet.engine.layer import classes_of, layer_from_config
 from minnet.engine.vector import ZONES
 from minnet.model import Model
 
@@ -48,11 +47,11 @@ def cut(plan):
     """(the smaller Model, source): source[i] is the old position of its entry i, -1 for a bias that was not there."""
     model, left, added, edits = plan.model, survivors(plan), _added(plan), {}
     for name, layer in model.layers.items():
-        if layer.units_argument is not None:
+        if layer.resizable:
             edits[name] = {layer.units_argument: left[f"{name}.weight"].shape[-1]}
-            if layer.bias is None and added[name].any():
+            if layer.bias is None and name in added and added[name].any():
                 edits[name]["use_bias"] = True
-    tree = layer_from_config(edited(model.tree.config(), edits), LAYERS)
+    tree = layer_from_config(edited(model.tree.config(), edits), classes_of(model.tree))
     small = Model.blank(tree, model.input_shape, model.dtype)
     source = place(small, left)
     old = source >= 0

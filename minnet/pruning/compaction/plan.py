@@ -116,7 +116,19 @@ def _constants(model, readers):
         model.forward(np.zeros((1, *model.input_shape), model.dtype), tape)
     for use in readers:
         p = use.parameter
-        seen = model.layers[p.layer].unfolded_input(tape)  # (positions, taps * in)
-        same = (seen == seen[0]).all(axis=0)
-        found[p.name] = np.where(same, seen[0].astype(np.float64), np.nan).reshape(*p.shape[:-1], 1)
+        found[p.name] = _constants_of(model.layers[p.layer], p, tape)
     return found
+
+
+def _constants_of(layer, p, tape):
+    """What each tap of the weight `p` reads in every place, else NaN; NaN too where `layer` could not fold it."""
+    if not layer.linear:
+        return np.full((*p.shape[:-1], 1), np.nan)
+    try:
+        seen = layer.unfolded_input(tape)  # (positions, taps * in)
+    except Unsupported:
+        return np.full((*p.shape[:-1], 1), np.nan)
+    same = (seen == seen[0]).all(axis=0)
+    if layer.bias is None and "use_bias" not in layer.arguments():
+        same &= seen[0] == 0
+    return np.where(same, seen[0].astype(np.float64), np.nan).reshape(*p.shape[:-1], 1)

@@ -59,7 +59,7 @@ def _rows(plan):
     layers = plan.model.layers
     for use in plan.coupling.uses:
         name = use.parameter.layer
-        if use.parameter.kind == "weight" and not use.reads and layers[name].units_argument is not None:
+        if use.parameter.kind == "weight" and not use.reads and layers[name].resizable:
             fates = Counter(plan.fate[plan.roots[use.units]].tolist())
             yield Row(name, len(use.units), int(plan.keeps(use).sum()), fates[UNREAD], fates[SILENT], fates[FOLDED],
                       dict(Counter(_reasons(plan, use))))

@@ -12,10 +12,6 @@ import numpy as np
 
 from minnet import threads
 from minnet.blas import one_blas_thread
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
-from minnet.engine.conv import Conv2d
-from minnet.engine.dense import Dense
-from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
@@ -28,7 +24,6 @@ from minnet.pruning.units import makers_of
 
 IMAGES = 125             # kept at a time: float64 activations of a convolutional net are large
 VARIANTS = 2**11         # rows of one pass after a deletion: few enough to stay in the cache
-ELEMENTWISE = (ReLU, LeakyReLU, Tanh, Sigmoid)
 
 
 def oracle(model: Model, data: Data) -> np.ndarray:
@@ -38,7 +33,7 @@ def oracle(model: Model, data: Data) -> np.ndarray:
     criteria approximate.
 
     A deletion changes one pre-activation an image (Dense) or one map (convolutions), so only what follows is computed
-    again: for a Dense layer one row of the next product, and nothing where its input is 0; for a convolution a pass
+    again: for a Dense layer one row of the next product, and nothing where its input is 0; for other layers a pass
     from there for each weight.
 
     Parameters
@@ -56,7 +51,7 @@ def oracle(model: Model, data: Data) -> np.ndarray:
     Raises
     ------
     Unsupported
-        If a layer with weights is neither Dense nor a convolution, or was born sparse.
+        If a layer was born sparse.
 
     References
     ----------
@@ -245,10 +240,7 @@ def _delete_each(judge, layer, scores):
     """Add to `scores` (shaped as the layer's weight) the change at each live weight, summed over the images."""
     if layer.weight.index is not None:
         raise Unsupported(f"{layer.name} was born sparse: the oracle walks dense layers, use taylor for this one")
-    kinds = {Dense: _delete_dense, Conv2d: _delete_conv, DepthwiseConv2d: _delete_conv}
-    if type(layer) not in kinds:
-        raise Unsupported(f"the oracle cannot delete weights of {layer.name} ({type(layer).__name__}): use unit_oracle")
-    delete, shards = kinds[type(layer)], threads.n_threads()
+    delete, shards = _delete_dense if layer.multiplies_rows else _delete_any, threads.n_threads()
     outputs = layer.weight.shape[-1]
     threads.run([partial(delete, judge, layer, range(i, outputs, shards), scores) for i in range(shards)])
 
@@ -267,10 +259,10 @@ def _delete_dense(judge, layer, outputs, scores):
 def _move_one(judge, layer, j, by, rows, tape):
     """Compute the change of the loss when output j of a Dense layer moves by `by` for the images `rows`."""
     behind = judge.kept.after(layer)
-    between = list(takewhile(lambda b: isinstance(b, ELEMENTWISE), behind))
+    between = list(takewhile(lambda b: b.elementwise, behind))
     follower = behind[len(between)] if len(between) < len(behind) else None
     y = judge.kept.outputs[layer]
-    if type(follower) is not Dense:
+    if follower is None or not follower.multiplies_rows or follower.weight.index is not None:
         moved = y[rows]
         moved[:, j] += by
         return judge.change(layer, moved, rows, tape)
@@ -289,20 +281,31 @@ def _move_one(judge, layer, j, by, rows, tape):
     return change
 
 
-def _delete_conv(judge, layer, filters, scores):
-    """Delete all weights of each filter in turn: its map moves by -w times the pixels under the tap."""
+def _delete_any(judge, layer, outputs, scores):
+    """Delete each live weight of the units `outputs` in turn.
+
+    The output moves by -w times what the weight meets, if the layer says what that is (`weight_inputs`), else it is
+    computed again without the weight.
+    """
     x, w, tape = judge.kept.inputs[layer], layer.weight.of(judge.values), Tape(judge.model, judge.values)
     y, rows = judge.kept.outputs[layer], np.arange(len(x))
-    at, ((ho, wo), (sh, sw)) = layer.window, (layer.window.output, layer.window.stride)
-    # tap (u, v) of filter o reads one pixel for each output position: a strided slice of the padded image
-    padded = np.pad(x, ((0, 0), (at.top, at.bottom), (at.left, at.right), (0, 0)))
-    for o in filters:
-        for u, v, i in zip(*np.nonzero(w[..., o]), strict=True):
-            c = o // layer.multiplier if isinstance(layer, DepthwiseConv2d) else i
-            pixels = padded[:, u : u + (ho - 1) * sh + 1 : sh, v : v + (wo - 1) * sw + 1 : sw, c]
+    for at in zip(*np.nonzero(w), strict=True):
+        if at[-1] not in outputs:
+            continue
+        met = layer.weight_inputs(x, at)
+        if met is None:
+            moved = layer.forward(x, _without(judge, layer, at))
+        else:
             moved = y.copy()
-            moved[..., o] -= w[u, v, i, o] * pixels
-            scores[u, v, i, o] += judge.change(layer, moved, rows, tape).sum()
+            moved[..., at[-1]] -= w[at] * met
+        scores[at] += judge.change(layer, moved, rows, tape).sum()
+
+
+def _without(judge, layer, at):
+    """Return a tape on which one weight is 0."""
+    values = judge.values.copy()
+    layer.weight.of(values)[at] = 0
+    return Tape(judge.model, values)
 
 
 CRITERIA = {f.__name__: f for f in (oracle, unit_oracle, shapley)}

@@ -8,14 +8,11 @@ a is a map (h, w), for rows a number. The model's outputs, which cannot be remov
 import numpy as np
 
 from minnet.blas import one_blas_thread
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.sample import draw_sample
 from minnet.model import Model
 from minnet.pruning.criteria.per_unit import mean_by_root, spread
 from minnet.pruning.resume import Kept
 from minnet.pruning.traits import Data, Traits
-
-ACTIVATIONS = (ReLU, LeakyReLU, Tanh, Sigmoid)
 
 
 def apoz(model: Model, data: Data) -> np.ndarray:
@@ -153,7 +150,7 @@ def _places(model, coupling):
     roots = {layer: coupling.roots(units) for layer, units in coupling.outputs.items()}
     open_ = ~coupling.fixed()
     places = [(layer, np.flatnonzero(open_[roots[layer]])) for layer in model.layers.values()
-              if isinstance(layer, ACTIVATIONS)]
+              if layer.elementwise]
     for layer, columns in places:
         open_[roots[layer][columns]] = False
     places += [(layer, np.flatnonzero(open_[roots[layer]])) for layer in model.layers.values()
