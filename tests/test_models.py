@@ -289,3 +289,9 @@ def test_bad_seeds(rng):
 def test_bad_dtypes(dtype):
     with pytest.raises(InvalidType, match="dtype=.* float32 or float64"):
         mn.Model(NETS["chain"][1], NETS["chain"][0], dtype=dtype)
+
+
+def test_another_library_s_order_of_arguments_is_told():
+    """(in, out, kernel), where it does not fit: the error says what the order is here."""
+    with pytest.raises(InvalidValue, match=r"window of 20.*\(filters, kernel, stride, padding\)"):
+        mn.Model(mn.Conv2d(1, 20, 5), (14, 14, 1))

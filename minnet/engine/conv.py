@@ -7,9 +7,11 @@ import math
 
 import numpy as np
 
-from minnet.engine.initialisers import INITIALISERS, zeros
+from minnet.engine.initialisers import INITIALISERS, Initialiser, zeros
 from minnet.engine.linear import Linear
-from minnet.engine.padding import window
+from minnet.engine.padding import Padding, Pair, window
+from minnet.engine.space import Space
+from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, check_choice, check_count
 from minnet.kernels.layers.images import col2im, im2col
 from minnet.kernels.layers.pointwise import add_bias, column_sums
@@ -18,16 +20,35 @@ COLUMN_BYTES = 512 * 1024  # the im2col block: a part of a core's second-level c
 
 
 class Conv2d(Linear):
-    """Cross-correlation, which every framework calls convolution:
-    y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i*s+u, j*s+v, c] W[u, v, c, o].
+    """Cross-correlation of images, which every framework calls convolution.
 
-    `kernel` and `stride` are whole numbers or pairs; `padding` is explained in padding.py.
+    y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i*s+u, j*s+v, c] W[u, v, c, o]
+
+    Images are channels last. The channels that come in are not an argument: they follow from the layer before.
+
+    Parameters
+    ----------
+    filters : int
+        Channels that come out.
+    kernel : int or (int, int)
+        Height and width of the window.
+    stride : int or (int, int), default 1
+        Pixels from one window to the next, down and across.
+    padding : {"valid", "same"}, int or ((top, bottom), (left, right))
+        Zeros around the image, see padding.py.
+    use_bias : bool, default True
+        Whether there is a bias.
+    initialiser : str or callable, default "he"
+        Name in INITIALISERS, or a function (rng, shape) -> array.
+    name : str, optional
+        Name of the layer, else its kind and a number.
     """
 
     prefix = "conv"
     units_argument = "filters"
 
-    def __init__(self, filters, kernel, stride=1, padding="valid", *, use_bias=True, initialiser="he", name=None):
+    def __init__(self, filters: int, kernel: Pair, stride: Pair = 1, padding: Padding = "valid", *,
+                 use_bias: bool = True, initialiser: str | Initialiser = "he", name: str | None = None) -> None:
         self.filters = filters
         self.kernel = kernel
         self.stride = stride
@@ -36,8 +57,8 @@ class Conv2d(Linear):
         self.initialiser = initialiser
         self.name = name
 
-    def build(self, shape):
-        """(h, w, c) -> (ho, wo, filters); asks for a weight (kh, kw, c, filters) and a bias (filters,)."""
+    def build(self, shape: tuple) -> tuple[tuple, list]:
+        """Return (ho, wo, filters) for (h, w, c); ask for a weight (kh, kw, c, filters) and a bias (filters,)."""
         check_count("filters of a Conv2d layer", self.filters, 1)
         try:
             self.window = window(self.name, shape, self.kernel, self.stride, self.padding)
@@ -51,8 +72,8 @@ class Conv2d(Linear):
             wanted.append(self.declare("bias", (self.filters,), zeros))
         return (*self.window.output, self.filters), wanted
 
-    def forward(self, x, tape):
-        """x (n, h, w, c) -> y (n, ho, wo, o)."""
+    def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return y (n, ho, wo, o) for x (n, h, w, c)."""
         y = tape.buffer(self, "y", (len(x), *self.output_shape))
         weight = self.weight.of(tape.values).reshape(-1, self.filters)  # (k*k*c, o)
         for rows in self.blocks(len(x), tape):
@@ -62,8 +83,11 @@ class Conv2d(Linear):
         tape[self] = x
         return y
 
-    def backward(self, dy, tape):
-        """dW = cols' dy, db = sum of dy, dx = col2im(dy W'), block by block; the columns are made again, not kept."""
+    def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray | None:
+        """Write dW = cols' dy and db = sum of dy; return dx = col2im(dy W').
+
+        Block by block; the columns are made again, not kept.
+        """
         x = tape[self]
         weight = self.weight.of(tape.values).reshape(-1, self.filters)
         grad = self.weight.of(tape.grads).reshape(-1, self.filters)
@@ -80,53 +104,53 @@ class Conv2d(Linear):
             column_sums(dy.reshape(-1, self.filters), self.bias.of(tape.grads))
         return dx
 
-    def saved_input(self, tape):
-        """The images: (n, h, w, c)."""
+    def saved_input(self, tape: Tape) -> np.ndarray:
+        """Return the images: (n, h, w, c)."""
         return tape[self]
 
-    def product(self, x, weight, tape):
-        """cols W."""
+    def product(self, x: np.ndarray, weight: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return cols W."""
         y, weight = np.empty((len(x), *self.output_shape), tape.dtype), weight.reshape(-1, self.filters)
         for rows in self.blocks(len(x), tape):
             np.dot(self.columns(x[rows], tape), weight, out=y[rows].reshape(-1, self.filters))
         return y
 
-    def weight_vjp(self, x, dy, tape):
-        """cols' dy."""
+    def weight_vjp(self, x: np.ndarray, dy: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return cols' dy."""
         total = np.zeros((math.prod(self.weight.shape[:-1]), self.filters), tape.dtype)
         for rows in self.blocks(len(x), tape):
             total += self.columns(x[rows], tape).T @ dy[rows].reshape(-1, self.filters)
         return total.reshape(self.weight.shape)
 
-    def input_vjp(self, dy, weight, tape):
-        """col2im(dy W')."""
+    def input_vjp(self, dy: np.ndarray, weight: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return col2im(dy W')."""
         dx, weight = np.empty((len(dy), *self.input_shape), tape.dtype), weight.reshape(-1, self.filters)
         for rows in self.blocks(len(dy), tape):
             self.scatter(dy[rows].reshape(-1, self.filters) @ weight.T, dx[rows])
         return dx
 
     def blocks(self, n, tape):
-        """Slices of the batch whose columns fit the block, one after the other."""
+        """Yield slices of the batch whose columns fit the block, one after the other."""
         size = self.images_at_once(tape)
         for start in range(0, n, size):
             yield slice(start, min(start + size, n))
 
     def images_at_once(self, tape):
-        """How many images' columns fit the block, which is at least as large as the weight: BLAS reads all of that."""
+        """Return how many images' columns fit the block, which is at least as large as the weight that BLAS reads."""
         per_image = self.positions * math.prod(self.weight.shape[:-1])
         return max(1, max(COLUMN_BYTES // tape.dtype.itemsize, math.prod(self.weight.shape)) // per_image)
 
     @property
     def pointwise(self):
-        """A 1 x 1 window at stride 1: the image is its own columns."""
+        """True for a 1 x 1 window at stride 1: the image is its own columns."""
         return self.window.kernel == self.window.stride == (1, 1)
 
     def column_buffer(self, rows, tape):
-        """Room for the columns of some images: (rows, k*k*c). All convolutions share it: nobody needs them for long."""
+        """Return memory for the columns of some images, (rows, k*k*c), which all convolutions share."""
         return tape.buffer(Conv2d, "columns", (rows, math.prod(self.weight.shape[:-1])))
 
     def columns(self, x, tape):
-        """The windows of some images, each laid out flat: (n*ho*wo, k*k*c)."""
+        """Return the windows of some images, each laid out flat: (n*ho*wo, k*k*c)."""
         if self.pointwise:
             return x.reshape(-1, x.shape[-1])
         cols = self.column_buffer(len(x) * self.positions, tape)
@@ -135,22 +159,22 @@ class Conv2d(Linear):
         return cols
 
     def scatter(self, cols, dx):
-        """The transpose of `columns`: each entry goes back to the pixel it was read from, and they add up."""
+        """Write the transpose of `columns`: each entry is added to the pixel that it was read from."""
         if self.pointwise:
             dx.reshape(-1, dx.shape[-1])[...] = cols
         else:
             shape = (len(dx), *self.window.output, *self.window.kernel, dx.shape[-1])
             col2im(cols.reshape(shape), *self.window.stride, self.window.top, self.window.left, dx)
 
-    def weight_inputs(self, x, at):
+    def weight_inputs(self, x: np.ndarray, at: tuple) -> np.ndarray:
         """Return the pixels that one tap sees of one channel: (n, ho, wo)."""
         return self.window.pixels(x, at[0], at[1], at[2])
 
-    def unfolded_input(self, tape):
-        """The windows of all images, padding included: (n*ho*wo, k*k*c)."""
+    def unfolded_input(self, tape: Tape) -> np.ndarray:
+        """Return the windows of all images, padding included: (n*ho*wo, k*k*c)."""
         return self.columns(tape[self], tape)
 
-    def couple(self, space):
-        """Axis -2 of W carries the input's channels; its filters and the bias the output's."""
+    def couple(self, space: Space) -> Space:
+        """Note that axis -2 of W carries the input's channels; its filters and the bias the output's."""
         space.use(self.weight, -2)
         return space.new(self.filters).use(self.weight, -1).use(self.bias, -1)

@@ -7,9 +7,11 @@ import math
 
 import numpy as np
 
-from minnet.engine.initialisers import INITIALISERS, zeros
+from minnet.engine.initialisers import INITIALISERS, Initialiser, zeros
 from minnet.engine.linear import Linear
-from minnet.engine.padding import window
+from minnet.engine.padding import Padding, Pair, window
+from minnet.engine.space import Space
+from minnet.engine.tape import Tape
 from minnet.errors import check_choice, check_count
 from minnet.kernels.layers.images import depthwise_conv, depthwise_conv_backward_input, depthwise_conv_backward_weight
 from minnet.kernels.layers.pointwise import add_bias, column_sums
@@ -18,14 +20,36 @@ BLOCK_MACS = 2**25  # multiply-adds of one kernel call: some hundredths of a sec
 
 
 class DepthwiseConv2d(Linear):
-    """y[n, i, j, o] = b[o] + sum over u, v of x[n, i*s+u, j*s+v, o // m] W[u, v, 0, o], with m = `multiplier`.
+    """Convolution of each channel by kernels of its own.
 
-    `kernel` and `stride` are whole numbers or pairs; `padding` is explained in padding.py.
+    y[n, i, j, o] = b[o] + sum over u, v of x[n, i*s+u, j*s+v, o // m] W[u, v, 0, o], with m = `multiplier`
+
+    Parameters
+    ----------
+    kernel : int or (int, int)
+        Height and width of the window.
+    stride : int or (int, int), default 1
+        Pixels from one window to the next, down and across.
+    padding : {"valid", "same"}, int or ((top, bottom), (left, right))
+        Zeros around the image, see padding.py.
+    multiplier : int, default 1
+        Outputs of each channel.
+    use_bias : bool, default True
+        Whether there is a bias.
+    initialiser : str or callable, default "he"
+        Name in INITIALISERS, or a function (rng, shape) -> array.
+    name : str, optional
+        Name of the layer, else its kind and a number.
+
+    References
+    ----------
+    Howard et al., 2017, "MobileNets", section 3.1.
     """
 
     prefix = "depthwise"
 
-    def __init__(self, kernel, stride=1, padding="valid", multiplier=1, *, use_bias=True, initialiser="he", name=None):
+    def __init__(self, kernel: Pair, stride: Pair = 1, padding: Padding = "valid", multiplier: int = 1, *,
+                 use_bias: bool = True, initialiser: str | Initialiser = "he", name: str | None = None) -> None:
         self.kernel = kernel
         self.stride = stride
         self.padding = padding
@@ -34,8 +58,8 @@ class DepthwiseConv2d(Linear):
         self.initialiser = initialiser
         self.name = name
 
-    def build(self, shape):
-        """(h, w, c) -> (ho, wo, c*m); asks for a weight (kh, kw, 1, c*m) and a bias (c*m,)."""
+    def build(self, shape: tuple) -> tuple[tuple, list]:
+        """Return (ho, wo, c*m) for (h, w, c); ask for a weight (kh, kw, 1, c*m) and a bias (c*m,)."""
         check_count("multiplier of a DepthwiseConv2d layer", self.multiplier, 1)
         self.window = window(self.name, shape, self.kernel, self.stride, self.padding)
         self.positions = math.prod(self.window.output)
@@ -46,8 +70,8 @@ class DepthwiseConv2d(Linear):
             wanted.append(self.declare("bias", (outputs,), zeros))
         return (*self.window.output, outputs), wanted
 
-    def forward(self, x, tape):
-        """x (n, h, w, c) -> y (n, ho, wo, c*m)."""
+    def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return y (n, ho, wo, c*m) for x (n, h, w, c)."""
         y, weight = tape.buffer(self, "y", (len(x), *self.output_shape)), self.by_channel(tape.values)
         for rows in self.blocks(len(x)):
             depthwise_conv(x[rows], weight, *self.steps, y[rows])
@@ -56,8 +80,8 @@ class DepthwiseConv2d(Linear):
         tape[self] = x
         return y
 
-    def backward(self, dy, tape):
-        """dW[u, v, 0, o] = sum x[.., o // m] dy[.., o], db = sum of dy, dx[.., c] = sum over its m outputs of W dy."""
+    def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray | None:
+        """Write dW[u, v, 0, o] = sum x[.., o // m] dy[.., o] and db; return dx[.., c] = sum over outputs of W dy."""
         x, weight, grad = tape[self], self.by_channel(tape.values), self.by_channel(tape.grads)
         part = tape.buffer(self, "part", grad.shape)
         dx = tape.buffer(self, "dx", x.shape) if tape.wants_dx(self) else None
@@ -71,33 +95,33 @@ class DepthwiseConv2d(Linear):
             column_sums(dy.reshape(-1, dy.shape[-1]), self.bias.of(tape.grads))
         return dx
 
-    def saved_input(self, tape):
-        """The images: (n, h, w, c)."""
+    def saved_input(self, tape: Tape) -> np.ndarray:
+        """Return the images: (n, h, w, c)."""
         return tape[self]
 
-    def product(self, x, weight, tape):
-        """The sums of `forward`, without the bias."""
+    def product(self, x: np.ndarray, weight: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return the sums of `forward`, without the bias."""
         y = np.empty((len(x), *self.output_shape), tape.dtype)
         for rows in self.blocks(len(x)):
             depthwise_conv(x[rows], weight.reshape(self.kernel_shape), *self.steps, y[rows])
         return y
 
-    def weight_vjp(self, x, dy, tape):
-        """dW of `backward`."""
+    def weight_vjp(self, x: np.ndarray, dy: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return dW of `backward`."""
         total, part = np.zeros(self.kernel_shape, tape.dtype), np.empty(self.kernel_shape, tape.dtype)
         for rows in self.blocks(len(x)):
             depthwise_conv_backward_weight(dy[rows], x[rows], *self.steps, part)
             total += part
         return total.reshape(self.weight.shape)
 
-    def input_vjp(self, dy, weight, tape):
-        """dx of `backward`."""
+    def input_vjp(self, dy: np.ndarray, weight: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return dx of `backward`."""
         dx = np.empty((len(dy), *self.input_shape), tape.dtype)
         for rows in self.blocks(len(dy)):
             depthwise_conv_backward_input(dy[rows], weight.reshape(self.kernel_shape), *self.steps, dx[rows])
         return dx
 
-    def weight_inputs(self, x, at):
+    def weight_inputs(self, x: np.ndarray, at: tuple) -> np.ndarray:
         """Return the pixels that one tap sees of the channel of its output: (n, ho, wo)."""
         return self.window.pixels(x, at[0], at[1], at[3] // self.multiplier)
 
@@ -107,19 +131,19 @@ class DepthwiseConv2d(Linear):
         return (*self.window.kernel, self.input_shape[2], self.multiplier)
 
     def by_channel(self, vector):
-        """The weight's window of `vector` as the kernels take it, a view."""
+        """Return the weight's window of `vector` as the kernels take it, a view."""
         return self.weight.of(vector).reshape(self.kernel_shape)
 
     @property
     def steps(self):
-        """Where the windows stand: stride down and across, padding at the top and on the left."""
+        """Stride down and across, padding at the top and on the left."""
         return (*self.window.stride, self.window.top, self.window.left)
 
     def blocks(self, n):
-        """Slices of the batch that one kernel call takes."""
+        """Return the slices of the batch that one kernel call takes."""
         size = max(1, BLOCK_MACS // (self.positions * self.weight.size))
         return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
-    def couple(self, space):
-        """Outputs c*m, ..., c*m + m - 1 are channel c, which goes or stays with all of them."""
+    def couple(self, space: Space) -> Space:
+        """Note that outputs c*m, ..., c*m + m - 1 are channel c, removed or kept with all of them."""
         return space.repeat(self.multiplier).use(self.weight, -1).use(self.bias, -1)

@@ -9,6 +9,9 @@ import numpy as np
 
 from minnet.errors import InvalidValue, check_count
 
+Pair = int | tuple[int, int]
+Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -24,27 +27,27 @@ class Window:
 
     @property
     def padded(self):
-        """Whether the window ever sees anything outside the image."""
+        """True if the window ever sees anything outside the image."""
         return bool(self.top or self.bottom or self.left or self.right)
 
 
-    def pixels(self, x, row, column, channel):
+    def pixels(self, x: np.ndarray, row: int, column: int, channel: int) -> np.ndarray:
         """Return what tap (row, column) sees of a channel of the images x (n, h, w, c): (n, ho, wo); padding is 0."""
         padded = np.pad(x[..., channel], ((0, 0), (self.top, self.bottom), (self.left, self.right)))
         (sh, sw), (ho, wo) = self.stride, self.output
         return padded[:, row : row + (ho - 1) * sh + 1 : sh, column : column + (wo - 1) * sw + 1 : sw]
 
 
-def pair(name, value):
-    """An int or a pair of ints as (height, width), each at least 1."""
+def pair(name: str, value: Pair) -> tuple:
+    """Return an int or a pair of ints as (height, width), each at least 1."""
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(both) != 2:
         raise InvalidValue(f"{name} must be a whole number or a pair (height, width), got {value!r}")
     return tuple(check_count(name, v, 1) for v in both)
 
 
-def window(layer, shape, kernel, stride, padding):
-    """The Window of `layer` on images of `shape` (h, w, c); an image too small is refused, naming the smallest."""
+def window(layer: str | None, shape: tuple, kernel: Pair, stride: Pair, padding: Padding) -> Window:
+    """Return the Window of `layer` on images (h, w, c); one too small is refused, naming the smallest."""
     if len(shape) != 3:
         raise InvalidValue(f"{layer} takes images (height, width, channels), but is given the shape {shape}: "
                            "leave Flatten() away or reshape the data")
@@ -56,7 +59,7 @@ def window(layer, shape, kernel, stride, padding):
 
 
 def _padding_pairs(layer, padding):
-    """[height, width], each "same" or (before, after)."""
+    """Return [height, width], each "same" or (before, after)."""
     if padding == "same":
         return ["same", "same"]
     if padding == "valid":
@@ -73,7 +76,7 @@ def _padding_pairs(layer, padding):
 
 
 def _side(layer, size, kernel, stride, padding):
-    """(before, after, output size) along one side."""
+    """Return (before, after, output size) along one side."""
     if padding == "same":
         output = -(-size // stride)
         total = max((output - 1) * stride + kernel - size, 0)

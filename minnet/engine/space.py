@@ -29,7 +29,7 @@ class Use:
 
 
 class Coupling:
-    """All units of a model: which are one (joined by a Residual), which are fixed (input and logits), who uses them.
+    """All units of a model: which are one (joined by a Residual), which are fixed (input, logits), and what uses them.
 
     `outputs[layer]` (c,) is the unit that each position of the last axis of that layer's output carries.
     """
@@ -42,35 +42,35 @@ class Coupling:
 
     @property
     def n_units(self):
-        """How many unit numbers were given out, joined ones counted apart."""
+        """Unit numbers given out, joined ones counted apart."""
         return len(self._parent)
 
-    def new(self, size):
-        """A Space of `size` units of its own."""
+    def new(self, size: int) -> "Space":
+        """Return a Space of `size` units of its own."""
         first = self.n_units
         units = np.arange(first, first + size)
         self._parent = np.concatenate([self._parent, units])
         return Space(self, units)
 
     def fix(self, space):
-        """These units may not go: they are the model's input or its logits."""
+        """Let none of these units be removed."""
         self._fixed.append(space.units)
 
     def unite(self, a, b):
-        """Units a[i] and b[i] are one from now on."""
+        """Make units a[i] and b[i] one from now on."""
         for one, other in zip(self.roots(a), self.roots(b), strict=True):
             one, other = self.roots(one), self.roots(other)
             self._parent[max(one, other)] = min(one, other)
 
     def roots(self, units):
-        """The number that stands for each unit: equal for units that are one."""
+        """Return a number for each unit, equal for units that are one."""
         above = self._parent[units]
         while not np.array_equal(above, units):
             units, above = above, self._parent[above]
         return above
 
     def fixed(self):
-        """(n_units,) bool by root number: True for units that must stay."""
+        """Return (n_units,) bool by root number: True for units that must stay."""
         fixed = np.zeros(self.n_units, bool)
         for units in self._fixed:
             fixed[self.roots(units)] = True
@@ -84,19 +84,19 @@ class Space:
         self.coupling = coupling
         self.units = units
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.units)
 
-    def new(self, size):
-        """The Space of a layer that makes `size` units of its own."""
+    def new(self, size: int) -> "Space":
+        """Return the Space of a layer that makes `size` units of its own."""
         return self.coupling.new(size)
 
-    def fix(self):
-        """Let none of these units be removed. Returns the Space."""
+    def fix(self) -> "Space":
+        """Let none of these units be removed; return the Space."""
         self.coupling.fix(self)
         return self
 
-    def through(self, layer):
+    def through(self, layer) -> "Space":
         """Return the Space of what `layer` makes of this one; the coupling notes its units.
 
         Units stay where removing them could change more than themselves: around a weight of a layer that is not
@@ -113,8 +113,8 @@ class Space:
                 space.fix()
         return space
 
-    def use(self, parameter, axis):
-        """Note that `axis` of `parameter` (None is allowed: no bias) carries these units. Returns the Space."""
+    def use(self, parameter, axis: int) -> "Space":
+        """Note that `axis` of `parameter` (None is allowed: no bias) carries these units; return the Space."""
         if parameter is not None:
             if parameter.shape[axis] != len(self):
                 raise InvalidValue(f"axis {axis} of {parameter.name} has length {parameter.shape[axis]}, but its Space "
@@ -122,17 +122,17 @@ class Space:
             self.coupling.uses.append(Use(parameter, axis, self.units))
         return self
 
-    def tile(self, times):
-        """Flatten: unit c becomes the features c, c + C, c + 2C, ... (channels last)."""
+    def tile(self, times: int) -> "Space":
+        """Return the Space of Flatten: unit c becomes the features c, c + C, c + 2C, ... (channels last)."""
         return Space(self.coupling, np.tile(self.units, times))
 
-    def repeat(self, times):
-        """Depthwise convolution: unit c becomes the outputs c*m, ..., c*m + m - 1."""
+    def repeat(self, times: int) -> "Space":
+        """Return the Space of a depthwise convolution: unit c becomes the outputs c*m, ..., c*m + m - 1."""
         return Space(self.coupling, np.repeat(self.units, times))
 
 
 def join(a, b):
-    """Residual: unit i of both is one unit."""
+    """Return the Space of a Residual: unit i of both is one unit."""
     if len(a) != len(b):
         raise InvalidValue(f"a Residual adds {len(a)} units to {len(b)}: give it a shortcut that makes them equal")
     a.coupling.unite(a.units, b.units)
@@ -140,12 +140,12 @@ def join(a, b):
 
 
 def concat(*spaces):
-    """Concat: the units of the first, then those of the second, ..."""
+    """Return the Space of a Concat: the units of the first, then those of the second, ..."""
     return Space(spaces[0].coupling, np.concatenate([space.units for space in spaces]))
 
 
 def couple(model):
-    """Walk the tree once; returns the Coupling, in which the Spaces of input and logits are fixed."""
+    """Walk the tree once; return the Coupling, in which the Spaces of input and logits are fixed."""
     coupling = Coupling()
     space = coupling.new(model.input_shape[-1])
     coupling.fix(space)

@@ -101,7 +101,7 @@ class Skeleton:
         return self.carries(live), self._gradient(np.ones_like(live), live)
 
     def carries(self, live):
-        """The first of `paths` alone."""
+        """Return the first of `paths` alone."""
         return self._gradient(live, live)
 
     def _gradient(self, forward, backward):
@@ -125,13 +125,27 @@ class Skeleton:
         return values
 
 
-def effective_sparsity(model):
-    """The fraction of the model's weights that are masked, or live for nothing: no path of live weights leads from the
-    input through them to the logits, so no signal or no gradient reaches them (Vysogorets and Kempe, 2023,
-    "Connectivity matters: neural network pruning through the lens of effective sparsity", section 2).
+def effective_sparsity(model: Model) -> float:
+    """Return the fraction of the model's weights that are masked, or live but on no live path.
 
+    No path of live weights leads from the input through them to the logits, so no signal or no gradient reaches them.
     At least `model.sparsity`. Biases begin no path: what they send does not depend on the input. One pass, forward and
     backward, of one sample.
+
+    Parameters
+    ----------
+    model : Model
+        Any model; a layer of which nothing is known lets everything through.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 if there are no weights.
+
+    References
+    ----------
+    Vysogorets and Kempe, 2023, "Connectivity matters: neural network pruning through the lens of effective sparsity",
+    section 2.
     """
     total = sum(p.size for p in model.weight_parameters)
     on_paths = np.count_nonzero(Skeleton(model).carries(model.mask)[: model.n_weights])
