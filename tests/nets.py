@@ -18,8 +18,6 @@ SETTINGS = {  # what an optimizer of the registry is tried with, beside its defa
     "momentum": ("sgd", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "decoupled": True}),
     "nesterov": ("sgd", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
 }
-KINDS = {type(optimizer) for optimizer in OPTIMIZERS.values()}
-OPTIMIZERS |= {name: kind(0.01) for name, kind in mn.optimizers.OPTIMIZERS.items() if kind not in KINDS}  # newer ones
 
 
 def with_decay(make):

@@ -12,8 +12,7 @@ from minnet.engine.layer import find_row
 from minnet.engine.sample import draw_sample
 from minnet.errors import FileError, InvalidValue, Unsupported
 from minnet.formats.c_source import c_source
-from minnet.pruning.criteria import CRITERIA, FACTS
-from minnet.pruning.facts import Facts
+from minnet.pruning.criteria import CRITERIA, TRAITS
 
 
 class Square(mn.Activation):
@@ -250,7 +249,7 @@ def test_criteria(name, criterion):
         assert name in str(error) or name.lower() in str(error)
     except InvalidValue as error:
         reasons = ("BatchNorm", "no unit that may go")
-        assert FACTS.get(criterion, Facts()).needs == "initial" or any(reason in str(error) for reason in reasons)
+        assert TRAITS[criterion].needs == "initial" or any(reason in str(error) for reason in reasons)
     else:
         assert result.removed > 0
 
