@@ -11,6 +11,8 @@ import numpy as np
 from minnet.arrays import check_X
 from minnet.engine import model as engine
 from minnet.engine.losses import softmax
+from minnet.engine.rewire import rewire
+from minnet.engine.vector import Parameter
 from minnet.fast.predict import predict_rows
 from minnet.fast.rewrite import rewrite
 
@@ -70,6 +72,32 @@ class Model(engine.Model):
     def predict(self, X) -> np.ndarray:
         """Return the class with the greatest logit, the first of equals: (n,) whole numbers."""
         return self(X).argmax(-1)
+
+    def rewire(self, parameter: Parameter, drop, grow, state=None) -> None:
+        """Move live weights of a parameter born sparse.
+
+        What is added begins at 0, with moments of 0. A position that is dropped may be added again.
+
+        Parameters
+        ----------
+        parameter : Parameter
+            One of this model's that has an `index`.
+        drop, grow : array_like of int
+            Flat positions in its dense shape, as many of both.
+        state : State, optional
+            The run under way, whose vectors move along; without it, that State is refused from then on.
+
+        Raises
+        ------
+        Unsupported
+            The parameter is dense.
+        InvalidValue
+            Positions are not live, or not free, or are named twice.
+        """
+        rewire(self, parameter, drop, grow, state)
+        self.topology += 1
+        if state is not None:
+            state.topology = self.topology
 
     def _fast_tree(self):
         """Return the tree that predictions walk, made at the first one."""

@@ -20,7 +20,6 @@ from minnet.arrays import check_X
 from minnet.blas import one_blas_thread
 from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, rebuild
-from minnet.engine.rewire import rewire
 from minnet.engine.rng import as_rng
 from minnet.engine.space import Coupling, couple
 from minnet.engine.summary import Summary
@@ -137,32 +136,6 @@ class Model:
             raise InvalidValue("a mask may not cut statistics (running mean and variance): leave the third zone True")
         self.mask[:] = mask
         zero_masked(self.mask, self.values)
-
-    def rewire(self, parameter: Parameter, drop, grow, state=None) -> None:
-        """Move live weights of a parameter born sparse.
-
-        What is added begins at 0, with moments of 0. A position that is dropped may be added again.
-
-        Parameters
-        ----------
-        parameter : Parameter
-            One of this model's that has an `index`.
-        drop, grow : array_like of int
-            Flat positions in its dense shape, as many of both.
-        state : State, optional
-            The run under way, whose vectors move along; without it, that State is refused from then on.
-
-        Raises
-        ------
-        Unsupported
-            The parameter is dense.
-        InvalidValue
-            Positions are not live, or not free, or are named twice.
-        """
-        rewire(self, parameter, drop, grow, state)
-        self.topology += 1
-        if state is not None:
-            state.topology = self.topology
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Return the logits of a batch `x` (n, *input_shape), contiguous; they are in the tape's buffers."""
