@@ -29,6 +29,7 @@ def epochs(make, batch, optimizer, sparsity=0.0, threads=1, rows=ROWS):
     os.environ["MINNET_NUM_THREADS"] = str(threads)
     X, y = images(rows)
     model = make()
+    X = X.reshape(rows, *model.input_shape)
     if sparsity:
         mn.prune(model, sparsity, criterion="random", distribution="layerwise", rng=0)
     steps = mn.train(model, (X, y), optimizer=optimizer, epochs=10**6, batch_size=batch, rng=0)
