@@ -12,7 +12,9 @@ import reference
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH, slabs_of
+from minnet.kernels.mlp.dense import Mlp
+from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS, slabs_of
+from minnet.kernels.steps import SETTINGS
 
 TINY = float(np.float32(1e-40))  # a denormal number in float32
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1.0, -1.0]
@@ -124,34 +126,40 @@ def gradients(draw, dtype):
     return cut(draw, floats(draw, dtype, shards, size)), np.empty(1)
 
 
+def numbers(settings):
+    """The settings of a step as a kernel takes them."""
+    return np.array([*settings, *[0.0] * (SETTINGS - len(settings))])
+
+
 @st.composite
 def sgd_steps(draw, dtype):
     grads, _ = draw(gradients(dtype))
     size = grads.shape[1]
-    scalars = [draw(fraction), draw(fraction), draw(fraction), draw(st.booleans()), draw(fraction), draw(fraction)]
+    settings = [draw(fraction), draw(fraction), draw(st.booleans()), draw(fraction), draw(fraction)]
     vectors = floats(draw, dtype, size), floats(draw, dtype, size)
-    return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), *vectors
-
-
-@st.composite
-def lion_steps(draw, dtype):
-    """Numbers whose sums are exact: elsewhere rounding would decide about the sign of a sum that is nearly 0."""
-    size, whole = draw(few), st.integers(-8, 8).map(float)
-    grads = cut(draw, floats(draw, dtype, draw(st.integers(1, 3)), size, elements=whole))
-    scalars = [draw(st.sampled_from(choice)) for choice in ((0.5, 1.0), (0.125, 0.5), (0.0, 0.5, 0.75), (0.0, 0.25),
-                                                           (0.0, 0.5), (0.5, 1.0))]
-    vectors = floats(draw, dtype, size, elements=whole), floats(draw, dtype, size, elements=whole)
-    return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), *vectors
+    return grads, flags(draw, size), draw(fraction), numbers(settings), draw(st.integers(0, size)), *vectors
 
 
 @st.composite
 def adam_steps(draw, dtype):
     grads, _ = draw(gradients(dtype))
     size = grads.shape[1]
-    scalars = [*[draw(fraction) for _ in range(4)], 1e-2, 0.5, draw(fraction), draw(fraction)]
+    scale, *settings = [*[draw(fraction) for _ in range(4)], 1e-2, 0.5, draw(fraction), draw(fraction)]
     moments = floats(draw, dtype, 2, size)
     moments[1] = np.abs(moments[1])
-    return grads, flags(draw, size), *scalars, draw(st.integers(0, size)), floats(draw, dtype, size), cut(draw, moments)
+    vectors = floats(draw, dtype, size), cut(draw, moments)
+    return grads, flags(draw, size), scale, numbers(settings), draw(st.integers(0, size)), *vectors
+
+
+@st.composite
+def lion_steps(draw, dtype):
+    """Numbers and betas that are eighths or zero, times NaN and infinity: no sign depends on rounding."""
+    size, shards = draw(few), draw(st.integers(1, 3))
+    exact = eighths | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0])
+    grads = floats(draw, dtype, shards, size, elements=exact)
+    values, momentum = (floats(draw, dtype, size, elements=exact) for _ in "wm")
+    settings = [draw(fraction), *(draw(st.sampled_from([0.0, 0.5, 0.75])) for _ in range(4))]
+    return cut(draw, grads), flags(draw, size), 0.5, numbers(settings), draw(st.integers(0, size)), values, momentum
 
 
 @st.composite
@@ -160,10 +168,14 @@ def products(draw, dtype):
     return floats(draw, dtype, rows), floats(draw, dtype, rows, columns, elements=plain), np.empty(columns, dtype)
 
 
+SLAB_SIZES = [1, 3, SLAB_COLUMNS - 1, SLAB_COLUMNS, SLAB_COLUMNS + 1, 2 * SLAB_COLUMNS + 3]
+
+
 def block_lists(dtype, columns, room):
     """Room for the lists of blocks.py: index, value, count. What stands behind the count is never read."""
-    blocks = -(-columns // BLOCK)
-    return np.zeros((blocks, room), np.int32), np.zeros(blocks * room * BLOCK, dtype), np.zeros(blocks, np.int32)
+    blocks = -(-columns // BLOCK_COLUMNS)
+    value = np.zeros(blocks * room * BLOCK_COLUMNS, dtype)
+    return np.zeros((blocks, room), np.int32), value, np.zeros(blocks, np.int32)
 
 
 @st.composite
@@ -182,7 +194,7 @@ def listed(draw, dtype):
     """(number of columns, number of outputs, the lists)."""
     X, rows, low, high, _, *lists = draw(dark_columns(dtype, plain))
     reference.list_blocks(X, rows, low, high, lists[0].size, *lists)
-    return high - low, draw(st.sampled_from([1, 3, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 3])), lists
+    return high - low, draw(st.sampled_from(SLAB_SIZES)), lists
 
 
 @st.composite
@@ -190,16 +202,16 @@ def multiplied(draw, dtype):
     k, o, lists = draw(listed(dtype))
     room = lists[0].shape[1]
     n = draw(st.integers(1 + max((max(row[:c], default=0) for row, c in zip(lists[0], lists[-1], strict=True))), room))
-    scratch = np.zeros(BLOCK * WIDTH, dtype), np.zeros(room * WIDTH, dtype)
+    scratch = np.zeros(BLOCK_COLUMNS * SLAB_COLUMNS, dtype), np.zeros(room * SLAB_COLUMNS, dtype)
     return *lists, floats(draw, dtype, k * o, elements=plain), o, *scratch, np.empty(n * o, dtype)
 
 
 @st.composite
 def cut_in_slabs(draw, dtype, n=None, o=None, room=None):
-    n, o = n or draw(some), o or draw(st.sampled_from([1, 3, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 3]))
+    n, o = n or draw(some), o or draw(st.sampled_from(SLAB_SIZES))
     low = 0 if room else draw(st.integers(0, 3))
     room = room or low + n + draw(st.integers(0, 3))
-    return floats(draw, dtype, n, o, elements=plain), low, room, np.zeros(slabs_of(o) * room * WIDTH, dtype)
+    return floats(draw, dtype, n, o, elements=plain), low, room, np.zeros(slabs_of(o) * room * SLAB_COLUMNS, dtype)
 
 
 @st.composite
@@ -208,7 +220,7 @@ def pulled(draw, dtype):
     room = lists[0].shape[1]
     dy, low, _, slabs = draw(cut_in_slabs(dtype, room, o, room))
     reference.cut_slabs(dy, low, room, slabs)
-    return *lists, slabs, o, np.zeros(BLOCK * WIDTH, dtype), np.empty(k * o, dtype)
+    return *lists, slabs, o, np.zeros(BLOCK_COLUMNS * SLAB_COLUMNS, dtype), np.empty(k * o, dtype)
 
 
 def what_is_listed(*arguments):
@@ -217,7 +229,7 @@ def what_is_listed(*arguments):
     if count[-1] < 0:
         return [count[-1:]]
     there = np.arange(index.shape[1]) < count[:, None]
-    return [count, index[there], value.reshape(*index.shape, BLOCK)[there]]
+    return [count, index[there], value.reshape(*index.shape, BLOCK_COLUMNS)[there]]
 
 
 @st.composite
@@ -230,7 +242,7 @@ def moved_rows(draw, dtype):
 
 @st.composite
 def chains(draw, dtype):
-    """A chain of dense layers: (widths, starts, values), with a gap in the vector before each layer but the first."""
+    """A chain of dense layers: (net, values), with a gap in the vector before each layer but the first."""
     widths = np.array(draw(st.lists(st.integers(1, 7), min_size=2, max_size=4)))
     starts, end = [], 0
     for ins, outs in pairwise(widths):
@@ -238,16 +250,16 @@ def chains(draw, dtype):
         bias = weight + ins * outs if draw(st.booleans()) else -1
         starts.append([weight, bias])
         end = weight + ins * outs + (outs if bias >= 0 else 0)
-    return widths, np.array(starts), floats(draw, dtype, end, elements=eighths)  # so no ReLU hangs on rounding
+    return Mlp(widths, np.array(starts)), floats(draw, dtype, end, elements=eighths)  # so no ReLU hangs on rounding
 
 
 @st.composite
 def chain_passes(draw, dtype, backward=False):
     """A chain and room for n rows of its outputs, and of what goes back."""
-    widths, starts, values = draw(chains(dtype))
+    net, values = draw(chains(dtype))
     n = draw(st.integers(1, 5))
-    work = [floats(draw, dtype, n * int(widths[1:].sum()), elements=plain) for _ in range(1 + backward)]
-    return widths, starts, values, n, *work, *([np.zeros_like(values)] if backward else [])
+    work = [floats(draw, dtype, n * int(net.widths[1:].sum()), elements=plain) for _ in range(1 + backward)]
+    return net, values, n, *work, *([np.zeros_like(values)] if backward else [])
 
 
 @st.composite
@@ -418,18 +430,18 @@ CASES = {
     "soft_threshold": Case(thresholds, writes=2, exact=True),
     "square_norm": Case(gradients),
     "sgd_step": Case(sgd_steps, writes=2),
-    "lion_step": Case(lion_steps, writes=2),
     "adam_step": Case(adam_steps, writes=2),
+    "lion_step": Case(lion_steps, writes=2),
     "vector_matrix": Case(products),
     "list_blocks": Case(dark_columns, writes=3, exact=True, means=what_is_listed),
     "blocks_forward": Case(multiplied, writes=3, means=lambda *arguments: arguments[-1:]),
     "cut_slabs": Case(cut_in_slabs, exact=True),
     "blocks_backward": Case(pulled, writes=2, means=lambda *arguments: arguments[-1:]),
-    "take_columns": Case(columns_taken, exact=True),
+    "gather_columns": Case(columns_taken, exact=True),
     "move_rows": Case(moved_rows),
-    "dead_below": Case(pairs, exact=True),
-    "chain_forward": Case(chain_passes),
-    "chain_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
+    "mask_dead": Case(pairs, exact=True),
+    "mlp_forward": Case(chain_passes),
+    "mlp_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
     "batch_norm": Case(normalisations),
     "channel_moments": Case(lambda dtype: channels(dtype, some), writes=2),
     "batch_norm_backward": Case(normalisation_gradients, writes=3),

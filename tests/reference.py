@@ -1,12 +1,12 @@
-"""A plain twin of every kernel: the same name and signature, obvious NumPy, float64 inside. Slow, and meant to be read.
+"""A reference implementation of every kernel: the same name and signature, obvious NumPy, float64 inside.
 
-The twins are the definition: where a kernel and its twin differ by more than rounding, one of the two is wrong.
+They are the definition: where a kernel and its reference differ by more than rounding, one of the two is wrong.
 """
 import math
 
 import numpy as np
 
-from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH
+from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS
 
 
 def wide(x):
@@ -25,7 +25,7 @@ def relu_backward(dy, y, dx):
     dx[:] = np.where(y <= 0, 0, dy)
 
 
-def dead_below(y, dx):
+def mask_dead(y, dx):
     dx[:] = np.where(y > 0, dx, 0)
 
 
@@ -112,7 +112,8 @@ def square_norm(grads, out):
     out[0] = (wide(grads).sum(axis=0) ** 2).sum()
 
 
-def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay, values, velocity):
+def sgd_step(grads, mask, scale, settings, n_decay, values, velocity):
+    lr, momentum, nesterov, decay, shrink = settings[:5]
     weights = np.arange(values.size) < n_decay
     w = wide(values)
     g = scale * wide(grads).sum(axis=0)
@@ -123,17 +124,8 @@ def sgd_step(grads, mask, scale, lr, momentum, nesterov, decay, shrink, n_decay,
     velocity[:] = np.where(mask, v, 0)
 
 
-def lion_step(grads, mask, scale, lr, beta1, beta2, decay, shrink, n_decay, values, momentum):
-    weights = np.arange(values.size) < n_decay
-    w, m = wide(values), wide(momentum)
-    g = scale * wide(grads).sum(axis=0)
-    g = np.where(weights, g + decay * w, g)
-    moved = np.where(weights, shrink * w, w) - lr * np.sign(beta1 * m + (1 - beta1) * g)
-    values[:] = np.where(mask, moved, 0)
-    momentum[:] = np.where(mask, beta2 * m + (1 - beta2) * g, 0)
-
-
-def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, n_decay, values, moments):
+def adam_step(grads, mask, scale, settings, n_decay, values, moments):
+    rate, beta1, beta2, eps, root, decay, shrink = settings
     weights = np.arange(values.size) < n_decay
     w = wide(values)
     g = scale * wide(grads).sum(axis=0)
@@ -144,6 +136,17 @@ def adam_step(grads, mask, scale, rate, beta1, beta2, eps, root, decay, shrink, 
     moments[:] = np.where(mask, [m, v], 0)
 
 
+def lion_step(grads, mask, scale, settings, n_decay, values, momentum):
+    lr, beta1, beta2, decay, shrink = settings[:5]
+    weights = np.arange(values.size) < n_decay
+    w, m = wide(values), wide(momentum)
+    g = scale * wide(grads).sum(axis=0)
+    g = np.where(weights, g + decay * w, g)
+    u = np.sign(beta1 * m + (1 - beta1) * g)
+    values[:] = np.where(mask, np.where(weights, shrink * w, w) - lr * u, 0)
+    momentum[:] = np.where(mask, beta2 * m + (1 - beta2) * g, 0)
+
+
 # --- products --------------------------------------------------------------------------------------------------------
 
 
@@ -152,29 +155,29 @@ def vector_matrix(x, w, y):
 
 
 def list_blocks(X, rows, low, high, most, index, value, count):
-    x = np.zeros((rows.size, len(count) * BLOCK), X.dtype)
+    x = np.zeros((rows.size, len(count) * BLOCK_COLUMNS), X.dtype)
     x[:, : high - low] = X[rows, low:high]
-    x = x.reshape(rows.size, -1, BLOCK)
+    x = x.reshape(rows.size, -1, BLOCK_COLUMNS)
     some = (x != 0).any(axis=2)
     count[:] = some.sum(axis=0)
     if count.sum() > most:
         count[-1] = -1
         return
-    for b, numbers in enumerate(value.reshape(len(count), -1, BLOCK)):
+    for b, numbers in enumerate(value.reshape(len(count), -1, BLOCK_COLUMNS)):
         index[b, : count[b]] = np.flatnonzero(some[:, b])
         numbers[: count[b]] = x[some[:, b], b]
 
 
 def unlisted(index, value, count, k):
-    x = np.zeros((index.shape[1], len(count), BLOCK), value.dtype)
-    for b, numbers in enumerate(value.reshape(len(count), -1, BLOCK)):
+    x = np.zeros((index.shape[1], len(count), BLOCK_COLUMNS), value.dtype)
+    for b, numbers in enumerate(value.reshape(len(count), -1, BLOCK_COLUMNS)):
         x[index[b, : count[b]], b] = numbers[: count[b]]
     return x.reshape(len(x), -1)[:, :k]
 
 
 def slab_columns(o):
-    width = min(o, WIDTH)
-    return [slice(c, c + width) for c in [*range(0, o - width, WIDTH), o - width]]
+    width = min(o, SLAB_COLUMNS)
+    return [slice(c, c + width) for c in [*range(0, o - width, SLAB_COLUMNS), o - width]]
 
 
 def blocks_forward(index, value, count, w, o, tile, sums, y):
@@ -182,20 +185,20 @@ def blocks_forward(index, value, count, w, o, tile, sums, y):
     y[:] = (wide(x) @ w.reshape(-1, o)).reshape(-1)
 
 
-def cut_slabs(dy, low, room, slabs):
-    for slab, columns in zip(slabs.reshape(-1, room, WIDTH), slab_columns(dy.shape[1]), strict=True):
+def cut_slabs(dy, low, most, slabs):
+    for slab, columns in zip(slabs.reshape(-1, most, SLAB_COLUMNS), slab_columns(dy.shape[1]), strict=True):
         part = dy[:, columns]
         slab[low : low + len(dy), : part.shape[1]] = part
 
 
 def blocks_backward(index, value, count, slabs, o, tile, dw):
     dy = np.empty((index.shape[1], o))
-    for slab, columns in zip(slabs.reshape(-1, len(dy), WIDTH), slab_columns(o), strict=True):
+    for slab, columns in zip(slabs.reshape(-1, len(dy), SLAB_COLUMNS), slab_columns(o), strict=True):
         dy[:, columns] = slab[:, : columns.stop - columns.start]
     dw[:] = (wide(unlisted(index, value, count, dw.size // o)).T @ dy).reshape(-1)
 
 
-def take_columns(X, rows, low, out):
+def gather_columns(X, rows, low, out):
     out[:] = X[rows, low : low + out.shape[1]]
 
 
@@ -206,9 +209,9 @@ def move_rows(base, rows, delta, direction, out):
 # --- a chain of dense layers -----------------------------------------------------------------------------------------
 
 
-def layers(widths, starts, vector):
+def layers(net, vector):
     """(weight, bias or None) of each layer, as views of the vector."""
-    for ins, outs, (weight, bias) in zip(widths[:-1], widths[1:], starts, strict=True):
+    for ins, outs, (weight, bias) in zip(net.widths[:-1], net.widths[1:], net.starts, strict=True):
         w = vector[weight : weight + ins * outs].reshape(ins, outs)
         yield w, vector[bias : bias + outs] if bias >= 0 else None
 
@@ -219,20 +222,20 @@ def stack(widths, vector):
     return [part.reshape(n, -1) for part in np.split(vector, np.cumsum(n * widths)[:-1])]
 
 
-def chain_forward(widths, starts, values, n, work):
-    y, *outputs = stack(widths[1:], work)
-    for x, (w, b) in zip([None, y, *outputs], layers(widths, starts, values), strict=False):
+def mlp_forward(net, values, n, outputs):
+    y, *later = stack(net.widths[1:], outputs)
+    for x, (w, b) in zip([None, y, *later], layers(net, values), strict=False):
         if x is not None:
-            y, outputs = outputs[0], outputs[1:]
+            y, later = later[0], later[1:]
             y[:] = wide(x) @ w
         y[:] = wide(y) + (0 if b is None else b)
-        if outputs:
+        if later:
             y[:] = np.maximum(y, 0)
 
 
-def chain_backward(widths, starts, values, n, work, deltas, grads):
-    xs, dys = [None, *stack(widths[1:], work)[:-1]], stack(widths[1:], deltas)
-    parameters, gradients = list(layers(widths, starts, values)), list(layers(widths, starts, grads))
+def mlp_backward(net, values, n, outputs, deltas, grads):
+    xs, dys = [None, *stack(net.widths[1:], outputs)[:-1]], stack(net.widths[1:], deltas)
+    parameters, gradients = list(layers(net, values)), list(layers(net, grads))
     for layer in reversed(range(len(xs))):
         x, dy, (dw, db) = xs[layer], dys[layer], gradients[layer]
         if db is not None:

@@ -1,4 +1,4 @@
-"""Plain twins of the kernels that train with live weights alone (see reference.py)."""
+"""Reference implementations of the kernels that train with live weights alone (see reference.py)."""
 
 import numpy as np
 from reference import softmax_cross_entropy, wide
@@ -6,19 +6,19 @@ from reference import softmax_cross_entropy, wide
 from minnet.kernels.sparse.topology import FINE, LIVE_ALREADY, NEW, NOT_LIVE
 
 
-def matrix(first, unit, w, units):
+def matrix(indptr, indices, w, units):
     """The weights as a dense matrix (in, units), in float64."""
-    dense = np.zeros((first.size - 1, units))
-    dense[np.repeat(np.arange(first.size - 1), np.diff(first)), unit] = w
+    dense = np.zeros((indptr.size - 1, units))
+    dense[np.repeat(np.arange(indptr.size - 1), np.diff(indptr)), indices] = w
     return dense
 
 
-def by_feature(x, y):
+def to_feature_major(x, y):
     y[:] = 0
     y[:, : len(x)] = x.T
 
 
-def by_row(x, y):
+def to_row_major(x, y):
     y[:] = x[:, : len(y)].T
 
 
@@ -26,56 +26,56 @@ def row_sums(dy, out):
     out[:] = wide(dy).sum(axis=1)
 
 
-def find_places(index, outputs, first, unit):
-    first[:] = np.searchsorted(index // outputs, np.arange(first.size))
-    unit[:] = index % outputs
+def flat_to_csr(flat, columns, indptr, indices):
+    indptr[:] = np.searchsorted(flat // columns, np.arange(indptr.size))
+    indices[:] = flat % columns
 
 
-def turn_places(first, unit, u_first, source, place):
-    place[:] = np.argsort(unit, kind="stable")
-    source[:] = np.repeat(np.arange(first.size - 1), np.diff(first))[place]
-    u_first[:] = np.searchsorted(unit[place], np.arange(u_first.size))
+def csr_to_csc(indptr, indices, csc_indptr, csc_indices, csc_order):
+    csc_order[:] = np.argsort(indices, kind="stable")
+    csc_indices[:] = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))[csc_order]
+    csc_indptr[:] = np.searchsorted(indices[csc_order], np.arange(csc_indptr.size))
 
 
-def pull_live(u_first, source, place, w, bias, x, y):
-    y[:] = matrix(u_first, source, w[place], len(x)) @ wide(x) + wide(bias)[:, None]
+def gather_csc(csc_indptr, csc_indices, csc_order, w, bias, x, y):
+    y[:] = matrix(csc_indptr, csc_indices, w[csc_order], len(x)) @ wide(x) + wide(bias)[:, None]
 
 
-def find_inputs(first, row):
-    row[:] = np.repeat(np.arange(first.size - 1), np.diff(first))
+def coo_rows(indptr, rows):
+    rows[:] = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
 
 
-def push_each(row, unit, w, x, y):
+def scatter_coo(rows, indices, w, x, y):
     total = wide(y)
-    np.add.at(total, unit, wide(w)[:, None] * wide(x)[row])
+    np.add.at(total, indices, wide(w)[:, None] * wide(x)[rows])
     y[:] = total
 
 
-def each_gradient(row, unit, x, dy, g):
-    g[:] = (wide(x)[row] * wide(dy)[unit]).sum(axis=1)
+def gradient_coo(rows, indices, x, dy, g):
+    g[:] = (wide(x)[rows] * wide(dy)[indices]).sum(axis=1)
 
 
-def each_backward(row, unit, w, x, dy, g, dx):
-    each_gradient(row, unit, x, dy, g)
-    push_each(unit, row, w, dy, dx)
+def backward_coo(rows, indices, w, x, dy, g, dx):
+    gradient_coo(rows, indices, x, dy, g)
+    scatter_coo(indices, rows, w, dy, dx)
 
 
-def live_gradient(first, unit, x, dy, g):
-    row = np.repeat(np.arange(first.size - 1), np.diff(first))
-    g[:] = np.einsum("kj,kj->k", wide(x)[row], wide(dy)[unit])
+def gradient_csr(indptr, indices, x, dy, g):
+    row = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    g[:] = np.einsum("kj,kj->k", wide(x)[row], wide(dy)[indices])
 
 
-def live_backward(first, unit, w, x, dy, g, dx):
-    live_gradient(first, unit, x, dy, g)
-    dx[:] = matrix(first, unit, w, len(dy)) @ wide(dy)
+def backward_csr(indptr, indices, w, x, dy, g, dx):
+    gradient_csr(indptr, indices, x, dy, g)
+    dx[:] = matrix(indptr, indices, w, len(dy)) @ wide(dy)
 
 
-# --- places that move ------------------------------------------------------------------------------------------------
+# --- topology --------------------------------------------------------------------------------------------------------
 
 
-def free_places(ranks, taken, places):
+def free_positions(ranks, taken, positions):
     free = np.setdiff1d(np.arange(ranks.max(initial=0) + len(taken) + 1), taken)
-    places[:] = free[ranks]
+    positions[:] = free[ranks]
 
 
 def merge_moves(index, drop, grow, moved, source, fault):
@@ -87,50 +87,50 @@ def merge_moves(index, drop, grow, moved, source, fault):
         source[:] = [NEW if place in grow else at[place] for place in moved.tolist()]
 
 
-def keep_others(index, gone, kept, where):
-    left = np.count_nonzero(~gone)
-    kept[:left], where[:left] = index[~gone], np.flatnonzero(~gone)
+def keep_positions(index, removed, kept, numbers):
+    left = np.count_nonzero(~removed)
+    kept[:left], numbers[:left] = index[~removed], np.flatnonzero(~removed)
 
 
-def merge_ranks(kept, where, ranks, moved, source):
+def merge_ranks(kept, numbers, ranks, moved, source):
     free = np.setdiff1d(np.arange(ranks.max(initial=0) + len(kept) + 1), kept)
     moved[:] = np.union1d(kept, free[ranks])
-    at = dict(zip(kept.tolist(), where.tolist(), strict=True))
+    at = dict(zip(kept.tolist(), numbers.tolist(), strict=True))
     source[:] = [at.get(place, NEW) for place in moved.tolist()]
 
 
-def carry(source, before, fill, after):
+def permute(source, before, fill, after):
     after[:] = [fill if k == NEW else before[k] for k in source]
 
 
 # --- convolutions ----------------------------------------------------------------------------------------------------
 
 
-def meetings(first, tap, down, right, y):
+def meetings(indptr, taps, down, right, y):
     """(weight k, filter, row, column, row of x that it meets there) of all that meet in a convolution."""
-    for o in range(len(first) - 1):
-        for k in range(first[o], first[o + 1]):
+    for o in range(len(indptr) - 1):
+        for k in range(indptr[o], indptr[o + 1]):
             for i, j in np.ndindex(*y.shape[:2]):
-                yield k, o, i, j, i * down + j * right + tap[k]
+                yield k, o, i, j, i * down + j * right + taps[k]
 
 
-def live_conv(first, tap, w, bias, down, right, x, y):
+def sparse_conv(indptr, taps, w, bias, down, right, x, y):
     total = np.zeros(y.shape) + wide(bias)[:, None]
-    for k, o, i, j, row in meetings(first, tap, down, right, y):
+    for k, o, i, j, row in meetings(indptr, taps, down, right, y):
         total[i, j, o] += wide(w[k]) * wide(x[row])
     y[:] = total
 
 
-def live_conv_gradient(first, tap, down, right, x, dy, g):
+def sparse_conv_gradient(indptr, taps, down, right, x, dy, g):
     total = wide(g)
-    for k, o, i, j, row in meetings(first, tap, down, right, dy):
+    for k, o, i, j, row in meetings(indptr, taps, down, right, dy):
         total[k] += wide(x[row]) @ wide(dy[i, j, o])
     g[:] = total
 
 
-def live_conv_input(first, tap, w, down, right, dy, dx):
+def sparse_conv_input(indptr, taps, w, down, right, dy, dx):
     total = np.zeros(dx.shape)
-    for k, o, i, j, row in meetings(first, tap, down, right, dy):
+    for k, o, i, j, row in meetings(indptr, taps, down, right, dy):
         total[row] += wide(w[k]) * wide(dy[i, j, o])
     dx[:] = total
 
@@ -138,54 +138,58 @@ def live_conv_input(first, tap, w, down, right, dy, dx):
 # --- a whole chain ---------------------------------------------------------------------------------------------------
 
 
-def take_features(X, rows, out):
-    by_feature(X[rows], out)
+def gather_features(X, rows, out):
+    to_feature_major(X[rows], out)
 
 
-def dense_layers(table, first, unit, vector):
+def dense_layers(net, vector):
     """(weight (in, out), bias (out,), where each weight stands) of all layers."""
-    for ins, outs, weight, bias, live, at, begin in table:
+    for ins, outs, weight, bias, live, at, begin in net.table:
         if live < 0:
             flat = np.arange(ins * outs)
         else:
-            flat = np.repeat(np.arange(ins), np.diff(first[at : at + ins + 1])) * outs + unit[begin : begin + live]
+            flat = np.repeat(np.arange(ins), np.diff(net.indptr[at : at + ins + 1]))
+            flat = flat * outs + net.indices[begin : begin + live]
         w = np.zeros(ins * outs)
         w[flat] = vector[weight : weight + len(flat)]
         yield w.reshape(ins, outs), wide(vector[bias : bias + outs]), flat
 
 
-def sparse_chain_forward(table, first, unit, values, lanes, work):
+def sparse_mlp_forward(net, values, lanes, outputs):
+    table = net.table
     here = lanes * table[0, 0]
-    x = wide(work[:here]).reshape(-1, lanes)
-    for layer, (w, b, _) in enumerate(dense_layers(table, first, unit, values)):
+    x = wide(outputs[:here]).reshape(-1, lanes)
+    for layer, (w, b, _) in enumerate(dense_layers(net, values)):
         y = w.T @ x + b[:, None]
         x = np.maximum(y, 0) if layer < len(table) - 1 else y
-        work[here : here + x.size] = x.reshape(-1)
+        outputs[here : here + x.size] = x.reshape(-1)
         here += x.size
-        x = wide(work[here - x.size : here]).reshape(x.shape)
+        x = wide(outputs[here - x.size : here]).reshape(x.shape)
 
 
-def sparse_chain_backward(table, first, unit, values, lanes, work, deltas, grads):
+def sparse_mlp_backward(net, values, lanes, outputs, deltas, grads):
+    table = net.table
     ends = np.cumsum([table[0, 0], *table[:, 1]]) * lanes
-    layers = list(dense_layers(table, first, unit, values))
+    layers = list(dense_layers(net, values))
     for layer in range(len(table) - 1, -1, -1):
         w, _, flat = layers[layer]
         begin = ends[layer] - ends[0]
         dy = wide(deltas[begin : begin + lanes * table[layer, 1]]).reshape(-1, lanes)
-        x = wide(work[ends[layer] - lanes * table[layer, 0] : ends[layer]]).reshape(-1, lanes)
+        x = wide(outputs[ends[layer] - lanes * table[layer, 0] : ends[layer]]).reshape(-1, lanes)
         grads[table[layer, 2] : table[layer, 2] + len(flat)] = (x @ dy.T).reshape(-1)[flat]
         grads[table[layer, 3] : table[layer, 3] + len(dy)] = dy.sum(axis=1)
         if layer:
             deltas[begin - x.size : begin] = np.where(x > 0, w @ dy, 0).reshape(-1)
 
 
-def sparse_chain_gradient(X, y, rows, table, first, unit, values, scale, work, labels, losses, grads):
+def sparse_mlp_gradient(X, y, rows, net, values, scale, workspace, labels, losses, grads):
+    table = net.table
     n, k, lanes = rows.size, table[-1, 1], rows.size
     inputs, features = lanes * table[0, 0], lanes * table[:, 1].sum()
     passed, deltas = np.zeros(inputs + features), np.zeros(features)
-    take_features(X, rows, passed[:inputs].reshape(-1, lanes))
-    sparse_chain_forward(table, first, unit, values, lanes, passed)
+    gather_features(X, rows, passed[:inputs].reshape(-1, lanes))
+    sparse_mlp_forward(net, values, lanes, passed)
     dlogits = np.empty((n, k), X.dtype)
     softmax_cross_entropy(passed[-lanes * k :].reshape(k, lanes)[:, :n].T, y[rows], 0.0, scale, losses, dlogits)
-    by_feature(dlogits, deltas[-lanes * k :].reshape(k, lanes))
-    sparse_chain_backward(table, first, unit, values, lanes, passed, deltas, grads)
+    to_feature_major(dlogits, deltas[-lanes * k :].reshape(k, lanes))
+    sparse_mlp_backward(net, values, lanes, passed, deltas, grads)

@@ -1,61 +1,71 @@
-"""Plain twins of the kernels that make many steps of training in one call (see reference.py)."""
+"""Reference implementations of the kernels that make many steps of training in one call (see reference.py)."""
 
 import numpy as np
-from reference import adam_step, chain_backward, chain_forward, layers, sgd_step, softmax_cross_entropy, stack
-from reference_sparse import sparse_chain_gradient
+from reference import (
+    adam_step,
+    layers,
+    lion_step,
+    mlp_backward,
+    mlp_forward,
+    sgd_step,
+    softmax_cross_entropy,
+    stack,
+)
+from reference_sparse import sparse_mlp_gradient
+
+from minnet.kernels.mlp.multi_step import BATCH, DECAYING, FIRST_ROW, SHARDS, STEP
+from minnet.kernels.steps import ADAM_STEP, LION_STEP, SGD_STEP
 
 
-def move_window(low, plan, row, mask, grads, values, vectors):
+def step_window(low, plan, settings, mask, grads, values, vectors):
     window = slice(low, low + grads.shape[1])
-    decaying = max(0, min(window.stop, plan[4]) - window.start)
-    if plan[2] == 1:
-        lr, momentum, nesterov, decay, shrink, _, _ = row
-        sgd_step(grads, mask[window], 1.0, lr, momentum, nesterov, decay, shrink, decaying, values[window],
-                 vectors[0, window])
-    else:
-        adam_step(grads, mask[window], 1.0, *row, decaying, values[window], vectors[:, window])
+    decaying = max(0, min(window.stop, plan[DECAYING]) - window.start)
+    step = {SGD_STEP: sgd_step, ADAM_STEP: adam_step, LION_STEP: lion_step}[int(plan[STEP])]
+    moved = vectors[:, window] if step is adam_step else vectors[0, window]
+    step(grads, mask[window], 1.0, settings, decaying, values[window], moved)
 
 
-def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, turn, work, losses, grads, values,
-                vectors):
-    for step, row in enumerate(numbers):
-        begin = plan[1] + step * plan[0]
-        rows = order[begin : begin + plan[0]]
-        n, w = len(rows), next(layers(widths, starts, values))[0]
-        passed, deltas = np.zeros(n * widths[1:].sum()), np.zeros(n * widths[1:].sum())
-        stack(widths[1:], passed)[0][:] = X[rows] @ w
-        chain_forward(widths, starts, values, n, passed)
-        softmax_cross_entropy(stack(widths[1:], passed)[-1], y[rows], 0.0, 1 / n, losses[step, :n],
-                              stack(widths[1:], deltas)[-1])
+def batch(plan, order, step):
+    begin = plan[FIRST_ROW] + step * plan[BATCH]
+    return order[begin : begin + plan[BATCH]]
+
+
+def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
+    widths = net.widths[1:]
+    for step, row in enumerate(settings):
+        rows = batch(plan, data.order, step)
+        n, w = len(rows), next(layers(net, values))[0]
+        passed, deltas = np.zeros(n * widths.sum()), np.zeros(n * widths.sum())
+        stack(widths, passed)[0][:] = data.X[rows] @ w
+        mlp_forward(net, values, n, passed)
+        softmax_cross_entropy(stack(widths, passed)[-1], data.y[rows], 0.0, 1 / n, losses[step, :n],
+                              stack(widths, deltas)[-1])
         grads[:] = 0
-        chain_backward(widths, starts, values, n, passed, deltas, grads[0])
-        next(layers(widths, starts, grads[0]))[0][:] = X[rows].T @ stack(widths[1:], deltas)[0]
-        if plan[2]:
-            move_window(0, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
-    turn[:] = 3 * len(numbers)
-    turn[-1] *= len(grads)
+        mlp_backward(net, values, n, passed, deltas, grads[0])
+        next(layers(net, grads[0]))[0][:] = data.X[rows].T @ stack(widths, deltas)[0]
+        if plan[STEP]:
+            step_window(0, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
+    progress[:] = 3 * len(settings)
+    progress[-1] *= len(grads)
 
 
-def sparse_chain_steps(me, X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads,
-                       values, vectors):
-    for step, row in enumerate(numbers):
-        begin = plan[1] + step * plan[0]
-        rows, n = order[begin : begin + plan[0]], len(order[begin : begin + plan[0]])
-        for shard, own in enumerate(grads):
-            low, high = [n * i // len(grads) for i in (shard, shard + 1)]
+def sparse_mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
+    for step, row in enumerate(settings):
+        rows = batch(plan, data.order, step)
+        n = len(rows)
+        for part, own in enumerate(grads):
+            low, high = [n * i // len(grads) for i in (part, part + 1)]
             own[:] = 0
             if low < high:
-                sparse_chain_gradient(X, y, rows[low:high], table, first, unit, values, values.dtype.type(1 / n), None,
-                                      None, losses[step, low:high], own)
-        move_window(0, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
-    turn[:] = 2 * len(numbers)
-    turn[-1] *= len(grads)
+                sparse_mlp_gradient(data.X, data.y, rows[low:high], net, values, values.dtype.type(1 / n), None, None,
+                                    losses[step, low:high], own)
+        step_window(0, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
+    progress[:] = 2 * len(settings)
+    progress[-1] *= len(grads)
 
 
-def shared_layer_steps(X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads, values,
-                       vectors):
+def small_batch_steps(data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
     whole = np.zeros((1, len(values)), values.dtype)
-    sparse_chain_steps(0, X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, whole,
-                       values, vectors)
-    done = len(numbers) * (2 * len(table) + 1) * plan[3]
-    turn[:] = done + 1, done  # the last one finds nothing
+    sparse_mlp_steps(0, data, plan, net, settings, mask, progress, workspace, losses, whole, values, vectors)
+    done = len(settings) * (2 * len(net.table) + 1) * plan[SHARDS]
+    progress[:] = done + 1, done  # the last task that is taken is beyond the last step

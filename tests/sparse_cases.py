@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, eighths, few, floats, plain, some
 
-from minnet.kernels.mlp.sparse import sparse_chain_room
-from minnet.kernels.sparse.spmm import lanes_of, wide_lanes
+from minnet.kernels.mlp.sparse import SparseMlp, sparse_mlp_workspace
+from minnet.kernels.sparse.spmm import padded_batch, whole_vectors
 from minnet.kernels.sparse.topology import FINE, NEW
 
 WIDE = [16, 32, 48, 64, 80, 128, 176]
@@ -20,7 +20,7 @@ lanes = st.sampled_from(FEW + WIDE)
 @st.composite
 def turned(draw, dtype, back=False):
     n, m = draw(st.integers(1, 40)), draw(few | st.integers(15, 40))
-    rows, columns = np.empty((n, m), dtype), np.empty((m, lanes_of(n)), dtype)
+    rows, columns = np.empty((n, m), dtype), np.empty((m, padded_batch(n)), dtype)
     source, target = (columns, rows) if back else (rows, columns)
     return floats(draw, dtype, *source.shape), target
 
@@ -33,30 +33,30 @@ def positions(draw):
     return np.array(sorted(index), np.int64), inputs, outputs
 
 
-def empty_places(inputs, live):
-    """Room for what `find_places` and `turn_places` find."""
+def empty_csr(inputs, live):
+    """Room for indptr and indices, of `flat_to_csr` and `csr_to_csc`."""
     return np.zeros(inputs + 1, np.int64), np.zeros(live, np.int32)
 
 
 @st.composite
 def found(draw, dtype):
     index, inputs, outputs = draw(positions())
-    return index, outputs, *empty_places(inputs, index.size)
+    return index, outputs, *empty_csr(inputs, index.size)
 
 
 @st.composite
 def known(draw):
-    """(first, unit, inputs, outputs)."""
+    """(indptr, indices, inputs, outputs)."""
     index, inputs, outputs = draw(positions())
-    first, unit = empty_places(inputs, index.size)
-    reference_sparse.find_places(index, outputs, first, unit)
-    return first, unit, inputs, outputs
+    indptr, indices = empty_csr(inputs, index.size)
+    reference_sparse.flat_to_csr(index, outputs, indptr, indices)
+    return indptr, indices, inputs, outputs
 
 
 @st.composite
 def by_output(draw, dtype):
-    first, unit, _, outputs = draw(known())
-    return first, unit, *empty_places(outputs, unit.size), np.zeros_like(unit)
+    indptr, indices, _, outputs = draw(known())
+    return indptr, indices, *empty_csr(outputs, indices.size), np.zeros_like(indices)
 
 
 places_of_20 = st.sets(st.integers(0, 19)).map(sorted)
@@ -121,38 +121,38 @@ def activations(draw, dtype, features, width):
 
 @st.composite
 def forward(draw, dtype):
-    first, unit, inputs, outputs = draw(known())
-    places, width = (*empty_places(outputs, unit.size), np.zeros_like(unit)), draw(st.sampled_from(WIDE))
-    reference_sparse.turn_places(first, unit, *places)
-    w, bias = floats(draw, dtype, unit.size, elements=plain), floats(draw, dtype, outputs, elements=plain)
+    indptr, indices, inputs, outputs = draw(known())
+    places, width = (*empty_csr(outputs, indices.size), np.zeros_like(indices)), draw(st.sampled_from(WIDE))
+    reference_sparse.csr_to_csc(indptr, indices, *places)
+    w, bias = floats(draw, dtype, indices.size, elements=plain), floats(draw, dtype, outputs, elements=plain)
     return *places, w, bias, activations(draw, dtype, inputs, width), np.empty((outputs, width), dtype)
 
 
 @st.composite
 def few_by_few(draw, dtype, kind):
-    """Arguments of push_each, each_gradient and each_backward: inputs and outputs in any order."""
+    """Arguments of scatter_coo, gradient_coo and backward_coo: inputs and outputs in any order."""
     inputs, outputs, size = draw(st.integers(1, 12)), draw(st.integers(1, 12)), draw(few)
     width = draw(st.sampled_from(FEW))
-    row, unit = (draw(arrays(np.int32, size, elements=st.integers(0, most - 1))) for most in (inputs, outputs))
+    rows, indices = (draw(arrays(np.int32, size, elements=st.integers(0, most - 1))) for most in (inputs, outputs))
     x, dy = (floats(draw, dtype, features, width, elements=plain) for features in (inputs, outputs))
     w, g = floats(draw, dtype, size, elements=plain), np.empty(size, dtype)
-    return {"push": (row, unit, w, x, dy), "gradient": (row, unit, x, dy, g),
-            "both": (row, unit, w, x, dy, g, floats(draw, dtype, inputs, width, elements=plain))}[kind]
+    return {"push": (rows, indices, w, x, dy), "gradient": (rows, indices, x, dy, g),
+            "both": (rows, indices, w, x, dy, g, floats(draw, dtype, inputs, width, elements=plain))}[kind]
 
 
 @st.composite
 def input_lists(draw, dtype):
-    first, unit, _, _ = draw(known())
-    return first, np.zeros_like(unit)
+    indptr, indices, _, _ = draw(known())
+    return indptr, np.zeros_like(indices)
 
 
 @st.composite
 def backward(draw, dtype, whole):
-    first, unit, inputs, outputs = draw(known())
+    indptr, indices, inputs, outputs = draw(known())
     width = draw(st.sampled_from(WIDE))
     x, dy = activations(draw, dtype, inputs, width), floats(draw, dtype, outputs, width, elements=plain)
-    w, g = floats(draw, dtype, unit.size, elements=plain), np.empty(unit.size, dtype)
-    return (first, unit, w, x, dy, g, np.empty_like(x)) if whole else (first, unit, x, dy, g)
+    w, g = floats(draw, dtype, indices.size, elements=plain), np.empty(indices.size, dtype)
+    return (indptr, indices, w, x, dy, g, np.empty_like(x)) if whole else (indptr, indices, x, dy, g)
 
 
 @st.composite
@@ -165,7 +165,7 @@ def row_totals(draw, dtype):
 def row_choices(draw, dtype):
     X = floats(draw, dtype, draw(some), draw(few | st.integers(15, 40)))
     rows = draw(arrays(np.int64, st.integers(1, 40), elements=st.integers(0, len(X) - 1)))
-    return X, rows, np.empty((X.shape[1], wide_lanes(rows.size)), dtype)
+    return X, rows, np.empty((X.shape[1], whole_vectors(rows.size)), dtype)
 
 
 @st.composite
@@ -174,89 +174,92 @@ def convolutions(draw, dtype, kernel):
     high, across, channels, filters = (draw(st.integers(1, 3)) for _ in "hwcf")  # of the window, then of the image
     stride, places = [draw(st.integers(1, 2)) for _ in "hw"], [draw(st.integers(1, 3)) for _ in "hw"]
     height, width = [(n - 1) * s + size for n, s, size in zip(places, stride, (high, across), strict=True)]
-    taps = [(u * width + v) * channels + c for u, v, c in np.ndindex(high, across, channels)]
-    chosen = [sorted(draw(st.sets(st.sampled_from(taps)))) for _ in range(filters)]
-    first = np.cumsum([0, *map(len, chosen)]).astype(np.int64)
-    tap = np.array([row for rows in chosen for row in rows], np.int32)
+    window = [(u * width + v) * channels + c for u, v, c in np.ndindex(high, across, channels)]
+    chosen = [sorted(draw(st.sets(st.sampled_from(window)))) for _ in range(filters)]
+    indptr = np.cumsum([0, *map(len, chosen)]).astype(np.int64)
+    taps = np.array([row for rows in chosen for row in rows], np.int32)
     lane, steps = draw(st.sampled_from(WIDE)), (stride[0] * width * channels, stride[1] * channels)
-    x, w = activations(draw, dtype, height * width * channels, lane), floats(draw, dtype, tap.size, elements=plain)
+    x, w = activations(draw, dtype, height * width * channels, lane), floats(draw, dtype, taps.size, elements=plain)
     y = activations(draw, dtype, places[0] * places[1] * filters, lane).reshape(*places, filters, lane)
-    return {"forward": (first, tap, w, floats(draw, dtype, filters, elements=plain), *steps, x, y),
-            "gradient": (first, tap, *steps, x, y, w), "input": (first, tap, w, *steps, y, x)}[kernel]
+    return {"forward": (indptr, taps, w, floats(draw, dtype, filters, elements=plain), *steps, x, y),
+            "gradient": (indptr, taps, *steps, x, y, w), "input": (indptr, taps, w, *steps, y, x)}[kernel]
 
 
 @st.composite
 def chains(draw, dtype, few=False, gaps=2):
-    """(table, first, unit, values): layers that are dense or have live weights, each behind a gap in the vector; with
-    their places by output, or for few rows their inputs."""
+    """(net, values): layers that are dense or have live weights, each behind a gap in the vector.
+
+    Their positions are by output too, or for few rows by weight.
+    """
     widths = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
-    table, firsts, units, end = [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
+    table, indptrs, units, end = [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for ins, outs in pairwise(widths):
         weight, live = end + draw(st.integers(0, gaps)), -1
-        begins = sum(map(len, firsts)), sum(map(len, units))
+        begins = sum(map(len, indptrs)), sum(map(len, units))
         if draw(st.booleans()):
             index = np.array(sorted(draw(st.sets(st.integers(0, ins * outs - 1)))), np.int64)
-            live, (first, unit) = index.size, empty_places(ins, index.size)
-            reference_sparse.find_places(index, outs, first, unit)
-            u_first, source, place = *empty_places(outs, live), np.zeros_like(unit)
-            reference_sparse.turn_places(first, unit, u_first, source, place)
-            firsts += [first] if few else [first, u_first]
-            units += [unit, np.repeat(np.arange(ins, dtype=np.int32), np.diff(first))] if few else [unit, source, place]
+            live, (indptr, indices) = index.size, empty_csr(ins, index.size)
+            reference_sparse.flat_to_csr(index, outs, indptr, indices)
+            csc_indptr, csc_indices, csc_order = *empty_csr(outs, live), np.zeros_like(indices)
+            reference_sparse.csr_to_csc(indptr, indices, csc_indptr, csc_indices, csc_order)
+            indptrs += [indptr] if few else [indptr, csc_indptr]
+            rows = np.repeat(np.arange(ins, dtype=np.int32), np.diff(indptr))
+            units += [indices, rows] if few else [indices, csc_indices, csc_order]
         bias = weight + (ins * outs if live < 0 else live)
         table.append([ins, outs, weight, bias, live, *begins])
         end = bias + outs
     values = floats(draw, dtype, end, elements=eighths)  # exact sums: no ReLU hangs on how they are rounded
-    return np.array(table), np.concatenate(firsts), np.concatenate(units), values
+    return SparseMlp(np.array(table), np.concatenate(indptrs), np.concatenate(units)), values
 
 
 @st.composite
 def chain_passes(draw, dtype, backward):
     width = draw(st.sampled_from(WIDE))
-    table, *places, values = draw(chains(dtype))
-    inputs, outputs = width * int(table[0, 0]), width * int(table[:, 1].sum())
+    net, values = draw(chains(dtype))
+    inputs, outputs = width * int(net.table[0, 0]), width * int(net.table[:, 1].sum())
     work = floats(draw, dtype, inputs + outputs, elements=plain)
     if not backward:
-        return table, *places, values, width, work
+        return net, values, width, work
     deltas = floats(draw, dtype, outputs, elements=plain)
-    return table, *places, values, width, work, deltas, np.zeros_like(values)
+    return net, values, width, work, deltas, np.zeros_like(values)
 
 
 @st.composite
 def chain_gradients(draw, dtype):
     n = draw(st.integers(1, 30))
-    table, *places, values = draw(chains(dtype))
+    net, values = draw(chains(dtype))
     values *= 0.5  # large weights make large logits, whose rounding the softmax then shows in all gradients
-    X = floats(draw, dtype, draw(st.integers(1, 5)), table[0, 0], elements=eighths)
-    y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(table[-1, 1]) - 1)))
+    X = floats(draw, dtype, draw(st.integers(1, 5)), net.table[0, 0], elements=eighths)
+    y = draw(arrays(np.int64, len(X), elements=st.integers(0, int(net.table[-1, 1]) - 1)))
     rows = draw(arrays(np.int64, n, elements=st.integers(0, len(X) - 1)))
-    work = np.zeros(sparse_chain_room(n, [int(table[0, 0]), *table[:, 1].tolist()]), dtype)
-    return (X, y, rows, table, *places, values, dtype(0.5), work, np.zeros(n, np.int32), np.empty(n),
+    work = np.zeros(sparse_mlp_workspace(n, [int(net.table[0, 0]), *net.table[:, 1].tolist()]), dtype)
+    return (X, y, rows, net, values, dtype(0.5), work, np.zeros(n, np.int32), np.empty(n),
             np.zeros_like(values))
 
 
 SPARSE_CASES = {
-    "by_feature": Case(turned, exact=True),
-    "by_row": Case(lambda dtype: turned(dtype, back=True), exact=True),
+    "to_feature_major": Case(turned, exact=True),
+    "to_row_major": Case(lambda dtype: turned(dtype, back=True), exact=True),
     "row_sums": Case(row_totals),
-    "find_places": Case(found, writes=2, exact=True),
-    "turn_places": Case(by_output, writes=3, exact=True),
-    "free_places": Case(ranked, exact=True),
-    "keep_others": Case(departures, writes=2, exact=True, means=who_stays),
+    "flat_to_csr": Case(found, writes=2, exact=True),
+    "csr_to_csc": Case(by_output, writes=3, exact=True),
+    "free_positions": Case(ranked, exact=True),
+    "keep_positions": Case(departures, writes=2, exact=True, means=who_stays),
     "merge_ranks": Case(renewals, writes=2, exact=True),
     "merge_moves": Case(moves, writes=3, exact=True, means=what_can_be_made),
-    "carry": Case(carried, exact=True),
-    "pull_live": Case(forward),
-    "live_gradient": Case(lambda dtype: backward(dtype, whole=False)),
-    "live_backward": Case(lambda dtype: backward(dtype, whole=True), writes=2),
-    "find_inputs": Case(input_lists, exact=True),
-    "push_each": Case(lambda dtype: few_by_few(dtype, "push")),
-    "each_gradient": Case(lambda dtype: few_by_few(dtype, "gradient")),
-    "each_backward": Case(lambda dtype: few_by_few(dtype, "both"), writes=2),
-    "live_conv": Case(lambda dtype: convolutions(dtype, "forward")),
-    "live_conv_gradient": Case(lambda dtype: convolutions(dtype, "gradient")),
-    "live_conv_input": Case(lambda dtype: convolutions(dtype, "input")),
-    "take_features": Case(row_choices, exact=True),
-    "sparse_chain_forward": Case(lambda dtype: chain_passes(dtype, backward=False)),
-    "sparse_chain_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
-    "sparse_chain_gradient": Case(chain_gradients, writes=4, means=lambda *arguments: arguments[-2:]),
+    "permute": Case(carried, exact=True),
+    "gather_csc": Case(forward),
+    "gradient_csr": Case(lambda dtype: backward(dtype, whole=False)),
+    "backward_csr": Case(lambda dtype: backward(dtype, whole=True), writes=2),
+    "coo_rows": Case(input_lists, exact=True),
+    "scatter_coo": Case(lambda dtype: few_by_few(dtype, "push")),
+    "gradient_coo": Case(lambda dtype: few_by_few(dtype, "gradient")),
+    "backward_coo": Case(lambda dtype: few_by_few(dtype, "both"), writes=2),
+    "sparse_conv": Case(lambda dtype: convolutions(dtype, "forward")),
+    "sparse_conv_gradient": Case(lambda dtype: convolutions(dtype, "gradient")),
+    "sparse_conv_input": Case(lambda dtype: convolutions(dtype, "input")),
+    "gather_features": Case(row_choices, exact=True),
+    "sparse_mlp_forward": Case(lambda dtype: chain_passes(dtype, backward=False)),
+    "sparse_mlp_backward": Case(lambda dtype: chain_passes(dtype, backward=True), writes=2),
+    "sparse_mlp_gradient": Case(chain_gradients, writes=4, means=lambda *arguments: arguments[-2:]),
 }

@@ -525,12 +525,12 @@ def test_what_is_compiled_ahead_is_what_the_command_needs(tmp_path):
     code = """if True:
         from minnet.cli import ahead, main
         from minnet.kernels.program.interpreter import run_program
-        from minnet.kernels.mlp.sparse import sparse_chain_gradient
+        from minnet.kernels.mlp.sparse import sparse_mlp_gradient
         ahead.main()
-        before = [kernel.signatures for kernel in (run_program, sparse_chain_gradient)]
+        before = [kernel.signatures for kernel in (run_program, sparse_mlp_gradient)]
         assert all(before)
         assert main(["prune", "digits", "--epochs", "2"]) == 0
-        assert before == [kernel.signatures for kernel in (run_program, sparse_chain_gradient)]
+        assert before == [kernel.signatures for kernel in (run_program, sparse_mlp_gradient)]
     """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), check=True, timeout=300)
 

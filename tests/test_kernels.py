@@ -33,7 +33,7 @@ from minnet.kernels.layers.pointwise import column_sums
 from minnet.kernels.program.ops import OPERANDS, RUN
 from minnet.kernels.program.planes import CACHED, DENSE_PLANES, dense_planes
 from minnet.kernels.select import MANY, select_lowest, select_near_zero
-from minnet.kernels.steps import adam_step, lion_step, sgd_step, soft_threshold, square_norm
+from minnet.kernels.steps import SETTINGS, adam_step, lion_step, sgd_step, soft_threshold, square_norm
 
 FLOATS = [np.float32, np.float64]
 ROUNDING = 64  # units in the last place that a kernel may be away from its twin
@@ -135,6 +135,9 @@ def test_an_index_out_of_bounds_is_caught(tmp_path):
 # --- laws ------------------------------------------------------------------------------------------------------------
 
 
+STEPS = [(sgd_step, sgd_steps), (adam_step, adam_steps), (lion_step, lion_steps)]
+
+
 def bits(x):
     return x.tobytes()
 
@@ -142,7 +145,7 @@ def bits(x):
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(data=st.data())
 def test_what_is_masked_ends_as_plus_zero(dtype, data):
-    for step, strategy in [(sgd_step, sgd_steps), (lion_step, lion_steps), (adam_step, adam_steps)]:
+    for step, strategy in STEPS:
         arguments = data.draw(strategy(dtype))
         mask = arguments[1]
         step(*arguments)
@@ -154,7 +157,7 @@ def test_what_is_masked_ends_as_plus_zero(dtype, data):
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(data=st.data())
 def test_steps_on_slices_give_the_bits_of_the_whole(dtype, data):
-    for step, strategy in [(sgd_step, sgd_steps), (lion_step, lion_steps), (adam_step, adam_steps)]:
+    for step, strategy in STEPS:
         grads, mask, *scalars, n_decay, values, second = data.draw(strategy(dtype))
         whole, whole_second = values.copy(), second.copy()
         step(grads, mask, *scalars, n_decay, whole, whole_second)
@@ -170,7 +173,7 @@ def test_rows_with_gaps_are_refused():
     every_second = np.ones((2, 8), np.float32)[:, ::2]
     vectors = [np.ones(4, np.float32) for _ in range(2)]
     with pytest.raises(ValueError, match="side by side"):
-        sgd_step(every_second, np.ones(4, bool), 1.0, 0.1, 0.0, False, 0.0, 1.0, 0, *vectors)
+        sgd_step(every_second, np.ones(4, bool), 1.0, np.ones(SETTINGS), 0, *vectors)
     with pytest.raises(ValueError, match="side by side"):
         square_norm(every_second, np.empty(1))
 

@@ -14,7 +14,7 @@ from minnet.errors import Diverged
 from minnet.fast.chain import Chain, SparseChain, chain_of
 from minnet.fast.choose import INNER_DENSITY, SPARSE_DENSITY, lacks_chain, shard_count, sparse_layers
 from minnet.fast.live_weights import live_positions
-from minnet.kernels.sparse.spmm import lanes_of
+from minnet.kernels.sparse.spmm import padded_batch
 
 TREES = {
     "chain": lambda: (mn.Dense(90), mn.ReLU(), mn.Dense(60), mn.ReLU(), mn.Dense(4)),
@@ -149,7 +149,7 @@ def test_a_chain_stays_a_chain():
 
 @pytest.mark.parametrize(("n", "lanes"), [(1, 2), (2, 2), (3, 4), (8, 8), (9, 16), (16, 16), (17, 32), (40, 48)])
 def test_lanes(n, lanes):
-    assert lanes_of(n) == lanes
+    assert padded_batch(n) == lanes
 
 
 def test_few_live_weights_are_work_for_one_thread(monkeypatch):

@@ -96,11 +96,8 @@ class SGD:
     def step(self, model: Model, window: slice, grads: np.ndarray, vectors: np.ndarray, lr: float, scale: float,
              t: int) -> None:
         """Move `window` one step; `scale` multiplies the gradient, t counts steps from 1."""
-        number = model.dtype.type
-        lr, momentum, nesterov, coupled, shrink, _, _ = self.settings(lr, t)
-        steps.sgd_step(grads[:, window], model.mask[window], number(scale), number(lr), number(momentum),
-                       nesterov, number(coupled), number(shrink), _decaying(model, window), model.values[window],
-                       vectors[0, window])
+        steps.sgd_step(grads[:, window], model.mask[window], float(scale), np.array(self.settings(lr, t)),
+                       _decaying(model, window), model.values[window], vectors[0, window])
 
     def settings(self, lr: float, t: int) -> tuple:
         """Return what sgd_step takes in step t: lr, momentum, nesterov, decay, shrink, and two zeros."""
@@ -151,11 +148,8 @@ class Lion:
     def step(self, model: Model, window: slice, grads: np.ndarray, vectors: np.ndarray, lr: float, scale: float,
              t: int) -> None:
         """Move `window` one step; `scale` multiplies the gradient, t counts steps from 1."""
-        number = model.dtype.type
-        lr, beta1, beta2, coupled, shrink, _, _ = self.settings(lr, t)
-        steps.lion_step(grads[:, window], model.mask[window], number(scale), number(lr), number(beta1), number(beta2),
-                        number(coupled), number(shrink), _decaying(model, window), model.values[window],
-                        vectors[0, window])
+        steps.lion_step(grads[:, window], model.mask[window], float(scale), np.array(self.settings(lr, t)),
+                        _decaying(model, window), model.values[window], vectors[0, window])
 
     def settings(self, lr: float, t: int) -> tuple:
         """Return what lion_step takes in step t: lr, beta1, beta2, decay, shrink, and two zeros."""
@@ -296,11 +290,8 @@ class RMSprop:
 
 def _adaptive_step(settings, model, window, grads, vectors, scale):
     """Apply Adam's kernel to one window."""
-    number = model.dtype.type
-    rate, beta1, beta2, eps, root, coupled, shrink = settings
-    steps.adam_step(grads[:, window], model.mask[window], number(scale), number(rate), beta1, beta2, number(eps),
-                    number(root), number(coupled), number(shrink), _decaying(model, window), model.values[window],
-                    vectors[:, window])
+    steps.adam_step(grads[:, window], model.mask[window], float(scale), np.array(settings), _decaying(model, window),
+                    model.values[window], vectors[:, window])
 
 
 def _decay(optimizer, lr):

@@ -1,7 +1,9 @@
-"""Places of live weights: drawn at random, and moved while everything of the weights' index space comes along.
+"""Positions of live weights: drawn at random, and moved together with everything in the weights' index space.
 
-    places = draw_places(rng, size=784_000, count=100, taken=parameter.index)
-    model.rewire(parameter, drop, places, state=step.state)
+    positions = draw_places(rng, size=784_000, count=100, taken=parameter.index)
+    model.rewire(parameter, drop, positions, state=step.state)
+
+A position is an index in the flattened dense weight, of which a parameter born sparse has a sorted list.
 """
 import math
 
@@ -12,19 +14,19 @@ from minnet.kernels.select import MAY_GO, select_lowest
 from minnet.kernels.sparse.topology import (
     LIVE_ALREADY,
     NOT_LIVE,
-    carry,
-    free_places,
-    keep_others,
+    free_positions,
+    keep_positions,
     merge_moves,
     merge_ranks,
+    permute,
 )
 
-MOST_SHORT, SHIFT = 2**32, 16  # numbers below it have 32 bits; bits that are drawn too many
-SPREAD = 3  # standard deviations: so much more than the likely number is drawn, and one draw mostly does
+MOST_SHORT, SHIFT = 2**32, 16  # numbers below the first have 32 bits; bits that are drawn beyond those needed
+SPREAD = 3  # standard deviations that are drawn beyond the expected number, so that one draw mostly suffices
 
 
 def rewire(model, parameter, drop, grow, state=None):
-    """What `Model.rewire` does, but for the count of the topology."""
+    """Do what `Model.rewire` does, except to count the topology."""
     _check(model, parameter, state)
     index = parameter.index
     drop, grow = _sorted("drop", drop, parameter), _sorted("grow", grow, parameter)
@@ -38,31 +40,31 @@ def rewire(model, parameter, drop, grow, state=None):
     if fault[0] == LIVE_ALREADY:
         raise InvalidValue(f"grow names positions of {parameter.name} that are live already: choose others")
     index[:] = moved
-    _carry_along(parameter, source, model.values, *(() if state is None else state.aligned_vectors()))
+    _permute_all(parameter, source, model.values, *(() if state is None else state.aligned_vectors()))
 
 
-def renew(state, parameter, gone, rng):
-    """The weights of a parameter born sparse that `gone` (n,) marks go, and as many come at places drawn at random.
+def renew(state, parameter, removed, rng):
+    """Remove the weights of a parameter born sparse that `removed` (n,) marks; add as many at random positions.
 
-    All places that are free then are equally likely, those of who just went too. As `rewire`, but what is drawn here
+    All positions that are free then are equally likely, those just removed too. As `rewire`, but what is drawn here
     needs no check; several parameters may be renewed at once, and the caller counts the topology when all are.
     """
-    index, count = parameter.index, np.count_nonzero(gone)
+    index, count = parameter.index, np.count_nonzero(removed)
     ranks = draw_ranks(rng, parameter.size - len(index) + count, count)
-    kept, where, left = np.empty_like(index), np.empty(len(index), np.int32), len(index) - count
-    keep_others(index, gone, kept, where)
-    source = np.empty_like(where)
-    merge_ranks(kept[:left], where[:left], ranks, index, source)
-    del kept, where, ranks  # what is carried along takes room too
-    _carry_along(parameter, source, state.model.values, *state.aligned_vectors())
+    kept, numbers, left = np.empty_like(index), np.empty(len(index), np.int32), len(index) - count
+    keep_positions(index, removed, kept, numbers)
+    source = np.empty_like(numbers)
+    merge_ranks(kept[:left], numbers[:left], ranks, index, source)
+    del kept, numbers, ranks  # what is rearranged takes memory too
+    _permute_all(parameter, source, state.model.values, *state.aligned_vectors())
 
 
-def _carry_along(parameter, source, *vectors):
-    """All that is about the parameter's weights is where they are now, and came from `source`."""
+def _permute_all(parameter, source, *vectors):
+    """Rearrange all that is about the parameter's weights: entry k comes from source[k]."""
     for window in map(parameter.of, vectors):
-        carry(source, window.copy(), window.dtype.type(0), window)
+        permute(source, window.copy(), window.dtype.type(0), window)
     if not parameter.mask.all():
-        carry(source, parameter.mask.copy(), True, parameter.mask)
+        permute(source, parameter.mask.copy(), True, parameter.mask)
 
 
 def _check(model, parameter, state):
@@ -78,7 +80,7 @@ def _check(model, parameter, state):
 
 
 def _sorted(name, places, parameter):
-    """Flat positions, sorted; raises where one is outside the parameter or comes twice."""
+    """Return flat positions, sorted; raise if one is outside the parameter or occurs twice."""
     places = np.asarray(places)
     if places.ndim != 1 or (places.dtype.kind not in "iu" and len(places)):
         raise InvalidType(f"{name} takes flat positions, a list of whole numbers, and got {places.dtype} of shape "
@@ -97,35 +99,36 @@ def _sorted(name, places, parameter):
 
 
 def draw_places(rng, size, count, taken=None):
-    """`count` different places below `size`, none of them in `taken` (sorted), all equally likely: sorted int64.
+    """Draw `count` different positions below `size`, none of them in `taken`, all equally likely: sorted int64.
 
-    Memory goes with `count` and `taken`, not with `size`. Raises InvalidValue where too few are free.
+    `taken` is sorted. Memory is proportional to `count` and `taken`, not to `size`. Raises InvalidValue where too few
+    are free.
     """
     taken = np.zeros(0, np.int64) if taken is None else taken
     free = size - len(taken)
     if count > free:
         raise InvalidValue(f"{count:,} places are wanted, but only {free:,} of {size:,} are free: take fewer")
     places = np.empty(count, np.int64)
-    free_places(draw_ranks(rng, free, count), taken, places)
+    free_positions(draw_ranks(rng, free, count), taken, places)
     return places
 
 
 def draw_ranks(rng, size, count):
-    """`count` different numbers below `size`, all equally likely: sorted int64."""
+    """Draw `count` different numbers below `size`, all equally likely: sorted int64."""
     if 2 * count <= size:
         return _draw(rng, size, count)
     return np.delete(np.arange(size), _draw(rng, size, size - count))
 
 
 def _draw(rng, size, count):
-    """The same for at most half of them.
+    """Draw as `draw_ranks` for at most half of the numbers.
 
-    Numbers are drawn, some of them twice, until enough differ; of what is too many any may go.
+    Draw with replacement until `count` different values are found, then drop the surplus uniformly at random.
     """
     found = np.zeros(0, np.int64)
     while len(found) < count:
         missing = count - len(found)
-        likely = -math.log1p(-missing / (size - len(found))) * size  # so many give `missing` new ones on average
+        likely = -math.log1p(-missing / (size - len(found))) * size  # draws with `missing` new values, on average
         drawn = _numbers(rng, size, int(likely + SPREAD * math.sqrt(likely)) + 1)
         found = np.sort(np.concatenate([found.astype(drawn.dtype), drawn]) if len(found) else drawn)
         found = found[np.append(True, found[1:] > found[:-1])]
@@ -135,7 +138,7 @@ def _draw(rng, size, count):
 
 
 def _numbers(rng, size, count):
-    """`count` numbers below `size`, equally likely: uint32 where that is enough, which sorts in half the time.
+    """Draw `count` numbers below `size`, equally likely: uint32 where that is enough, which sorts in half the time.
 
     They are the upper bits of numbers below size * 2**SHIFT, since NumPy draws in half the time beyond 32 bits.
     """
@@ -145,7 +148,7 @@ def _numbers(rng, size, count):
 
 
 def highest_places(blocks, count):
-    """The `count` places with the highest scores, the lowest places where they are equal: sorted int64.
+    """Return the `count` positions with the highest scores, the lowest where they are equal: sorted int64.
 
     `blocks` gives (place of the first, scores (n,)) in the order of places; a score below 0 is out of the question.
     Memory goes with `count` and the longest block.
@@ -162,14 +165,14 @@ def highest_places(blocks, count):
 
 
 def _highest(places, scores, count):
-    """Those of `places` whose scores are the `count` highest, the first ones where they are equal, and the scores."""
+    """Return those of `places` with the `count` highest scores, the first where they are equal, and the scores."""
     kept = np.empty(len(scores), bool)
     select_lowest(-scores, np.full(len(scores), MAY_GO, np.uint8), min(count, len(scores)), kept)
     return places[kept], scores[kept]
 
 
 def among(places, taken):
-    """Whether each of `places` is in `taken`, which is sorted."""
+    """Return whether each of `places` is in `taken`, which is sorted."""
     if not len(taken):
         return np.zeros(len(places), bool)
     at = np.searchsorted(taken, places)

@@ -2,9 +2,9 @@
 
     SparseDense(1000, live=35680)        # 35,680 of the weights that Dense(1000) would have, at random places
 
-In the flat vector stand the live weights; `weight.index` holds their sorted flat positions in (in, units), and no array
+The flat vector has the live weights only; `weight.index` holds their sorted flat positions in (in, units), and no array
 of that shape is ever made. `Model.rewire` moves positions. A masked Dense layer that is sparse enough is trained as
-such a layer too (see packed.py).
+such a layer too (see fast/live_weights.py).
 """
 import math
 
@@ -14,32 +14,46 @@ from minnet.engine.initialisers import zeros
 from minnet.engine.linear import Linear
 from minnet.engine.rewire import draw_places, highest_places
 from minnet.errors import InvalidValue, check_count
+from minnet.kernels.sparse.csr import coo_rows, csr_to_csc, flat_to_csr
 from minnet.kernels.sparse.spmm import (
     VECTOR,
-    by_feature,
-    by_row,
-    each_backward,
-    each_gradient,
-    find_inputs,
-    find_places,
-    lanes_of,
-    live_backward,
-    live_gradient,
-    pull_live,
-    push_each,
+    backward_coo,
+    backward_csr,
+    gather_csc,
+    gradient_coo,
+    gradient_csr,
+    padded_batch,
     row_sums,
-    turn_places,
+    scatter_coo,
+    to_feature_major,
+    to_row_major,
 )
 
 FEWEST_WEIGHTS = 2**12  # a layer with fewer is small: whether it is sparse matters little
 MOST_LIVE = 2**31 - 1  # kernels count a layer's live weights in 32 bits
-SLOPES = 2**20  # places whose gradient is looked at together
+SLOPES = 2**20  # positions whose gradient is computed at a time: some megabytes
 
 
 class SparseDense(Linear):
-    """y = x W + b, where all but `live` entries of W (in, units) are 0 and stay so.
+    """Compute y = x W + b, where all but `live` entries of W (in, units) are 0 and stay so.
 
     The weights begin normal with variance 2 / (the inputs that a unit has on average), as `he` would have them.
+
+    Parameters
+    ----------
+    units : int
+        The outputs: x is (n, in), y (n, units).
+    live : int
+        The number of live weights, at positions drawn at random; from 0 to in * units.
+    use_bias : bool, default True
+        Whether there is a b (units,).
+    name : str, optional
+        The name of the layer in its model; made from "dense" and a number if not given.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        When a model is made: `units` or `live` is no such number, or the input is an image.
     """
 
     prefix = "dense"
@@ -52,7 +66,7 @@ class SparseDense(Linear):
         self.name = name
 
     def build(self, shape):
-        """(in,) -> (units,); asks for `live` weights of the shape (in, units) and a bias (units,)."""
+        """Declare (in,) -> (units,): `live` weights of the shape (in, units) and a bias (units,)."""
         check_count("units of a SparseDense layer", self.units, 1)
         if len(shape) != 1:
             raise InvalidValue(f"SparseDense takes rows, but {self.name} is given the shape {shape}: put Flatten() "
@@ -66,22 +80,22 @@ class SparseDense(Linear):
         return (self.units,), wanted
 
     def forward(self, x, tape):
-        """x (n, in) -> y (n, units)."""
-        lanes = lanes_of(len(x))
+        """Compute y = x W + b from x (n, in)."""
+        lanes = padded_batch(len(x))
         xt = tape.buffer(self, "xt", (x.shape[1], lanes))
         yt, y = tape.buffer(self, "yt", (self.units, lanes)), tape.buffer(self, "y", (len(x), self.units))
-        by_feature(x, xt)
+        to_feature_major(x, xt)
         bias = np.zeros(self.units, tape.dtype) if self.bias is None else self.bias.of(tape.values)
         self.places(tape).forward(self.weight.of(tape.values), bias, xt, yt)
-        by_row(yt, y)
+        to_row_major(yt, y)
         tape[self] = x, xt
         return y
 
     def backward(self, dy, tape):
-        """dW = x' dy at the live weights, db = sum of dy over the batch, dx = dy W'."""
+        """Compute dW = x' dy at the live weights, db = sum of dy over the batch, dx = dy W'."""
         x, xt = tape[self]
         dyt, places = tape.buffer(self, "dyt", (self.units, xt.shape[1])), self.places(tape)
-        by_feature(dy, dyt)
+        to_feature_major(dy, dyt)
         if self.bias is not None:
             row_sums(dyt, self.bias.of(tape.grads))
         w, g = self.weight.of(tape.values), self.weight.of(tape.grads)
@@ -90,25 +104,27 @@ class SparseDense(Linear):
             return None
         dxt, dx = tape.buffer(self, "dxt", xt.shape), tape.buffer(self, "dx", x.shape)
         places.backward(w, xt, dyt, g, dxt)
-        by_row(dxt, dx)
+        to_row_major(dxt, dx)
         return dx
 
     def places(self, tape):
-        """The Places of this layer's weights, made anew when the model's topology has changed."""
+        """Return the SparseIndex of this layer's weights, made anew when the model's topology has changed."""
         known, places = self._places
         if known != tape.model.topology:
-            places = Places(self.weight.index, self.weight.shape)
+            places = SparseIndex(self.weight.index, self.weight.shape)
             self._places = tape.model.topology, places
         return places
 
     def steepest(self, tape, count, taken):
-        """The `count` places outside `taken` (sorted) where |x' dy| of the pass on the tape is largest, the lowest ones
-        where it is equal: sorted. Some inputs at a time, so that memory goes with `count`."""
+        """Return the `count` positions outside `taken` (sorted) where ``|x' dy|`` of the pass is largest, sorted.
+
+        The lowest positions where it is equal. Some inputs at a time, so that memory is proportional to `count`.
+        """
         _, xt = tape[self]
         return highest_places(self._slopes(xt, tape.buffer(self, "dyt", (self.units, xt.shape[1])), taken), count)
 
     def _slopes(self, xt, dyt, taken):
-        """(the first place, |x' dy| of all places of some inputs, -1 for those taken), from the first input on."""
+        """Yield (first position, ``|x' dy|`` of all positions of some inputs, -1 for those taken), input by input."""
         rows = max(1, SLOPES // self.units)
         for start in range(0, len(xt), rows):
             slopes = np.abs(xt[start : start + rows] @ dyt.T).reshape(-1)
@@ -118,94 +134,92 @@ class SparseDense(Linear):
             yield first, slopes
 
     def saved_input(self, tape):
-        """The input: (n, in)."""
+        """Return the input: (n, in)."""
         return tape[self][0]
 
     def product(self, x, weight, tape):
-        """x W."""
+        """Compute x W."""
         y = np.zeros((len(x), self.units), tape.dtype)
         rows, units = np.divmod(self.weight.index, self.units)
         np.add.at(y.T, units, x.T[rows] * weight[:, None])
         return y
 
     def weight_vjp(self, x, dy, tape):
-        """x' dy at the live weights."""
+        """Compute x' dy at the live weights."""
         rows, units = np.divmod(self.weight.index, self.units)
         return np.einsum("nk,nk->k", x[:, rows], dy[:, units])
 
     def input_vjp(self, dy, weight, tape):
-        """dy W'."""
+        """Compute dy W'."""
         dx = np.zeros((len(dy), *self.input_shape), tape.dtype)
         rows, units = np.divmod(self.weight.index, self.units)
         np.add.at(dx.T, rows, dy.T[units] * weight[:, None])
         return dx
 
     def square_weight(self, x, dy, tape):
-        """(x^2)' dy^2 at the live weights."""
+        """Compute (x^2)' dy^2 at the live weights."""
         return self.weight_vjp(np.square(x), np.square(dy), tape)
 
     def unfolded_input(self, tape):
-        """The input itself: (n, in)."""
+        """Return the input itself: (n, in)."""
         return tape[self][0]
 
     def couple(self, space):
-        """Rows of W carry the input's units; its columns and the bias the output's."""
+        """Declare that rows of W carry the input's units; its columns and the bias the output's."""
         space.use(self.weight, -2)
         return space.new(self.units).use(self.weight, -1).use(self.bias, -1)
 
 
-class Places:
-    """Where the live weights of a layer (in, units) are: by input; by output, once a batch asks; the input of each,
-    once a batch of few rows asks."""
+class SparseIndex:
+    """The positions of the live weights of a layer (in, units): CSR; CSC and COO once they are needed."""
 
     def __init__(self, index, shape):
         inputs, self.units = shape
-        self.first, self.unit = np.empty(inputs + 1, np.int64), np.empty(len(index), np.int32)
-        find_places(index, self.units, self.first, self.unit)
-        self._by_output = self._row = None
+        self.indptr, self.indices = np.empty(inputs + 1, np.int64), np.empty(len(index), np.int32)
+        flat_to_csr(index, self.units, self.indptr, self.indices)
+        self._csc = self._rows = None
 
-    def by_output(self):
-        """(u_first, source, place) of sparse_train.py."""
-        if self._by_output is None:
-            found = np.empty(self.units + 1, np.int64), *(np.empty(len(self.unit), np.int32) for _ in "sp")
-            turn_places(self.first, self.unit, *found)
-            self._by_output = found
-        return self._by_output
+    def csc(self):
+        """Return (csc_indptr, csc_indices, csc_order) of kernels/sparse/csr.py."""
+        if self._csc is None:
+            found = np.empty(self.units + 1, np.int64), *(np.empty(len(self.indices), np.int32) for _ in "sp")
+            csr_to_csc(self.indptr, self.indices, *found)
+            self._csc = found
+        return self._csc
 
-    def each(self):
-        """(row, unit) of sparse_train.py."""
-        if self._row is None:
-            row = np.empty(len(self.unit), np.int32)
-            find_inputs(self.first, row)
-            self._row = row
-        return self._row, self.unit
+    def coo(self):
+        """Return (rows, indices) of kernels/sparse/csr.py."""
+        if self._rows is None:
+            self._rows = np.empty(len(self.indices), np.int32)
+            coo_rows(self.indptr, self._rows)
+        return self._rows, self.indices
 
     def forward(self, weight, bias, x, y):
-        """y = W' x + b, activations by feature."""
+        """Compute y = W' x + b, feature-major."""
         if x.shape[1] < VECTOR:
             y[:] = bias[:, None]
-            push_each(*self.each(), weight, x, y)
+            scatter_coo(*self.coo(), weight, x, y)
         else:
-            pull_live(*self.by_output(), weight, bias, x, y)
+            gather_csc(*self.csc(), weight, bias, x, y)
 
     def gradient(self, x, dy, g):
-        """g = x dy' at the live weights."""
+        """Compute g = x dy' at the live weights."""
         if x.shape[1] < VECTOR:
-            each_gradient(*self.each(), x, dy, g)
+            gradient_coo(*self.coo(), x, dy, g)
         else:
-            live_gradient(self.first, self.unit, x, dy, g)
+            gradient_csr(self.indptr, self.indices, x, dy, g)
 
     def backward(self, weight, x, dy, g, dx):
-        """The same, and dx = W dy."""
+        """Compute the same, and dx = W dy."""
         if x.shape[1] < VECTOR:
             dx[:] = 0
-            each_backward(*self.each(), weight, x, dy, g, dx)
+            backward_coo(*self.coo(), weight, x, dy, g, dx)
         else:
-            live_backward(self.first, self.unit, weight, x, dy, g, dx)
+            backward_csr(self.indptr, self.indices, weight, x, dy, g, dx)
 
 
 def scattered(rng, item):
-    """Places drawn at random, all equally likely, into the layer's index; returns the weights they begin with."""
+    """Draw positions into the layer's index, all equally likely, and return the initial weights."""
     parameter = item.layer.weight
     parameter.index[...] = draw_places(rng, parameter.size, item.size)
     fan_in = max(item.size / parameter.shape[-1], 1.0)

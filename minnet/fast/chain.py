@@ -12,7 +12,8 @@ from minnet.engine.containers import Sequential
 from minnet.engine.dense import Dense
 from minnet.engine.pooling import Flatten
 from minnet.engine.sparse import SparseDense
-from minnet.kernels.sparse.spmm import find_inputs, find_places, turn_places
+from minnet.kernels.mlp.sparse import SparseMlp
+from minnet.kernels.sparse.csr import coo_rows, csr_to_csc, flat_to_csr
 
 BY_OUTPUT, BY_INPUT = range(2)  # how a sparse chain's positions are listed beside CSR: see SparseChain.positions
 
@@ -39,7 +40,7 @@ class SparseChain:
         self.known = None, None  # (form, topology), and the arrays for them
 
     def positions(self, form):
-        """Return (table, indptr, indices) of kernels/mlp/sparse.py (BY_OUTPUT) or of small_batch.py (BY_INPUT)."""
+        """Return the SparseMlp of kernels/mlp/sparse.py (BY_OUTPUT) or of small_batch.py (BY_INPUT)."""
         known, arrays = self.known
         now = form, self.model.topology
         if known != now:
@@ -63,18 +64,18 @@ class SparseChain:
         table, indptr, indices = np.array(table), np.empty(sizes[0], np.int64), np.empty(sizes[1], np.int32)
         threads.run([partial(fill_layer, row, index, form, indptr, indices)
                      for row, index in zip(table, indexes, strict=True) if index is not None])
-        return table, indptr, indices
+        return SparseMlp(table, indptr, indices)
 
 
 def fill_layer(row, index, form, indptr, indices):
     """Write the positions of one layer, whose `row` of the table says where they begin in `indptr` and `indices`."""
     ins, outs, _, _, live, begins, at = row
     own_indptr, own_indices = indptr[begins : begins + ins + 1], indices[at : at + live]
-    find_places(index, outs, own_indptr, own_indices)
+    flat_to_csr(index, outs, own_indptr, own_indices)
     if form == BY_INPUT:
-        find_inputs(own_indptr, indices[at + live : at + 2 * live])
+        coo_rows(own_indptr, indices[at + live : at + 2 * live])
     else:
-        turn_places(own_indptr, own_indices, indptr[begins + ins + 1 : begins + ins + outs + 2],
+        csr_to_csc(own_indptr, own_indices, indptr[begins + ins + 1 : begins + ins + outs + 2],
                     indices[at + live : at + 2 * live], indices[at + 2 * live : at + 3 * live])
 
 

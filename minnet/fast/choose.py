@@ -15,11 +15,12 @@ from minnet.engine.optimizers import kernel_of
 from minnet.engine.sparse import FEWEST_WEIGHTS
 from minnet.fast.chain import Chain, chain_of
 from minnet.fast.live_weights import SPARSE, LiveWeightStepper
-from minnet.fast.mlp import STEP_KERNELS, MlpGradientStepper, MlpStepper
+from minnet.fast.mlp import MlpGradientStepper, MlpStepper
 from minnet.fast.rewrite import mostly_zero, rewrite
 from minnet.fast.sharded import ShardedStepper
 from minnet.fast.sparse_mlp import SmallBatchStepper, SparseMlpGradientStepper, SparseMlpStepper
 from minnet.kernels.sparse.spmm import FEW, VECTOR
+from minnet.kernels.steps import STEP_CODES
 
 SHARD_MACS = 2**25      # multiply-adds of a forward pass: with fewer a second thread costs more than it saves
 CHAIN_MACS = 2**22      # the same where a thread's whole pass is one call
@@ -98,7 +99,7 @@ def between_steps(job, kernel):
         return "a penalty acts after each step"
     if job.clip_norm is not None:
         return "the gradient is clipped before each step"
-    return "" if kernel in STEP_KERNELS else f"{type(job.state.optimizer).__name__} has no kernel for many steps"
+    return "" if kernel in STEP_CODES else f"{type(job.state.optimizer).__name__} has no kernel for many steps"
 
 
 def slices_of(job):

@@ -9,15 +9,14 @@ import numpy as np
 from minnet import threads
 from minnet.engine.tape import aligned
 from minnet.fast.sharded import ShardedStepper
-from minnet.kernels.mlp import zero_blocks as blocks
-from minnet.kernels.mlp.multi_step import chain_steps
+from minnet.kernels.mlp.dense import Mlp
+from minnet.kernels.mlp.multi_step import PLAN_COLUMNS, Data, MlpWorkspace, mlp_steps
+from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS, slabs_of
+from minnet.kernels.steps import NO_STEP, SETTINGS, STEP_CODES
 
 CALL_MACS = 2**32  # multiply-adds of one call, roughly: a kernel returns within 0.2 s, so that Ctrl-C is heard
 PASSES = 3         # forward, and backward to weights and to inputs
 ROWS = 32          # of a batch, that take as long as the optimizer does
-SETTINGS = 7       # numbers that an optimizer's kernel takes for a step
-NO_STEP, SGD_STEP, ADAM_STEP = range(3)
-STEP_KERNELS = {"sgd": SGD_STEP, "adam": ADAM_STEP}  # what the kernels here can do, by the name an optimizer gives
 
 
 class MultiStepper:
@@ -26,12 +25,14 @@ class MultiStepper:
     A subclass gives `calls`, a function for each thread, all of which do the same work together.
     """
 
+    zero_blocks = False  # whether the first layer leaves out blocks of zeros: dense chains only
+
     def __init__(self, job, chain, kernel, why):
         self.job, self.chain, self.kernel, self.why = job, chain, kernel, why
         model, shards = job.model, len(job.state.rngs)
         most = CALL_MACS // (PASSES * (job.batch_size + ROWS) * model.n_weights + 1)
         self.most = max(1, min(job.n_batches, most))
-        self.losses, self.plan = np.empty((self.most, job.batch_size)), np.zeros(5, np.int64)
+        self.losses, self.plan = np.empty((self.most, job.batch_size)), np.zeros(PLAN_COLUMNS, np.int64)
         self.X = job.X.reshape(len(job.X), -1)
         self.grads = np.zeros((shards, len(model.values)), model.dtype)
 
@@ -46,14 +47,14 @@ class MultiStepper:
         job = self.job
         steps = range(job.state.t + 1, job.state.t + 1 + min(self.most, stop - first))
         settings = [job.state.optimizer.settings(job.learning_rate(t), t) for t in steps]
-        return self.call(order, first, np.array(settings, np.float64), STEP_KERNELS[self.kernel]).tolist()
+        return self.call(order, first, np.array(settings, np.float64), STEP_CODES[self.kernel]).tolist()
 
     def call(self, order, first, settings, step):
         """Make a step for each row of `settings`; return the mean loss of each batch."""
         job, losses, start = self.job, self.losses[: len(settings)], first * self.job.batch_size
-        self.plan[:] = job.batch_size, start, step, len(self.grads), job.model.n_weights
+        self.plan[:] = job.batch_size, start, step, len(self.grads), job.model.n_weights, self.zero_blocks
         losses[:] = 0
-        threads.run(self.calls((self.X, job.y, order), settings, losses))
+        threads.run(self.calls(Data(self.X, job.y, order), settings, losses))
         n = np.full(len(losses), job.batch_size)
         n[-1] = min(job.batch_size, len(order) - start - (len(losses) - 1) * job.batch_size)
         return losses.sum(axis=1) / n
@@ -67,14 +68,14 @@ class MlpStepper(MultiStepper):
     def __init__(self, job, chain, kernel, zero_blocks, why):
         super().__init__(job, chain, kernel, why)
         self.zero_blocks, shards = zero_blocks, len(self.grads)
-        self.turn = np.zeros(shards + 1, np.int64)
-        self.work = mlp_workspace(job.batch_size, shards, chain.widths.tolist(), job.model.dtype)
+        self.progress = np.zeros(shards + 1, np.int64)
+        self.workspace = mlp_workspace(job.batch_size, shards, chain.widths.tolist(), job.model.dtype)
 
     def calls(self, data, settings, losses):
         """Return a call for each thread."""
-        job, net = self.job, (self.chain.widths, self.chain.starts, self.zero_blocks)
-        self.turn[:] = 0
-        return [partial(chain_steps, shard, *data, self.plan, *net, settings, job.model.mask, self.turn, self.work,
+        job, net = self.job, Mlp(self.chain.widths, self.chain.starts)
+        self.progress[:] = 0
+        return [partial(mlp_steps, shard, data, self.plan, net, settings, job.model.mask, self.progress, self.workspace,
                         losses, self.grads, job.model.values, job.vectors) for shard in range(len(self.grads))]
 
 
@@ -95,10 +96,10 @@ class MlpGradientStepper(ShardedStepper):
 
 
 def mlp_workspace(rows, shards, widths, dtype):
-    """Return the scratch arrays of the kernel `chain_steps` for batches of `rows` rows: its tuple `work`."""
-    listed, share = -(-widths[0] // blocks.BLOCK), -(-rows // shards) * sum(widths[1:])
-    index, counts = np.empty((listed, rows), np.int32), np.empty(listed + rows, np.int32)
-    value, slabs = listed * rows * blocks.BLOCK, blocks.slabs_of(widths[1]) * rows * blocks.WIDTH
-    scratch = aligned(shards * (blocks.BLOCK + rows) * blocks.WIDTH, dtype).reshape(shards, -1)
-    return (index, aligned(value, dtype), counts, np.empty((shards + 1, rows, widths[1]), dtype), aligned(slabs, dtype),
-            np.empty((2, shards, share), dtype), scratch)
+    """Return scratch of the kernel `mlp_steps` for batches of `rows` rows."""
+    blocks, share = -(-widths[0] // BLOCK_COLUMNS), -(-rows // shards) * sum(widths[1:])
+    index, counts = np.empty((blocks, rows), np.int32), np.empty(blocks + rows, np.int32)
+    value, slabs = blocks * rows * BLOCK_COLUMNS, slabs_of(widths[1]) * rows * SLAB_COLUMNS
+    tiles = aligned(shards * (BLOCK_COLUMNS + rows) * SLAB_COLUMNS, dtype).reshape(shards, -1)
+    return MlpWorkspace(index, aligned(value, dtype), counts, np.empty((shards + 1, rows, widths[1]), dtype),
+                        aligned(slabs, dtype), np.empty((2, shards, share), dtype), tiles)

@@ -19,8 +19,8 @@ from minnet.fast.sparse_conv import SparseConv2d, SparseConvPool
 from minnet.kernels.layers.conv_pool import conv_pool, conv_pool_backward
 from minnet.kernels.layers.pointwise import add_bias, column_sums
 from minnet.kernels.mlp.zero_blocks import (
-    BLOCK,
-    WIDTH,
+    BLOCK_COLUMNS,
+    SLAB_COLUMNS,
     blocks_backward,
     blocks_forward,
     cut_slabs,
@@ -65,7 +65,7 @@ def is_padded(pool):
 
 def mostly_zero(X):
     """Return whether a layer should leave out blocks of zeros in (n, in)."""
-    blocks = np.logical_or.reduceat(X != 0, np.arange(0, X.shape[1], BLOCK), axis=1)
+    blocks = np.logical_or.reduceat(X != 0, np.arange(0, X.shape[1], BLOCK_COLUMNS), axis=1)
     return blocks.mean() <= MOSTLY_ZERO
 
 
@@ -82,7 +82,8 @@ class ZeroBlockDense:
         if blocks is None:
             return dense.forward(x, tape)
         y = tape.buffer(dense, "y", (len(x), dense.units))
-        scratch = tape.buffer(self, "tile", (BLOCK * WIDTH,)), tape.buffer(self, "sums", (len(x) * WIDTH,))
+        scratch = (tape.buffer(self, "tile", (BLOCK_COLUMNS * SLAB_COLUMNS,)),
+                   tape.buffer(self, "sums", (len(x) * SLAB_COLUMNS,)))
         blocks_forward(*blocks, dense.weight.of(tape.values).reshape(-1), dense.units, *scratch, y.reshape(-1))
         if dense.bias is not None:
             add_bias(dense.bias.of(tape.values), y)
@@ -95,18 +96,19 @@ class ZeroBlockDense:
         if blocks is None:
             return dense.backward(dy, tape)
         n, dw = len(dy), dense.weight.of(tape.grads)
-        slabs = tape.buffer(self, "slabs", (slabs_of(dense.units) * n * WIDTH,))
+        slabs = tape.buffer(self, "slabs", (slabs_of(dense.units) * n * SLAB_COLUMNS,))
         cut_slabs(dy, 0, n, slabs)
-        blocks_backward(*blocks, slabs, dense.units, tape.buffer(self, "tile", (BLOCK * WIDTH,)), dw.reshape(-1))
+        tile = tape.buffer(self, "tile", (BLOCK_COLUMNS * SLAB_COLUMNS,))
+        blocks_backward(*blocks, slabs, dense.units, tile, dw.reshape(-1))
         if dense.bias is not None:
             column_sums(dy, dense.bias.of(tape.grads))
         return dense.input_gradient(dy, tape)
 
     def blocks(self, x, tape):
         """Return the lists of kernels/mlp/zero_blocks.py, or None where too few blocks are zeros."""
-        (n, k), blocks = x.shape, -(-x.shape[1] // BLOCK)
+        (n, k), blocks = x.shape, -(-x.shape[1] // BLOCK_COLUMNS)
         lists = (tape.buffer(self, "index", (blocks, n), np.dtype(np.int32)),
-                 tape.buffer(self, "value", (blocks * n * BLOCK,)),
+                 tape.buffer(self, "value", (blocks * n * BLOCK_COLUMNS,)),
                  tape.buffer(self, "count", (blocks,), np.dtype(np.int32)))
         list_blocks(np.ascontiguousarray(x, tape.dtype), np.arange(n), 0, k, int(MOSTLY_ZERO * blocks * n), *lists)
         return lists if lists[-1][-1] >= 0 else None

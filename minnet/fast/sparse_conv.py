@@ -1,7 +1,7 @@
 """SparseConv2d: a convolution that has its live weights only, and a cost in proportion to them.
 
-`pack` puts it where a Conv2d is sparse enough (see packed.py). Inside, images lie by feature, some at a time (see
-kernels/sparse_conv.py); they are turned at the borders of the layer, or at the outer border of the pool that follows.
+It takes the place of a Conv2d that is sparse enough (see live_weights.py). Inside, images are feature-major, some at a
+time (see kernels/sparse/conv.py); they are transposed at the borders of the layer, or of the pool that follows.
 """
 import math
 
@@ -10,11 +10,11 @@ import numpy as np
 from minnet.engine.initialisers import zeros
 from minnet.engine.layer import Layer
 from minnet.engine.padding import window
-from minnet.engine.sparse import Places
+from minnet.engine.sparse import SparseIndex
 from minnet.kernels.layers.images import max_pool, max_pool_backward
 from minnet.kernels.layers.pointwise import add_bias, column_sums
-from minnet.kernels.sparse.conv import live_conv, live_conv_gradient, live_conv_input
-from minnet.kernels.sparse.spmm import by_feature, by_row, wide_lanes
+from minnet.kernels.sparse.conv import sparse_conv, sparse_conv_gradient, sparse_conv_input
+from minnet.kernels.sparse.spmm import to_feature_major, to_row_major, whole_vectors
 
 MOST_LANES = 64    # images at a time: with more, what a window sees no longer fits the second-level cache
 CALL_MACS = 2**30  # multiply-adds of one call of a kernel: some 50 ms
@@ -49,10 +49,10 @@ class SparseConv2d(Layer):
         return (*at.output, self.filters), wanted
 
     def forward(self, x, tape, pool=None):
-        """Compute y (n, ho, wo, o) from x (n, h, w, c); with a `pool`, what that makes of y."""
+        """Compute y (n, ho, wo, o) from x (n, h, w, c); with a `pool`, its output instead."""
         x, parts, lanes = np.ascontiguousarray(x), *self.parts(len(x))
-        first, tap, place = self.places(tape)
-        weight = np.take(self.weight.of(tape.values), place, out=tape.buffer(self, "w", place.shape))
+        indptr, taps, order = self.places(tape)
+        weight = np.take(self.weight.of(tape.values), order, out=tape.buffer(self, "w", order.shape))
         later = self.bias is None or pool is not None  # behind the pool there is less to add it to
         bias = np.zeros(self.filters, tape.dtype) if later else self.bias.of(tape.values)
         xt = tape.buffer(self, "xt", (len(parts), *self.padded_shape, lanes))
@@ -63,11 +63,11 @@ class SparseConv2d(Layer):
             pooled = tape.buffer(pool, "yt", (*shape, lanes))
             winner = tape.buffer(pool, "winner", (len(parts), *shape, lanes), np.dtype(np.int32))
         for i, rows in enumerate(parts):
-            self.turn(x[rows], xt[i], tape)
-            live_conv(first, tap, weight, bias, *self.steps, xt[i].reshape(-1, lanes), yt)
+            self.to_feature_major(x[rows], xt[i], tape)
+            sparse_conv(indptr, taps, weight, bias, *self.steps, xt[i].reshape(-1, lanes), yt)
             if pool is not None:
                 max_pool(_one(yt), *pool.window.kernel, *pool.window.stride, 0, 0, _one(pooled), _one(winner[i]))
-            by_row((yt if pool is None else pooled).reshape(-1, lanes), y[rows].reshape(-1, math.prod(shape)))
+            to_row_major((yt if pool is None else pooled).reshape(-1, lanes), y[rows].reshape(-1, math.prod(shape)))
         if later and self.bias is not None:
             add_bias(self.bias.of(tape.values), y.reshape(-1, self.filters))
         tape[self] = x, xt, winner
@@ -75,24 +75,24 @@ class SparseConv2d(Layer):
 
     def backward(self, dy, tape, pool=None):
         """As `Conv2d.backward`, of the pool's backward if there is one; the weight's gradient at live weights only."""
-        (x, xt, winner), (first, tap, place), (parts, lanes) = tape[self], self.places(tape), self.parts(len(dy))
-        dy, grad = np.ascontiguousarray(dy), tape.buffer(self, "g", place.shape)
+        (x, xt, winner), (indptr, taps, order), (parts, lanes) = tape[self], self.places(tape), self.parts(len(dy))
+        dy, grad = np.ascontiguousarray(dy), tape.buffer(self, "g", order.shape)
         shape, dyt = dy.shape[1:], tape.buffer(self, "dyt", (*self.output_shape, lanes))
-        turned = dyt if pool is None else tape.buffer(pool, "dyt", (*shape, lanes))
-        weight, dx = tape.buffer(self, "w", place.shape), None
+        transposed = dyt if pool is None else tape.buffer(pool, "dyt", (*shape, lanes))
+        weight, dx = tape.buffer(self, "w", order.shape), None
         if tape.wants_dx(self):
             dx, dxt = tape.buffer(self, "dx", x.shape), tape.buffer(self, "dxt", xt.shape[1:])
         grad[:] = 0
         for i, rows in enumerate(parts):
-            by_feature(dy[rows].reshape(-1, math.prod(shape)), turned.reshape(-1, lanes))
+            to_feature_major(dy[rows].reshape(-1, math.prod(shape)), transposed.reshape(-1, lanes))
             if pool is not None:
-                max_pool_backward(_one(turned), _one(winner[i]), *pool.window.kernel, *pool.window.stride, 0, 0,
+                max_pool_backward(_one(transposed), _one(winner[i]), *pool.window.kernel, *pool.window.stride, 0, 0,
                                   _one(dyt))
-            live_conv_gradient(first, tap, *self.steps, xt[i].reshape(-1, lanes), dyt, grad)
+            sparse_conv_gradient(indptr, taps, *self.steps, xt[i].reshape(-1, lanes), dyt, grad)
             if dx is not None:
-                live_conv_input(first, tap, weight, *self.steps, dyt, dxt.reshape(-1, lanes))
-                self.turn_back(dxt, dx[rows], tape)
-        self.weight.of(tape.grads)[place] = grad
+                sparse_conv_input(indptr, taps, weight, *self.steps, dyt, dxt.reshape(-1, lanes))
+                self.to_row_major(dxt, dx[rows], tape)
+        self.weight.of(tape.grads)[order] = grad
         if self.bias is not None:
             column_sums(dy.reshape(-1, self.filters), self.bias.of(tape.grads))
         return dx
@@ -101,70 +101,70 @@ class SparseConv2d(Layer):
         """(slices of a batch of n, about as long as each other; how many lanes each takes)."""
         most = max(1, min(MOST_LANES, CALL_MACS // max(self.live * self.positions, 1)))
         size = -(-n // -(-n // most))
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)], wide_lanes(size)
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)], whole_vectors(size)
 
-    def turn(self, x, xt, tape):
-        """Images x (n, h, w, c) by feature, with their padding: xt (h, w, c, lanes)."""
+    def to_feature_major(self, x, xt, tape):
+        """Transpose images x (n, h, w, c) to feature-major ones with their padding: xt (h, w, c, lanes)."""
         flat, lanes = x.reshape(len(x), -1), xt.shape[-1]
         if not self.window.padded:
-            by_feature(flat, xt.reshape(-1, lanes))
+            to_feature_major(flat, xt.reshape(-1, lanes))
             return
         inside = tape.buffer(self, "inside", (*self.input_shape, lanes))
-        by_feature(flat, inside.reshape(-1, lanes))
+        to_feature_major(flat, inside.reshape(-1, lanes))
         xt[...] = 0
         xt[self.inside()] = inside
 
-    def turn_back(self, xt, x, tape):
-        """Copy images by feature back, without the padding."""
+    def to_row_major(self, xt, x, tape):
+        """Return to row-major images, without the padding."""
         lanes = xt.shape[-1]
         if self.window.padded:
             inside = tape.buffer(self, "inside", (*self.input_shape, lanes))
             np.copyto(inside, xt[self.inside()])
             xt = inside
-        by_row(xt.reshape(-1, lanes), x.reshape(len(x), -1))
+        to_row_major(xt.reshape(-1, lanes), x.reshape(len(x), -1))
 
     def inside(self):
-        """Where in the padded image the image is."""
+        """Return where in the padded image the image is."""
         at, (height, width, _) = self.window, self.input_shape
         return slice(at.top, at.top + height), slice(at.left, at.left + width)
 
     def places(self, tape):
-        """Return (first, tap, place), made anew when the model's topology has changed.
+        """Return (indptr, taps, order): CSC by filter, with the row of a window for each weight.
 
-        They say where each filter's weights begin, which row of a window each meets, and which weight each is.
+        Made anew when the model's topology has changed. See kernels/sparse/conv.py and csr.py.
         """
         known, places = self._places
         if known != tape.model.topology:
             kernel_rows = math.prod(self.weight.shape[:-1])
-            first, source, place = Places(self.weight.index, (kernel_rows, self.filters)).by_output()
-            u, v, c = np.unravel_index(source, self.weight.shape[:-1])
+            indptr, rows, order = SparseIndex(self.weight.index, (kernel_rows, self.filters)).csc()
+            u, v, c = np.unravel_index(rows, self.weight.shape[:-1])
             _, width, channels = self.padded_shape
-            places = first, ((u * width + v) * channels + c).astype(np.int32), place
+            places = indptr, ((u * width + v) * channels + c).astype(np.int32), order
             self._places = tape.model.topology, places
         return places
 
 
 class SparseConvPool:
-    """A SparseConv2d and the MaxPool2d behind it in one pass: what lies between them is never turned."""
+    """A SparseConv2d and the MaxPool2d behind it in one pass: the image between them is never transposed."""
 
     def __init__(self, conv, pool):
         self.conv = conv
         self.pool = pool
 
     def forward(self, x, tape):
-        """Compute the pooled y (n, ho, wo, o) from x (n, h, w, c)."""
+        """Compute y (n, ho, wo, o), pooled, from x (n, h, w, c)."""
         return self.conv.forward(x, tape, self.pool)
 
     def backward(self, dy, tape):
-        """As `SparseConv2d.backward` of `MaxPool2d.backward`."""
+        """Compute `SparseConv2d.backward` of `MaxPool2d.backward`."""
         return self.conv.backward(dy, tape, self.pool)
 
 
 def _one(images):
-    """Images by feature (h, w, c, lanes) as one image of c * lanes channels, as the kernels of pools take them."""
+    """Return feature-major images (h, w, c, lanes) as one image of c * lanes channels, for the pools."""
     return images.reshape(1, *images.shape[:2], -1)
 
 
 def _none(rng, item):
-    """Live weights begin as those of the layer that this one stands for; until then 0."""
+    """Return zeros: the live weights are set to those of the layer that this one replaces."""
     return np.zeros(item.size)

@@ -7,10 +7,10 @@ from minnet.engine.tape import LINE, aligned
 from minnet.fast.chain import BY_INPUT, BY_OUTPUT
 from minnet.fast.mlp import MultiStepper
 from minnet.fast.sharded import ShardedStepper
-from minnet.kernels.mlp.multi_step import sparse_chain_steps
-from minnet.kernels.mlp.small_batch import BLOCK, shared_layer_steps, shared_room
-from minnet.kernels.mlp.sparse import sparse_chain_gradient, sparse_chain_room
-from minnet.kernels.sparse.spmm import lanes_of
+from minnet.kernels.mlp.multi_step import SparseMlpWorkspace, sparse_mlp_steps
+from minnet.kernels.mlp.small_batch import STEP_BLOCK, small_batch_steps, small_batch_workspace
+from minnet.kernels.mlp.sparse import sparse_mlp_gradient, sparse_mlp_workspace
+from minnet.kernels.sparse.spmm import padded_batch
 
 
 class SparseMlpStepper(MultiStepper):
@@ -21,18 +21,18 @@ class SparseMlpStepper(MultiStepper):
     def __init__(self, job, chain, kernel, why):
         super().__init__(job, chain, kernel, why)
         shards, rows = len(self.grads), -(-job.batch_size // len(self.grads))
-        self.turn = np.zeros(shards + 1, np.int64)
-        work = sparse_chain_room(rows, list(map(int, chain.widths)))
-        work = -(-work // LINE) * LINE  # each thread's begins a cache line
-        self.work = aligned(shards * work, job.model.dtype).reshape(shards, work)
-        self.labels = np.empty((shards, rows), np.int32)
+        self.progress = np.zeros(shards + 1, np.int64)
+        size = sparse_mlp_workspace(rows, list(map(int, chain.widths)))
+        size = -(-size // LINE) * LINE  # each thread's begins a cache line
+        numbers = aligned(shards * size, job.model.dtype).reshape(shards, size)
+        self.workspace = SparseMlpWorkspace(numbers, np.empty((shards, rows), np.int32))
 
     def calls(self, data, settings, losses):
         """Return a call for each thread."""
-        job, self.turn[:] = self.job, 0
+        job, self.progress[:] = self.job, 0
         net = self.chain.positions(BY_OUTPUT)
-        return [partial(sparse_chain_steps, shard, *data, self.plan, *net, settings, job.model.mask, self.turn,
-                        self.work, self.labels, losses, self.grads, job.model.values, job.vectors)
+        return [partial(sparse_mlp_steps, shard, data, self.plan, net, settings, job.model.mask, self.progress,
+                        self.workspace, losses, self.grads, job.model.values, job.vectors)
                 for shard in range(len(self.grads))]
 
 
@@ -43,18 +43,18 @@ class SmallBatchStepper(MultiStepper):
 
     def __init__(self, job, chain, kernel, why):
         super().__init__(job, chain, kernel, why)
-        batch, self.shards, self.turn = job.batch_size, len(self.grads), np.zeros(2, np.int64)
+        batch, self.shards, self.progress = job.batch_size, len(self.grads), np.zeros(2, np.int64)
         widths = list(map(int, chain.widths))
-        work = shared_room(batch, lanes_of(batch), widths, self.shards)
-        self.grads = np.empty((self.shards, max(BLOCK, *widths)), job.model.dtype)  # scratch: no gradient is kept
-        self.work, self.labels = np.empty((1, work), job.model.dtype), np.empty((1, batch), np.int32)
+        size = small_batch_workspace(batch, padded_batch(batch), widths, self.shards)
+        self.grads = np.empty((self.shards, max(STEP_BLOCK, *widths)), job.model.dtype)  # scratch: no gradient is kept
+        self.workspace = SparseMlpWorkspace(np.empty((1, size), job.model.dtype), np.empty((1, batch), np.int32))
 
     def calls(self, data, settings, losses):
         """Return the same call for each thread."""
-        job, self.turn[:] = self.job, 0
+        job, self.progress[:] = self.job, 0
         net = self.chain.positions(BY_INPUT)  # as they are now: positions move
-        call = partial(shared_layer_steps, *data, self.plan, *net, settings, job.model.mask, self.turn, self.work,
-                       self.labels, losses, self.grads, job.model.values, job.vectors)
+        call = partial(small_batch_steps, data, self.plan, net, settings, job.model.mask, self.progress, self.workspace,
+                       losses, self.grads, job.model.values, job.vectors)
         return self.shards * [call]
 
 
@@ -69,9 +69,9 @@ class SparseMlpGradientStepper(ShardedStepper):
 
     def shard_gradient(self, tape, rows, n):
         """Write the gradient of these rows' part of the mean over n rows; return that part of the loss."""
-        work = tape.buffer(self.chain, "work", (sparse_chain_room(len(rows), self.chain.widths),))
+        work = tape.buffer(self.chain, "work", (sparse_mlp_workspace(len(rows), self.chain.widths),))
         losses = tape.buffer(self.chain, "losses", (len(rows),), np.dtype(np.float64))
         labels = tape.buffer(self.chain, "labels", (len(rows),), np.dtype(np.int32))
-        sparse_chain_gradient(self.X, self.job.y, rows, *self.chain.positions(BY_OUTPUT), tape.values,
+        sparse_mlp_gradient(self.X, self.job.y, rows, self.chain.positions(BY_OUTPUT), tape.values,
                               tape.dtype.type(1 / n), work, labels, losses, tape.grads)
         return losses.sum() / n

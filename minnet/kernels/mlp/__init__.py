@@ -1,1 +1,1 @@
-"""Kernels of training a plain chain of dense layers: whole passes, and many steps in one call."""
+"""Kernels of training an MLP, a chain of dense layers: whole passes, and many steps in one call."""

@@ -1,124 +1,177 @@
-"""Many steps of a chain of dense layers in one call: gradients, and the optimizer's step, batch after batch.
+"""Many training steps of an MLP in one call: gradients, and the optimizer's step, batch after batch.
 
 Several threads make the same call at once. Each step is cut into tasks, in stages of which each begins when the one
-before is done. A thread takes a task that nobody has begun; so one thread alone finishes too, and the numbers are the
-same.
+before is done. A thread takes any task that no other has begun: so one thread alone finishes too, and the numbers are
+the same. The work of a stage has as many tasks, called shards, as there are rows in `grads`.
 
-What both calls take: X (N, m), y (N,); `order`, row numbers of the epoch; `plan` (5,) int64: rows of a batch, where in
-`order` the first begins, how many vectors the optimizer has (1: SGD, 2: Adam; 0: nothing moves), how many threads make
-the call, how many leading entries decay; `numbers` (steps, 7) float64, what the optimizer's kernel
-wants in a step: lr, momentum, nesterov, decay, shrink; or rate, beta1, beta2, eps, root, decay, shrink; `mask`; `turn`
-int64, 0; scratch. Written: `losses` (steps, batch) of each row, `grads` (shards, n), `values` (n,), `vectors` (slots,
-n_trainable).
+What the kernels here and in small_batch.py take:
+
+    shard      the number of this thread, below the number of shards: it begins with the tasks of that number
+    data       Data, the data set and the order of its rows in this epoch
+    plan       (PLAN_COLUMNS,) int64, see BATCH, ...
+    net        Mlp or SparseMlp
+    settings   (steps, SETTINGS) float64, those of the optimizer for each step (see kernels/steps.py)
+    mask       (n,) bool
+    progress   int64, zeros: counters that threads share (see each kernel)
+    workspace  scratch, a named tuple
+    losses     (steps, batch) float64: written, the loss of each row
+    grads      (shards, n): written
+    values     (n,): updated
+    vectors    (slots, n_trainable), the optimizer's: updated
 """
+from typing import NamedTuple
+
 import numpy as np
 from numba.extending import register_jitable
 
 from minnet.kernels.jit import kernel
 from minnet.kernels.layers.losses import softmax_cross_entropy
-from minnet.kernels.mlp.dense import chain_backward, chain_forward, take_columns
-from minnet.kernels.mlp.sparse import sparse_chain_gradient
-from minnet.kernels.mlp.zero_blocks import BLOCK, WIDTH, blocks_backward, blocks_forward, cut_slabs, list_blocks
+from minnet.kernels.mlp.dense import gather_columns, mlp_backward, mlp_forward
+from minnet.kernels.mlp.sparse import sparse_mlp_gradient
+from minnet.kernels.mlp.zero_blocks import (
+    BLOCK_COLUMNS,
+    SLAB_COLUMNS,
+    blocks_backward,
+    blocks_forward,
+    cut_slabs,
+    list_blocks,
+)
 from minnet.kernels.simd.atomics import compare_and_increment, fetch_add, spin_until
 from minnet.kernels.simd.attributes import prefetch
-from minnet.kernels.steps import adam_step, sgd_step
+from minnet.kernels.steps import ADAM_STEP, NO_STEP, SGD_STEP, adam_step, lion_step, sgd_step
 
-LINE = 64  # bytes of a cache line
-TOGETHER = 4  # blocks of features whose weights get gradient and step at once: it stays in the first-level cache
+CACHE_LINE = 64  # bytes
+BLOCKS_AT_ONCE = 4  # blocks of features whose weights get gradient and step at once: both stay in the first-level cache
+
+# The columns of `plan`: rows of a batch; where in the order of rows the first batch begins; which step the optimizer
+# makes (NO_STEP, SGD_STEP, ...: only the gradient is computed, ...); how many threads make the call; how many leading
+# entries of `values` decay; 1 if most blocks of X are 0, so that the first layer is computed by blocks.
+BATCH, FIRST_ROW, STEP, SHARDS, DECAYING, ZERO_BLOCKS = range(6)
+PLAN_COLUMNS = 6
+
+
+class Data(NamedTuple):
+    """X (N, m); y (N,) classes; order (rows of an epoch,) int64, numbers of rows of X."""
+
+    X: object
+    y: object
+    order: object
+
+
+class MlpWorkspace(NamedTuple):
+    """Scratch of `mlp_steps`, for batches of `rows` rows and a first layer of o outputs."""
+
+    index: object     # (blocks, rows) int32, of zero_blocks.py
+    value: object     # (blocks * rows * BLOCK_COLUMNS,), of zero_blocks.py; or the inputs themselves
+    counts: object    # (blocks + rows,) int32, the `count` of zero_blocks.py, then labels
+    partial: object   # (shards + 1, rows, o), what each shard of the features adds to the first layer; then its dy
+    slabs: object     # dy of the first layer in slabs
+    passes: object    # (2, shards, size), outputs and deltas of each shard of the rows
+    tiles: object     # (shards, (BLOCK_COLUMNS + rows) * SLAB_COLUMNS), `tile` and `sums` of zero_blocks.py
+
+
+class SparseMlpWorkspace(NamedTuple):
+    """Scratch of `sparse_mlp_steps` and `small_batch_steps`."""
+
+    numbers: object   # (shards or 1, size), see sparse_mlp_workspace and small_batch_workspace
+    labels: object    # (shards or 1, rows) int32
 
 
 @register_jitable
-def edges(size, part, parts):
-    """Where a part of `size` things begins and ends."""
-    return size * part // parts, size * (part + 1) // parts
+def shard_range(size, shard, shards):
+    """Return (begin, end) of a shard of `size` things."""
+    return size * shard // shards, size * (shard + 1) // shards
 
 
 @register_jitable
 def batch_rows(step, plan, order):
-    """The row numbers of a batch."""
-    start = plan[1] + step * plan[0]
-    return order[start : min(start + plan[0], order.size)]
+    """Return the row numbers of a batch."""
+    start = plan[FIRST_ROW] + step * plan[BATCH]
+    return order[start : min(start + plan[BATCH], order.size)]
 
 
 @kernel
-def move_window(low, plan, row, mask, grads, values, vectors):
-    """One step of the optimizer for the entries from `low` on. row: (7,), one of `numbers`; grads: (shards, k)."""
+def step_window(low, plan, settings, mask, grads, values, vectors):
+    """Make the optimizer's step for the entries from `low` on. settings: (SETTINGS,); grads: (shards, k)."""
     high = low + grads.shape[1]
-    decaying = max(0, min(high, plan[4]) - low)
-    if plan[2] == 1:
-        sgd_step(grads, mask[low:high], 1.0, row[0], row[1], row[2] != 0, row[3], row[4], decaying, values[low:high],
-                 vectors[0, low:high])
+    decaying = max(0, min(high, plan[DECAYING]) - low)
+    if plan[STEP] == SGD_STEP:
+        sgd_step(grads, mask[low:high], 1.0, settings, decaying, values[low:high], vectors[0, low:high])
+    elif plan[STEP] == ADAM_STEP:
+        adam_step(grads, mask[low:high], 1.0, settings, decaying, values[low:high], vectors[:, low:high])
     else:
-        adam_step(grads, mask[low:high], 1.0, row[0], row[1], row[2], row[3], row[4], row[5], row[6], decaying,
-                  values[low:high], vectors[:, low:high])
+        lion_step(grads, mask[low:high], 1.0, settings, decaying, values[low:high], vectors[0, low:high])
 
 
-# --- a dense chain: a part of the features forward, a part of the rows, a part of the features backward --------------
-
-
-@register_jitable
-def features(part, parts, size):
-    """(first, end) of a part of the features; (first, end) of their blocks."""
-    low, high = edges((size + BLOCK - 1) // BLOCK, part, parts)
-    return BLOCK * low, min(BLOCK * high, size), low, high
+# --- a dense MLP: a shard of the features forward, a shard of the rows, a shard of the features backward -------------
 
 
 @register_jitable
-def features_forward(part, X, rows, widths, sparse, values, work):
-    """What a part of the features gives to the first layer."""
-    index, value, count, first, _, _, near = work
-    low, high, begin, end = features(part, first.shape[0] - 1, widths[0])
-    n, k, o, room = rows.size, high - low, widths[1], BLOCK * index.shape[1]
-    y, w, own = first[part, :n], values[low * o : high * o], value[room * begin : room * end]
+def feature_shard(shard, shards, size):
+    """Return (begin, end) of a shard of the features, which is whole blocks, and (begin, end) of their blocks."""
+    low, high = shard_range((size + BLOCK_COLUMNS - 1) // BLOCK_COLUMNS, shard, shards)
+    return BLOCK_COLUMNS * low, min(BLOCK_COLUMNS * high, size), low, high
+
+
+@register_jitable
+def features_forward(shard, X, rows, plan, net, values, workspace):
+    """Compute what a shard of the features adds to the outputs of the first layer."""
+    index, count = workspace.index, workspace.counts
+    low, high, begin, end = feature_shard(shard, workspace.partial.shape[0] - 1, net.widths[0])
+    n, k, o, stride = rows.size, high - low, net.widths[1], BLOCK_COLUMNS * index.shape[1]
+    y, w = workspace.partial[shard, :n], values[low * o : high * o]
+    own = workspace.value[stride * begin : stride * end]
     if k == 0:
         y[:] = 0
-    elif sparse:
+    elif plan[ZERO_BLOCKS]:
         list_blocks(X, rows, low, high, index.size, index[begin:end], own, count[begin:end])
-        tile, sums = near[part, : BLOCK * WIDTH], near[part, BLOCK * WIDTH :]
+        tile = workspace.tiles[shard, : BLOCK_COLUMNS * SLAB_COLUMNS]
+        sums = workspace.tiles[shard, BLOCK_COLUMNS * SLAB_COLUMNS :]
         blocks_forward(index[begin:end], own, count[begin:end], w, o, tile, sums, y.reshape(-1))
     else:
         x = own[: n * k].reshape(n, k)
-        take_columns(X, rows, low, x)
+        gather_columns(X, rows, low, x)
         np.dot(x, w.reshape(k, o), y)
 
 
 @register_jitable
-def rows_pass(part, y, rows, widths, starts, sparse, values, work, losses, grads):
-    """All else of the pass for a part of the rows, forward and backward."""
-    index, _, counts, first, slabs, passes, _ = work
-    parts, n, o, k = first.shape[0] - 1, rows.size, widths[1], widths[-1]
-    low, high = edges(n, part, parts)
+def rows_pass(shard, y, rows, plan, net, values, workspace, losses, grads):
+    """Compute the rest of the pass for a shard of the rows, forward and backward."""
+    partial, widths = workspace.partial, net.widths
+    shards, n, o, k = partial.shape[0] - 1, rows.size, widths[1], widths[-1]
+    low, high = shard_range(n, shard, shards)
     size = (high - low) * widths[1:].sum()
-    passed, deltas = passes[0, part, :size], passes[1, part, :size]
-    own = grads[part]
+    outputs, deltas = workspace.passes[0, shard, :size], workspace.passes[1, shard, :size]
+    own = grads[shard]
     if high == low:
         own[widths[0] * o :] = 0
         return
-    z = passed[: (high - low) * o].reshape(high - low, o)
-    z[:] = first[0, low:high]
-    for other in range(1, parts):
-        z += first[other, low:high]
-    chain_forward(widths, starts, values, high - low, passed)
-    labels = counts[counts.size - n :]
+    # the sums of the first layer, always in the order of the shards: the bits do not depend on which is done first
+    z = outputs[: (high - low) * o].reshape(high - low, o)
+    z[:] = partial[0, low:high]
+    for other in range(1, shards):
+        z += partial[other, low:high]
+    mlp_forward(net, values, high - low, outputs)
+    labels = workspace.counts[workspace.counts.size - n :]
     for i in range(low, high):
         labels[i] = y[rows[i]]
-    logits = passed[size - (high - low) * k :].reshape(high - low, k)
+    logits = outputs[size - (high - low) * k :].reshape(high - low, k)
     dlogits = deltas[size - (high - low) * k :].reshape(high - low, k)
     softmax_cross_entropy(logits, labels[low:high], values.dtype.type(0), values.dtype.type(1.0 / n), losses[low:high],
                           dlogits)
-    chain_backward(widths, starts, values, high - low, passed, deltas, own)
+    mlp_backward(net, values, high - low, outputs, deltas, own)
     dy = deltas[: (high - low) * o].reshape(high - low, o)
-    if sparse:
-        cut_slabs(dy, low, index.shape[1], slabs)
+    if plan[ZERO_BLOCKS]:
+        cut_slabs(dy, low, workspace.index.shape[1], workspace.slabs)
     else:
-        first[parts, low:high] = dy
+        partial[shards, low:high] = dy
 
 
 @register_jitable
-def ask_for(X, rows, low, high, group, groups):
-    """Have a share of X[rows, low:high] on its way to the cache: rows of a shuffled epoch are a long way off."""
-    first, end = edges(rows.size, group, groups)
-    numbers, line = X.reshape(-1), LINE // X.itemsize
+def prefetch_rows(X, rows, low, high, group, groups):
+    """Prefetch a share of X[rows, low:high]: rows of a shuffled epoch are scattered over the memory."""
+    first, end = shard_range(rows.size, group, groups)
+    numbers, line = X.reshape(-1), CACHE_LINE // X.itemsize
     for i in range(first, end):
         start = rows[i] * X.shape[1]
         for at in range(start + low, start + high, line):
@@ -126,96 +179,92 @@ def ask_for(X, rows, low, high, group, groups):
 
 
 @register_jitable
-def features_backward(part, X, rows, coming, plan, widths, sparse, row, mask, work, grads, values, vectors):
-    """The gradient of a part of the features' weights, and at once their step: a few of them at a time.
+def features_backward(shard, X, rows, coming, plan, net, settings, mask, workspace, grads, values, vectors):
+    """Compute the gradient of a shard of the features' weights, and make their step, some blocks at a time.
 
-    Meanwhile the rows of the batch that is `coming` are fetched.
+    Meanwhile the rows of the next batch, `coming`, are prefetched.
     """
-    index, value, count, first, slabs, _, near = work
-    parts, n, o, room = first.shape[0] - 1, rows.size, widths[1], BLOCK * index.shape[1]
-    low, high, begin, end = features(part, parts, widths[0])
-    together = TOGETHER if sparse else max(1, end - begin)
+    index, value, count = workspace.index, workspace.value, workspace.counts
+    shards, n, o = workspace.partial.shape[0] - 1, rows.size, net.widths[1]
+    stride = BLOCK_COLUMNS * index.shape[1]
+    low, high, begin, end = feature_shard(shard, shards, net.widths[0])
+    together = BLOCKS_AT_ONCE if plan[ZERO_BLOCKS] else max(1, end - begin)
     for b in range(begin, end, together):
         e = min(b + together, end)
-        at, k = BLOCK * b * o, min(BLOCK * e, high) - BLOCK * b
-        to = low * o if plan[2] > 0 else at  # what has moved is needed no more
-        own, x = grads[0, to : to + k * o], value[room * b : room * e]
-        ask_for(X, coming, low, high, (b - begin) // together, (end - begin + together - 1) // together)
-        if sparse:
-            blocks_backward(index[b:e], x, count[b:e], slabs, o, near[part, : BLOCK * WIDTH], own)
+        at, k = BLOCK_COLUMNS * b * o, min(BLOCK_COLUMNS * e, high) - BLOCK_COLUMNS * b
+        # a gradient is needed no more once its step is made: the next one overwrites it, in the cache
+        to = at if plan[STEP] == NO_STEP else low * o
+        own, x = grads[0, to : to + k * o], value[stride * b : stride * e]
+        prefetch_rows(X, coming, low, high, (b - begin) // together, (end - begin + together - 1) // together)
+        if plan[ZERO_BLOCKS]:
+            tile = workspace.tiles[shard, : BLOCK_COLUMNS * SLAB_COLUMNS]
+            blocks_backward(index[b:e], x, count[b:e], workspace.slabs, o, tile, own)
         else:
-            np.dot(x[: n * k].reshape(n, k).T, first[parts, :n], own.reshape(k, o))
-        if plan[2] > 0:
-            move_window(at, plan, row, mask, own.reshape(1, own.size), values, vectors)
+            np.dot(x[: n * k].reshape(n, k).T, workspace.partial[shards, :n], own.reshape(k, o))
+        if plan[STEP] != NO_STEP:
+            # a slice of two dimensions, as in all calls of step_window: so it is compiled for one layout only
+            step_window(at, plan, settings, mask, grads[:1, to : to + k * o], values, vectors)
 
 
 @kernel
-def chain_steps(me, X, y, order, plan, widths, starts, sparse, numbers, mask, turn, work, losses, grads, values,
-                vectors):
-    """One step for each row of `numbers`: the gradient of the mean cross-entropy of a batch, and the optimizer's step.
+def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
+    """Make a training step for each row of `settings`, of a dense MLP and the mean cross-entropy of a batch.
 
-    The first layer's weights stand at the beginning of `values`; sparse: whether most blocks of X are 0. `me` is this
-    thread's number, below the number of shards: it begins with the tasks of that number, whose weights are in its
-    cache. turn: (shards + 1,). Where nothing moves (plan[2] is 0), the sum of the rows of `grads` is the gradient of
-    the last step; else what stands there for the first layer's weights is of no account.
-
-    work is seven arrays, for batches of so many rows: index (blocks, rows) and value of blocks.py, or in `value` the
-    inputs themselves; counts (blocks + rows,), the count of blocks.py and behind it labels; first (shards + 1, rows,
-    o), what each part of the features gives to the first layer, and behind them dy of that layer; the slabs of dy;
-    passes (2, shards, room), each part of the rows' outputs and deltas; tile and sums, a row for each thread.
+    The first layer's weights are at the beginning of `values`. progress: (shards + 1,), the next stage of each task,
+    then the number of tasks done; workspace: MlpWorkspace. Where no step is made (NO_STEP), the sum of the rows of
+    `grads` is the gradient of the last batch; else what is there for the first layer's weights is undefined.
     """
-    parts = grads.shape[0]
-    behind = widths[0] * widths[1]
-    for stage in range(3 * numbers.shape[0]):
-        spin_until(turn, parts, stage * parts)
+    shards = grads.shape[0]
+    behind = net.widths[0] * net.widths[1]
+    for stage in range(3 * settings.shape[0]):
+        spin_until(progress, shards, stage * shards)
         step, kind = stage // 3, stage % 3
-        rows = batch_rows(step, plan, order)
-        for i in range(parts):
-            part = (me + i) % parts
-            if not compare_and_increment(turn, part, stage):
+        rows = batch_rows(step, plan, data.order)
+        for i in range(shards):
+            part = (shard + i) % shards  # its own first: their weights are in this core's cache
+            if not compare_and_increment(progress, part, stage):
                 continue
             if kind == 0:
-                features_forward(part, X, rows, widths, sparse, values, work)
+                features_forward(part, data.X, rows, plan, net, values, workspace)
             elif kind == 1:
-                rows_pass(part, y, rows, widths, starts, sparse, values, work, losses[step], grads)
+                rows_pass(part, data.y, rows, plan, net, values, workspace, losses[step], grads)
             else:
-                coming = batch_rows(step + 1, plan, order)
-                features_backward(part, X, rows, coming, plan, widths, sparse, numbers[step], mask, work, grads, values,
+                coming = batch_rows(step + 1, plan, data.order)
+                features_backward(part, data.X, rows, coming, plan, net, settings[step], mask, workspace, grads, values,
                                   vectors)
-                low, high = edges(vectors.shape[1] - behind, part, parts)
-                if plan[2] > 0:
-                    move_window(behind + low, plan, numbers[step], mask, grads[:, behind + low : behind + high], values,
-                                vectors)
-            fetch_add(turn, parts)
+                low, high = shard_range(vectors.shape[1] - behind, part, shards)
+                if plan[STEP] != NO_STEP:
+                    step_window(behind + low, plan, settings[step], mask, grads[:, behind + low : behind + high],
+                                values, vectors)
+            fetch_add(progress, shards)
 
 
-# --- a chain of which some layers have live weights only --------------------------------------------------------------
+# --- an MLP of which some layers have live weights only ---------------------------------------------------------------
 
 
 @kernel
-def sparse_chain_steps(me, X, y, order, plan, table, first, unit, numbers, mask, turn, work, places, losses, grads,
-                       values, vectors):
-    """The same for chains of which some layers have live weights only; table, first, unit: see sparse_chain.py.
+def sparse_mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
+    """Make a training step for each row of `settings`, of an MLP of which some layers have live weights only.
 
-    A task is the gradient of a part of the batch, or the step of a part of the vector. turn: (shards + 1,); work,
-    places: (shards, room).
+    A task is the gradient of a shard of the batch, or the step of a shard of the vector. progress: (shards + 1,), as in
+    `mlp_steps`; workspace: SparseMlpWorkspace, with a row for each shard.
     """
-    parts = grads.shape[0]
-    for stage in range(2 * numbers.shape[0]):
-        spin_until(turn, parts, stage * parts)
+    shards = grads.shape[0]
+    for stage in range(2 * settings.shape[0]):
+        spin_until(progress, shards, stage * shards)
         step = stage // 2
-        rows = batch_rows(step, plan, order)
-        for i in range(parts):
-            part = (me + i) % parts
-            if not compare_and_increment(turn, part, stage):
+        rows = batch_rows(step, plan, data.order)
+        for i in range(shards):
+            part = (shard + i) % shards
+            if not compare_and_increment(progress, part, stage):
                 continue
-            low, high = edges(rows.size if stage % 2 == 0 else vectors.shape[1], part, parts)
+            low, high = shard_range(rows.size if stage % 2 == 0 else vectors.shape[1], part, shards)
             if stage % 2 == 1:
-                move_window(low, plan, numbers[step], mask, grads[:, low:high], values, vectors)
-            elif high == low:
+                step_window(low, plan, settings[step], mask, grads[:, low:high], values, vectors)
+            elif high == low:  # fewer rows than shards
                 grads[part, :] = 0
             else:
-                sparse_chain_gradient(X, y, rows[low:high], table, first, unit, values,
-                                      values.dtype.type(1.0 / rows.size), work[part], places[part, : high - low],
-                                      losses[step, low:high], grads[part])
-            fetch_add(turn, parts)
+                sparse_mlp_gradient(data.X, data.y, rows[low:high], net, values, values.dtype.type(1.0 / rows.size),
+                                    workspace.numbers[part], workspace.labels[part, : high - low],
+                                    losses[step, low:high], grads[part])
+            fetch_add(progress, shards)
