@@ -10,7 +10,7 @@ from minnet.engine.containers import Container
 from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
 from minnet.pruning.compact import compact, compact_report, expand
-from minnet.pruning.compaction.plan import Plan
+from minnet.pruning.compaction.plan import CompactionPlan
 
 REDRAWS = 3
 
@@ -69,7 +69,7 @@ def test_gradients_of_survivors_stay(model):
         grads.append(tape.grads[: net.n_trainable])
     live = expand(small, model, small.mask[: small.n_trainable])
     if folded:
-        live[: model.n_weights] &= Plan(model).carries[: model.n_weights]
+        live[: model.n_weights] &= CompactionPlan(model).carries[: model.n_weights]
         live[model.n_weights :] = False
     assert close(expand(small, model, grads[1]) * live, grads[0] * live, 1e-10)
 
@@ -158,7 +158,7 @@ def varying(model, coupling, x):
 def test_every_unit_left_is_read_and_varies(model):
     """Remove each unit left: outputs change. A unit that the report says had to stay is another matter."""
     small = compact(model)
-    plan, rng = Plan(small), np.random.default_rng(0)
+    plan, rng = CompactionPlan(small), np.random.default_rng(0)
     exempt = plan.coupling.fixed() | plan.last
     exempt[list(plan.border)] = True
     left = {int(unit) for use in plan.coupling.uses for unit in plan.roots[use.units] if not exempt[unit]}

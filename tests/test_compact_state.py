@@ -9,7 +9,7 @@ from trees import masked_models, random_input
 import minnet as mn
 from minnet.pruning.compact import compact, expand
 from minnet.pruning.compaction.cut import cut
-from minnet.pruning.compaction.plan import SILENT, STAYS, Plan
+from minnet.pruning.compaction.plan import SILENT, STAYS, CompactionPlan
 
 # --- training goes on ------------------------------------------------------------------------------------------------
 
@@ -21,7 +21,7 @@ def losses(model, state, X, y, steps=20):
 
 def goes_quietly(model):
     """Whether all that goes was unread, or masked whole: only then does training not notice."""
-    plan, makes = Plan(model), np.zeros(model.couple().n_units, bool)
+    plan, makes = CompactionPlan(model), np.zeros(model.couple().n_units, bool)
     for use in plan.coupling.uses:
         if not use.reads and use.parameter.kind not in ("mean", "variance"):
             live = use.parameter.mask.reshape(-1, len(use.units)).any(axis=0)
@@ -51,7 +51,7 @@ def test_the_state_is_cut_with_the_model():
     small, cut_state = compact(model, state)
     assert cut_state.model is small and cut_state.optimizer == state.optimizer and cut_state.seed == 3
     for new, old in zip(cut_state.vectors, state.vectors, strict=True):
-        assert np.array_equal(new, old[cut(Plan(model))[1][: small.n_trainable]])
+        assert np.array_equal(new, old[cut(CompactionPlan(model))[1][: small.n_trainable]])
     assert [s.random() for s in cut_state.rngs] == [s.random() for s in state.rngs]
 
 

@@ -16,10 +16,10 @@ from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, MinnetError, NotFinite
 from minnet.pruning import compensation
+from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.compensation import COMPENSATIONS, least_squares, mean_replacement, obs_update
 from minnet.pruning.criteria import quadratic, reconstruction
 from minnet.pruning.criteria.quadratic import invert
-from minnet.pruning.resume import Kept
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -325,7 +325,7 @@ def test_no_layer_is_worse_than_masked_alone(net, seed, share, damping, bias):
     before = mask_some(model, share, seed)
     alone = model.values.copy()
     least_squares(model, sample, before, damping=damping, bias=bias)
-    wanted, now = (Kept(model, sample.X, values) for values in (before, model.values))
+    wanted, now = (ActivationCache(model, sample.X, values) for values in (before, model.values))
     for layer in weighted(model):
         left = np.square(layer.forward(now.inputs[layer], Tape(model, alone)) - wanted.outputs[layer]).sum()
         fitted = np.square(now.outputs[layer] - wanted.outputs[layer]).sum()
@@ -339,7 +339,7 @@ def test_each_layer_is_fitted_to_the_inputs_that_it_has_now_or_had():
         sample = sample_for(model, rows=40)
         before = mask_some(model)
         least_squares(model, sample, before, damping=0, inputs=inputs)
-        was, now = Kept(model, sample.X, before), Kept(model, sample.X, model.values)
+        was, now = ActivationCache(model, sample.X, before), ActivationCache(model, sample.X, model.values)
         last = model.layers["dense3"]
         x = (now if inputs == "pruned" else was).inputs[last]
         for j, keep in enumerate(last.weight.mask.T):
@@ -384,7 +384,7 @@ def test_a_units_mean_activation_goes_into_the_next_bias(activation):
     rng = np.random.default_rng(0)
     model = mn.Model(mn.Sequential(mn.Dense(6), activation, mn.Dense(3)), (5,), rng=0, dtype=np.float64)
     sample = draw_sample(model, (rng.normal(size=(30, 5)), rng.integers(3, size=30)), samples=None, rng=0)
-    a = Kept(model, sample.X, model.values).outputs[model.tree.layers[1]]
+    a = ActivationCache(model, sample.X, model.values).outputs[model.tree.layers[1]]
     constant = 0.5 if isinstance(activation, mn.Sigmoid) else 0.0
     before = mask_units(model, "dense1", [0, 4])
     mean_replacement(model, sample, before)
@@ -400,7 +400,7 @@ def test_a_filters_mean_goes_into_the_next_bias_padding_included():
     tree = mn.Sequential(mn.Conv2d(4, 2), mn.ReLU(), mn.Conv2d(3, 3, padding="same"), mn.GlobalAvgPool2d())
     model = mn.Model(tree, (5, 6, 2), rng=0, dtype=np.float64)
     sample = draw_sample(model, (rng.normal(size=(9, 5, 6, 2)), rng.integers(3, size=9)), samples=None, rng=0)
-    a = Kept(model, sample.X, model.values).outputs[model.tree.layers[1]]
+    a = ActivationCache(model, sample.X, model.values).outputs[model.tree.layers[1]]
     before = mask_units(model, "conv1", [2])
     mean_replacement(model, sample, before)
     padded, second = np.pad(a[..., 2], ((0, 0), (1, 1), (1, 1))), model.layers["conv2"]
@@ -424,7 +424,7 @@ def test_after_mean_replacement_every_layer_with_a_bias_gives_its_old_mean(net):
     sample = sample_for(model, rows=20)
     before = mask_some(model)
     mean_replacement(model, sample, before)
-    was, now = Kept(model, sample.X, before), Kept(model, sample.X, model.values)
+    was, now = ActivationCache(model, sample.X, before), ActivationCache(model, sample.X, model.values)
     for layer in weighted(model):
         means = [kept.outputs[layer].reshape(-1, layer.output_shape[-1]).mean(axis=0) for kept in (was, now)]
         assert np.allclose(*means, rtol=1e-9, atol=1e-12) == (layer.bias is not None), layer.name
@@ -440,7 +440,7 @@ def test_recalibrated_statistics_are_those_of_the_inputs(net):
     sample = sample_for(model, rows=20)
     mask_some(model)
     compensation.recalibrate_batchnorm(model, sample)
-    kept = Kept(model, sample.X, model.values)
+    kept = ActivationCache(model, sample.X, model.values)
     for layer in model.layers.values():
         if isinstance(layer, mn.BatchNorm):
             x = kept.inputs[layer].reshape(-1, layer.output_shape[-1])

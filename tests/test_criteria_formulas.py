@@ -18,7 +18,7 @@ from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue
 from minnet.pruning import criteria
-from minnet.pruning.resume import Kept
+from minnet.pruning.activation_cache import ActivationCache
 
 
 def rows_net(*layers, inputs=6, dtype=np.float64, seed=0):
@@ -401,7 +401,7 @@ def test_ria_is_relative_importance_times_activation(name, power):
 
 def outputs_of(model, X, layer):
     """(n, h, w, c) what the layer gives."""
-    a = Kept(model, X, model.values).outputs[model.layers[layer]]
+    a = ActivationCache(model, X, model.values).outputs[model.layers[layer]]
     return a if a.ndim == 4 else a[:, None, None, :]
 
 
@@ -468,7 +468,7 @@ def channels_of(net, maker, model, reader):
 def contributions(net, maker, model, X):
     """(outputs, units): what each unit adds to every output of its readers, by passing it alone through them; and
     (units,) the norm of the weights that read it."""
-    kept, rows, squares = Kept(model, X, model.values), [], 0
+    kept, rows, squares = ActivationCache(model, X, model.values), [], 0
     for name in READERS[net, maker]:
         reader = model.layers[name]
         x, alone, carries = kept.inputs[reader], [], channels_of(net, maker, model, name)

@@ -11,8 +11,8 @@ from tables import NETS, make
 from minnet.errors import InvalidValue, MinnetError
 from minnet.models import lenet_300_100
 from minnet.pruning.apportion import apportion, fill
+from minnet.pruning.candidates import Infeasible
 from minnet.pruning.distributions import DISTRIBUTIONS
-from minnet.pruning.pool import Infeasible
 from minnet.pruning.prune import prune
 
 by_seed = st.integers(0, 2**32 - 1)
@@ -91,9 +91,9 @@ def test_exactly_so_many_go_and_in_each_heap_the_lowest(distribution, net, spars
     gone = ~model.mask[: model.n_weights]
     assert gone.sum() == result.removed == round(sparsity * model.n_weights) == sum(lost(result))
     for p in model.weight_parameters:
-        heaps = p.mask.reshape(-1, p.shape[-1]).T if distribution == "rowwise" else [p.mask.ravel()]
+        groups = p.mask.reshape(-1, p.shape[-1]).T if distribution == "rowwise" else [p.mask.ravel()]
         ranks = scores[p.slice].reshape(-1, p.shape[-1]).T if distribution == "rowwise" else [scores[p.slice]]
-        for keep, rank in zip(heaps, ranks, strict=True):
+        for keep, rank in zip(groups, ranks, strict=True):
             order = sorted(range(len(rank)), key=lambda i, rank=rank: (rank[i], i))
             count = len(keep) - np.count_nonzero(keep)
             assert sorted(order[:count]) == np.flatnonzero(~keep).tolist()
@@ -105,8 +105,8 @@ def test_uniform_shares_are_within_one(distribution, net, sparsity):
     prune(model, sparsity, distribution=distribution)
     k, n = round(sparsity * model.n_weights), model.n_weights
     for p in model.weight_parameters:
-        heaps = p.mask.reshape(-1, p.shape[-1]).T if distribution == "rowwise" else [p.mask.ravel()]
-        for keep in heaps:
+        groups = p.mask.reshape(-1, p.shape[-1]).T if distribution == "rowwise" else [p.mask.ravel()]
+        for keep in groups:
             assert abs(np.count_nonzero(~keep) - k * keep.size / n) < 1
 
 
@@ -134,17 +134,17 @@ def test_masks_nest_though_shares_are_rounded_anew(distribution, net, seed, path
        st.floats(0, 1), st.floats(0, 1))
 def test_min_density_is_a_floor_for_every_layer(distribution, net, seed, floor, share):
     model, scores = make(net), random_scores(make(net), seed, tied=True)
-    heaps = p_sizes = [p.size for p in model.weight_parameters]
+    groups = p_sizes = [p.size for p in model.weight_parameters]
     if distribution == "rowwise":
-        heaps = [p.size // p.shape[-1] for p in model.weight_parameters for _ in range(p.shape[-1])]
-    most, bound = (sum(n - math.ceil(round(floor * n, 9)) for n in sizes) for sizes in (p_sizes, heaps))
+        groups = [p.size // p.shape[-1] for p in model.weight_parameters for _ in range(p.shape[-1])]
+    most, bound = (sum(n - math.ceil(round(floor * n, 9)) for n in sizes) for sizes in (p_sizes, groups))
     count = int(share * bound)
     prune(model, count=count, criterion=scores_of(scores), distribution=distribution, min_density=floor)
     assert np.count_nonzero(~model.mask) == count
     assert all(p.mask.mean() >= floor - 1e-9 for p in model.weight_parameters)
     before = model.values.tobytes()
     if most < model.n_weights and distribution != "rowwise":
-        with pytest.raises(InvalidValue, match=f"at most {most} may"):
+        with pytest.raises(InvalidValue, match=f"ask for at most {most}$"):
             prune(model, count=most + 1, criterion=scores_of(scores), distribution=distribution, min_density=floor)
         assert model.values.tobytes() == before
 
@@ -227,7 +227,7 @@ def test_uniform_plus_spares_the_first_layer_and_some_of_the_last():
     shares = [layer.sparsity for layer in result.per_layer.values()]
     assert shares[0] == 0 and abs(shares[-1] - 0.8) < 1 / sizes[-1]
     assert all(abs(share - 0.9) < 1 / size for share, size in zip(shares[1:-1], sizes[1:-1], strict=True))
-    with pytest.raises(InvalidValue, match=r"at most \d+ may go"):
+    with pytest.raises(InvalidValue, match=r"ask for at most \d+, or take"):
         prune(model, 1.0, distribution="uniform_plus")
 
 
@@ -260,21 +260,23 @@ def test_wrong_distributions_are_refused(arguments, wanted):
 
 
 @pytest.mark.parametrize(("returned", "wanted"), [
-    (lambda pool: (pool.layers, [1.0]), "for each of 3 heaps"), (lambda pool: (pool.layers, [-1, 0, 9]), "at least 0"),
-    (lambda pool: (pool.layers, [np.nan, 1, 2]), "at least 0"), (lambda pool: ([0, 1], [5, 5]), "each of 62 weights"),
-    (lambda pool: (pool.layers / 2, [5, 5, 5]), "whole number"),
+    (lambda candidates: (candidates.layers, [1.0]), "for each of 3 groups"),
+    (lambda candidates: (candidates.layers, [-1, 0, 9]), "at least 0"),
+    (lambda candidates: (candidates.layers, [np.nan, 1, 2]), "at least 0"),
+    (lambda candidates: ([0, 1], [5, 5]), "each of 62 weights"),
+    (lambda candidates: (candidates.layers / 2, [5, 5, 5]), "whole number"),
 ])
 def test_what_an_own_distribution_returns_is_checked(returned, wanted):
     model = make("dense")
     before = model.values.tobytes()
     with pytest.raises(InvalidValue, match=wanted):
-        prune(model, count=20, distribution=lambda pool, k: returned(pool))
+        prune(model, count=20, distribution=lambda candidates, k: returned(candidates))
     assert model.values.tobytes() == before
 
 
 def test_an_own_distribution_is_a_function():
     """All from the last layer as far as it goes: what a share cannot get, the others give."""
     model = make("dense")
-    result = prune(model, count=20, distribution=lambda pool, k: (pool.layers, [0, 0, k]))
+    result = prune(model, count=20, distribution=lambda candidates, k: (candidates.layers, [0, 0, k]))
     assert lost(result)[2] == model.weight_parameters[2].size == 12
     assert sum(lost(result)) == 20

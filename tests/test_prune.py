@@ -15,11 +15,11 @@ from minnet.engine.optimizers import OPTIMIZERS
 from minnet.errors import InvalidValue, MinnetError
 from minnet.pruning import recipes
 from minnet.pruning.budgets import Costs
+from minnet.pruning.candidates import Infeasible
 from minnet.pruning.choose import choose, weighted
 from minnet.pruning.compact import compact
 from minnet.pruning.distributions import DISTRIBUTIONS
-from minnet.pruning.named import structure_of
-from minnet.pruning.pool import Infeasible
+from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
 from minnet.pruning.result import Record
 from minnet.training import train
@@ -82,13 +82,13 @@ def test_exactly_so_many_pieces_go_of_any_tree(model, structure, sparsity, then,
     except InvalidValue as error:
         assert (structure == "channel" and "outputs" in str(error)) or "made by" in str(error)
         return
-    most = sum(part.size - part.keeps for part in pieces.parts)
-    assert all(part.keeps == (structure in UNITS) for part in pieces.parts)
+    most = sum(part.size - part.keeps for part in pieces.layer_groups)
+    assert all(part.keeps == (structure in UNITS) for part in pieces.layer_groups)
     for share in sorted((sparsity, then)):
         k, before = round(share * pieces.n), pieces.gone(model.mask)
         if k > most:
             whole = bits(model)
-            with pytest.raises(InvalidValue, match=f"at most {most} may"):
+            with pytest.raises(InvalidValue, match=f"ask for at most {most}$"):
                 prune(model, share, structure=structure, criterion=rule(scores_for(model, seed)), reduction="sum")
             assert bits(model) == whole
             k = most
@@ -112,12 +112,12 @@ def test_counts_are_exact_for_every_structure_and_distribution(pair, distributio
         result = prune(model, sparsity, **arguments)
     except Infeasible as error:
         assert bits(model) == before
-        most = int(re.search(r"at most (\d+) may", str(error))[1])
+        most = int(re.search(r"ask for at most (\d+)", str(error))[1])
         assert most < k
         result = prune(model, count=most, **arguments)
         k = most
     assert np.count_nonzero(pieces.gone(model.mask)) == k == result.units.total - result.units.remaining
-    for part in pieces.parts:
+    for part in pieces.layer_groups:
         assert np.count_nonzero(~pieces.gone(model.mask)[part.slice]) >= part.keeps
 
 
@@ -127,7 +127,8 @@ def test_the_lowest_pieces_go_ties_by_index(pair, sparsity, seed):
     model = make(net)
     pieces, scores = structure_of(structure)(model, choose(model)), scores_for(model, seed)
     reduced = pieces.reduce(scores, "max")
-    assume(all(round(sparsity * pieces.n) <= part.size - part.keeps for part in pieces.parts))  # no bound can bind
+    most = [part.size - part.keeps for part in pieces.layer_groups]
+    assume(round(sparsity * pieces.n) <= min(most))  # no bound can bind
     prune(model, sparsity, structure=structure, criterion=rule(scores), reduction="max")
     order = sorted(range(pieces.n), key=lambda i: (reduced[i], i))
     assert np.flatnonzero(pieces.gone(model.mask)).tolist() == sorted(order[: round(sparsity * pieces.n)])
@@ -139,10 +140,10 @@ def test_an_axis_keeps_its_best_unit(structure, net):
     model = make(net)
     pieces = structure_of(structure)(model, choose(model))
     scores = np.random.default_rng(0).permutation(model.n_weights)
-    most = sum(part.size - 1 for part in pieces.parts)
+    most = sum(part.size - 1 for part in pieces.layer_groups)
     prune(model, count=most, structure=structure, criterion=rule(scores), reduction="sum")
     reduced = pieces.reduce(scores, "sum")
-    for part in pieces.parts:
+    for part in pieces.layer_groups:
         left = np.flatnonzero(~pieces.gone(model.mask)[part.slice])
         assert left.tolist() == [np.argmax(reduced[part.slice])]
 
@@ -279,7 +280,7 @@ def test_only_weights_in_the_range_go(model, ends, share, seed):
     assert set(np.flatnonzero(gone(model)).tolist()) == wanted and len(wanted) == round(sparsity * model.n_weights)
     before = bits(model)
     if most < model.n_weights:
-        with pytest.raises(InvalidValue, match=f"at most {most} may"):
+        with pytest.raises(InvalidValue, match=f"ask for at most {most}$"):
             prune(model, count=most + 1, criterion=rule(scores), value_range=(low, high))
         assert bits(model) == before
 
@@ -409,7 +410,7 @@ def test_a_budget_is_met_and_over_again_if_the_last_piece_came_back(budget, pair
     cost, empty = getattr(Costs(model), budget), make(net)
     how = {"structure": structure, "criterion": rule(scores), "reduction": "sum"}
     pieces = structure_of(structure)(model, choose(model))
-    prune(empty, count=sum(part.size - part.keeps for part in pieces.parts), **how)
+    prune(empty, count=sum(part.size - part.keeps for part in pieces.layer_groups), **how)
     whole, least = cost(np.ones(len(model.values), bool)), cost(empty.mask)
     limit = max(1, least + int(share * (whole - least)))
     if limit < least:

@@ -11,11 +11,11 @@ from test_criteria import bound, judged
 
 from minnet.errors import InvalidValue
 from minnet.pruning.budgets import Costs
+from minnet.pruning.candidates import Infeasible
 from minnet.pruning.choose import choose
 from minnet.pruning.criteria import CRITERIA
 from minnet.pruning.distributions import DISTRIBUTIONS
-from minnet.pruning.named import structure_of
-from minnet.pruning.pool import Infeasible
+from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import prune
 
 NETS = ("dense", "normed", "conv", "residual")
@@ -71,7 +71,7 @@ def test_a_share_and_a_count(pruning, share, as_count, data):
         result = prune(model, **{"count": k} if as_count else {"sparsity": share}, **how)
     except Infeasible as error:
         assert bits(model) == before
-        most = int(re.search(r"at most (\d+) may", str(error))[1])
+        most = int(re.search(r"ask for at most (\d+)", str(error))[1])
         assert most < k
         k, result = most, prune(model, count=most, **how)
     gone = pieces.gone(model.mask)
@@ -94,7 +94,7 @@ def test_what_may_remain(budget, pruning, share, data):
     try:
         result = prune(model, **{budget: limit}, **how)
     except InvalidValue as error:
-        assert bits(model) == before and re.search(r"cannot be met|at most \d+ may", str(error))
+        assert bits(model) == before and re.search(r"cannot be met|ask for at most \d+", str(error))
         return
     assert cost(model.mask) <= limit
     if result.units.removed:
@@ -109,7 +109,7 @@ def test_units_that_remain(pruning, data):
     net, structure, how = pruning
     model = make(net)
     pieces = pieces_of(model, structure)
-    part = data.draw(st.sampled_from(pieces.parts))
+    part = data.draw(st.sampled_from(pieces.layer_groups))
     remain = data.draw(st.integers(part.keeps, part.size))
     result = prune(model, units={part.layers[0]: remain}, **how)
     gone = pieces.gone(model.mask)

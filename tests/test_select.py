@@ -33,31 +33,31 @@ def test_select_takes_exactly_k_ties_by_index(data, n, dtype):
 def test_heaps_are_selected_from_one_by_one(data, n, number):
     scores = data.draw(arrays(np.float64, n, elements=tied))
     state = data.draw(arrays(np.uint8, n, elements=states))
-    heaps = data.draw(arrays(np.int64, n, elements=st.integers(0, number - 1)))
-    members = [np.flatnonzero(heaps == heap) for heap in range(number)]
+    groups = data.draw(arrays(np.int64, n, elements=st.integers(0, number - 1)))
+    members = [np.flatnonzero(groups == group) for group in range(number)]
     counts = [data.draw(st.integers(0, int(np.count_nonzero(state[m] != STAYS)))) for m in members]
     wanted = {int(m[i]) for m, k in zip(members, counts, strict=True) for i in plain_select(scores[m], state[m], k)}
-    assert set(np.flatnonzero(select(scores, state, counts, heaps)).tolist()) == wanted
+    assert set(np.flatnonzero(select(scores, state, counts, groups)).tolist()) == wanted
 
 
 @pytest.mark.parametrize("in_runs", [True, False])
 def test_large_heaps_are_selected_from_as_small_ones(in_runs):
-    """Large heaps go through the kernel, small ones through one sort."""
+    """Large groups go through the kernel, small ones through one sort."""
     rng = np.random.default_rng(0)
     n = 3 * SORTED_BELOW
     scores, state = rng.integers(0, 9, n).astype(float), rng.choice(np.uint8([MAY_GO, STAYS, GONE]), n)
-    heaps = np.sort(rng.integers(0, 2, n)) if in_runs else rng.integers(0, 2, n)
+    groups = np.sort(rng.integers(0, 2, n)) if in_runs else rng.integers(0, 2, n)
     counts = [20, 40]
     wanted = np.zeros(n, bool)
-    for heap, count in enumerate(counts):
-        members = np.flatnonzero(heaps == heap)
+    for group, count in enumerate(counts):
+        members = np.flatnonzero(groups == group)
         wanted[members[sorted(plain_select(scores[members], state[members], count))]] = True
-    assert np.array_equal(select(scores, state, counts, heaps), wanted)
+    assert np.array_equal(select(scores, state, counts, groups), wanted)
 
 
 def test_select_refuses_more_than_may_go():
     state = np.array([MAY_GO, STAYS, GONE], np.uint8)
-    with pytest.raises(InvalidValue, match="3 pieces are to go, but from 0 to 2 may"):
+    with pytest.raises(InvalidValue, match="cannot remove 3 pieces: from 0 to 2 can be removed"):
         select(np.zeros(3), state, 3)
-    with pytest.raises(InvalidValue, match="2 pieces are to go, but from 0 to 1 may"):
+    with pytest.raises(InvalidValue, match="cannot remove 2 pieces: from 0 to 1 can be removed"):
         select(np.zeros(3), state, [0, 2], np.array([0, 1, 1]))

@@ -139,8 +139,8 @@ def test_a_recipe_measures_once(trained):
 def test_shares_of_equal_rises(k):
     """Three layers of 100: rise 2 s, 4 s, and nothing until 0.5, then 4 (s - 0.5)."""
     found = invented([[1, 2], [2, 4], [0, 2]])
-    heaps, shares = found.distribution(FakePool(), k)
-    assert heaps is FakePool.layers and abs(shares.sum() - k) < 1e-9
+    groups, shares = found.distribution(FakeCandidates(), k)
+    assert groups is FakeCandidates.layers and abs(shares.sum() - k) < 1e-9
     if k <= 50:
         assert shares.tolist() == [0, 0, k]
     elif k <= 250:  # rise r: 50 r + 25 r + 50 + 25 r
@@ -150,10 +150,10 @@ def test_shares_of_equal_rises(k):
         np.testing.assert_allclose(shares, [100, k - 200, 100])
 
 
-class FakePool:
-    """Three parts of 100."""
+class FakeCandidates:
+    """Three layer groups of 100 pieces."""
 
-    parts = tuple(type("Part", (), {"layers": (f"dense{i}",)}) for i in (1, 2, 3))
+    layer_groups = tuple(type("Group", (), {"layers": (f"dense{i}",)}) for i in (1, 2, 3))
     sizes = np.array([100, 100, 100])
     layers = np.repeat([0, 1, 2], 100)
 
@@ -163,7 +163,7 @@ def test_pruning_by_the_distribution_is_exact(trained, found):
         plan = mn.plan_prune(trained[0], sparsity, distribution=found.distribution)
         assert plan.count == round(sparsity * trained[0].n_weights)
     with pytest.raises(InvalidValue, match="dense3 was not measured"):
-        invented([[1, 1], [1, 1]]).distribution(FakePool(), 5)
+        invented([[1, 1], [1, 1]]).distribution(FakeCandidates(), 5)
 
 
 # --- plots -----------------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_a_structure_that_sets_its_own_count_is_refused(structure):
     model = mn.models.small_conv((8, 8, 1), 3, rng=0)
     X, y = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype(np.float32), np.arange(12) % 3
     for call in (sensitivity, partial(mn.prune, layers="insensitive:1")):
-        with pytest.raises(InvalidValue, match="says how much of each layer goes"):
+        with pytest.raises(InvalidValue, match="says how much each layer loses"):
             call(model, data=(X, y), structure=structure)
 
 

@@ -17,9 +17,9 @@ from minnet.errors import InvalidValue, MinnetError, Unsupported
 from minnet.kernels.select import GONE, MAY_GO, STAYS
 from minnet.model import Model
 from minnet.pruning import structures
+from minnet.pruning.candidates import Candidates
 from minnet.pruning.choose import choose
-from minnet.pruning.named import structure_of
-from minnet.pruning.pool import Pool
+from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import prune
 from minnet.pruning.reductions import REDUCTIONS
 
@@ -66,8 +66,8 @@ def test_pieces_are_disjoint_and_lie_in_their_part(structure, net):
     pieces = pieces_of(structure, model)
     found = sets(pieces)
     assert len(frozenset().union(*found)) == sum(map(len, found)) and all(found)
-    assert [part.start for part in pieces.parts] == [0, *[part.stop for part in pieces.parts[:-1]]]
-    for part in pieces.parts:
+    assert [part.start for part in pieces.layer_groups] == [0, *[part.stop for part in pieces.layer_groups[:-1]]]
+    for part in pieces.layer_groups:
         own = {i for p in part.parameters for i in range(p.slice.start, p.slice.stop)}
         for piece in range(part.start, part.stop):
             assert found[piece] <= own
@@ -81,7 +81,7 @@ def test_filters_of_a_chain_are_columns_with_what_dresses_them():
     model = make("normed")
     pieces = pieces_of("neuron", model)
     first, second = model.layers["dense1"].weight, model.layers["dense2"].weight
-    assert [part.name for part in pieces.parts] == ["dense1", "dense2"]
+    assert [part.name for part in pieces.layer_groups] == ["dense1", "dense2"]
     mask = pieces.expand(np.arange(pieces.n) != 2)
     assert not first.of(mask)[:, 2].any() and first.of(mask).sum() == first.size - 4
     gone = {name: np.flatnonzero(~p.of(mask)).tolist() for name, p in model.parameters.items() if p.kind != "weight"}
@@ -94,7 +94,7 @@ def test_filters_of_a_chain_are_columns_with_what_dresses_them():
 def test_units_that_a_residual_adds_are_one():
     model = make("residual")
     pieces = pieces_of("filter", model)
-    assert [(part.name, part.size) for part in pieces.parts] == [("conv1+conv3", 4), ("conv2", 3)]
+    assert [(part.name, part.size) for part in pieces.layer_groups] == [("conv1+conv3", 4), ("conv2", 3)]
     mask = pieces.expand(np.arange(pieces.n) != 1)
     for name in ("conv1", "conv3"):
         assert not model.layers[name].weight.of(mask)[..., 1].any() and not model.layers[name].bias.of(mask)[1]
@@ -103,8 +103,8 @@ def test_units_that_a_residual_adds_are_one():
 
 def test_a_unit_stays_if_one_of_its_layers_is_not_chosen_or_is_protected():
     model = make("residual")
-    assert [part.name for part in pieces_of("filter", model, ["conv1", "conv2"]).parts] == ["conv2"]
-    assert [part.name for part in pieces_of("filter", model, protect="conv3").parts] == ["conv2"]
+    assert [part.name for part in pieces_of("filter", model, ["conv1", "conv2"]).layer_groups] == ["conv2"]
+    assert [part.name for part in pieces_of("filter", model, protect="conv3").layer_groups] == ["conv2"]
     with pytest.raises(InvalidValue, match="made by conv1 too"):
         pieces_of("filter", model, "conv3")
     with pytest.raises(InvalidValue, match="outputs"):
@@ -114,7 +114,7 @@ def test_a_unit_stays_if_one_of_its_layers_is_not_chosen_or_is_protected():
 def test_a_depthwise_layer_goes_with_its_channel():
     model = make("depthwise")
     pieces = pieces_of("filter", model)
-    assert [(part.name, part.size) for part in pieces.parts] == [("conv1+depthwise1", 3), ("conv2", 4)]
+    assert [(part.name, part.size) for part in pieces.layer_groups] == [("conv1+depthwise1", 3), ("conv2", 4)]
     mask = pieces.expand(np.arange(pieces.n) != 1)
     assert np.flatnonzero(~model.layers["depthwise1"].bias.of(mask)).tolist() == [2, 3]
     assert not model.layers["depthwise1"].weight.of(mask)[..., 2:4].any()
@@ -122,7 +122,7 @@ def test_a_depthwise_layer_goes_with_its_channel():
 
 def test_branches_of_a_concat_have_parts_of_their_own():
     pieces = pieces_of("neuron", make("concat"))
-    sizes = {part.name: part.size for part in pieces.parts}
+    sizes = {part.name: part.size for part in pieces.layer_groups}
     assert sizes == {"dense1": 4, "dense2": 3, "dense3": 2, "dense4": 4}
 
 
@@ -235,10 +235,10 @@ def test_patterned_kernels_keep_so_many_in_few_arrangements(net):
     layers = ["conv1", "conv2"]
     pieces = structures.pattern(model, layers, entries=2, patterns=2)
     scores = np.abs(np.random.default_rng(0).normal(size=pieces.n))
-    pool = Pool(pieces, scores, pieces.state(model.mask))
-    _, counts, gone = pieces.cut(pool)
+    candidates = Candidates(pieces, scores, pieces.state(model.mask))
+    _, counts, gone = pieces.cut(candidates)
     assert sum(counts) == gone.sum()
-    for part in pieces.parts:
+    for part in pieces.layer_groups:
         shape = part.parameters[0].shape
         kept, worth = ~gone[part.slice].reshape(shape), scores[part.slice].reshape(shape)
         assert (kept.sum(axis=(0, 1)) == 2).all()

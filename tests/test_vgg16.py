@@ -11,7 +11,7 @@ import pytest
 import minnet as mn
 from minnet.cli import main
 from minnet.errors import InvalidValue
-from minnet.pruning.resume import Kept
+from minnet.pruning.activation_cache import ActivationCache
 from minnet.study import training
 from minnet.study.job import Job
 from minnet.study.settings import Settings
@@ -117,7 +117,7 @@ def test_real_weights_give_what_pytorch_gives_after_each_convolution(data_folder
     model = mn.models.vgg16((32, 32, 3), weights=path)
     assert model.n_trainable == 14_714_688
     x = np.random.default_rng(0).uniform(-120, 130, (1, 32, 32, 3)).astype(np.float32)
-    kept, theirs = Kept(model, x, model.values), torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+    kept, theirs = ActivationCache(model, x, model.values), torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
     for layer in model.layers.values():
         if layer.prefix == "conv":
             weight = torch.from_numpy(layer.weight.value.transpose(3, 2, 0, 1).copy())

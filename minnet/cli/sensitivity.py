@@ -64,8 +64,9 @@ def run(args: Namespace, console: Console) -> None:
     out = output_folder(args)
     from minnet.cli.compiling import announce_compilation
     from minnet.cli.writing import save_on_failure
-    from minnet.pruning.alone import SPARSITIES, pool_of
     from minnet.pruning.choose import choose
+    from minnet.pruning.one_layer import SPARSITIES, candidates_of
+    from minnet.pruning.scores import Ranking
     from minnet.study.folder import as_json, write_files
     from minnet.study.result import plain
     from minnet.study.sensitivity import sensitivity
@@ -74,8 +75,8 @@ def run(args: Namespace, console: Console) -> None:
     announce_compilation(console)
     job = Training(settings)
     if not job.given:  # errors in the arguments are raised before the training
-        pool_of(job.model, choose(job.model, settings.layers, settings.protect), job.data, settings.criterion,
-                settings.structure, rng=args.seed)
+        candidates_of(job.model, choose(job.model, settings.layers, settings.protect),
+                      Ranking(settings.criterion, settings.structure, job.data, rng=args.seed))
     with save_on_failure(job, out):
         if not job.given:
             train_with_progress(job, console)

@@ -1,1 +1,1 @@
-"""Pruning: what goes (criteria), in which pieces (structures), how much where (distributions), when (schedules)."""
+"""Pruning: which weights (criteria), in which pieces (structures), how many where (distributions), when (schedules)."""

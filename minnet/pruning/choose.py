@@ -1,24 +1,29 @@
-"""Which layers: names, patterns and kinds become a list of layers.
+"""Choose layers by names, patterns and kinds.
 
     choose(model)                                  # every layer with weights, in the order of the pass
-    choose(model, "conv*", protect="conv1")        # by shell-style pattern, less what is protected
+    choose(model, "conv*", protect="conv1")        # by shell-style pattern, except what is protected
     choose(model, ["Dense", "last:2"])             # by kind (a class or its short name), the last two
     choose(model, "insensitive:3", rank=rank)      # as measured: rank(names) returns them, the most sensitive first
 
 A pattern that matches nothing is an error that names the nearest: a typing error must not prune another layer.
 """
 import re
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import cache, partial
 
+from minnet.engine.model import Model
 from minnet.errors import InvalidType, InvalidValue, quoted, unknown
 
 ENDS = re.compile(r"(first|last|sensitive|insensitive):([0-9]{1,6})")
 MEASURED = ("sensitive", "insensitive")
 
+Patterns = str | list[str] | tuple[str, ...] | set[str] | frozenset[str]
 
-def choose(model, layers=None, protect=None, rank=None):
-    """The names of the layers with weights that `layers` means (None: all) and `protect` does not, in order.
+
+def choose(model: Model, layers: Patterns | None = None, protect: Patterns | None = None,
+           rank: Callable[[list[str]], list[str]] | None = None) -> list[str]:
+    """Return the names of the layers with weights that `layers` matches (None: all) and `protect` does not, in order.
 
     Each is a pattern or a sequence of them: a layer's name ("dense1"), that of its weight ("dense1.weight"), a
     shell-style pattern of either ("conv*"), a kind ("Conv2d", "conv"), "first:1" or "last:2"; where there is a
@@ -31,19 +36,20 @@ def choose(model, layers=None, protect=None, rank=None):
     guarded = [] if protect is None else matching(model, names, protect, "protect", rank)
     left = [name for name in names if name in chosen and name not in guarded]
     if not left:
-        given = f"layers={quoted(repr(layers))} less protect={quoted(repr(protect))}"
+        given = f"layers={quoted(repr(layers))} without protect={quoted(repr(protect))}"
         raise InvalidValue(f"{given} leaves no layer with weights: choose from {', '.join(names) or '(none)'}")
     return left
 
 
-def weighted(model):
-    """The names of the layers that have weights, in the order of the pass."""
+def weighted(model: Model) -> list[str]:
+    """Return the names of the layers that have weights, in the order of the pass."""
     owners = {p.layer for p in model.weight_parameters}
     return [name for name in model.layers if name in owners]
 
 
-def matching(model, names, patterns, argument, ranked=None):
-    """Those of `names` that any of `patterns` matches, in order; ranked() are the names, the most sensitive first."""
+def matching(model: Model, names: Sequence[str], patterns: Patterns, argument: str,
+             ranked: Callable[[], list[str]] | None = None) -> list[str]:
+    """Return the `names` that any of `patterns` matches, in order; ranked() gives the most sensitive first."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, list | tuple | set | frozenset) or not all(isinstance(p, str) for p in patterns):
         raise InvalidType(f"{argument}={quoted(repr(patterns))}: give a name or pattern of layers, or a list of them")
@@ -51,15 +57,15 @@ def matching(model, names, patterns, argument, ranked=None):
     return [name for name in names if name in found]
 
 
-def is_measured(patterns):
-    """Whether any of them, or the one that is given, is "sensitive:N" or "insensitive:N"."""
+def is_measured(patterns: Patterns | None) -> bool:
+    """Return True if any of the patterns is "sensitive:N" or "insensitive:N"."""
     patterns = [patterns] if isinstance(patterns, str) else patterns or ()
     ends = [ENDS.fullmatch(pattern) for pattern in patterns if isinstance(pattern, str)]
     return any(end and end[1] in MEASURED for end in ends)
 
 
 def _match(model, names, pattern, argument, ranked):
-    """The set of names that one pattern means."""
+    """Return the set of names that one pattern matches."""
     end = ENDS.fullmatch(pattern)
     if end:
         order = _measured(pattern, argument, ranked) if end[1] in MEASURED else names
@@ -73,14 +79,14 @@ def _match(model, names, pattern, argument, ranked):
 
 
 def _measured(pattern, argument, ranked):
-    """The names, the most sensitive first."""
+    """Return the names, the most sensitive first."""
     if ranked is None:
-        raise InvalidValue(f"{argument}={quoted(repr(pattern))}: here nothing is measured; give names, as those of "
-                           "`sensitivity(model, data).least(2)`")
+        raise InvalidValue(f"{argument}={quoted(repr(pattern))}: here nothing is measured; give names, such as those "
+                           "of `sensitivity(model, data).least(2)`")
     return ranked()
 
 
 def _labels(layer):
-    """What a layer answers to: its name, its weight's name, its kind and the short name of its kind."""
+    """Return what a pattern may match: a layer's name, its weight's name, its kind and the short name of its kind."""
     weights = [p.name for p in layer.parameters if p.kind == "weight"]
     return layer.name, *weights, type(layer).__name__, layer.prefix

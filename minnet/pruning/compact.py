@@ -1,69 +1,131 @@
-"""compact: a mask becomes a smaller network with the same outputs.
+"""Compact: make of a masked network a smaller one with the same outputs.
 
     small = compact(model)                     # the model given is not changed
-    small, state = compact(model, state)       # and training goes on where it was
-    print(compact_report(model))               # what goes, layer by layer, and what cannot and why
-    scores = expand(small, model, scores)      # survivors back at their old places
+    small, state = compact(model, state)       # and training continues where it was
+    print(compact_report(model))               # what is removed, layer by layer, and what cannot be and why
+    scores = expand(small, model, scores)      # survivors at their old places
 
-What goes is proved by the mask alone (see paths.py): a unit that merely never fires on some data stays.
+The mask proves what can be removed (see paths.py): a unit that merely never fires on some data stays.
 """
 import copy
+from typing import TypeVar, overload
 
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.engine.state import State
 from minnet.errors import InvalidType, InvalidValue, check_kind, quoted
-from minnet.model import Model
 from minnet.pruning.compaction.batchnorm import fold_norms
 from minnet.pruning.compaction.cut import cut, place, survivors
-from minnet.pruning.compaction.plan import Plan
+from minnet.pruning.compaction.plan import CompactionPlan
 from minnet.pruning.compaction.report import Report
 
+M = TypeVar("M", bound=Model)  # the class of the model given is that of the one returned
 
-def compact(model, state=None, *, fold_batchnorm=False):
-    """A smaller Model with the outputs of `model` (to rounding), without the units that its mask makes superfluous.
 
-    A unit goes where no live path leads from it to the logits, or where all that is read of it is a constant; the
+@overload
+def compact(model: M, state: None = None, *, fold_batchnorm: bool = False) -> M: ...
+@overload
+def compact(model: M, state: State, *, fold_batchnorm: bool = False) -> tuple[M, State]: ...
+def compact(model: M, state: State | None = None, *, fold_batchnorm: bool = False) -> M | tuple[M, State]:
+    """Return a smaller Model with the same outputs (to rounding), without the units that the mask makes superfluous.
+
+    A unit is removed where no live path leads from it to the logits, or where all that is read of it is a constant; the
     constant is added to the bias of the layer that read it (which gets one if it had none). A constant that is not 0
-    and meets the zeros of padding is not the same everywhere: such a unit stays. Units that a Residual joins go
-    together or not at all; input and logits stay; an axis keeps at least one unit, then masked. Layers keep their
-    names, weights that remain masked stay masked, and what was not touched keeps its bits.
+    and meets the zeros of padding is not the same everywhere: such a unit stays. Units that a Residual joins are
+    removed together or not at all; input and logits stay; an axis keeps at least one unit, then masked. Layers keep
+    their names, weights that remain masked stay masked, and what is not touched keeps its bits.
 
-    With `state` (a State of `model`) it returns (Model, State): the optimizer's vectors are cut alike. Training goes on
-    as it would have where every unit that went was unread, or 0 with nothing in it left to learn, as a unit pruned
-    whole is. A constant that was folded keeps the outputs, not what training would have made of it: the report counts
-    them. With `fold_batchnorm` each BatchNorm that can be is folded into the layer before it, or after; then no state
-    is taken. Raises InvalidValue for a State of another model, Unsupported for layers that were born sparse.
+    Parameters
+    ----------
+    model : Model
+        The pruned model; it does not change.
+    state : State, optional
+        The training run of `model`, to be compacted with it: the optimizer's vectors are cut alike. Training continues
+        as it would have where every removed unit was unread, or 0 with nothing in it left to learn, as a unit pruned
+        by a unit structure is. A constant that was folded keeps the outputs, not what training would have made of it:
+        the report counts them.
+    fold_batchnorm : bool, default False
+        Fold each BatchNorm that can be folded into the layer before it, or after; then no state is taken.
+
+    Returns
+    -------
+    Model, or (Model, State) with `state`
+
+    Raises
+    ------
+    InvalidValue
+        For a State of another model, or a State beside `fold_batchnorm`.
+    Unsupported
+        For layers that were born sparse.
     """
     _check(model, state, fold_batchnorm)
-    small, source = cut(Plan(model))
+    small, source = cut(CompactionPlan(model))
     if fold_batchnorm:
         small, _ = fold_norms(small)
     return small if state is None else (small, _cut_state(state, small, source))
 
 
-def compact_report(model, *, fold_batchnorm=False):
-    """The Report of `compact(model)`: per layer what goes and why, and what could not go and why; prints as a table."""
+def compact_report(model: Model, *, fold_batchnorm: bool = False) -> Report:
+    """Report what `compact(model)` removes in each layer and why, and what it cannot remove and why.
+
+    Parameters
+    ----------
+    model : Model
+        The pruned model; it does not change.
+    fold_batchnorm : bool, default False
+        As in `compact`.
+
+    Returns
+    -------
+    Report
+        It prints as a table; its `rows` are for programs.
+
+    Raises
+    ------
+    Unsupported
+        For layers that were born sparse.
+    """
     _check(model)
-    plan = Plan(model)
+    plan = CompactionPlan(model)
     small, _ = cut(plan)
     return Report(plan, small, fold_norms(small)[1] if fold_batchnorm else {})
 
 
-def expand(small, original, vector=None):
-    """What is in `small` = compact(original), since then trained or pruned further, back at its place in `original`.
+@overload
+def expand(small: Model, original: M, vector: None = None) -> M: ...
+@overload
+def expand(small: Model, original: Model, vector: np.ndarray) -> np.ndarray: ...
+def expand(small: Model, original: M, vector: np.ndarray | None = None) -> M | np.ndarray:
+    """Return what is in `small` = compact(original) at its old places in `original`: the inverse of `compact`.
 
-    Without `vector` a Model like `original`, in which what went is masked; its outputs are those of `small`. With a
-    vector of `small` (scores, a mask, gradients; of its weights, of what it trains, or whole) the vector of the same
-    zones of `original`, 0 or False where something went. Raises InvalidValue where `small` is not what
-    compact(original) makes, and, without `vector`, where `small` has a bias that `original` has no place for.
+    Parameters
+    ----------
+    small : Model
+        The compacted model, perhaps trained or pruned further since.
+    original : Model
+        The model that was compacted, with the mask that it had then; it does not change.
+    vector : array, optional
+        A vector of `small`, such as scores, a mask or gradients: of its weights, of what it trains, or whole.
+
+    Returns
+    -------
+    Model, or array with `vector`
+        A Model like `original`, in which removed weights are masked and whose outputs are those of `small`; or the
+        vector of the same zones of `original`, 0 or False at removed entries.
+
+    Raises
+    ------
+    InvalidValue
+        If `small` is not what compact(original) makes, or, without `vector`, has a bias that `original` has no place
+        for.
     """
     source = _source(small, original)
     if vector is not None:
         return _expand_vector(small, original, source, np.asarray(vector))
     if (source < 0).any():
         new = [name for name in small.parameters if name not in original.parameters]
-        raise InvalidValue(f"{new[0]} took up constants when the model was compacted, and the original has no such "
+        raise InvalidValue(f"{new[0]} gained constants when the model was compacted, and the original has no such "
                            "bias: give `vector`, or build the original with use_bias=True")
     whole = original.clone()
     mask = np.zeros(len(whole.mask), bool)
@@ -83,11 +145,11 @@ def _check(model, state=None, fold_batchnorm=False):
     if state.model is not model:
         raise InvalidValue("the State given belongs to another model: call compact(state.model, state)")
     if fold_batchnorm:
-        raise InvalidValue("fold_batchnorm=True takes away what training needs: leave it or the State away")
+        raise InvalidValue("fold_batchnorm=True removes what training needs: leave out it or the State")
 
 
 def _cut_state(state, small, source):
-    """The State of the same run, at the same place, with the optimizer's vectors cut like the values."""
+    """Return the State of the same run, at the same place, with the optimizer's vectors cut like the values."""
     run = State(small, state.optimizer, state.seed, state.threads)
     place = source[: small.n_trainable]
     run.vectors[:, place >= 0] = state.vectors[:, place[place >= 0]]
@@ -99,8 +161,8 @@ def _cut_state(state, small, source):
 
 
 def _source(small, original):
-    """Where each entry of `small` stands in `original`; -1 for a bias that is not there."""
-    left = survivors(Plan(original))
+    """Return the position in `original` of each entry of `small`; -1 for a bias that is not there."""
+    left = survivors(CompactionPlan(original))
     shapes = {name: p.shape for name, p in small.parameters.items()}
     wanted = {name: positions.shape for name, positions in left.items()}
     new = {name: shape for name, shape in shapes.items() if name not in wanted and name.endswith(".bias")}
@@ -112,7 +174,7 @@ def _source(small, original):
 
 
 def _expand_vector(small, original, source, vector):
-    """The vector of the original's zones; False or 0 where nothing survived."""
+    """Return the vector of the original's zones; False or 0 where nothing survived."""
     zones = {len(small.values): len(original.values), small.n_trainable: original.n_trainable,
              small.n_weights: original.n_weights}
     if vector.ndim != 1 or len(vector) not in zones:

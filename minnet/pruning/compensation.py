@@ -19,6 +19,7 @@ from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted, unknown
 from minnet.model import Model
+from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.quadratic import (
     DAMPING,
     batches,
@@ -32,7 +33,6 @@ from minnet.pruning.criteria.quadratic import (
 )
 from minnet.pruning.criteria.second_order import hessian
 from minnet.pruning.result import Result
-from minnet.pruning.resume import Kept
 from minnet.pruning.traits import Data
 from minnet.typing import Seed
 
@@ -308,7 +308,7 @@ def _given(model, before, name):
 
 def _pass(model, sample, rows, values):
     """Run some rows of the sample through the model, and keep the pass."""
-    return Kept(model, sample.X[rows].astype(np.float64), values)
+    return ActivationCache(model, sample.X[rows].astype(np.float64), values)
 
 
 def _put(model, values):

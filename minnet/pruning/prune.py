@@ -1,123 +1,168 @@
-"""Prune: choose what goes, and mask it.
+"""Prune: choose weights and mask them.
 
     result = prune(model, 0.9, criterion="taylor", structure="filter", data=data, rng=0)
     result.removed, result.remaining, result.units, result.per_layer
     result.undo()
     small = prune(model, structure="filter", macs=0.5).compact()       # half the multiply-adds, and the smaller model
 
-    plan = plan_prune(model, 0.9)      # the same, not yet done: plan.count weights are to go
+    plan = plan_prune(model, 0.9)      # the same, not yet applied: plan.count weights would be masked
     result = plan.apply()
 
-One path for everything: a criterion gives scores, a structure reduces them to pieces, a distribution says how many go
-where, one selector takes exactly so many, and the structure expands them to a mask.
+One path for everything: a criterion gives scores, a structure reduces them to pieces, a distribution says how many each
+layer loses, one selector takes exactly that many, and the structure expands them to a mask.
 """
-import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from minnet.engine.sample import SAMPLES, draw_sample
-from minnet.errors import InvalidType, InvalidValue, check_choice, check_fraction, check_real, quoted
-from minnet.pruning.alone import by_sensitivity
-from minnet.pruning.budgets import Budget, Costs, by_layer
-from minnet.pruning.choose import choose
-from minnet.pruning.compensation import COMPENSATIONS
-from minnet.pruning.distributions import DISTRIBUTIONS
-from minnet.pruning.named import structure_of
-from minnet.pruning.pool import Pool
-from minnet.pruning.result import Plan
-from minnet.pruning.scores import reduced, score
+from minnet.engine.model import Model
+from minnet.engine.sample import SAMPLES
+from minnet.errors import InvalidValue, check_choice
+from minnet.pruning.budgets import Budget, by_layer
+from minnet.pruning.candidates import Candidates
+from minnet.pruning.choose import Patterns
+from minnet.pruning.distributions import DISTRIBUTIONS, Distribution
+from minnet.pruning.parse import Structure
+from minnet.pruning.pieces import Reduction
+from minnet.pruning.result import PrunePlan, Result
+from minnet.pruning.scope import Scope
+from minnet.pruning.scores import Criterion, Data, Ranking
+from minnet.typing import Seed
 
-PAIR = 2  # a range has two ends
-
-
-def prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, latency=None,
-          clock=None, criterion="magnitude", structure="weight", distribution="global", layers=None, protect=None,
-          value_range=None, data=None, samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None,
-          compensate=None, record=None):
-    """Mask exactly round(sparsity n) of the n pieces in the scope: masked ones first, then the lowest scores, then the
-    lowest indices. Returns a `Result`; where so many are gone already nothing changes. What is masked becomes +0.0.
-
-    The scope is `layers` (names, patterns, kinds, "last:2"; all by default) less `protect`; n counts everything in it,
-    in the pieces of `structure`: weights, or whole units. "sensitive:2" and "insensitive:2" are measured on the
-    validation part of `data` with this criterion and structure, each layer pruned alone. `criterion` is a name or a
-    function (model, data) -> scores, higher = keep; of `data` (a Dataset's training part, a pair X, y, or a Sample) it
-    sees `samples` rows (None: all), drawn by `rng`. `reduction` says how the scores of a piece's weights become one,
-    `per` ("macs", "bytes") by which cost it is divided, `distribution` how much each layer loses, `min_density` what
-    each keeps at least. With `value_range=(lo, hi)` only weights with lo <= |w| <= hi may go.
-
-    Exactly one budget is given: `sparsity` in [0, 1]; `count`, how many pieces are to be gone; `macs`, multiply-adds,
-    or `bytes`, the size of `save(compact(model), path)`, that may remain (an int, or a float as a share of the unpruned
-    model), pieces going until it holds; `latency`, a share of the time by `clock`, a function mask -> seconds as
-    `latency_table` measures it, for structures of whole units; or `units`, how many units of each named layer remain
-    (structure "weight" then means "channel"). None is given where
-    the structure sets the count ("2:4") or the distribution does (a dict of layers and sparsities).
-
-    `compensate`, a name in COMPENSATIONS or a function (model, data, before), then lets what stays make up for what
-    went: it sees the rows that the criterion saw, and is not called where nothing went; `undo` takes it back as well.
-
-    The Result joins the list `record` if there is one: a `Record` says of every weight in which round it went and why.
-
-    Raises InvalidValue or InvalidType, and changes nothing, for what cannot be: among others fewer pieces that may go
-    than are asked for (the largest count is named), and NaN scores.
-    """
-    return plan_prune(model, sparsity, count=count, macs=macs, bytes=bytes, units=units, latency=latency,
-                      clock=clock, criterion=criterion, structure=structure, distribution=distribution, layers=layers,
-                      protect=protect, value_range=value_range, data=data, samples=samples, reduction=reduction,
-                      per=per, rng=rng, min_density=min_density, compensate=compensate).apply(record)
+Compensation = str | Callable[..., None]  # (model, data, before)
+Outcome = TypeVar("Outcome")
 
 
-def plan_prune(model, sparsity=None, *, count=None, macs=None, bytes=None, units=None, latency=None,
-               clock=None, criterion="magnitude", structure="weight", distribution="global", layers=None, protect=None,
-               value_range=None, data=None, samples=SAMPLES, reduction=None, per=None, rng=None, min_density=None,
-               compensate=None):
-    """What `prune` would do, as a `Plan` that can be looked at and applied; the model is not changed."""
-    budget = Budget(sparsity, count, macs, bytes, units, latency, clock)
-    structure = budget.structure(structure)
-    rank = partial(by_sensitivity, model, data=data, criterion=criterion, structure=structure, samples=samples,
-                   reduction=reduction, rng=rng)
-    pieces = structure_of(structure)(model, choose(model, layers, protect, rank))
-    remedy = None if compensate is None else check_choice("compensation", compensate, COMPENSATIONS)
-    if remedy is not None:
-        data = drawn(model, data, samples, rng)
-    own = isinstance(distribution, dict)
-    spread = distribution if own else check_choice("distribution", distribution, DISTRIBUTIONS)
-    budget.check(pieces, distribution, min_density)
-    may_go = in_range(model, value_range)
-    floor = 0.0 if min_density is None else check_fraction("min_density", min_density)
-    scores = reduced(pieces, score(model, criterion, data, samples=samples, rng=rng), criterion, reduction)
-    if per is not None:
-        scores = scores / Costs(model).of(per, pieces, model.mask)
-    pool = Pool(pieces, scores, pieces.state(model.mask, may_go), floor)
-    return Plan(model, pool, *allot(model, pool, budget, spread), remedy and partial(remedy, model, data))
+class _Pruning(Generic[Outcome]):
+    """The signature that `prune` and `plan_prune` share; `finish` makes of the plan what is returned."""
+
+    def __init__(self, finish: Callable[[PrunePlan], Outcome]) -> None:
+        self.finish = finish
+
+    def prune(self, model: Model, sparsity: float | None = None, *, count: int | None = None,
+              macs: int | float | None = None, bytes: int | float | None = None, units: Mapping[str, int] | None = None,
+              latency: float | None = None, clock: Callable[[np.ndarray], float] | None = None,
+              criterion: Criterion = "magnitude", structure: Structure = "weight",
+              distribution: Distribution = "global", layers: Patterns | None = None, protect: Patterns | None = None,
+              value_range: tuple[float, float] | None = None, data: Data | None = None, samples: int | None = SAMPLES,
+              reduction: Reduction | None = None, per: str | None = None, rng: Seed = None,
+              min_density: float | None = None, compensate: Compensation | None = None,
+              record: list[Result] | None = None) -> Outcome:
+        """Mask exactly round(sparsity n) of the n pieces in the scope.
+
+        Masked pieces count first, then the lowest scores, then the lowest indices. Where that many are masked already
+        nothing changes. Masked weights become +0.0. The scope is `layers` without `protect`; n counts everything in it,
+        in the pieces of `structure`: weights, or whole units.
+
+        Exactly one budget is given: `sparsity`, `count`, `macs`, `bytes`, `units` or `latency`; none where the
+        structure sets the count ("2:4") or the distribution does (a dict of layers and sparsities). `plan_prune` takes
+        the same arguments, changes nothing, and returns a PrunePlan.
+
+        Parameters
+        ----------
+        model : Model
+            The model to prune, in place.
+        sparsity : float, optional
+            The fraction of the pieces that is masked afterwards, from 0 to 1.
+        count : int, optional
+            How many pieces are masked afterwards.
+        macs, bytes : int or float, optional
+            Multiply-adds, or the size of ``save(compact(model), path)``, that may remain: an int, or a float as a share
+            of the unpruned model. Pieces are removed until it holds.
+        units : dict of str to int, optional
+            How many units of each named layer remain; structure "weight" then means "channel".
+        latency : float, optional
+            The share of the time by `clock` that may remain, for structures of whole units.
+        clock : callable, optional
+            A function mask -> seconds for `latency`, as `latency_table` measures it.
+        criterion : str or callable, default "magnitude"
+            A name in CRITERIA, or a function (model, data) -> scores (n_weights,), higher = keep.
+        structure : str or callable, default "weight"
+            A name in STRUCTURES, "2:4" (any n:m), "4x1" (any block), or a function (model, layers) -> Pieces.
+        distribution : str, dict or callable, default "global"
+            How much each layer loses: a name in DISTRIBUTIONS, the sparsity of layers by name or pattern, or a function
+            (candidates, k) -> (groups, shares).
+        layers, protect : str or list of str, optional
+            Layers in the scope (default: all) and excluded from it: names, patterns, kinds, "last:2". "sensitive:2" and
+            "insensitive:2" are measured on the validation part of `data` with this criterion and structure, each layer
+            pruned by itself.
+        value_range : (float, float), optional
+            Only weights with lo <= ``|w|`` <= hi can be removed; n still counts all.
+        data : Dataset, (X, y) or Sample, optional
+            What the criterion sees; of a Dataset the training part.
+        samples : int or None, default 1024
+            How many rows of `data` are drawn, by `rng`; None for all.
+        reduction : str or callable, optional
+            How the scores of a piece's weights become one: a name in REDUCTIONS or a function; by default the criterion
+            decides.
+        per : {"macs", "bytes"}, optional
+            The cost by which the score of each piece is divided.
+        rng : int or Generator, optional
+            The source of all randomness.
+        min_density : float, optional
+            The fraction of its pieces that each layer keeps at least.
+        compensate : str or callable, optional
+            How live values change to make up for the removed ones: a name in COMPENSATIONS or a function
+            (model, data, before). It sees the rows that the criterion saw, and is not called where nothing is removed.
+        record : list, optional
+            The list that the Result joins. A `Record` says of every weight which round removed it, and why.
+
+        Returns
+        -------
+        Result
+            Of `prune`: counts, `explain`, `undo` and `compact`.
+        PrunePlan
+            Of `plan_prune`: the same counts, and `apply`.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            If an argument is wrong, if fewer pieces can be removed than are asked for (the message names the largest
+            count), or if scores are NaN. Then nothing changes.
+        """
+        budget = Budget(sparsity, count, macs, bytes, units, latency, clock)
+        scope = Scope(layers, protect, value_range, min_density)
+        ranking = Ranking(criterion, budget.structure(structure), data, samples, reduction, per, rng)
+        return self.finish(_plan(model, budget, scope, ranking, distribution, compensate, record))
 
 
-def drawn(model, data, samples, rng):
-    """The Sample that criterion and compensation share."""
-    if data is None:
+def _plan(model, budget, scope, ranking, distribution, compensate, record):
+    """Return the PrunePlan: the pieces in the scope, their scores, and which of them the budget removes."""
+    pieces = ranking.pieces(model, scope.names(model, ranking))
+    compensation, ranking = _compensation(model, compensate, ranking)
+    spread = distribution if isinstance(distribution, dict) else \
+        check_choice("distribution", distribution, DISTRIBUTIONS)
+    budget.check(pieces, distribution, scope.min_density)
+    candidates = ranking.candidates(model, pieces, scope.may_go(model), scope.floor)
+    return PrunePlan(model, candidates, _choose(model, candidates, budget, spread), compensation, record)
+
+
+def _compensation(model, compensate, ranking):
+    """Return (the compensation as a function of the values before, or None; the Ranking on the rows that it sees)."""
+    if compensate is None:
+        return None, ranking
+    from minnet.pruning.compensation import COMPENSATIONS  # here, as it needs second order, and is rarely asked for
+
+    function = check_choice("compensation", compensate, COMPENSATIONS)
+    if ranking.data is None:
         raise InvalidValue("compensate= needs data, got data=None: prune(model, ..., data=data)")
-    return draw_sample(model, data, samples=samples, rng=rng)
+    sample = ranking.sample(model)
+    return partial(function, model, sample), replace(ranking, data=sample)
 
 
-def allot(model, pool, budget, distribution):
-    """(heaps, counts, gone): who goes, by the budget, or by the structure or distribution that sets its own count."""
-    if pool.pieces.own_count:
-        return pool.pieces.cut(pool)
+def _choose(model: Model, candidates: Candidates, budget: Budget, distribution):
+    """Return (groups, counts, gone): which pieces are masked, by the budget, the structure or the distribution."""
+    if candidates.pieces.own_count:
+        return candidates.pieces.cut(candidates)
     if isinstance(distribution, dict):
-        return pool.exactly(by_layer(distribution, pool))
+        return candidates.exactly(by_layer(distribution, candidates))
     if budget.name == "units":
-        return pool.exactly(budget.losses(pool))
-    return pool.spread(budget.count_of(model, pool, distribution), distribution)
+        return candidates.exactly(budget.losses(candidates))
+    return candidates.spread(budget.count_of(model, candidates, distribution), distribution)
 
 
-def in_range(model, value_range):
-    """(n_weights,) bool: may the weight go by its size; None where all may. Raises where the pair is no range."""
-    if value_range is None:
-        return None
-    if not isinstance(value_range, tuple | list) or len(value_range) != PAIR:
-        raise InvalidType(f"value_range={quoted(repr(value_range))}; wanted a pair (lowest, highest) of |w|")
-    low, high = (math.inf if value == math.inf else check_real("value_range", value, 0) for value in value_range)
-    if not low < high:
-        raise InvalidValue(f"value_range={quoted(repr(value_range))}; wanted (lowest, highest) with lowest < highest")
-    size = np.abs(model.weights)
-    return (size >= low) & (size <= high)
+prune = _Pruning(PrunePlan.apply).prune
+plan_prune = _Pruning(PrunePlan.unapplied).prune

@@ -1,121 +1,135 @@
-"""What a pruning will do (`Plan`) and what it did (`Result`); both can say why a weight goes or stays.
+"""What a pruning will do (`PrunePlan`), what it did (`Result`), and what several did (`Record`).
 
 Nothing is kept on the model: a Result holds what it needs to explain and to undo.
 """
-from collections import namedtuple
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted, unknown
-from minnet.kernels.select import GONE, MAY_GO, STAYS
+from minnet.engine.state import State
+from minnet.errors import InvalidValue, NotFinite, unknown
+from minnet.pruning.candidates import Candidates
 from minnet.pruning.compact import compact
+from minnet.pruning.explain import Explanation, position_of, why
 from minnet.pruning.paths import Skeleton
 
-Units = namedtuple("Units", "removed remaining total unit")
-Units.__doc__ = "Counts of the structure's own pieces in the scope; `removed` by this call, `unit` what one is called."
+if TYPE_CHECKING:
+    from minnet.model import Model
+
+
+class UnitCounts(NamedTuple):
+    """Counts of the structure's own pieces in the scope; `removed` by this call, `unit` what one is called."""
+
+    removed: int
+    remaining: int
+    total: int
+    unit: str
 
 
 @dataclass(frozen=True)
 class LayerCount:
-    """The weights of one layer: `total`, `removed` by this call, `remaining`, and `sparsity`, all that is gone."""
+    """The weights of one layer: `total`, `removed` by this call, and `remaining`."""
 
     total: int
     removed: int
     remaining: int
 
     @property
-    def sparsity(self):
-        """The fraction that is gone."""
+    def sparsity(self) -> float:
+        """The fraction that is masked."""
         return 1 - self.remaining / self.total
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why a weight goes or stays.
-
-    `value` of the weight before, `score` of its piece, `rank` (1 is the first to go) among the `rivals` it was compared
-    with, of which `quota` go; `cut` is the score of the last that goes; `tie` is True where the index decided.
-    `layer_quota` is how many pieces of its layer are gone then, `round` the place of this pruning in its `Record`, from
-    1. `outcome` is "removed", "kept", "gone before" or "not in the scope"; `reason` a sentence.
-    """
-
-    name: str
-    index: tuple
-    value: float
-    outcome: str
-    reason: str
-    score: float | None = None
-    rank: int | None = None
-    rivals: int | None = None
-    quota: int | None = None
-    cut: float | None = None
-    tie: bool = False
-    layer_quota: int | None = None
-    round: int | None = None
-
-    def __str__(self):
-        outcome = self.outcome + f" in round {self.round}" * (self.round is not None)
-        return f"{self.name}[{', '.join(map(str, self.index))}] = {self.value:g}: {outcome}, {self.reason}"
-
-
-class Record(list):
+class Record(list["Result"]):
     """The Results of several prunings of one model, in order: `prune(model, ..., record=record)` adds its own.
+
+    Examples
+    --------
+    ::
 
         record = Record()
         for step in recipes.gradual(model, data, 0.9, prune=partial(prune, record=record)): ...
-        record.explain("dense1.weight", (3, 7))         # in which round it went, and why; or why it is still there
+        record.explain("dense1.weight", (3, 7))         # the round that removed it, and why; or why it stayed
     """
 
-    def explain(self, name, index):
-        """The Explanation of the round that removed the weight last; of the last round where none did."""
+    def explain(self, name: str, index: int | tuple[int, ...]) -> Explanation:
+        """Explain the round that removed the weight last; the last round where none did.
+
+        Parameters
+        ----------
+        name, index : str, int or tuple of int
+            As in `Result.explain`.
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        InvalidValue
+            If the record is empty.
+        """
         if not self:
             raise InvalidValue("this record is empty: prune(model, ..., record=record) adds to it")
         told = [result.explain(name, index) for result in self]
         return next((one for one in reversed(told) if one.outcome == "removed"), told[-1])
 
 
-class Plan:
-    """What goes, before it goes. `count` weights are masked by `apply()`; the rest is as in `Result`. `remedy` is None
-    or a function of the values before, which changes those of the masked model."""
+class PrunePlan:
+    """A pruning that is not applied yet, as `plan_prune` returns it.
 
-    def __init__(self, model, pool, heaps, counts, gone, remedy=None):
+    Attributes
+    ----------
+    count : int
+        How many weights `apply()` masks.
+    mask : (length of the vector,) array of bool
+        The mask of the model after it.
+    remaining, sparsity, units, per_layer, layers, collapsed, effective, effective_sparsity, cut_off
+        As in `Result`.
+    """
+
+    def __init__(self, model: "Model", candidates: Candidates, chosen: tuple[np.ndarray, np.ndarray, np.ndarray],
+                 compensation: Callable[[np.ndarray], None] | None = None,
+                 record: list["Result"] | None = None) -> None:
         self.model = model
-        self.pool = pool
-        self.heaps, self.counts, self.gone = heaps, counts, gone
+        self.candidates = candidates
+        self.groups, self.counts, self.gone = chosen
         self.before, self.topology = model.mask.copy(), model.topology
-        self.mask = self.before & pool.pieces.expand(~gone)
+        self.mask = self.before & candidates.pieces.expand(~self.gone)
         self.values = model.values.copy()
-        self.remedy = remedy
-        self.round = None
+        self.compensation = compensation
+        self.record = record
+        self.round: int | None = None
 
     @property
-    def count(self):
-        """How many weights go."""
+    def count(self) -> int:
+        """How many weights are removed."""
         n = self.model.n_weights
         return int(np.count_nonzero(self.before[:n])) - int(np.count_nonzero(self.mask[:n]))
 
     @property
-    def remaining(self):
+    def remaining(self) -> int:
         """How many weights of the model are left."""
         return int(np.count_nonzero(self.mask[: self.model.n_weights]))
 
     @property
-    def sparsity(self):
-        """The fraction of the model's weights that is gone."""
+    def sparsity(self) -> float:
+        """The fraction of the model's weights that is masked."""
         return 1 - self.remaining / sum(p.size for p in self.model.weight_parameters)
 
     @property
-    def units(self):
-        """Units(removed, remaining, total, unit): the structure's own pieces in the scope."""
-        gone, before = int(np.count_nonzero(self.gone)), int(self.pool.gone.sum())
-        total = len(self.pool)
-        return Units(gone - before, total - gone, total, self.pool.pieces.unit)
+    def units(self) -> UnitCounts:
+        """The structure's own pieces in the scope: removed, remaining, total, and what one is called."""
+        gone, before = int(np.count_nonzero(self.gone)), int(self.candidates.gone.sum())
+        total = len(self.candidates)
+        return UnitCounts(gone - before, total - gone, total, self.candidates.pieces.unit)
 
     @property
-    def per_layer(self):
-        """{layer: LayerCount} of every layer with weights."""
+    def per_layer(self) -> dict[str, LayerCount]:
+        """The LayerCount of every layer with weights, by name."""
         counts = {}
         for p in self.model.weight_parameters:
             before, after = (int(np.count_nonzero(p.of(mask))) for mask in (self.before, self.mask))
@@ -123,27 +137,27 @@ class Plan:
         return counts
 
     @property
-    def layers(self):
+    def layers(self) -> list[str]:
         """The names of the layers in the scope, whose pieces were compared."""
-        return [name for part in self.pool.parts for name in part.layers]
+        return [name for group in self.candidates.layer_groups for name in group.layers]
 
     @property
-    def collapsed(self):
-        """The layers that this leaves without a weight: no signal passes them but their biases."""
+    def collapsed(self) -> tuple[str, ...]:
+        """The layers that this leaves without a weight: only their biases pass a signal on."""
         return tuple(name for name, layer in self.per_layer.items() if layer.removed and not layer.remaining)
 
     @cached_property
-    def effective(self):
-        """{layer: how many of its weights will be on a path of live weights from the input to the logits}."""
+    def effective(self) -> dict[str, int]:
+        """How many weights of each layer are on a path of live weights from the input to the logits."""
         return self._on_paths(self.mask)
 
     @property
-    def effective_sparsity(self):
-        """The fraction of the model's weights that is gone, or left on no such path: see `effective_sparsity`."""
+    def effective_sparsity(self) -> float:
+        """The fraction of the model's weights that is masked, or on no such path: see `effective_sparsity`."""
         return 1 - sum(self.effective.values()) / sum(p.size for p in self.model.weight_parameters)
 
     @cached_property
-    def cut_off(self):
+    def cut_off(self) -> tuple[str, ...]:
         """The layers whose last path from the input to the logits this cuts, whether weights remain in them or not."""
         lost = [name for name, number in self.effective.items() if not number]
         before = self._on_paths(self.before) if lost else {}
@@ -153,10 +167,24 @@ class Plan:
         carries = Skeleton(self.model).carries(mask)
         return {p.layer: int(np.count_nonzero(p.of(carries))) for p in self.model.weight_parameters}
 
-    def apply(self, record=None):
-        """Mask what goes, and compensate for it; returns the Result, which joins the list `record`. Raises InvalidValue
-        where the mask has changed since the plan was made, or live positions have moved, and what the compensation
-        raises; then nothing changes."""
+    def apply(self, record: list["Result"] | None = None) -> "Result":
+        """Mask the chosen weights, and compensate for them.
+
+        Parameters
+        ----------
+        record : list, optional
+            The list that the Result joins, in place of the one that the plan was made with.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        InvalidValue
+            If the mask has changed since the plan was made, or live positions have moved. Then, and where the
+            compensation raises, nothing changes.
+        """
         self._check_places()
         if not np.array_equal(self.model.mask, self.before):
             raise InvalidValue("the model's mask has changed since this plan was made: make another plan")
@@ -165,17 +193,22 @@ class Plan:
             self.model.set_mask(self.mask)
             self._compensate()
         result = Result(self)
+        record = self.record if record is None else record
         if record is not None:
             record.append(result)
             self.round = len(record)
         return result
 
+    def unapplied(self) -> "PrunePlan":
+        """Return the plan itself: what `plan_prune` does where `prune` applies it."""
+        return self
+
     def _compensate(self):
-        """Let what stays make up for what went. Masked values stay +0.0, whatever a function of the caller's does."""
-        if self.remedy is None:
+        """Let the compensation change live values. Masked values stay +0.0, whatever a user's function does."""
+        if self.compensation is None:
             return
         try:
-            self.remedy(self.values.copy())
+            self.compensation(self.values.copy())
             if not np.isfinite(self.model.values).all():
                 raise NotFinite("the compensated values are not finite (nothing was changed)")
             self.model.set_mask(self.mask)
@@ -188,53 +221,35 @@ class Plan:
             raise InvalidValue("live positions of the model have moved since this was planned (rewire, SET, RigL), so "
                                "its weights are others now: plan anew")
 
-    def revert(self):
-        """Put the values and the mask back as they were before `apply`, bit for bit. Raises InvalidValue where live
-        positions have moved since."""
+    def revert(self) -> None:
+        """Restore the values and the mask as they were before `apply`, bit for bit.
+
+        Raises
+        ------
+        InvalidValue
+            If live positions have moved since.
+        """
         self._check_places()
         self.model.mask[:] = self.before
         self.model.values[:] = self.values
 
-    def explain(self, name, index):
-        """Why the weight at `index` of the parameter `name` goes or stays, as an Explanation."""
+    def explain(self, name: str, index: int | tuple[int, ...]) -> Explanation:
+        """Explain why a weight is removed or stays; arguments and errors as in `Result.explain`."""
         self._check_places()
         p = self.model.parameters.get(name) or getattr(self.model.layers.get(name), "weight", None)
         if p is None or p.kind != "weight":
             raise unknown("weight", name, [p.name for p in self.model.weight_parameters])
-        position, index = _position(p, index)
-        value, piece = float(self.values[position]), self.pool.pieces.piece_at(position)
+        position, index = position_of(p, index)
+        value, piece = float(self.values[position]), self.candidates.pieces.piece_at(position)
         if piece is None:
             return Explanation(p.name, index, value, "not in the scope", "its layer was not chosen, or is protected",
                                round=self.round)
-        part = self.pool.parts[self.pool.layers[piece]]
-        return Explanation(p.name, index, value, *self._why(piece), round=self.round,
-                           layer_quota=int(np.count_nonzero(self.gone[part.slice])))
+        group = self.candidates.layer_groups[self.candidates.layers[piece]]
+        return Explanation(p.name, index, value, *why(piece, self.candidates, self.groups, self.counts, self.gone),
+                           round=self.round, layer_quota=int(np.count_nonzero(self.gone[group.slice])))
 
-    def _why(self, piece):
-        """(outcome, reason, score, rank, rivals, quota, cut, tie) of one piece."""
-        pool, heap = self.pool, self.heaps[piece]
-        score, state, unit = float(pool.scores[piece]), pool.state[piece], pool.pieces.unit
-        rivals = self.heaps == heap
-        quota, n = int(self.counts[heap]), int(np.count_nonzero(rivals))
-        if state == GONE:
-            return "gone before", f"this {unit} was masked already", score, None, n, quota
-        if state == STAYS:
-            return "kept", f"this {unit} holds weights outside value_range", score, None, n, quota
-        if not pool.pieces.ranked:
-            return ("removed", "the pattern of its kernel leaves it out", score) if self.gone[piece] else \
-                ("kept", "the pattern of its kernel holds it", score)
-        equal = rivals & (pool.scores == score) & (pool.state == MAY_GO)
-        lower = (rivals & (pool.scores < score) & (pool.state == MAY_GO)) | (rivals & (pool.state == GONE))
-        rank = int(np.count_nonzero(lower) + np.count_nonzero(equal[:piece])) + 1
-        going = rivals & self.gone & (pool.state == MAY_GO)
-        cut = float(pool.scores[going].max()) if going.any() else None
-        tie = bool(self.gone[equal].any() and not self.gone[equal].all())
-        place = f"its score {score:g} is number {rank} from below of {n}, of which {quota} go"
-        ending = "; equal scores go by index" if tie else ""
-        return "removed" if self.gone[piece] else "kept", place + ending, score, rank, n, quota, cut, tie
-
-    def __str__(self):
-        text = (f"{self.count} weights go and {self.remaining} of {self.model.n_weights} remain "
+    def __str__(self) -> str:
+        text = (f"{self.count} weights removed, {self.remaining} of {self.model.n_weights} remain "
                 f"(sparsity {self.sparsity:.2%})")
         units = self.units
         text += f"; {units.removed} {units.unit}s, {units.remaining} of {units.total} remain" * (units.unit != "weight")
@@ -246,61 +261,98 @@ class Plan:
 
 
 class Result:
-    """What a pruning did: `removed` weights by this call, `remaining` in the model, `sparsity` of the weights, `units`
-    (the structure's own pieces), `per_layer`, `collapsed` (layers without a weight); `explain(name, index)` says why,
-    `undo()` takes it back, `compact()` makes the smaller model. Found out when asked: `effective`, `effective_sparsity`
-    and `cut_off`, as in `Plan`."""
+    """What a pruning did.
 
-    def __init__(self, plan):
+    Attributes
+    ----------
+    removed, remaining : int
+        How many weights this call removed, and how many the model had afterwards.
+    sparsity : float
+        The fraction of the model's weights that was masked.
+    units : UnitCounts
+        The structure's own pieces in the scope: removed, remaining, total, unit.
+    per_layer : dict of str to LayerCount
+        The weights of each layer: total, removed, remaining, sparsity.
+    layers : list of str
+        The layers in the scope.
+    collapsed : tuple of str
+        Layers that this left without a weight.
+    plan : PrunePlan
+        The plan that was applied.
+    """
+
+    def __init__(self, plan: PrunePlan) -> None:
         self.plan = plan
         self.removed, self.remaining, self.sparsity = plan.count, plan.remaining, plan.sparsity
-        self.layers = plan.layers
+        self.layers: Sequence[str] = plan.layers
         self.units, self.per_layer, self.collapsed = plan.units, plan.per_layer, plan.collapsed
 
     @property
-    def effective(self):
-        """{layer: how many of its weights were left on a path of live weights from the input to the logits}."""
+    def effective(self) -> dict[str, int]:
+        """How many weights of each layer were left on a path of live weights from the input to the logits."""
         return self.plan.effective
 
     @property
-    def effective_sparsity(self):
-        """The fraction of the model's weights that was gone, or left on no such path."""
+    def effective_sparsity(self) -> float:
+        """The fraction of the model's weights that was masked, or left on no such path."""
         return self.plan.effective_sparsity
 
     @property
-    def cut_off(self):
+    def cut_off(self) -> tuple[str, ...]:
         """The layers whose last path from the input to the logits was cut."""
         return self.plan.cut_off
 
-    def explain(self, name, index):
-        """Why the weight at `index` of the parameter `name` went or stayed, as an Explanation."""
+    def explain(self, name: str, index: int | tuple[int, ...]) -> Explanation:
+        """Explain why a weight was removed or stayed.
+
+        Parameters
+        ----------
+        name : str
+            The weight parameter ("dense1.weight") or its layer ("dense1").
+        index : tuple of int, or int
+            The place in the parameter, or the flat place.
+
+        Returns
+        -------
+        Explanation
+            Outcome, reason, score, rank and more; it prints as a sentence.
+
+        Raises
+        ------
+        UnknownName
+            If no weight has this name.
+        InvalidValue
+            If the index is out of its shape, or live positions of the model have moved since.
+        """
         return self.plan.explain(name, index)
 
-    def compact(self, state=None, *, fold_batchnorm=False):
-        """The smaller Model of what is left: `small = prune(model, macs=0.5, structure="filter").compact()`.
+    @overload
+    def compact(self, state: None = None, *, fold_batchnorm: bool = False) -> "Model": ...
+    @overload
+    def compact(self, state: State, *, fold_batchnorm: bool = False) -> "tuple[Model, State]": ...
+    def compact(self, state: State | None = None, *, fold_batchnorm: bool = False) -> "Model | tuple[Model, State]":
+        """Return the smaller Model of what is left: `small = prune(model, macs=0.5, structure="filter").compact()`.
 
-        What `compact(model, state, fold_batchnorm=...)` makes of the model that was pruned, as it is now.
+        Parameters
+        ----------
+        state, fold_batchnorm : optional
+            As in `compact`, of the model that was pruned, as it is now.
+
+        Returns
+        -------
+        Model, or (Model, State) with `state`
         """
         return compact(self.plan.model, state, fold_batchnorm=fold_batchnorm)
 
-    def undo(self):
-        """Put the values and the mask back as they were before this pruning and its compensation, bit for bit."""
+    def undo(self) -> None:
+        """Restore the values and the mask as they were before this pruning and its compensation, bit for bit.
+
+        Raises
+        ------
+        InvalidValue
+            If live positions of the model have moved since.
+        """
         self.plan.revert()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.plan)
-
-
-def _position(p, index):
-    """The flat position of `index` (a tuple, or a flat number) of a parameter, and the index as a tuple."""
-    try:
-        index = np.unravel_index(int(index), p.shape) if np.ndim(index) == 0 else tuple(int(i) for i in index)
-        flat = int(np.ravel_multi_index(index, p.shape))
-    except (TypeError, ValueError) as error:
-        raise InvalidValue(f"index {quoted(repr(index))} of {p.name}: its shape is {p.shape}") from error
-    if p.index is None:
-        return p.slice.start + flat, tuple(int(i) for i in index)
-    where = int(np.searchsorted(p.index, flat))
-    if where == len(p.index) or p.index[where] != flat:
-        raise InvalidType(f"{p.name} was born sparse and has no weight at {index}")
-    return p.slice.start + where, tuple(int(i) for i in index)

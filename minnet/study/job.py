@@ -22,12 +22,13 @@ from minnet.model import Model
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, traits_of
-from minnet.pruning.named import structure_of
-from minnet.pruning.prune import in_range, plan_prune, prune
+from minnet.pruning.parse import structure_of
+from minnet.pruning.prune import plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW
 from minnet.pruning.recipes.regrow import check_single
-from minnet.pruning.result import Plan
+from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
+from minnet.pruning.scope import in_range
 from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
@@ -92,7 +93,7 @@ class Job(Training):
     @property
     def reached(self) -> float:
         """Return the share of the units in the scope that is removed now."""
-        pieces = self.planned.pool.pieces
+        pieces = self.planned.candidates.pieces
         return int(np.count_nonzero(pieces.gone(self.model.mask))) / pieces.n
 
     def criterion(self) -> str | Callable:
@@ -121,7 +122,7 @@ class Job(Training):
         told = s.count is not None or own_count or isinstance(s.distribution, dict)
         return SPARSITY if s.sparsity is None and not told else s.sparsity
 
-    def dry_run(self) -> Plan:
+    def dry_run(self) -> PrunePlan:
         """Plan the whole pruning of the present model, to find errors before training.
 
         A value range is only checked: the number of weights in it is known after training. A compensation is applied
@@ -129,7 +130,7 @@ class Job(Training):
 
         Returns
         -------
-        Plan
+        PrunePlan
             What would be removed.
 
         Raises

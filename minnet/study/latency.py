@@ -17,9 +17,9 @@ import numpy as np
 
 from minnet.errors import check_count
 from minnet.model import Model
-from minnet.pruning.budgets import Costs
 from minnet.pruning.choose import choose
 from minnet.pruning.compact import compact
+from minnet.pruning.costs import Costs
 from minnet.pruning.units import unit_pieces
 from minnet.runtime.predictor import freeze
 from minnet.study.measure import MICRO, median_times, rows_of
@@ -107,8 +107,9 @@ def latency_table(model: Model, X: np.ndarray, *, batch_size: int = 1,
     check_count("batch_size", batch_size, 1)
     pieces = unit_pieces(model, choose(model), "channel")
     masks = {WHOLE: np.ones(len(model.values), bool)}
-    masks |= {(part.name, share): _without(pieces, [part], share) for part, share in product(pieces.parts, SHARES)}
-    masks |= {("all", share): _without(pieces, pieces.parts, share) for share in SHARES}
+    masks |= {(group.name, share): _without(pieces, [group], share)
+              for group, share in product(pieces.layer_groups, SHARES)}
+    masks |= {("all", share): _without(pieces, pieces.layer_groups, share) for share in SHARES}
     times = timer({name: freeze(_cut(model, mask), batch_size=batch_size) for name, mask in masks.items()},
                   rows_of(X, batch_size))
     costs = Costs(model)
@@ -137,11 +138,11 @@ def fit(works: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     return nnls(works / scale, seconds / seconds[0])[0] * seconds[0] / scale
 
 
-def _without(pieces, parts, share):
-    """Return the mask without `share` of the units of each of `parts`."""
+def _without(pieces, layer_groups, share):
+    """Return the mask without `share` of the units of each of `layer_groups`."""
     keep = np.ones(pieces.n, bool)
-    for part in parts:
-        keep[part.start : part.start + min(round(share * part.size), part.size - part.keeps)] = False
+    for group in layer_groups:
+        keep[group.start : group.start + min(round(share * group.size), group.size - group.keeps)] = False
     return pieces.expand(keep)
 
 

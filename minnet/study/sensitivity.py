@@ -17,8 +17,9 @@ from minnet.data import Dataset
 from minnet.engine.sample import SAMPLES
 from minnet.errors import InvalidValue, check_count, check_fraction, unknown
 from minnet.model import Model
-from minnet.pruning.alone import SPARSITIES, mean_rise, measure, most_first, pool_of, valid_part
 from minnet.pruning.choose import choose
+from minnet.pruning.one_layer import SPARSITIES, candidates_of, mean_rise, measure, most_first, valid_part
+from minnet.pruning.scores import Ranking
 from minnet.typing import Arrays, Seed
 
 HALVINGS = 60  # bisection steps of the rise of the loss: to the precision of a float64
@@ -113,7 +114,7 @@ class Sensitivity:
         """
         return most_first(self.layers, self.rises)[::-1][: check_count("number", number, 1)]
 
-    def distribution(self, pool, k):
+    def distribution(self, candidates, k):
         """Divide k removals among the layers so that each layer alone raises the loss by the same amount.
 
         The rise is interpolated linearly between the measured sparsities and made monotonic. If the largest measured
@@ -121,7 +122,7 @@ class Sensitivity:
 
         Parameters
         ----------
-        pool : Pool
+        candidates : Candidates
             The layers and their sizes.
         k : int
             Number of removals.
@@ -136,22 +137,22 @@ class Sensitivity:
         InvalidValue
             If a layer was not measured.
         """
-        curves = [self._curve(part.layers) for part in pool.parts]
+        curves = [self._curve(group.layers) for group in candidates.layer_groups]
         highest = max(curve[-1] for curve in curves)
         steps = (0.0, *self.sparsities)
 
         def lost(rise):
-            return pool.sizes * [_reach(curve, steps, rise) for curve in curves]
+            return candidates.sizes * [_reach(curve, steps, rise) for curve in curves]
 
         low, high = lost(0.0), lost(highest)
         if k <= low.sum():
             low, high = np.zeros(len(curves)), low
         elif k > high.sum():
-            low, high = high, pool.sizes.astype(float)
+            low, high = high, candidates.sizes.astype(float)
         else:
             low, high = _around(lost, k, highest)
         gap = high.sum() - low.sum()
-        return pool.layers, low + (high - low) * ((k - low.sum()) / gap if gap else 0.0)
+        return candidates.layers, low + (high - low) * ((k - low.sum()) / gap if gap else 0.0)
 
     def _curve(self, layers):
         """Return (1 + sparsities,) the rise of the loss, made monotonic; the largest of those of `layers`."""
@@ -227,10 +228,10 @@ def sensitivity(model: Model, data: Dataset | Arrays, *, sparsities: Sequence[fl
     steps = tuple(sorted({check_fraction("sparsities", sparsity) for sparsity in sparsities}))
     if not steps:
         raise InvalidValue("sparsities is empty; give at least one number in [0, 1]")
-    pool = pool_of(model, choose(model, layers, protect), data, criterion, structure, samples=samples,
-                   reduction=reduction, rng=rng)
-    kinds, base, values = measure(pool, valid_part(data), steps)
-    return Sensitivity(tuple(part.name for part in pool.parts), steps, kinds, values, base)
+    ranking = Ranking(criterion, structure, data, samples, reduction, rng=rng)
+    candidates = candidates_of(model, choose(model, layers, protect), ranking)
+    kinds, base, values = measure(candidates, valid_part(data), steps)
+    return Sensitivity(tuple(group.name for group in candidates.layer_groups), steps, kinds, values, base)
 
 
 def _reach(curve, steps, rise):

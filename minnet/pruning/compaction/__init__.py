@@ -1,1 +1,1 @@
-"""How a mask becomes a smaller network: which units go (plan), what is left of the arrays (cut), and what is told."""
+"""Compaction: which units a mask makes superfluous (plan), the arrays without them (cut), and the report."""

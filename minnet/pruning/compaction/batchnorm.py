@@ -1,4 +1,4 @@
-"""BatchNorm in use is a scale and a shift per unit, so it folds into a linear layer beside it.
+"""Fold BatchNorm, at inference a scale and a shift per unit, into a linear layer beside it.
 
     y = scale * x + offset,   scale = gain / sqrt(variance + epsilon),   offset = shift - scale * mean
 
@@ -13,15 +13,15 @@ import numpy as np
 from minnet.engine.containers import Sequential
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import classes_of, layer_from_config
+from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
-from minnet.model import Model
 from minnet.pruning.compaction.cut import edited
 
 
-def fold_norms(model):
-    """(a Model with the same outputs in use and fewer BatchNorms, {name of one that is left: why}).
+def fold_norms(model: Model) -> tuple[Model, dict[str, str]]:
+    """Return (a Model with the same inference outputs and fewer BatchNorms, {name of one that is left: why}).
 
-    Masks are carried: what a masked gain cuts is masked in the weights. The model given is not changed.
+    Masks are kept: what a masked gain cuts is masked in the weights. The model given is not changed.
     """
     refused = {}
     while found := _next(model, refused):
@@ -30,7 +30,7 @@ def fold_norms(model):
 
 
 def _next(model, refused):
-    """(the layer that takes it, the BatchNorm, whether that layer stands after it) for the first one that can go."""
+    """Return (the layer that takes it, the BatchNorm, True if that layer follows it) for the first foldable one."""
     for chain in _chains(model.tree):
         for i, norm in enumerate(chain):
             if not isinstance(norm, BatchNorm) or norm.name in refused:
@@ -46,7 +46,7 @@ def _next(model, refused):
 
 
 def _chains(layer):
-    """Lists of layers that follow each other directly; what is inside a Residual or Concat is a chain of its own."""
+    """Yield lists of layers that follow each other directly; the inside of a Residual or Concat is another list."""
     chain = list(_chain(layer))
     yield chain
     for link in chain:
@@ -55,7 +55,7 @@ def _chains(layer):
 
 
 def _chain(layer):
-    """The layers of a Sequential in order, those of Sequentials in it included."""
+    """Yield the layers of a Sequential in order, and those of Sequentials in it."""
     if not isinstance(layer, Sequential):
         yield layer
         return
@@ -73,9 +73,9 @@ def _takes_bias(layer):
 
 
 def _why_not(norm, after):
-    """Why `norm` cannot be folded into the layer after it; None if it can."""
+    """Return why `norm` cannot be folded into the layer after it; None if it can."""
     if not _is_linear(after):
-        return "no layer with weights stands directly before or after it"
+        return "no layer with weights is directly before or after it"
     window = getattr(after, "window", None)
     if window is not None and window.padded and _scale_and_offset(norm)[1].any():
         return f"{after.name}, directly after it, pads with zeros, where its shift would be missing"
@@ -83,16 +83,16 @@ def _why_not(norm, after):
 
 
 def _scale_and_offset(norm):
-    """float64, (c,) each."""
+    """Return the scale and the offset, (c,) float64 each."""
     scale = norm.gain.value / np.sqrt(norm.variance.value.astype(np.float64) + norm.epsilon)
     return scale, norm.shift.value - scale * norm.mean.value
 
 
 def _fold(model, linear, norm, after):
-    """The model without `norm`, which `linear` has taken in."""
+    """Return the model without `norm`, folded into `linear`."""
     edits = {} if linear.bias is not None else {linear.name: {"use_bias": True}}
     tree = layer_from_config(edited(model.tree.config(), edits, {norm.name}), classes_of(model.tree))
-    small = Model.blank(tree, model.input_shape, model.dtype)
+    small = type(model).blank(tree, model.input_shape, model.dtype)
     mask = np.ones(len(small.values), bool)
     for name, p in small.parameters.items():
         if name in model.parameters:
@@ -117,5 +117,5 @@ def _fold(model, linear, norm, after):
 
 
 def _by_input(linear, vector):
-    """A vector over the inputs of `linear`, shaped so that it multiplies its weight."""
+    """Return a vector over the inputs of `linear`, shaped so that it multiplies its weight."""
     return np.repeat(vector, linear.multiplier) if isinstance(linear, DepthwiseConv2d) else vector[:, None]

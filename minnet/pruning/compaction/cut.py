@@ -1,20 +1,27 @@
-"""What is left of the arrays once units go: a smaller model, and where each of its numbers stood before.
+"""Cut the arrays down to the units that stay: a smaller model, and the old position of each of its numbers.
 
-    small, source = cut(Plan(model))
-    small.values == model.values[source]     # but for biases that took up constants; source is -1 for a new bias
+    small, source = cut(CompactionPlan(model))
+    small.values == model.values[source]     # except biases that gained constants; source is -1 for a new bias
+
+The tree keeps its form and its names; only the numbers of units change.
 """
+from collections.abc import Collection
+
 import numpy as np
 
 from minnet.engine.layer import classes_of, layer_from_config
+from minnet.engine.model import Model
 from minnet.engine.vector import ZONES
-from minnet.model import Model
+from minnet.pruning.compaction.plan import CompactionPlan
 
 STATISTICS_ZONE = max(ZONES.values())
 
 
-def edited(config, edits, without=()):
-    """A copy of a tree's config: `edits` maps a layer's name to arguments that change; layers named in `without`, which
-    stand in a Sequential, are left out."""
+def edited(config: dict | list, edits: dict[str, dict], without: Collection[str] = ()) -> dict | list:
+    """Return a copy of a tree's config in which some layers have other arguments and some are left out.
+
+    `edits` maps a layer's name to the arguments that change; layers in `without` must be in a Sequential.
+    """
     if isinstance(config, dict):
         copy = {key: edited(value, edits, without) for key, value in config.items()}
         return copy | edits.get(config.get("name"), {})
@@ -24,8 +31,8 @@ def edited(config, edits, without=()):
     return config
 
 
-def survivors(plan):
-    """{parameter's name: the positions of what is left of it in the flat vector, shaped}."""
+def survivors(plan: CompactionPlan) -> dict[str, np.ndarray]:
+    """Return {parameter's name: the positions in the flat vector of what is left of it, shaped}."""
     positions = np.arange(len(plan.model.values))
     left = {name: p.of(positions) for name, p in plan.model.parameters.items()}
     for use in plan.coupling.uses:
@@ -34,8 +41,8 @@ def survivors(plan):
     return left
 
 
-def place(small, left):
-    """(length of small.values,) int: where each entry stood, as `survivors` has it; -1 for a bias that is new."""
+def place(small: Model, left: dict[str, np.ndarray]) -> np.ndarray:
+    """Return (length of small.values,) int: the old position of each entry, by `survivors`; -1 for a new bias."""
     source = np.full(len(small.values), -1)
     for name, p in small.parameters.items():
         if name in left:
@@ -43,8 +50,8 @@ def place(small, left):
     return source
 
 
-def cut(plan):
-    """(the smaller Model, source): source[i] is the old position of its entry i, -1 for a bias that was not there."""
+def cut(plan: CompactionPlan) -> tuple[Model, np.ndarray]:
+    """Return (the smaller Model, source): source[i] is the old position of its entry i, -1 for a new bias."""
     model, left, added, edits = plan.model, survivors(plan), _added(plan), {}
     for name, layer in model.layers.items():
         if layer.resizable:
@@ -52,7 +59,7 @@ def cut(plan):
             if layer.bias is None and name in added and added[name].any():
                 edits[name]["use_bias"] = True
     tree = layer_from_config(edited(model.tree.config(), edits), classes_of(model.tree))
-    small = Model.blank(tree, model.input_shape, model.dtype)
+    small = type(model).blank(tree, model.input_shape, model.dtype)
     source = place(small, left)
     old = source >= 0
     mask = ~old
@@ -69,13 +76,13 @@ def cut(plan):
 
 
 def _added(plan):
-    """{layer: what is added to its bias, for the outputs that are kept}."""
+    """Return {layer: what is added to its bias, for the outputs that are kept}."""
     keeps = {use.parameter: plan.keeps(use) for use in plan.coupling.uses if not use.reads}
     return {use.parameter.layer: plan.added(use.parameter)[keeps[use.parameter]] for use in plan.readers}
 
 
 def _live(plan):
-    """The plan's mask, less all that makes a unit which only keeps its axis from being empty."""
+    """Return the plan's mask without all that makes a unit which only keeps its axis from being empty."""
     live = plan.live.copy()
     for use in plan.coupling.uses:
         if ZONES[use.parameter.kind] < STATISTICS_ZONE:

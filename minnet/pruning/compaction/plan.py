@@ -1,41 +1,44 @@
-"""Which units the mask makes superfluous, and what must be added to whose bias when they go.
+"""Find the units that the mask makes superfluous, and what each bias gains when they are removed.
 
-    plan = Plan(model)
+    plan = CompactionPlan(model)
     plan.fate[plan.roots]       # per unit of the model's Coupling: STAYS, UNREAD, SILENT or FOLDED
-    plan.live                   # the mask, less the weights that read what goes
-    plan.added("dense2.weight")  # the constants that went, as that layer's bias takes them
+    plan.live                   # the mask, without the weights that read removed units
+    plan.added(weight)          # the constants of removed units, as the bias of that weight's layer gains them
 
-A unit can go when no weight that matters reads anything of it that varies. What is read of it then is a constant: it
-is found by a forward pass, and goes into the reader's bias. A constant other than 0 must be the same at every position
-of the window; at a border with padding it is not, and the unit stays.
+A unit can be removed when no weight that matters reads anything of it that varies. What is read of it then is a
+constant, found by a forward pass and added to the reader's bias. A constant other than 0 must be the same at every
+position of the window; at a border with padding it is not, and the unit stays.
 """
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
+from minnet.engine.space import Use
 from minnet.engine.tape import Tape
+from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
 from minnet.pruning.paths import Skeleton
 
-STAYS, UNREAD, SILENT, FOLDED = range(4)  # a unit's fate: it goes as nobody reads it, as it is 0, or into a bias
+STAYS, UNREAD, SILENT, FOLDED = range(4)  # a unit's fate: removed as it is unread, as it is 0, or into a bias
 
 
-def rows_with(entries):
-    """(inputs,) bool: which rows (axis -2) of a weight's window have an entry that is True."""
+def rows_with(entries: np.ndarray) -> np.ndarray:
+    """Return (inputs,) bool: which rows (axis -2) of a weight's window have an entry that is True."""
     return entries.any(axis=(*range(entries.ndim - 2), -1))
 
 
-class Plan:
-    """What can go from `model`, found by letting units go until no more can. Nothing of the model is changed.
+class CompactionPlan:
+    """The units that can be removed from `model`, found by removing some until no more can be.
 
-    `fate` is by root number; `roots` maps the Coupling's unit numbers to roots; `last` (bool, by root) marks units that
-    go but leave their place, all masked, since an axis keeps at least one; `border` names, by root, the reader whose
-    padding makes a constant stay. Raises Unsupported for a layer that was born sparse.
+    `fate` is by root number; `roots` maps the Coupling's unit numbers to roots; `last` (bool, by root) marks removed
+    units whose place remains, all masked, since an axis keeps at least one; `border` names, by root, the reader whose
+    padding makes a constant stay. The model does not change. Raises Unsupported for a layer that was born sparse.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Model) -> None:
         for p in model.parameters.values():
             if p.index is not None:
-                raise Unsupported(f"{p.name} was born sparse and has no rows and columns to cut: compaction takes "
+                raise Unsupported(f"{p.name} was born sparse and has no rows and columns to remove: compaction takes "
                                   "models of dense layers with a mask")
         self.model = model
         self.coupling = model.couple()
@@ -48,12 +51,12 @@ class Plan:
         skeleton, more = Skeleton(model), True
         while more:
             self.carries, needed = skeleton.paths(self.live)
-            more = self._let_go(needed)
-        self._tell_fates()
+            more = self._remove_unread(needed)
+        self._set_fates()
         self.last = self._last_of_their_axis()
 
-    def _let_go(self, needed):
-        """Let go every unit of which no weight that is needed reads anything but known constants; True if any went."""
+    def _remove_unread(self, needed):
+        """Remove every unit of which needed weights read only known constants; return True if there was one."""
         varies, self.border = np.zeros(len(self.fate), bool), {}
         for use in self.readers:
             p, units = use.parameter, self.roots[use.units]
@@ -61,21 +64,21 @@ class Plan:
             unknown = rows_with(p.of(needed) & np.isnan(self.constants[p.name]))
             self.border.update((unit, p.layer) for unit in units[unknown].tolist())
         self.border = {unit: reader for unit, reader in self.border.items() if not varies[unit]}
-        going = (self.fate == STAYS) & ~varies & ~self.coupling.fixed() & (self.roots == np.arange(len(self.roots)))
-        going[list(self.border)] = False
-        self.fate[going] = UNREAD
+        removed = (self.fate == STAYS) & ~varies & ~self.coupling.fixed() & (self.roots == np.arange(len(self.roots)))
+        removed[list(self.border)] = False
+        self.fate[removed] = UNREAD
         for use in self.readers:
-            self._cut(use, going[self.roots[use.units]], needed)
-        return going.any()
+            self._cut(use, removed[self.roots[use.units]], needed)
+        return removed.any()
 
-    def _cut(self, use, going, needed):
-        """Take the rows of one weight that read units that go out of `live`; what is needed of them will be folded."""
+    def _cut(self, use, removed, needed):
+        """Clear the rows of one weight that read removed units in `live`; what is needed of them will be folded."""
         p = use.parameter
-        p.of(self.folds)[...] |= p.of(needed) & going[:, None]
-        p.of(self.live)[...] &= ~going[:, None]
+        p.of(self.folds)[...] |= p.of(needed) & removed[:, None]
+        p.of(self.live)[...] &= ~removed[:, None]
 
-    def _tell_fates(self):
-        """Fold only into outputs that stay; a unit so folded was silent (0 wherever it is read) or another constant."""
+    def _set_fates(self):
+        """Fold only into outputs that stay; a folded unit is silent (0 wherever it is read) or another constant."""
         makes = {use.parameter: self.roots[use.units] for use in self.coupling.uses if not use.reads}
         stays = {p: self.fate[units] == STAYS for p, units in makes.items()}
         for use in self.readers:
@@ -83,11 +86,11 @@ class Plan:
             folds = p.of(self.folds)
             folds &= stays[p]
             for fate, entries in ((SILENT, folds), (FOLDED, folds & (self.constants[p.name] != 0))):
-                told = units[rows_with(entries)]
-                self.fate[told] = np.maximum(self.fate[told], fate)
+                folded = units[rows_with(entries)]
+                self.fate[folded] = np.maximum(self.fate[folded], fate)
 
     def _last_of_their_axis(self):
-        """By root: the first unit of every axis of which all units go."""
+        """Return, by root, the first unit of every axis of which all units are removed."""
         last = np.zeros(len(self.fate), bool)
         for use in self.coupling.uses:
             units = self.roots[use.units]
@@ -95,21 +98,21 @@ class Plan:
                 last[units[0]] = True
         return last
 
-    def keeps(self, use):
-        """(length of the axis,) bool: which positions of a use are there in the compacted model."""
+    def keeps(self, use: Use) -> np.ndarray:
+        """Return (length of the axis,) bool: which positions of a use the compacted model has."""
         units = self.roots[use.units]
         return (self.fate[units] == STAYS) | self.last[units]
 
-    def added(self, weight):
-        """What the bias of the layer of `weight` (a reader's) gains, (o,) float64: the sum of constant * weight."""
+    def added(self, weight: Parameter) -> np.ndarray:
+        """Return (o,) float64 what the bias of the layer of `weight` (a reader's) gains: sum of constant * weight."""
         constants = np.where(weight.of(self.folds), self.constants[weight.name], 0)
         return (constants * weight.value).sum(axis=tuple(range(constants.ndim - 1)))
 
 
 def _constants(model, readers):
-    """{name of a reader's weight: (..., in, 1) what each tap reads if it reads the same everywhere, else NaN}.
+    """Return {name of a reader's weight: (..., in, 1) what each tap reads if that is the same everywhere, else NaN}.
 
-    What does not depend on the input is the same for the input 0; entries that do depend on it mean nothing here.
+    What does not depend on the input is the same for the input 0; entries that do depend on it have no meaning here.
     """
     tape, found = Tape(model), {}
     with one_blas_thread(), np.errstate(all="ignore"):

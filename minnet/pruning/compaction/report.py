@@ -1,10 +1,11 @@
-"""What compaction does, in a table: print(compact_report(model)); its rows are there for programs too."""
+"""The report of a compaction: a table for people, print(compact_report(model)), and rows for programs."""
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from minnet.pruning.compaction.plan import FOLDED, SILENT, STAYS, UNREAD, rows_with
+from minnet.engine.model import Model
+from minnet.pruning.compaction.plan import FOLDED, SILENT, STAYS, UNREAD, CompactionPlan, rows_with
 
 HEAD = ("layer", "units", "left", "unread", "silent", "folded", "stays although no live path needs it")
 NUMBERS = len(HEAD) - 1  # columns that are numbers: all but the last, and the name
@@ -12,8 +13,11 @@ NUMBERS = len(HEAD) - 1  # columns that are numbers: all but the last, and the n
 
 @dataclass(frozen=True)
 class Row:
-    """One layer that makes units: how many it had and has left; of those that went, how many nobody read, how many were
-    0 and how many were another constant, now in the next bias; `stays` counts by reason units that could not go."""
+    """One layer that makes units, and how many.
+
+    `before` and `after` count its units. Of the removed ones `unread` were read by no weight, `silent` were 0 and
+    `folded` another constant, now in the next bias. `stays` counts, by reason, units without a live path that stay.
+    """
 
     name: str
     before: int
@@ -21,15 +25,25 @@ class Row:
     unread: int
     silent: int
     folded: int
-    stays: dict
+    stays: dict[str, int]
 
 
 class Report:
-    """`rows`, one per layer that makes units (and the input, if some of it is unread); `folded`, how many units went
-    into a bias, joined ones counted once; `parameters` and `macs`, before and after; `refused`, {BatchNorm: why}.
+    """What `compact` does to a model, as `compact_report` returns it; it prints as a table.
+
+    Attributes
+    ----------
+    rows : list of Row
+        One for each layer that makes units, and for the input if some of it is unread.
+    folded : int
+        How many units were folded into a bias; joined ones count once.
+    parameters, macs : (int, int)
+        Before and after.
+    refused : dict of str to str
+        Why a BatchNorm was not folded, by name.
     """
 
-    def __init__(self, plan, small, refused):
+    def __init__(self, plan: CompactionPlan, small: Model, refused: dict[str, str]) -> None:
         model = plan.model
         self.rows = [row for row in _rows(plan) if row is not None]
         self.folded = int((plan.fate == FOLDED).sum())
@@ -37,10 +51,10 @@ class Report:
         self.macs = model.macs, small.macs
         self.refused = refused
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Row:
         return {row.name: row for row in self.rows}[name]
 
-    def __str__(self):
+    def __str__(self) -> str:
         cells = [HEAD]
         for row in self.rows:
             numbers = (row.before, row.after, row.unread, row.silent, row.folded)
@@ -54,7 +68,7 @@ class Report:
 
 
 def _rows(plan):
-    """The input's row, then one for each layer that makes units."""
+    """Yield the input's row, then one for each layer that makes units."""
     yield _input_row(plan)
     layers = plan.model.layers
     for use in plan.coupling.uses:
@@ -66,8 +80,8 @@ def _rows(plan):
 
 
 def _input_row(plan):
-    """Units of the input that nobody reads."""
-    units = plan.roots[: plan.model.input_shape[-1]]  # the first Space that a Coupling gives out is the input's
+    """Return the row of the input's units that no weight reads, or None."""
+    units = plan.roots[: plan.model.input_shape[-1]]  # the first Space of a Coupling is the input's
     read = np.zeros(len(plan.fate), bool)
     for use in plan.readers:
         read[plan.roots[use.units][rows_with(use.parameter.of(plan.carries))]] = True
@@ -76,7 +90,7 @@ def _input_row(plan):
 
 
 def _reasons(plan, use):
-    """Why each unit of a layer stays that has no live path through it here."""
+    """Yield the reason why each unit of a layer stays that has no live path through it here."""
     fixed, units = plan.coupling.fixed(), plan.roots[use.units].tolist()
     carries = use.parameter.of(plan.carries).reshape(-1, len(units)).any(axis=0)
     for unit, alive in zip(units, carries, strict=True):

@@ -17,8 +17,8 @@ from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
 from minnet.kernels.oracle import move_rows
 from minnet.model import Model
+from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.pieces import positions_in
-from minnet.pruning.resume import Kept
 from minnet.pruning.traits import Data, Traits
 from minnet.pruning.units import makers_of
 
@@ -62,7 +62,7 @@ def oracle(model: Model, data: Data) -> np.ndarray:
     with one_blas_thread():
         for start in range(0, len(sample), IMAGES):
             chunk = slice(start, start + IMAGES)
-            kept = Kept(model, sample.X[chunk].astype(np.float64), values)
+            kept = ActivationCache(model, sample.X[chunk].astype(np.float64), values)
             judge = _Judge(model, kept, sample, sample.y[chunk], values)
             for layer in model.layers.values():
                 if any(p.kind == "weight" for p in layer.parameters):
@@ -233,7 +233,7 @@ class _Judge:
 
     def change(self, layer, y, rows, tape):
         """Compute the change of each image's loss when the output of `layer` is `y`: (n,)."""
-        return self.losses(self.kept.resume(layer, y, rows, tape), rows) - self.base[rows]
+        return self.losses(self.kept.forward_from(layer, y, rows, tape), rows) - self.base[rows]
 
 
 def _delete_each(judge, layer, scores):

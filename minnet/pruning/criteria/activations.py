@@ -10,8 +10,8 @@ import numpy as np
 from minnet.blas import one_blas_thread
 from minnet.engine.sample import draw_sample
 from minnet.model import Model
+from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.per_unit import mean_by_root, spread
-from minnet.pruning.resume import Kept
 from minnet.pruning.traits import Data, Traits
 
 
@@ -133,7 +133,7 @@ def _judge(model, data, measure, summarise):
     found = [[] for _ in places]
     with one_blas_thread():
         for X, _ in sample.batches():
-            kept = Kept(model, X, model.values)
+            kept = ActivationCache(model, X, model.values)
             for (layer, columns), measured in zip(places, found, strict=True):
                 a = kept.outputs[layer][..., columns]
                 measured.append(measure(a.reshape(len(X), *(a.shape[1:-1] or (1, 1)), a.shape[-1])))

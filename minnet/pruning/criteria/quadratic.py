@@ -17,9 +17,9 @@ from minnet.engine.sample import Sample
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
 from minnet.kernels.layers.images import im2col
 from minnet.model import Model
+from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.per_unit import columns_of
 from minnet.pruning.pieces import positions_in
-from minnet.pruning.resume import Kept
 
 DAMPING = 0.01          # SparseGPT's
 SMALLEST = 1e-12        # an eigenvalue, as a share of the largest: below it is rounding error
@@ -97,7 +97,7 @@ def grams(model: Model, sample: Sample) -> dict[str, np.ndarray]:
     values, total = model.values.astype(np.float64), dict.fromkeys((layer.name for layer in layers), np.zeros(()))
     with one_blas_thread():
         for rows in batches(sample):
-            kept = Kept(model, sample.X[rows].astype(np.float64), values)
+            kept = ActivationCache(model, sample.X[rows].astype(np.float64), values)
             for layer in layers:
                 x = windows(layer, kept.inputs[layer])  # (groups, n * positions, K)
                 total[layer.name] = total[layer.name] + np.swapaxes(x, 1, 2) @ x / len(sample)

@@ -17,10 +17,10 @@ import numpy as np
 from minnet.errors import InvalidType, check_fraction, quoted
 from minnet.kernels.steps import soft_threshold
 from minnet.model import Model
-from minnet.pruning.named import structure_of
+from minnet.pruning.parse import structure_of
 from minnet.pruning.penalties.base import Penalty, Strength, absolute_sum
-from minnet.pruning.pieces import Groups, Pieces, positions_in
-from minnet.pruning.units import Units
+from minnet.pruning.pieces import Pieces, WeightSets, positions_in
+from minnet.pruning.units import UnitPieces
 
 ROUNDS = 500      # at most, of the search where groups overlap: it needs far fewer as a rule
 EXACTNESS = 8     # units in the last place: the search ends when nothing moves further
@@ -196,16 +196,16 @@ def _find_members(model, layers, structure, outgoing):
     if not layers:
         return Members(np.zeros(0, int), np.zeros(0, int), np.zeros(0, int), (), 1)
     pieces = structure(model, layers)
-    if isinstance(pieces, Groups):
+    if isinstance(pieces, WeightSets):
         positions, group = pieces.positions, np.repeat(np.arange(pieces.n), pieces.sizes)
     else:
         positions, group = pieces.reduce(np.arange(model.n_weights)), np.arange(pieces.n)  # each weight by itself
-    if outgoing and isinstance(pieces, Units):
+    if outgoing and isinstance(pieces, UnitPieces):
         both = [(positions, group), *_readers(pieces)]
         positions, group = (np.concatenate(side) for side in zip(*both, strict=True))
         once = np.unique(positions * pieces.n + group)  # a weight from a unit to itself is in its group once
         positions, group = np.divmod(once, pieces.n)
-    parts = tuple((part.layers, part.start, part.stop) for part in pieces.parts)
+    parts = tuple((part.layers, part.start, part.stop) for part in pieces.layer_groups)
     most = int(np.bincount(positions).max(initial=1))
     return Members(positions, group, np.bincount(group, minlength=pieces.n), parts, most)
 

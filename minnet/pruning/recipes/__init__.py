@@ -1,4 +1,4 @@
-"""Recipes: when pruning and training take turns. Each is a generator of training Steps:
+"""Recipes: training loops that prune. Each is a generator of training Steps.
 
     for step in recipes.gradual(model, data, 0.9, epochs=30, rng=0,
                                 prune=partial(prune, criterion="snip", layers="conv*"),
@@ -9,22 +9,26 @@ All take (model, data, sparsity, *, epochs, schedule, prune, train, rng), and ma
 the training, `sparsity` where it ends (None where the structure or the distribution sets its own count), `schedule` a
 name in SCHEDULES, a function of progress or a list. `prune` and `train` are those of minnet, with their own arguments
 bound by `functools.partial`; the recipe adds the count, the data, the epochs and the rng. Arguments are checked, and
-the pruning is tried out once, when the recipe is called: before any training. With a
-`record=mn.Record()` bound to `prune` the record says in the end in which round each weight went, and why; with a
-`compensate="least_squares"` what stays makes up for what went after each round.
+the pruning is tried out once, when the recipe is called: before any training. With a `record=mn.Record()` bound to
+`prune` the record says in the end which round removed each weight, and why; with a `compensate="least_squares"` the
+live weights make up for the removed ones after each round.
 """
+from collections.abc import Callable, Iterator
+
+from minnet.engine.state import Step
 from minnet.pruning.recipes import iterated, masking, regrow
 
+Recipe = Callable[..., Iterator[Step]]
 FILES = (masking, iterated, regrow)
-RECIPES = {name: function for file in FILES for name, function in file.RECIPES.items()}
-REGROW = frozenset(regrow.RECIPES)  # a weight that went may come again; single weights only
+RECIPES: dict[str, Recipe] = {name: function for file in FILES for name, function in file.RECIPES.items()}
+REGROW = frozenset(regrow.RECIPES)  # a removed weight may grow again; single weights only
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     raise AttributeError(f"minnet has no recipe {name!r}: it has {', '.join(RECIPES)}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *RECIPES])

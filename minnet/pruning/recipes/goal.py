@@ -1,39 +1,49 @@
-"""The goal of a recipe: where it prunes to, and how far it is after a share of the way."""
+"""The goal of a recipe: what it prunes to, and how far it is after a share of the way."""
+from collections.abc import Callable, Iterator
 from functools import partial
 
+from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
+from minnet.engine.state import Step
 from minnet.errors import check_fraction
 from minnet.pruning.choose import is_measured
-from minnet.pruning.rounds import share_of
+from minnet.pruning.result import Result
+from minnet.pruning.rounds import PruneSchedule, share_of
+from minnet.pruning.scores import Data
+from minnet.typing import Seed
+
+Prune = Callable[..., Result]
+Train = Callable[..., Iterator[Step]]
 
 
 class Goal:
-    """Prunes `model` step by step to exactly round(sparsity n) pieces.
+    """Prune `model` step by step to exactly round(sparsity n) pieces.
 
-    What is gone before the recipe begins counts as done: after a share f of the way, round(f K) of the K pieces that
-    are still to go are gone. With sparsity None, pruning is whatever `prune` does without a budget, all at once.
+    What is masked before the recipe begins counts as done: after a share f of the way, round(f K) of the K pieces that
+    were still to be removed are. With sparsity None, pruning is whatever `prune` does without a budget, all at once.
     """
 
-    def __init__(self, model, data, sparsity, schedule, prune, rng):
+    def __init__(self, model: Model, data: Data, sparsity: float | None, schedule: PruneSchedule, prune: Prune,
+                 rng: Seed) -> None:
         self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
         self.before = self.total = 0
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
-        if not self.open:
+        if sparsity is not None:
             bound = getattr(prune, "keywords", {})
             trial = prune if bound.get("record") is None else partial(prune, record=None)  # it is no round
-            first = trial(model, count=0, data=data, rng=self.rng)  # nothing goes
+            first = trial(model, count=0, data=data, rng=self.rng)  # removes nothing
             units = first.units
             if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
                 self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
             self.before = units.total - units.remaining
             self.total = max(round(check_fraction("sparsity", sparsity) * units.total), self.before)
 
-    def count(self, t):
-        """How many pieces are to be gone at progress t in [0, 1]."""
+    def count(self, t: float) -> int:
+        """Return how many pieces are masked at progress t in [0, 1]."""
         return self.before + round((self.total - self.before) * self.share(t))
 
-    def reach(self, t):
-        """Prune to where progress t in [0, 1] wants it; returns the Result."""
+    def reach(self, t: float) -> Result:
+        """Prune to the count of progress t in [0, 1]."""
         count = None if self.open else self.count(t)
         return self.prune(self.model, count=count, data=self.data, rng=self.rng)

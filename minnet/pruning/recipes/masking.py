@@ -1,40 +1,151 @@
-"""Recipes that only ever mask: once, round by round, or while training goes on. A weight that went stays away."""
+"""Recipes that only mask: once, round by round, or while training continues. Masked weights never come back."""
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
+from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal
+from minnet.pruning.recipes.goal import Goal, Prune, Train
+from minnet.pruning.rounds import PruneSchedule
+from minnet.pruning.scores import Data
 from minnet.training import train as train_
+from minnet.typing import Seed
 
 
-def one_shot(model, data, sparsity, *, epochs=30, schedule="one_shot", prune=prune_, train=train_, rng=None):
-    """Prune once, then train on: the baseline of Han et al. (2015) and Liu et al. (2019).
+def one_shot(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
+             schedule: PruneSchedule = "one_shot", prune: Prune = prune_, train: Train = train_,
+             rng: Seed = None) -> Iterator[Step]:
+    """Prune once, then train on: the usual baseline.
 
-    `schedule` is of no account: everything goes at once.
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the pieces that is masked at the end; None where the structure or the distribution sets the
+        count.
+    epochs : int, default 30
+        The length of the whole training.
+    schedule : str, callable or list, default "one_shot"
+        Not used: everything is removed at once.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+
+    References
+    ----------
+    .. [1] Han et al., 2015, "Learning both weights and connections for efficient neural networks".
+    .. [2] Liu et al., 2019, "Rethinking the value of network pruning".
     """
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, "one_shot", prune, pruning)
     return _rounds(goal, [check_count("epochs", epochs)], train, training)
 
 
-def iterative(model, data, sparsity, *, epochs=30, rounds=5, schedule="geometric", prune=prune_, train=train_,
-              rng=None):
-    """Rounds of pruning and training on, each training a run of its own: round k of R ends at the share f(k / R) of the
-    way (Han et al., 2015, section 3.3). `epochs` are shared out over the rounds."""
+def iterative(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, rounds: int = 5,
+              schedule: PruneSchedule = "geometric", prune: Prune = prune_, train: Train = train_,
+              rng: Seed = None) -> Iterator[Step]:
+    """Alternate pruning and training, in rounds, each training a run of its own.
+
+    Round k of R ends at the share f(k / R) of the way, f being the schedule.
+
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the pieces that is masked at the end; None where the structure or the distribution sets the
+        count.
+    epochs : int, default 30
+        The length of the whole training; the rounds share it.
+    rounds : int, default 5
+        How many times to prune.
+    schedule : str, callable or list, default "geometric"
+        How far the pruning is at progress t: a name in SCHEDULES, a function, or a list of sparsities.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+
+    References
+    ----------
+    .. [1] Han et al., 2015, "Learning both weights and connections for efficient neural networks", section 3.3.
+    """
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
     return _rounds(goal, shared(epochs, check_count("rounds", rounds, 1)), train, training)
 
 
-def gradual(model, data, sparsity, *, epochs=30, schedule="cubic", begin=0.0, end=0.5, prune=prune_, train=train_,
-            rng=None):
-    """Prune a little after every epoch (with train's every="batch": every batch), while training goes on in one run.
+def gradual(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
+            schedule: PruneSchedule = "cubic", begin: float = 0.0, end: float = 0.5, prune: Prune = prune_,
+            train: Train = train_, rng: Seed = None) -> Iterator[Step]:
+    """Prune a little after every epoch, while training continues in one run.
 
-    The pruning runs from `begin` to `end`, shares of the training, along `schedule`; what is left of the training is at
-    full sparsity (Zhu and Gupta, 2017, section 3).
+    With train's every="batch" it prunes after every batch. The pruning lasts from `begin` to `end` along `schedule`;
+    the rest of the training is at full sparsity.
+
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the pieces that is masked at the end; None where the structure or the distribution sets the
+        count.
+    epochs : int, default 30
+        The length of the whole training.
+    begin, end : float, default 0 and 0.5
+        Where the pruning begins and ends, as shares of the training.
+    schedule : str, callable or list, default "cubic"
+        How far the pruning is at progress t: a name in SCHEDULES, a function, or a list of sparsities.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+
+    References
+    ----------
+    .. [1] Zhu and Gupta, 2017, "To prune, or not to prune", section 3.
     """
     if check_fraction("begin", begin) >= check_fraction("end", end):
         raise InvalidValue(f"begin={begin} and end={end}: pruning must begin before it ends")
@@ -43,13 +154,49 @@ def gradual(model, data, sparsity, *, epochs=30, schedule="cubic", begin=0.0, en
     return _gradual(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)
 
 
-def lottery_ticket(model, data, sparsity, *, epochs=30, rounds=5, rewind=0, schedule="geometric", prune=prune_,
-                   train=train_, rng=None):
-    """Train, prune, put what is left back to where it was early on; after the last round train the ticket (Frankle and
-    Carbin, 2019, section 1, strategy 1 of appendix B).
+def lottery_ticket(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, rounds: int = 5,
+                   rewind: int = 0, schedule: PruneSchedule = "geometric", prune: Prune = prune_,
+                   train: Train = train_, rng: Seed = None) -> Iterator[Step]:
+    """Train, prune and rewind what is left to its early values, in rounds; then train the ticket.
 
-    Early is the model as it is given, or after its first `rewind` epochs (Frankle et al., 2020, section 2). `epochs`,
-    less those, are shared out over `rounds` + 1 trainings.
+    Early values are those of the model as it is given, or after its first `rewind` epochs.
+
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the pieces that is masked at the end; None where the structure or the distribution sets the
+        count.
+    epochs : int, default 30
+        The length of the whole training; `rounds` + 1 trainings share it, after the first `rewind`.
+    rounds : int, default 5
+        How many times to prune and rewind.
+    rewind : int, default 0
+        The number of epochs before the early values are taken.
+    schedule : str, callable or list, default "geometric"
+        How far the pruning is at progress t: a name in SCHEDULES, a function, or a list of sparsities.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+
+    References
+    ----------
+    .. [1] Frankle and Carbin, 2019, "The lottery ticket hypothesis", section 1 and strategy 1 of appendix B.
+    .. [2] Frankle et al., 2020, "Linear mode connectivity and the lottery ticket hypothesis", section 2.
     """
     left = check_count("epochs", epochs) - check_count("rewind", rewind, 0, epochs)
     training, pruning = as_rng(rng).spawn(2)
@@ -57,8 +204,8 @@ def lottery_ticket(model, data, sparsity, *, epochs=30, rounds=5, rewind=0, sche
     return _ticket(goal, rewind, shared(left, check_count("rounds", rounds, 1) + 1), train, training)
 
 
-def shared(epochs, rounds):
-    """`epochs` over `rounds` as evenly as whole numbers go, the larger ones last."""
+def shared(epochs: int, rounds: int) -> list[int]:
+    """Return `epochs` divided over `rounds` as evenly as whole numbers can be, the larger ones last."""
     check_count("epochs", epochs)
     edges = [epochs * i // rounds for i in range(rounds + 1)]
     return [after - before for before, after in itertools.pairwise(edges)]

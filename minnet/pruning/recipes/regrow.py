@@ -1,103 +1,190 @@
-"""Recipes that train a sparse net from its first step to its last: weights go, and as many come at other places.
+"""Recipes that train a sparse net from its first step to its last: weights are removed, and as many grow elsewhere.
 
     for step in recipes.set(model, data, 0.95, epochs=50, rng=0): ...
     for step in recipes.rigl(sparse_mlp(widths), data, None, train=partial(train, every=100)): ...
 
-A dense model begins with random weights masked, unless `prune` is bound to choose otherwise; then, and with sparsity
-None at once, the count of live weights of every layer stays as it is. In a layer that was born sparse the places
-themselves move. Weights move one by one, so other structures are refused. What comes begins at 0, with moments of 0; a
-layer that has all its weights has nowhere to go, and stays.
+A dense model begins with random weights masked, unless `prune` is bound to choose otherwise; after that, and with
+sparsity None at once, the count of live weights of every layer stays as it is. In a layer that was born sparse the
+positions themselves move. Weights move one by one, so other structures are refused. New weights begin at 0, with
+moments of 0; a layer that has all its weights has no free position, and stays as it is.
 """
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
 from minnet import threads
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.rewire import draw_places, renew
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import draw_sample
+from minnet.engine.state import State, Step
 from minnet.engine.tape import Tape
+from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported, check_count, check_fraction, quoted
 from minnet.kernels.select import select_lowest, select_near_zero
+from minnet.pruning.parse import Structure
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal
+from minnet.pruning.recipes.goal import Goal, Prune, Train
+from minnet.pruning.rounds import PruneSchedule
+from minnet.pruning.scores import Data
 from minnet.training import train as train_
+from minnet.typing import Seed
 
 ERDOS_RENYI = partial(prune_, criterion="random", distribution="erdos_renyi")
 ERK = partial(prune_, criterion="random", distribution="erk")
-ROWS = 128  # of the training part, that a dense gradient is taken over
+ROWS = 128  # rows of the training part that a dense gradient is taken over
 
 
-def set_(model, data, sparsity, *, epochs=30, schedule="one_shot", zeta=0.3, prune=ERDOS_RENYI,
-         train=train_, rng=None):
-    """SET: after every epoch but the last, in every layer, the share `zeta` of the smallest positive and of the largest
-    negative weights goes, and as many come at random places (Mocanu et al., 2018, algorithm 1).
+def set_(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
+         schedule: PruneSchedule = "one_shot", zeta: float = 0.3, prune: Prune = ERDOS_RENYI, train: Train = train_,
+         rng: Seed = None) -> Iterator[Step]:
+    """Replace, after every epoch but the last, the weights nearest 0 by others at random positions (SET).
 
-    A weight of 0 counts as positive. `schedule` is of no account: the net is sparse from the start.
+    In every layer the share `zeta` of the smallest positive and of the largest negative weights is removed, and as many
+    grow. A weight of 0 counts as positive.
+
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the pieces that is masked at the end; None where the structure or the distribution sets the
+        count.
+    epochs : int, default 30
+        The length of the whole training.
+    schedule : str, callable or list, default "one_shot"
+        Not used: the net is sparse from the start.
+    zeta : float, default 0.3
+        The share of the weights of either sign that is replaced.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+    Unsupported
+        If the structure bound to `prune` is not single weights.
+
+    References
+    ----------
+    .. [1] Mocanu et al., 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity",
+           algorithm 1.
     """
     training, pruning, growing = as_rng(rng).spawn(3)
     check_fraction("zeta", zeta)
-    goal = _beginning("set", model, data, sparsity, prune, pruning)
+    goal = _sparse_start("set", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
-    return _moving(goal, train, partial(_after_epochs, zeta=zeta, rng=growing))
+    return _rewiring(goal, train, partial(_after_epochs, zeta=zeta, rng=growing))
 
 
-def rigl(model, data, sparsity, *, epochs=30, schedule="one_shot", interval=100, alpha=0.3, end=0.75, samples=ROWS,
-         prune=ERK, train=train_, rng=None):
-    """RigL: whenever `interval` steps have passed, in every layer, the share alpha/2 (1 + cos(pi t / T_end)) of the
-    smallest |w| goes, and as many come where the gradient is largest (Evci et al., 2020, algorithm 1).
+def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
+         schedule: PruneSchedule = "one_shot", interval: int = 100, alpha: float = 0.3, end: float = 0.75,
+         samples: int | None = ROWS, prune: Prune = ERK, train: Train = train_, rng: Seed = None) -> Iterator[Step]:
+    """Replace, every `interval` steps, the smallest ``|w|`` by weights where the gradient is largest (RigL).
 
-    T_end is the share `end` of the training. As in the paper, a weight that just went may come back, at 0. The gradient
-    of all places, dead ones too, is taken then and only then, over `samples` rows of the training part. The net has its
-    turn at the steps that `train` yields: bind every=100 to it where an epoch is longer. `schedule` is of no account.
+    In every layer the share alpha/2 (1 + cos(pi t / T_end)) of the live weights is replaced. As in the paper, a weight
+    that was just removed may grow again, at 0. The gradient of all positions, masked ones too, is taken at these steps
+    only. Only steps that `train` yields are seen: bind every=100 to it where an epoch is longer.
+
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the pieces that is masked at the end; None where the structure or the distribution sets the
+        count.
+    epochs : int, default 30
+        The length of the whole training.
+    schedule : str, callable or list, default "one_shot"
+        Not used: the net is sparse from the start.
+    interval : int, default 100
+        How many steps pass between two updates.
+    alpha : float, default 0.3
+        The share that is replaced at the first update.
+    end : float, default 0.75
+        T_end, where the updates end, as a share of the training.
+    samples : int or None, default 128
+        How many rows of the training part the dense gradient is taken over; None for all.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+    Unsupported
+        If the structure bound to `prune` is not single weights.
+
+    References
+    ----------
+    .. [1] Evci et al., 2020, "Rigging the lottery", algorithm 1.
     """
     training, pruning, growing = as_rng(rng).spawn(3)
     for name, share in (("alpha", alpha), ("end", end)):
         check_fraction(name, share)
     if samples is not None:
         check_count("samples", samples, 1)
-    goal = _beginning("rigl", model, data, sparsity, prune, pruning)
+    goal = _sparse_start("rigl", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
-    climb = _Climb(data, check_count("interval", interval, 1), alpha, end, samples, growing)
-    return _moving(goal, train, climb)
+    update = _ByGradient(data, check_count("interval", interval, 1), alpha, end, samples, growing)
+    return _rewiring(goal, train, update)
 
 
-def _beginning(name, model, data, sparsity, prune, rng):
-    """The Goal of the only pruning there is: before the first step."""
+def _sparse_start(name, model, data, sparsity, prune, rng):
+    """Return the Goal of the only pruning: before the first step."""
     check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
     return Goal(model, data, 0.0 if sparsity is None else sparsity, "one_shot", prune, rng)
 
 
-def check_single(name, structure):
-    """Refuse a structure whose weights go together."""
+def check_single(name: str, structure: Structure) -> None:
+    """Raise Unsupported for a structure whose weights are removed together."""
     if structure != "weight":
-        raise Unsupported(f'{name} moves single weights, and those of structure={quoted(repr(structure))} go together: '
-                          'take structure="weight" or another recipe')
+        raise Unsupported(f'{name} moves single weights, and structure={quoted(repr(structure))} removes several '
+                          'together: take structure="weight" or another recipe')
 
 
-def _moving(goal, train, turn):
+def _rewiring(goal, train, update):
     layers = goal.reach(1.0).layers
     for step in train(goal.model, goal.data):
-        turn(step, layers)
+        update(step, layers)
         yield step
 
 
 def _movable(model, layers):
-    """The weights of these layers, but for layers that have all of theirs."""
-    return [p for p in model.weight_parameters if p.layer in layers and len(_places(p)) < p.size]
+    """Return the weights of these layers, except of layers that have all of theirs."""
+    return [p for p in model.weight_parameters if p.layer in layers and len(_positions(p)) < p.size]
 
 
 def _after_epochs(step, layers, zeta, rng):
-    """SET's turn."""
+    """Update by SET after an epoch."""
     if step.batch == 0 and step.progress < 1:
         evolve(step.state, layers, zeta, rng)
 
 
-def evolve(state, layers, zeta, rng):
-    """One change of SET, in the layers of these names: `zeta` of the smallest weights of either sign go, as many come.
-    """
+def evolve(state: State, layers: list[str], zeta: float, rng: np.random.Generator) -> None:
+    """Replace, in the layers of these names, the share `zeta` of the smallest weights of either sign."""
     movable = _movable(state.model, layers)
     threads.run([partial(_evolve, state, p, zeta, stream)
                  for p, stream in zip(movable, rng.spawn(len(movable)), strict=True)])
@@ -106,7 +193,7 @@ def evolve(state, layers, zeta, rng):
 
 
 def _evolve(state, p, zeta, rng):
-    """The same in one layer."""
+    """Replace the weights of one layer."""
     value, live = _values(p)
     gone = np.empty(len(value), bool)
     select_near_zero(value, live, zeta, gone)
@@ -116,19 +203,19 @@ def _evolve(state, p, zeta, rng):
         renew(state, p, gone, rng)
 
 
-class _Climb:
-    """RigL's turns, and when the last one was."""
+class _ByGradient:
+    """RigL's updates, and how many there were."""
 
     def __init__(self, data, interval, alpha, end, samples, rng):
         self.data, self.samples, self.rng = data, samples, rng
         self.interval, self.alpha, self.end = interval, alpha, end
-        self.turns = 0
+        self.updates = 0
 
     def __call__(self, step, layers):
-        turns = step.state.t // self.interval
-        if turns == self.turns or step.progress >= self.end:
+        updates = step.state.t // self.interval
+        if updates == self.updates or step.progress >= self.end:
             return
-        self.turns = turns
+        self.updates = updates
         share = self.alpha / 2 * (1 + math.cos(math.pi * step.progress / self.end))
         tape = _pass(step.model, draw_sample(step.model, self.data, samples=self.samples, rng=self.rng))
         for p in _movable(step.model, layers):
@@ -138,7 +225,7 @@ class _Climb:
 
 
 def _pass(model, sample):
-    """The tape of a pass forward and backward over the whole sample at once."""
+    """Return the tape of a pass forward and backward over the whole sample at once."""
     tape = Tape(model)
     with one_blas_thread():
         logits = model.forward(sample.X, tape)
@@ -148,9 +235,11 @@ def _pass(model, sample):
     return tape
 
 
-def steepest(tape, p, count, taken):
-    """The `count` places of a parameter outside `taken` where its gradient on the tape is largest, the lowest ones
-    where it is equal: sorted. Of a layer born sparse no dense matrix is made."""
+def steepest(tape: Tape, p: Parameter, count: int, taken: np.ndarray) -> np.ndarray:
+    """Return the `count` positions of a parameter outside `taken` where its gradient on the tape is largest, sorted.
+
+    The lowest positions are taken where it is equal. Of a layer born sparse no dense matrix is made.
+    """
     if p.index is not None:
         return tape.model.layers[p.layer].steepest(tape, count, taken)
     free = np.ones(p.size, bool)
@@ -158,28 +247,28 @@ def steepest(tape, p, count, taken):
     return np.flatnonzero(lowest(-np.abs(p.of(tape.grads).reshape(-1)), free, count))
 
 
-def lowest(scores, may, count):
-    """(n,) bool: the `count` lowest scores of those that `may`, the first ones where they are equal."""
+def lowest(scores: np.ndarray, may: np.ndarray, count: int) -> np.ndarray:
+    """Return (n,) bool: the `count` lowest scores where `may` is True, the first ones where they are equal."""
     out = np.empty(len(scores), bool)
     select_lowest(scores, np.logical_not(may).view(np.uint8), count, out)  # MAY_GO is 0, STAYS is 1
     return out
 
 
-def _places(p):
-    """The sorted flat places of a parameter's weights: its index, or where its mask is."""
+def _positions(p):
+    """Return the sorted flat positions of a parameter's weights: its index, or where its mask is True."""
     return np.flatnonzero(p.mask) if p.index is None else p.index
 
 
 def _values(p):
-    """(the weights at these places, whether each is live)."""
+    """Return (the weights at these positions, True where each is live)."""
     return (p.value[p.mask], np.ones(np.count_nonzero(p.mask), bool)) if p.index is None else (p.value, p.mask)
 
 
 def _move(state, p, gone, choose):
-    """The weights that `gone` marks go, and as many come at choose(count, places that are kept)."""
-    places = _places(p)
-    drop = places[gone]
-    grow = choose(len(drop), places[~gone])
+    """Remove the weights that `gone` marks, and grow as many at choose(count, positions that are kept)."""
+    positions = _positions(p)
+    drop = positions[gone]
+    grow = choose(len(drop), positions[~gone])
     if p.index is not None:
         state.model.rewire(p, drop, grow, state)
         return

@@ -1,26 +1,31 @@
-"""What if one layer's output were another? A pass that is kept, and taken up again in the middle.
+"""Keep the activations of one pass, and continue it from the middle with another output of one layer.
 
-    kept = Kept(model, x, values)                       # inputs and outputs of every layer on the rows x
-    logits = kept.resume(layer, y, rows, tape)          # y: that layer's output for x[rows], however changed
+    cache = ActivationCache(model, x, values)           # inputs and outputs of every layer on the rows x
+    logits = cache.forward_from(layer, y, rows, tape)   # y: that layer's output for x[rows], however changed
 
 The rows of y may repeat an image many times, as the deletions of single weights do.
 """
+from collections.abc import Sequence
+
 import numpy as np
 
 from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.engine.layer import Layer
+from minnet.engine.model import Model
 from minnet.engine.tape import Tape
 
 
-class Kept:
-    """One pass over the rows `x` in use, with every layer's input and output kept (containers' too)."""
+class ActivationCache:
+    """One inference pass over the rows `x`, with the input and output of every layer (containers too) kept."""
 
-    def __init__(self, model, x, values):
+    def __init__(self, model: Model, x: np.ndarray, values: np.ndarray) -> None:
         self.tree = model.tree
-        self.inputs, self.outputs = {}, {}
+        self.inputs: dict[Layer, np.ndarray] = {}
+        self.outputs: dict[Layer, np.ndarray] = {}
         self.logits = self._forward(model.tree, x, Tape(model, values))
 
     def _forward(self, layer, x, tape):
-        """`layer.forward`, with copies."""
+        """Return `layer.forward(x, tape)`, copied."""
         if isinstance(layer, Sequential):
             y = x
             for child in layer.layers:
@@ -35,16 +40,16 @@ class Kept:
         self.inputs[layer], self.outputs[layer] = x, y
         return y
 
-    def resume(self, leaf, y, rows, tape):
-        """The logits when `leaf` gives `y` for the kept images `rows`; lives in the tape's buffers."""
-        return self._resume(self.tree, leaf, y, rows, tape)
+    def forward_from(self, leaf: Layer, y: np.ndarray, rows: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return the logits when `leaf` gives `y` for the cached rows `rows`, in buffers of the tape."""
+        return self._forward_from(self.tree, leaf, y, rows, tape)
 
-    def _resume(self, layer, leaf, y, rows, tape):
-        """The output of `layer`, inside which `leaf` stands."""
+    def _forward_from(self, layer, leaf, y, rows, tape):
+        """Return the output of `layer`, which contains `leaf`."""
         if layer is leaf:
             return y
         inside = next(child for child in layer.children() if any(leaf is below for below in child.leaves()))
-        y = self._resume(inside, leaf, y, rows, tape)
+        y = self._forward_from(inside, leaf, y, rows, tape)
         if isinstance(layer, Sequential):
             for child in layer.layers[layer.layers.index(inside) + 1 :]:
                 y = child.forward(y, tape)
@@ -55,14 +60,14 @@ class Kept:
         sides = [y if branch is inside else self.outputs[branch][rows] for branch in layer.branches]
         return np.concatenate(sides, axis=-1)
 
-    def after(self, leaf):
-        """The layers that follow `leaf` directly in its Sequential, in order; none in another container."""
+    def after(self, leaf: Layer) -> Sequence[Layer]:
+        """Return the layers that follow `leaf` directly in its Sequential, in order; none in another container."""
         holder = _holder(self.tree, leaf)
         return holder.layers[holder.layers.index(leaf) + 1 :] if isinstance(holder, Sequential) else ()
 
 
 def _holder(layer, leaf):
-    """The container that holds `leaf` directly."""
+    """Return the container that holds `leaf` directly."""
     for child in layer.children():
         if child is leaf:
             return layer

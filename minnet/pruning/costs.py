@@ -1,0 +1,66 @@
+"""What a model with a mask costs: multiply-adds, and bytes of its file."""
+import numpy as np
+
+from minnet.engine.model import Model
+from minnet.errors import InvalidValue, quoted
+from minnet.pruning.compact import compact
+from minnet.pruning.pieces import Pieces
+
+
+class Costs:
+    """The costs of a model as `compact` leaves it, so that weights which make or read a dead unit do not count.
+
+    A unit is dead when all that makes it (weights, bias, gain and shift) is masked.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.coupling = model.couple()
+        self.fixed = self.coupling.fixed()
+        self.uses = [(use, self.coupling.roots(use.units)) for use in self.coupling.uses]
+
+    def live(self, mask: np.ndarray) -> np.ndarray:
+        """Return (length of the vector,) bool: the entries that the mask leaves and that belong to live units."""
+        alive = self.fixed.copy()
+        for use, roots in self.uses:
+            if use.axis == -1 and use.parameter.slice.stop <= self.model.n_trainable:
+                window = use.parameter.of(mask)
+                alive[roots[window.reshape(-1, window.shape[-1]).any(axis=0)]] = True
+        live = mask.copy()
+        for use, roots in self.uses:
+            window = np.moveaxis(use.parameter.of(live), use.axis, -1)
+            window &= alive[roots]
+        return live
+
+    def of(self, name: str, pieces: Pieces, mask: np.ndarray) -> np.ndarray:
+        """Return (n,) what each piece costs in "macs" or "bytes" by itself, given the others; at least one of them.
+
+        Bytes are those of its numbers: what else a file holds belongs to no piece.
+        """
+        if name not in ("macs", "bytes"):
+            raise InvalidValue(f"per={quoted(repr(name))}; wanted None, 'macs' or 'bytes'")
+        cost = self.live(mask).astype(np.float64)
+        for layer in self.model.layers.values():
+            for p in layer.parameters:
+                times = layer.positions if p.kind == "weight" else 0
+                p.of(cost)[...] *= self.model.dtype.itemsize if name == "bytes" else times
+        return np.maximum(pieces.total(cost), 1)
+
+    def macs(self, mask: np.ndarray) -> int:
+        """Return the multiply-adds of one prediction."""
+        live = self.live(mask)
+        return sum(layer.positions * int(np.count_nonzero(p.of(live)))
+                   for layer in self.model.layers.values() for p in layer.parameters if p.kind == "weight")
+
+    def bytes(self, mask: np.ndarray) -> int:
+        """Return the size of the file that `save` writes of the compacted model: numbers, masks and description.
+
+        A model that was born sparse cannot be compacted: then it is the size of its own file.
+        """
+        from minnet.formats.storage import expected_bytes  # here, so that prune loads no file formats without need
+
+        if any(p.index is not None for p in self.model.weight_parameters):
+            return expected_bytes(self.model, mask=mask)
+        model = self.model.clone()
+        model.set_mask(mask)
+        return expected_bytes(compact(model))
