@@ -248,7 +248,7 @@ def test_criteria(name, criterion):
     except Unsupported as error:
         assert name in str(error) or name.lower() in str(error)
     except InvalidValue as error:
-        reasons = ("BatchNorm", "no unit that may go")
+        reasons = ("BatchNorm", "no unit that can be removed")
         assert TRAITS[criterion].needs == "initial" or any(reason in str(error) for reason in reasons)
     else:
         assert result.removed > 0

@@ -84,7 +84,7 @@ def multiply(net, node, a, b):
 def _silu(net, node, a, b):
     """Add a SiLU for x sigmoid(x); any other product of signals has no counterpart."""
     for x, s in ((a, b), (b, a)):
-        item = net.alone(s)
+        item = net.exclusive(s)
         if isinstance(item.layer, Sigmoid) and item.inputs == (x.item,):
             return net.add(node, SiLU(), x, order=x.order)
     raise UnsupportedGraph("it is the product of two branches")
