@@ -67,7 +67,7 @@ class Dataset:
     name : str
         Its name, or that of its file.
     X_train, X_valid, X_test : numpy.ndarray
-        Samples (n, *shape), in float32 or float64: (raw - shift) / scale.
+        Samples ``(n, *shape)``, in float32 or float64: (raw - shift) / scale.
     y_train, y_valid, y_test : numpy.ndarray
         Codes (n,), int64, 0 ... n_classes - 1.
     shape : tuple of int
@@ -102,7 +102,7 @@ class Dataset:
         Parameters
         ----------
         X : array_like
-            Raw samples (n, *shape).
+            Raw samples ``(n, *shape)``.
 
         Returns
         -------

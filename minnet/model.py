@@ -48,14 +48,14 @@ class Model(engine.Model):
         Parameters
         ----------
         X : array_like
-            Shape (n, *input_shape).
+            Shape ``(n, *input_shape)``.
         values : numpy.ndarray, optional
             Vector of the model's index space: "what if the weights were these".
 
         Returns
         -------
         numpy.ndarray
-            Shape (n, *output_shape), in the dtype of the values.
+            Shape ``(n, *output_shape)``, in the dtype of the values.
 
         Raises
         ------
@@ -65,12 +65,34 @@ class Model(engine.Model):
         X = check_X(X, self.input_shape, self.dtype if values is None else values.dtype)
         return predict_rows(self, self._fast_tree(), X, values)
 
-    def predict_proba(self, X) -> np.ndarray:
-        """Return the softmax of the logits: (n, k), exp(z_i) / sum of exp(z_j)."""
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).
+
+        Parameters
+        ----------
+        X : array_like
+            Rows or images, as for a call.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, k).
+        """
         return softmax(self(X))
 
-    def predict(self, X) -> np.ndarray:
-        """Return the class with the greatest logit, the first of equals: (n,) whole numbers."""
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predict the class with the largest logit, the first of equals.
+
+        Parameters
+        ----------
+        X : array_like
+            Rows or images, as for a call.
+
+        Returns
+        -------
+        numpy.ndarray
+            Class numbers, shape (n,).
+        """
         return self(X).argmax(-1)
 
     def rewire(self, parameter: Parameter, drop, grow, state=None) -> None:

@@ -20,6 +20,11 @@ class Activation(Layer):
 
     A subclass writes `value(x)`, `derivative(x)` and `second_derivative(x)`, each an array of the shape of x (..., in
     its dtype), and sets `increasing = True` if f never falls. What it is at 0, and that units stay apart, follows.
+
+    Parameters
+    ----------
+    name : str, optional
+        Default: a name and number given by the Model.
     """
 
     abstract = True

@@ -61,11 +61,19 @@ class Container(Layer):
 
 
 class Sequential(Container):
-    """One layer after the other."""
+    """Compute layers one after the other.
+
+    Parameters
+    ----------
+    layers : Layer
+        The layers, first to last.
+    name : str, optional
+        Default: a name and number given by the Model.
+    """
 
     prefix = "sequential"
 
-    def __init__(self, *layers, name=None):
+    def __init__(self, *layers: Layer, name: str | None = None) -> None:
         self.layers = layers
         self.name = name
 
@@ -99,7 +107,7 @@ class Sequential(Container):
         return x
 
     def backward(self, dy, tape):
-        """Last to first; ends early where nothing below learns."""
+        """Apply the layers last to first; end early where nothing below learns."""
         for layer in reversed(self.layers):
             dy = layer.backward(dy, tape)
             if dy is None:
@@ -107,13 +115,13 @@ class Sequential(Container):
         return dy
 
     def map_forward(self, x, visit):
-        """First to last."""
+        """Apply the layers first to last."""
         for layer in self.layers:
             x = visit(layer, x)
         return x
 
     def map_backward(self, cotangents, visit, tape):
-        """Last to first; ends early where nothing below learns."""
+        """Apply the layers last to first; end early where nothing below learns."""
         for layer in reversed(self.layers):
             cotangents = visit(layer, cotangents)
             if cotangents is None:
@@ -136,7 +144,7 @@ class Branches(Container):
         return [out for out, _ in built], [item for _, wanted in built for item in wanted]
 
     def trace(self, upstream):
-        """Each branch has the same upstream."""
+        """Note for each branch whether anything before it learns."""
         self.input_needs_grad = upstream
         return any([branch.trace(upstream) for branch in self.children()]) or upstream
 
@@ -156,11 +164,25 @@ class Branches(Container):
 
 
 class Residual(Branches):
-    """y = branch(x) + shortcut(x); without a shortcut y = branch(x) + x (He et al., 2016, eq. 1)."""
+    """Compute y = branch(x) + shortcut(x), without a shortcut y = branch(x) + x (He et al., 2016, eq. 1).
+
+    Parameters
+    ----------
+    branch : Layer
+        The layer whose output is added.
+    shortcut : Layer, optional
+        The other one; both outputs must have one shape. Default: the input itself.
+    name : str, optional
+        Default: a name and number given by the Model.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", eq. 1.
+    """
 
     prefix = "residual"
 
-    def __init__(self, branch, shortcut=None, *, name=None):
+    def __init__(self, branch: Layer, shortcut: Layer | None = None, *, name: str | None = None) -> None:
         self.branch = branch
         self.shortcut = shortcut
         self.name = name
@@ -175,7 +197,7 @@ class Residual(Branches):
         return _copy_with(self, {"branch": branch, "shortcut": shortcut[0] if shortcut else None})
 
     def build(self, shape):
-        """Both sides must come out alike."""
+        """Build both sides; their output shapes must be equal."""
         outputs, wanted = self.build_branches(shape)
         if self.shortcut is None:
             outputs.append(shape)
@@ -210,16 +232,24 @@ class Residual(Branches):
 
 
 class Concat(Branches):
-    """The outputs of all branches side by side along the last axis."""
+    """Concatenate the outputs of all branches along the last axis.
+
+    Parameters
+    ----------
+    branches : Layer
+        The layers, which all take the same input.
+    name : str, optional
+        Default: a name and number given by the Model.
+    """
 
     prefix = "concat"
 
-    def __init__(self, *branches, name=None):
+    def __init__(self, *branches: Layer, name: str | None = None) -> None:
         self.branches = branches
         self.name = name
 
     def children(self):
-        """Left to right."""
+        """Return the branches, left to right."""
         return self.branches
 
     def with_children(self, children):
@@ -227,7 +257,7 @@ class Concat(Branches):
         return _copy_with(self, {"branches": tuple(children)})
 
     def build(self, shape):
-        """All but the last axis must agree."""
+        """Build all branches; their output shapes must agree in all but the last axis."""
         if not self.branches:
             raise InvalidValue(f"{self.name} has no branches: Concat(first, second, ...)")
         outputs, wanted = self.build_branches(shape)

@@ -20,7 +20,7 @@ def evaluate(model, X, y, *, loss: str | Callable | None = None):
     model : Model or Predictor
         What is scored; called once.
     X : array_like
-        Shape (n, *input_shape).
+        Shape ``(n, *input_shape)``.
     y : array_like
         Shape (n,): class numbers, or (n, k) numbers.
     loss : str or callable, optional

@@ -26,7 +26,7 @@ class Sample:
     Attributes
     ----------
     X : numpy.ndarray
-        Shape (n, *input_shape).
+        Shape ``(n, *input_shape)``.
     y : numpy.ndarray
         Shape (n,) or (n, k).
     loss : callable
@@ -48,7 +48,13 @@ class Sample:
         return len(self.X)
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield pairs (X, y), in order."""
+        """Divide the rows into batches, in order.
+
+        Yields
+        ------
+        tuple of numpy.ndarray
+            Pairs (X, y) of at most `rows` rows.
+        """
         for start in range(0, len(self.X), self.rows):
             yield self.X[start : start + self.rows], self.y[start : start + self.rows]
 

@@ -60,11 +60,23 @@ class State:
         self.rngs = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]
 
     def aligned_vectors(self) -> list[np.ndarray]:
-        """Return all vectors whose entries move when live positions do."""
+        """Return all vectors whose entries move when live positions do.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            The optimizer's vectors and, where there is one, the start.
+        """
         return [*self.vectors] if self.start is None else [*self.vectors, self.start]
 
     def order_rng(self) -> np.random.Generator:
-        """Return the generator that shuffles the rows of the epoch under way."""
+        """Return the generator that shuffles the rows of the epoch under way.
+
+        Returns
+        -------
+        numpy.random.Generator
+            A new one, determined by seed and epoch.
+        """
         return np.random.default_rng([self.seed, ORDER, self.epoch])
 
     def order(self, n: int) -> np.ndarray:

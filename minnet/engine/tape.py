@@ -66,12 +66,31 @@ class Tape:
         return self._memory[layer]
 
     def recall(self, layer, other: "Tape") -> None:
-        """Remember of `layer` what the tape `other` remembers, if anything."""
+        """Remember of `layer` what the tape `other` remembers, if anything.
+
+        Parameters
+        ----------
+        layer : Layer
+            Whose memory is taken.
+        other : Tape
+            A tape of the same model.
+        """
         if layer in other._memory:
             self._memory[layer] = other._memory[layer]
 
     def wants_dx(self, layer) -> bool:
-        """Return whether anything below `layer` takes the gradient of its input."""
+        """Return whether anything below `layer` takes the gradient of its input.
+
+        Parameters
+        ----------
+        layer : Layer
+            A layer of the model.
+
+        Returns
+        -------
+        bool
+            False if `backward` need not compute the gradient of the layer's input.
+        """
         return self.input_gradient or layer.input_needs_grad
 
     def buffer(self, layer, name: str, shape: tuple[int, ...], dtype: np.dtype | None = None) -> np.ndarray:

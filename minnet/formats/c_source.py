@@ -27,6 +27,7 @@ from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, quo
 from minnet.files import write_whole
 from minnet.formats.c_parts import NEEDS, PARTS
 from minnet.model import Model
+from minnet.typing import Path
 
 MOST_NUMBERS = 2**24        # compilers take a hundred times the memory of what they read
 SPARSE = 1 / 4              # a weight with a smaller share of live ones is stored sparse
@@ -50,13 +51,32 @@ void minnet_predict(const float *input, float *output, float *work);
 """
 
 
-def save_c(model, path):
-    """Write `c_source(model)` to `path`, whole or not at all. Raises as `c_source`, and FileError."""
+def save_c(model: Model, path: Path) -> None:
+    """Write a model as one C99 file with a function `minnet_predict`, in float32; the file is written atomically.
+
+    Parameters
+    ----------
+    model : Model
+        What is written; the same model gives the same file.
+    path : str or path-like
+        The file.
+
+    Raises
+    ------
+    NotFinite
+        The model contains NaN or infinity.
+    InvalidValue
+        It has more than 16 million numbers.
+    Unsupported
+        It has a layer without C source.
+    FileError
+        The file cannot be written.
+    """
     write_whole(path, c_source(model).encode())
 
 
-def c_source(model):
-    """The text of a C99 file with `minnet_predict` for `model`, in float32; the same model gives the same text.
+def c_source(model: Model) -> str:
+    """Return the text of a C99 file with `minnet_predict`, in float32; the same model gives the same text.
 
     Raises NotFinite for NaN or infinity, InvalidValue for more than 16 million numbers, Unsupported for a layer that is
     not known here.

@@ -24,6 +24,7 @@ from minnet.files import write_whole
 from minnet.formats.assign import dense_of
 from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
 from minnet.model import Model
+from minnet.typing import Path
 
 OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, so that older runtimes read it
 GELU_OPSET = 20                 # the first that has Gelu: of a model that needs it
@@ -32,19 +33,41 @@ LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is no weights
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
-def save_onnx(model, path, *, sparse=False, channels_last=False):
-    """Write `model` to the ONNX file `path`, whole or not at all; its input is (n, c, h, w) for images, else (n, ...).
+def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: bool = False) -> None:
+    """Write a model as an ONNX file, atomically; its input is (n, c, h, w) for images, else (n, ...).
 
-    `channels_last=True` makes it (n, h, w, c), and outputs that are images as well. `sparse=True` stores each pruned
-    weight, where that is smaller, as the places and values of what the mask lets live; runtimes make it dense when they
-    load it. Dropout is left out. Raises NotFinite for NaN or infinity, InvalidValue for more than 2 GiB, Unsupported
-    for a layer that ONNX cannot say, FileError, MissingExtra.
+    Dropout is left out.
+
+    Parameters
+    ----------
+    model : Model
+        What is written; the same model gives the same file.
+    path : str or path-like
+        The file.
+    sparse : bool
+        Store a pruned weight as indices and values of its live entries, if that is smaller; runtimes make it dense
+        when they load it.
+    channels_last : bool
+        Make the input, and outputs that are images, (n, h, w, c).
+
+    Raises
+    ------
+    NotFinite
+        The model contains NaN or infinity.
+    InvalidValue
+        The file would have more than 2 GiB.
+    Unsupported
+        It has a layer that ONNX cannot express.
+    FileError
+        The file cannot be written.
+    MissingExtra
+        The package onnx is not installed.
     """
     write_whole(path, onnx_bytes(model, sparse=sparse, channels_last=channels_last))
 
 
-def onnx_bytes(model, *, sparse=False, channels_last=False):
-    """The bytes that `save_onnx` writes; the same model gives the same bytes."""
+def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = False) -> bytes:
+    """Return the bytes that `save_onnx` writes; the same model gives the same bytes."""
     onnx = import_optional("onnx", "onnx", "an ONNX file")
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")

@@ -1,16 +1,18 @@
-"""freeze: a model becomes a Predictor, which only predicts, and as fast as its zeros allow.
+"""freeze: compile a model into a Predictor, which only predicts and skips masked weights.
 
-    fast = freeze(model)                 # the model may change or go; the Predictor keeps numbers of its own
+    fast = freeze(model)                 # a copy: later changes of the model do not affect it
     fast.predict(X)                      # class numbers
-    fast.plan                            # ["sparse", "dense/sparse", ...]: which kernel each layer got
+    fast.plan                            # ["sparse", "dense/sparse", ...]: the kernel of each layer
     print(fast.explain())                # per layer: kernel, density, FLOPs, bytes, time
 
-Rows are predicted one by one, or 64 at a time (a tile): two programs of one net, of which each call takes the faster.
-Where it is known that many come at once, a tile has 128. Where two threads share 64 or fewer, it may have 32: threads
-that share the layers of one tile hand each other half of all numbers, which on some machines takes longer than the
-work.
+Rows are predicted one by one, or 64 at a time (a tile): two programs of one model, of which each call runs the faster.
+If the batch size is known and large, a tile has 128 rows. If two threads divide 64 rows or fewer, it may have 32:
+sharing one tile moves half of each activation between cores, which on some machines costs more than it saves.
 """
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -21,34 +23,56 @@ from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
 from minnet.kernels.program.ops import HALF, RUN
 from minnet.model import Model
 from minnet.runtime.emit import emit
-from minnet.runtime.explain import explain, explain_stages
+from minnet.runtime.explain import Explanation, explain, explain_stages
 from minnet.runtime.graph import compiles, graph
 from minnet.runtime.plans import check_plan, choose, joined, kernels, linear_nodes, total_seconds
+from minnet.runtime.program import Program
 from minnet.runtime.rates import machine_rates
 from minnet.runtime.stages import forward_rows, stages_of
 
 INT8 = "int8"
-STAGE_ROWS = 1024        # rows that the stages of a net pass on at a time, where it has some
-ROOM_BYTES = 64 * 2**20  # what the largest tensor of a tile may take: images that are larger go one by one
-SHARED = 6e-5            # seconds of work, below which a second thread would come too late to help
+STAGE_ROWS = 1024        # rows that the stages of a model process at a time
+ROOM_BYTES = 64 * 2**20  # largest tensor of a tile: larger images are predicted one by one
+SHARED = 6e-5            # seconds of work below which a second thread does not pay
 
 
-def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
-    """The Predictor of `model` as it is now.
+def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str] | None = None, *,
+           classes: np.ndarray | Sequence[object] | None = None, weights: str | None = None) -> Predictor:
+    """Compile a model into a Predictor.
 
-    `batch_size` is the number of rows that a call will bring: the Predictor then has only the program that is the
-    fastest for it; without, it has one for single rows and one for tiles of 64. `plan` says which kernel each layer
-    gets, in the order of the layers with weights: "dense", "block" (of four neighbouring units), "n_m" (n of each
-    four inputs) or "sparse", or two of them ("dense/sparse") for single rows and for tiles; a single name is every
-    layer's. "n_m" is for single rows of dense layers: in tiles they take the sparse one, as does whatever has no such
-    kernel, and `predictor.plan` says so ("n_m/sparse"). Without, each layer gets what is the fastest by this machine's
-    rates, which are measured once. `classes` (k,) are the labels that `predict` answers with, else 0, ..., k - 1.
-    `weights="int8"` keeps them as whole numbers from -127 to 127, with a scale for each unit: fewer bytes, and rounded
-    weights; all else stays in floats.
+    A layer that has no kernel, such as a user's, runs by its own `forward` between compiled parts, on a copy of its
+    values; `plan` has no entry for it.
 
-    A layer that has no kernel, such as a user's, runs by its own `forward` between compiled parts, on numbers that are
-    the Predictor's own: `plan` has no name for it. Raises InvalidValue and InvalidType for these, UnknownName for other
-    `weights`.
+    Parameters
+    ----------
+    model : Model
+        The model; it is not changed, and later changes of it do not affect the Predictor.
+    batch_size : int, optional
+        Rows of a call: the Predictor then has only the program that is the fastest for it. Default: one program for
+        single rows and one for tiles of 64.
+    plan : str or sequence of str, optional
+        Kernels of the layers with weights, in order: "dense", "block" (of four neighbouring units), "n_m" (n of each
+        four inputs) or "sparse", or two of them, as "dense/sparse", for single rows and for tiles; a single name is
+        used for every layer. "n_m" is for single rows of dense layers: tiles and layers without such a kernel use the
+        sparse one, and `Predictor.plan` says so ("n_m/sparse"). Default: the fastest by this machine's rates, which
+        are measured once.
+    classes : (k,) array_like, optional
+        Labels that `predict` returns. Default: 0, ..., k - 1.
+    weights : {"int8"}, optional
+        Store weights as integers from -127 to 127 with a scale for each unit: fewer bytes, and rounded weights.
+        Everything else stays in floats.
+
+    Returns
+    -------
+    Predictor
+        The compiled model.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        An argument cannot be used.
+    UnknownName
+        Other `weights`.
     """
     check_kind("freeze", model, Model)
     if not compiles(model.tree):
@@ -71,8 +95,9 @@ def freeze(model, batch_size=None, plan=None, *, classes=None, weights=None):
     return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
 
 
-def freeze_stages(model, batch_size, plan, classes, weights):
-    """The Predictor of a net in which some layers have no kernel."""
+def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str] | None,
+                  classes: np.ndarray | Sequence[object] | None, weights: str | None) -> Predictor:
+    """Compile a model in which some layers have no kernel."""
     check_weights(weights)
     parts = stages_of(model)
     names = [linear_nodes(graph(part)) if has_kernels else [] for part, has_kernels in parts]
@@ -85,28 +110,39 @@ def freeze_stages(model, batch_size, plan, classes, weights):
     return StagedPredictor(model, stages, classes, weights or model.dtype.name)
 
 
-def halves(batch_size, cost):
-    """Whether two threads get half a tile each, where each layer keeps its kernel: there are rows for both, and enough
-    to do, by the cost of a tile."""
+def halves(batch_size: int, cost: float) -> bool:
+    """Return True if a tile should be halved between two threads: enough rows, and a cost of at least SHARED."""
     return HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost >= SHARED
 
 
-def check_weights(weights, name="weights"):
-    """Whether they are to be whole numbers; `name` is what the caller calls them."""
+def check_weights(weights: str | None, name: str = "weights") -> bool:
+    """Return True if `weights` is "int8", False for None; raise UnknownName with the argument's `name` otherwise."""
     if weights is not None and not (isinstance(weights, str) and weights == INT8):
         raise unknown(name, weights, [INT8])
     return weights is not None
 
 
 class Predictor:
-    """A frozen net. Calling it gives logits; it may be called by several threads at once.
+    """A compiled model, made by `freeze`: calling it returns logits; several threads may call it at once.
 
-    `programs` maps the tile to the Program, largest first; `cost` maps it to what it takes in seconds by the rates;
-    `weights` is what its weights are: "int8", or the model's dtype. With fewer rows than `alone` has for a tile, a
-    second thread would not be worth it.
+    Parameters
+    ----------
+    model : Model
+        The model that was compiled.
+    programs : dict of int to Program
+        Programs by the rows of a tile, largest first.
+    cost : dict of int to float
+        Predicted seconds of each program for a tile.
+    plan : list of str
+        The kernel of each layer with weights.
+    classes : (k,) array_like or None
+        Labels that `predict` returns.
+    weights : str
+        "int8", or the model's dtype.
     """
 
-    def __init__(self, model, programs, cost, plan, classes, weights):
+    def __init__(self, model: Model, programs: dict[int, Program], cost: dict[int, float], plan: list[str],
+                 classes: np.ndarray | Sequence[object] | None, weights: str) -> None:
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
         self.programs = programs
         self.cost = cost
@@ -115,16 +151,32 @@ class Predictor:
         self.classes = _check_classes(classes, self.output_shape)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
-        self.few = int(cost[self.tile] / cost[1]) if 1 in programs else -1  # so many rows go one by one; -1: never
+        self.few = int(cost[self.tile] / cost[1]) if 1 in programs else -1  # most rows that go one by one; -1: none
         self.alone = {tile: tile * SHARED / cost[tile] if cost[tile] < SHARED else 0 for tile in programs}
 
     @property
-    def nbytes(self):
-        """Bytes of numbers, indices and steps that it holds."""
+    def nbytes(self) -> int:
+        """Return the bytes of its values, indices and steps."""
         return sum(program.nbytes for program in self.programs.values())
 
-    def decision_function(self, X):
-        """Logits (n, *output_shape) of X (n, *input_shape); errors as for `model(X)`."""
+    def decision_function(self, X: np.ndarray) -> np.ndarray:
+        """Compute the logits.
+
+        Parameters
+        ----------
+        X : array_like
+            Rows or images, shape ``(n, *input_shape)``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(n, *output_shape)``.
+
+        Raises
+        ------
+        InvalidValue
+            `X` has another shape, or contains NaN or infinity.
+        """
         shape = self.input_shape
         if not (type(X) is np.ndarray and X.shape[1:] == shape and X.dtype == self.dtype and X.flags.carray):
             X = check_X(X, shape, self.dtype)
@@ -138,25 +190,73 @@ class Predictor:
 
     __call__ = decision_function
 
-    def predict_proba(self, X):
-        """Softmax of the logits (n, k): exp(z_i) / sum of exp(z_j)."""
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).
+
+        Parameters
+        ----------
+        X : array_like
+            Rows or images, as for `decision_function`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, k).
+        """
         logits = self.decision_function(X)
         shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return shifted / shifted.sum(axis=-1, keepdims=True)
 
-    def predict(self, X):
-        """The class with the greatest logit, the first of equals: (n,) numbers, or labels where `classes` was given."""
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predict the class with the largest logit, the first of equals.
+
+        Parameters
+        ----------
+        X : array_like
+            Rows or images, as for `decision_function`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,): class numbers, or labels if `freeze` was given `classes`.
+        """
         best = self.decision_function(X).argmax(-1)
         return best if self.classes is None else self.classes[best]
 
-    def explain(self, X=None):
-        """An Explanation, timed now on the rows X, or on as many random ones as fill a tile: see explain.py."""
+    def explain(self, X: np.ndarray | None = None) -> Explanation:
+        """Time the kernels of each layer.
+
+        Parameters
+        ----------
+        X : array_like, optional
+            Rows or images. Default: as many random ones as fill a tile.
+
+        Returns
+        -------
+        Explanation
+            Kernel, density, FLOPs, bytes and time of each layer; `str` makes a table.
+        """
         if X is not None:
             X = check_X(X, self.input_shape, self.dtype).reshape(-1, self.features)
         return explain(self.programs, self.features, X)
 
-    def predict_rows(self, X, row, stop, out):
-        """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum that is finite if they are."""
+    def predict_rows(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
+        """Write the logits of rows row, ..., stop - 1 to `out`.
+
+        Parameters
+        ----------
+        X : numpy.ndarray
+            Shape (n, features).
+        row, stop : int
+            The first row, and the one after the last.
+        out : numpy.ndarray
+            Shape (n, outputs); receives the logits.
+
+        Returns
+        -------
+        float
+            A sum that is finite if all logits are.
+        """
         if self.tile == 1 or stop - row <= self.few:
             return self.run(1, X, row, stop, out)
         rest = (stop - row) % self.tile
@@ -164,8 +264,23 @@ class Predictor:
         total = self.run(self.tile, X, row, whole, out)
         return total if whole == stop else total + self.run(1, X, whole, stop, out)
 
-    def run(self, tile, X, row, stop, out):
-        """The same by one program, shared by threads where that is worth it: tile by tile, or the layers of one."""
+    def run(self, tile: int, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
+        """Write logits as `predict_rows` does, by one program.
+
+        Threads divide the rows by tiles, or the layers of a single tile, if the work is worth it.
+
+        Parameters
+        ----------
+        tile : int
+            Which program: the rows of its tile.
+        X, row, stop, out
+            As in `predict_rows`.
+
+        Returns
+        -------
+        float
+            A sum that is finite if all logits are.
+        """
         program, n = self.programs[tile], stop - row
         small = n < self.alone[tile] or (n <= tile and not program.shared)
         workers = 1 if small else threads.n_threads()
@@ -178,15 +293,17 @@ class Predictor:
         tiles = [(begin, min(begin + tile, stop)) for begin in range(row, stop, tile)]
         return sum(threads.run([partial(program.run_alone, X, *rows, out) for rows in tiles]))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
+        """Return shapes, plan, weights and size in one line."""
         return (f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, weights={self.weights!r}, "
                 f"{self.nbytes:,} bytes)")
 
 
 class StagedPredictor(Predictor):
-    """A frozen net of several stages: a Predictor each where there are kernels, else a Model that runs as it is."""
+    """A compiled model of several stages: a Predictor for layers with kernels, else a Model that runs uncompiled."""
 
-    def __init__(self, model, stages, classes, weights):
+    def __init__(self, model: Model, stages: Sequence[Predictor | Model],
+                 classes: np.ndarray | Sequence[object] | None, weights: str) -> None:
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
         self.stages = stages
         self.plan = [name for stage in stages if isinstance(stage, Predictor) for name in stage.plan]
@@ -195,18 +312,29 @@ class StagedPredictor(Predictor):
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
 
     @property
-    def nbytes(self):
-        """Bytes of numbers, indices and steps that it holds."""
+    def nbytes(self) -> int:
+        """Return the bytes of its values, indices and steps."""
         return sum(stage.nbytes if isinstance(stage, Predictor) else stage.values.nbytes for stage in self.stages)
 
-    def explain(self, X=None):
-        """An Explanation, timed now on the rows X, or on random ones: a line for each stage that has no kernel."""
+    def explain(self, X: np.ndarray | None = None) -> Explanation:
+        """Time the kernels of each layer, and as a whole each stage that has none.
+
+        Parameters
+        ----------
+        X : array_like, optional
+            Rows or images. Default: random ones.
+
+        Returns
+        -------
+        Explanation
+            As that of a Predictor.
+        """
         if X is not None:
             X = check_X(X, self.input_shape, self.dtype).reshape(-1, self.features)
         return explain_stages(self.stages, _run_stage, self.features, self.dtype, X)
 
-    def predict_rows(self, X, row, stop, out):
-        """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum that is finite if they are."""
+    def predict_rows(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
+        """Write the logits of rows row, ..., stop - 1 to `out`, stage by stage; return a sum as that of a Predictor."""
         total = 0.0
         for begin in range(row, stop, STAGE_ROWS):
             end = min(begin + STAGE_ROWS, stop)
@@ -219,7 +347,7 @@ class StagedPredictor(Predictor):
 
 
 def _run_stage(stage, x):
-    """What a stage makes of the rows x (n, features)."""
+    """Return the outputs of a stage for the rows x (n, features)."""
     if not isinstance(stage, Predictor):
         return forward_rows(stage, x)
     y = np.empty((len(x), stage.outputs), stage.dtype)
@@ -228,7 +356,7 @@ def _run_stage(stage, x):
 
 
 def _check_classes(classes, output_shape):
-    """Labels as an array, one for each logit."""
+    """Return the labels as an array, one for each logit, or None."""
     if classes is None:
         return None
     try:

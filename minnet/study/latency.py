@@ -86,8 +86,8 @@ def latency_table(model: Model, X: np.ndarray, *, batch_size: int = 1,
     ----------
     model : Model
         The model; it is not changed.
-    X : (n, *input_shape) ndarray
-        Rows to predict.
+    X : ndarray
+        Rows to predict, ``(n, *input_shape)``.
     batch_size : int
         Rows of a call.
     timer : callable

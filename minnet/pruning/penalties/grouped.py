@@ -92,7 +92,18 @@ class GroupLasso(Penalty):
         shrink(model.weights, members, lr * bounds)
 
     def groups(self, model: Model) -> "tuple[Members, np.ndarray]":
-        """Return the groups' Members and the factor of each group's norm (n,)."""
+        """Find the groups of a model and the factors of their norms.
+
+        Parameters
+        ----------
+        model : Model
+            The model that is trained.
+
+        Returns
+        -------
+        tuple
+            The groups' Members, and the factor of each group's norm (n,).
+        """
         strength = {p.layer: value for p, value in self.layers(model)}
         members = members_of(model, tuple(strength), self.structure, self.outgoing)
         factors = [np.full(stop - start, np.mean([strength[name] for name in names]))
