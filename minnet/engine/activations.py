@@ -1,7 +1,6 @@
-"""Activations: elementwise, nothing to learn. One that is written by its value alone is ELU; see also Softmax.
+"""Activations: elementwise, nothing to learn; and Softmax. ELU shows one written by its three formulas alone.
 
-A new one is a class with three formulas, `value`, `derivative` and `second_derivative`, of the input. Those that are
-faster by their output write `forward`, `backward` and `derivatives` instead (ReLU, Tanh).
+Those that are faster by their output write `forward`, `backward` and `derivatives` instead (ReLU, Tanh).
 """
 import math
 
@@ -16,7 +15,7 @@ SIX, THREE = 6, 3  # where ReLU6 ends; where Hardswish begins to bend, left and 
 
 
 class Activation(Layer):
-    """y = f(x), number by number.
+    """Compute y = f(x), number by number.
 
     A subclass writes `value(x)`, `derivative(x)` and `second_derivative(x)`, each an array of the shape of x (..., in
     its dtype), and sets `increasing = True` if f never falls. What it is at 0, and that units stay apart, follows.
@@ -24,7 +23,6 @@ class Activation(Layer):
     Parameters
     ----------
     name : str, optional
-        Default: a name and number given by the Model.
     """
 
     abstract = True
