@@ -119,10 +119,31 @@ def test_unit_scaling_of_a_table_is_by_feature():
 
 
 @pytest.mark.parametrize("X, top", [(np.full((8, 4, 4), 255, np.uint8), 1), (np.full((8, 4, 4), 0.25), 0.25),
-                                    (np.array([[[0]], [[4]]] * 4), 1)])
+                                    (np.array([[[0]], [[4]]] * 4), 1), (np.array([[[0]], [[51.0]]] * 4), 1),
+                                    (np.array([[[0]], [[204]]] * 4, np.int16), np.float32(0.8)),
+                                    (np.array([[[0]], [[1000]]] * 4), 1), (np.array([[[0]], [[1]]] * 4, bool), 1)])
 def test_unit_scaling_of_images(X, top):
     data = from_arrays(X, [0, 1] * 4, valid=0, test=0)
     assert data.X_train.max() == top and data.X_train.min() >= 0
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (40, 2, 3), (40, 2, 3, 1)])
+@pytest.mark.parametrize("top", [1, 16, 127, 128, 255])
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_the_same_values_in_any_dtype_are_the_same_data(shape, top, scaling):
+    """One-hot rows and masks as bytes are not divided by 255; images of 0 to 16 are the same whatever holds them."""
+    X = np.random.default_rng(3).integers(0, top + 1, shape)
+    X[0], X[1] = 0, top
+    data = [from_arrays(X.astype(dtype), np.arange(40) % 2, scaling=scaling)
+            for dtype in ("u1", "i2", "i8", "f4", "f8", ">f8")]
+    assert len({part.X_train.tobytes() for part in data}) == 1
+
+
+@given(hnp.arrays(np.int16, (12, 2, 3), elements=st.integers(-300, 300)), st.sampled_from([1, 0.25, 1e-3, 7]))
+def test_zeros_of_images_stay_zeros(X, step):
+    data = from_arrays(X * step, np.arange(12) % 2, valid=0, test=0)
+    np.testing.assert_array_equal(data.X_train[..., 0] == 0, X == 0)
+    assert np.abs(data.X_train).max() <= 1
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
@@ -168,7 +189,9 @@ def test_labels_become_codes_and_classes_keep_them(name, make):
     y = [classes[i % len(classes)] for i in range(60)]
     data = from_arrays(np.arange(60.0)[:, None], make(y), scaling="none")
     assert data.n_classes == len(classes) and data.y_train.dtype == np.int64
+    classes = [label.decode() if isinstance(label, bytes) else label for label in classes]  # which files can hold
     assert list(data.classes) == sorted(classes)
+    y = [classes[i % len(classes)] for i in range(60)]
     for part, codes in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
         assert [data.classes[code] for code in codes] == [y[int(row)] for row in part[:, 0]]
 
@@ -319,7 +342,7 @@ class Bunch:
 
 
 def test_without_files_the_sets_come_through_scikit_learn(monkeypatch, tmp_path):
-    monkeypatch.setattr("minnet.data.OFFICIAL_TEST", 20)
+    monkeypatch.setattr("minnet.data.sources.OFFICIAL_TEST", 20)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda name, **options: Bunch(140))
     for folder in (None, str(tmp_path)):
         monkeypatch.delenv("MINNET_DATA", raising=False)

@@ -1,0 +1,14 @@
+"""Data: named sets, files and arrays become a `Dataset`; its signature is what a model takes and gives.
+
+    data = load_data("digits", rng=0)
+    data.signature.rows(X)          # raw rows, checked and scaled as the training part was
+"""
+from minnet.data.dataset import Dataset as Dataset
+from minnet.data.dataset import from_arrays as from_arrays
+from minnet.data.dataset import load_data as load_data
+from minnet.data.scaling import SCALINGS as SCALINGS
+from minnet.data.scaling import none as none
+from minnet.data.scaling import unit as unit
+from minnet.data.signature import Signature as Signature
+from minnet.data.sources import DATASETS as DATASETS
+from minnet.data.sources import Raw as Raw

@@ -1,0 +1,50 @@
+"""Labels of classes: arrays of whole numbers or text, and the name by which a label is known wherever it comes from."""
+import numpy as np
+
+from minnet.arrays import as_numbers, check_finite
+from minnet.errors import InvalidType, InvalidValue, quoted
+from minnet.typing import ArrayLike
+
+
+def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
+    """Return labels as an array (n,) of bools, whole numbers, floats that are whole, or text; bytes become text.
+
+    Raises InvalidType or InvalidValue for other shapes and kinds, and NotFinite.
+    """
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise InvalidType(f"{name} cannot become an array: {quoted(str(error))}") from error
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        hint = "; from one-hot rows, y.argmax(axis=1)" if y.ndim == 2 else ""
+        raise InvalidValue(f"{name} has the shape {y.shape}; wanted (n,){hint}")
+    if y.dtype.kind == "O" and len(y) and all(isinstance(label, str | bytes) for label in y):
+        y = np.array([as_text(label) for label in y])
+    if y.dtype.kind == "S":
+        y = np.array([as_text(label) for label in y.tolist()], str)
+    if y.dtype.kind != "U":
+        y = as_numbers(name, y)
+        check_finite(name, y)
+        if (y != np.round(y)).any():
+            bad = y[y != np.round(y)][0]
+            raise InvalidValue(f"{name} holds {bad}, which is no class; wanted whole numbers or text")
+    return y
+
+
+def as_text(label: str | bytes) -> str:
+    """Return a label of bytes as text: UTF-8, else the character of each byte."""
+    if isinstance(label, str):
+        return label
+    try:
+        return label.decode()
+    except UnicodeDecodeError:
+        return label.decode("latin-1")
+
+
+def label_name(label: object) -> str:
+    """Return the name of a label: its text, or that of a whole number, so that 1, 1.0, True and "1" have one."""
+    if isinstance(label, str | bytes):
+        return as_text(label)
+    return str(int(label))

@@ -1,0 +1,346 @@
+"""Signature: what a model takes and gives, so that rows and labels are always those of the user's file.
+
+    signature = Signature((4,), classes=["setosa", "versicolor"], scaling=(shift, scale), feature_names=names)
+    signature.rows(X, np.float32)          # checked, columns in order, (X - shift) / scale
+    signature.codes(["setosa", ...])       # 0 ... k-1, by name
+    signature.labels([0, 1])               # and back
+    Signature.from_json(signature.to_json()) == signature
+
+`rows` is the one place that checks and scales: the arithmetic is float64 and rounded once, so the same values in any
+dtype give the same numbers.
+"""
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from minnet.arrays import as_numbers, check_finite, check_X
+from minnet.data.labels import as_label_array, label_name
+from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
+from minnet.typing import ArrayLike, Dtype
+
+TASKS = ("classes", "numbers")
+CHUNK = 1024          # rows that are scaled at once, in float64
+MOST_SHOWN = 10       # labels or columns that a message lists
+LONGEST_NAME = 10_000  # characters of a name or label in a file
+MOST_AXES = 8         # of a row's shape in a file
+KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
+
+
+class Scaling(NamedTuple):
+    """How raw values become a model's input: (raw - shift) / scale; both broadcast with one row."""
+
+    shift: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """What a model takes and gives.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row: (d,) or (h, w, c).
+    classes : array_like, optional
+        Labels (k,), whole numbers or text, that of output i at place i; None for 0 ... k-1, and for numbers. Bytes
+        become text.
+    scaling : (array_like, array_like), optional
+        (shift, scale), in float64, which broadcast with a row; None takes rows as given.
+    feature_names : sequence of str, optional
+        Names (d,) of the columns, for rows of shape (d,).
+    task : {"classes", "numbers"}
+        Whether outputs are scores of classes or numbers.
+    target : str, optional
+        Name of the column that was learnt.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        These do not fit together.
+    """
+
+    shape: tuple[int, ...]
+    classes: np.ndarray | None = None
+    scaling: Scaling | None = None
+    feature_names: tuple[str, ...] | None = None
+    task: str = "classes"
+    target: str | None = None
+
+    def __post_init__(self):
+        if self.task not in TASKS:
+            raise InvalidValue(f"task={quoted(repr(self.task))}; wanted one of {', '.join(TASKS)}")
+        if self.target is not None and not isinstance(self.target, str):
+            raise InvalidType(f"target={quoted(repr(self.target))}; wanted a column's name")
+        checked = {"shape": _check_shape(self.shape), "classes": _check_classes(self.classes, self.task)}
+        checked["scaling"] = _check_scaling(self.scaling, checked["shape"])
+        checked["feature_names"] = _check_names(self.feature_names, checked["shape"])
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def rows(self, X: ArrayLike, dtype: Dtype = np.float32, names: Sequence[str] | None = None) -> np.ndarray:
+        """Check raw rows and scale them: the one place where that is done.
+
+        Parameters
+        ----------
+        X : array_like
+            Raw rows (n, *shape). Named columns (pandas, polars) are taken by name where this signature has names: in
+            its order, without those that it does not know. A shape that differs by axes of 1 or by flattening is
+            reshaped.
+        dtype : type or str
+            numpy.float32 or numpy.float64, of the result.
+        names : sequence of str, optional
+            Names of the columns of an X that has none.
+
+        Returns
+        -------
+        numpy.ndarray
+            (X - shift) / scale (n, *shape), computed in float64 and rounded once; contiguous.
+
+        Raises
+        ------
+        InvalidValue
+            A column is missing, or the shape is another one.
+        InvalidType, NotFinite
+            `X` holds no real numbers, or NaN or infinity.
+
+        Warns
+        -----
+        UserWarning
+            Columns were put in another order, or rows flattened or unflattened.
+        """
+        raw: np.ndarray = as_numbers("X", self._by_name(X, names))
+        if raw.ndim and raw.shape[1:] != self.shape:
+            raw = self._reshaped(raw)
+        if self.scaling is None:
+            return check_X(raw, self.shape, dtype)
+        if raw.ndim == 0 or raw.shape[1:] != self.shape:
+            check_X(raw, self.shape, np.float64)  # which says what is wrong
+        return scaled(raw, self.scaling, dtype)
+
+    def codes(self, y: ArrayLike) -> np.ndarray:
+        """Return the codes (n,), int64, of labels (n,), matched by name: 1, 1.0, True and "1" are one label.
+
+        For numbers instead of classes return `y` as numbers. A label that no class has is an InvalidValue that lists
+        the unknown ones; a class that never occurs is none.
+        """
+        if self.task == "numbers":
+            return as_numbers("y", y)
+        found, inverse = np.unique(as_label_array(y), return_inverse=True)
+        found = found.tolist()
+        if self.classes is None:
+            place = {label_name(label): label for label in found if not isinstance(label, str) and label >= 0}
+            known = "whole numbers from 0, for it knows no names of classes"
+        else:
+            place = {label_name(label): code for code, label in enumerate(self.classes.tolist())}
+            known = _listed(self.classes.tolist())
+        unknown = [label for label in found if label_name(label) not in place]
+        if unknown:
+            raise InvalidValue(f"y holds labels that the model does not know: {_listed(unknown)}; it knows {known}")
+        return np.array([place[label_name(label)] for label in found], np.int64)[inverse.reshape(-1)]
+
+    def labels(self, codes: np.ndarray) -> np.ndarray:
+        """Return the labels of codes 0 ... k-1 in any shape; the codes themselves where there are no names."""
+        return np.asarray(codes) if self.classes is None else self.classes[codes]
+
+    def reshape(self, shape: tuple[int, ...]) -> Self:
+        """Return this signature for a model that takes the same numbers as rows of another `shape`.
+
+        Raises InvalidValue where the shapes differ by more than axes of 1 or flattening.
+        """
+        if tuple(shape) == self.shape:
+            return self
+        if not _same_numbers(self.shape, tuple(shape)):
+            raise InvalidValue(f"the data have rows of shape {self.shape}, the model takes {tuple(shape)}: build the "
+                               "model with the data's shape")
+        scaling = self.scaling and Scaling(*(v if v.ndim == 0 else np.broadcast_to(v, self.shape).reshape(shape)
+                                             for v in self.scaling))
+        return replace(self, shape=tuple(shape), scaling=scaling,
+                       feature_names=self.feature_names if len(shape) == 1 else None)
+
+    def as_given(self, shape: tuple[int, ...]) -> Self:
+        """Return a signature with the same outputs that takes rows of `shape` as they are."""
+        return replace(self, shape=tuple(shape), scaling=None, feature_names=None)
+
+    def to_json(self) -> dict:
+        """Return what JSON holds of it; `from_json` reads it back."""
+        scaling = None if self.scaling is None else {"shift": self.scaling.shift.tolist(),
+                                                     "scale": self.scaling.scale.tolist()}
+        return {"shape": list(self.shape), "scaling": scaling, "task": self.task, "target": self.target,
+                "feature_names": None if self.feature_names is None else list(self.feature_names),
+                "classes": None if self.classes is None else self.classes.tolist()}
+
+    @classmethod
+    def from_json(cls, facts: object) -> Self:
+        """Return the signature in JSON from a file that is not trusted.
+
+        Raises InvalidValue or InvalidType for anything that `to_json` does not write.
+        """
+        if not isinstance(facts, dict) or set(facts) != KEYS:
+            raise InvalidValue(f"its signature is {quoted(repr(facts))}; wanted a table of {', '.join(sorted(KEYS))}")
+        shape, scaling, classes, names = (facts[key] for key in ("shape", "scaling", "classes", "feature_names"))
+        if not (isinstance(shape, list) and len(shape) <= MOST_AXES):
+            raise InvalidValue(f"its signature has the shape {quoted(repr(shape))}")
+        if scaling is not None:
+            if not isinstance(scaling, dict) or set(scaling) != {"shift", "scale"}:
+                raise InvalidValue(f"its signature has the scaling {quoted(repr(scaling))}")
+            scaling = (_plain_numbers(scaling["shift"]), _plain_numbers(scaling["scale"]))
+        for what, values in (("classes", classes), ("feature_names", names)):
+            _check_list(what, values)
+        if not (isinstance(facts["task"], str) and isinstance(facts["target"], str | None)):
+            raise InvalidType(f"its signature has the task {quoted(repr(facts['task']))} and the target "
+                              f"{quoted(repr(facts['target']))}")
+        return cls(tuple(shape), classes, scaling, names, facts["task"], facts["target"])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Signature) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.task, self.target, self.feature_names))
+
+    def __repr__(self):
+        scaling = "as given" if self.scaling is None else "scaled"
+        gives = f"{'k' if self.classes is None else len(self.classes)} classes" * (self.task == "classes") or "numbers"
+        return f"Signature({self.shape}, {scaling} -> {gives})"
+
+    def _by_name(self, X, names):
+        """Return X with the columns of `feature_names`, in their order, where both sides have names."""
+        columns = getattr(X, "columns", None) if names is None else names
+        if self.feature_names is None or columns is None:
+            return X
+        columns = list(columns)
+        if columns == list(self.feature_names) or not all(isinstance(name, str) for name in columns):
+            return X
+        missing = [name for name in self.feature_names if name not in columns]
+        twice = [name for name in self.feature_names if columns.count(name) > 1]
+        if missing or twice:
+            raise InvalidValue(f"X has {'no' if missing else 'two'} columns {_listed(missing or twice)}; the model "
+                               f"takes {_listed(self.feature_names)}, and X has {_listed(columns)}")
+        places = [columns.index(name) for name in self.feature_names]
+        if places != sorted(places):
+            warnings.warn("the columns of X are in another order than the model's: they are taken by name",
+                          UserWarning, stacklevel=3)
+        return np.asarray(X)[:, places] if names is not None else X[list(self.feature_names)]
+
+    def _reshaped(self, X):
+        """Return X as (n, *shape) where its shape differs by axes of 1 or by flattening, else X."""
+        if not _same_numbers(X.shape[1:], self.shape):
+            return X
+        if _without_ones(X.shape[1:]) != _without_ones(self.shape):
+            warnings.warn(f"rows of shape {X.shape[1:]} are taken as {self.shape}, which the model wants",
+                          UserWarning, stacklevel=3)
+        return X.reshape(len(X), *self.shape)
+
+
+def scaled(X: np.ndarray, scaling: Scaling, dtype: Dtype) -> np.ndarray:
+    """Return (X - shift) / scale, computed in float64 and rounded once; NotFinite where that holds NaN or infinity."""
+    out = np.empty(X.shape, dtype)
+    for start in range(0, len(X), CHUNK):
+        with np.errstate(all="ignore"):  # what overflows is found below
+            rows = X[start:start + CHUNK].astype(np.float64)
+            rows -= scaling.shift
+            rows /= scaling.scale
+            out[start:start + CHUNK] = rows
+    try:
+        check_finite("scaled X", out)
+    except NotFinite:
+        check_finite("X", X)  # which names what was given
+        raise
+    return out
+
+
+def _without_ones(shape):
+    return tuple(size for size in shape if size != 1)
+
+
+def _same_numbers(given, wanted):
+    """Return whether rows of the two shapes differ by axes of 1 or by flattening only."""
+    a, b = _without_ones(given), _without_ones(wanted)
+    return a == b or (math.prod(a) == math.prod(b) and min(len(given), len(wanted)) == 1)
+
+
+def _listed(values):
+    """Return values as a message lists them: the first few."""
+    values = list(values)
+    more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
+    return ", ".join(quoted(repr(value)) for value in values[:MOST_SHOWN]) + more
+
+
+def _check_shape(shape):
+    if not isinstance(shape, tuple | list) or any(type(n) is not int or n < 1 for n in shape) or not shape:
+        raise InvalidValue(f"shape={quoted(repr(shape))}; wanted whole numbers of at least 1, as in (28, 28, 1)")
+    return tuple(shape)
+
+
+def _check_classes(classes, task):
+    """Return labels as an array of which no two have one name."""
+    if classes is None:
+        return None
+    if task != "classes":
+        raise InvalidValue(f"classes={quoted(repr(classes))} with task={task!r}: numbers have no classes")
+    array = as_label_array(classes, "classes").copy()
+    names = [label_name(label) for label in array.tolist()]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice or not names:
+        raise InvalidValue(f"classes={quoted(repr(classes))}: wanted labels that differ, at least one"
+                           + (f"; {_listed(twice)} is there twice" if twice else ""))
+    array.flags.writeable = False
+    return array
+
+
+def _check_scaling(scaling, shape):
+    """Return the Scaling in float64: finite, no scale 0, and broadcasting with a row."""
+    if scaling is None:
+        return None
+    if not (isinstance(scaling, tuple | list) and len(scaling) == 2):
+        raise InvalidType(f"scaling={quoted(repr(scaling))}; wanted (shift, scale), or None for rows as given")
+    found = []
+    for name, value in zip(("shift", "scale"), scaling, strict=True):
+        array = np.array(as_numbers(name, value), np.float64)
+        check_finite(name, np.atleast_1d(array))
+        try:
+            fits = np.broadcast_shapes(array.shape, shape) == shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise InvalidValue(f"{name} has the shape {array.shape}, which does not fit a row of shape {shape}")
+        array.flags.writeable = False
+        found.append(array)
+    if not found[1].all():
+        raise InvalidValue("scale holds 0; wanted other numbers, for rows are divided by it")
+    return Scaling(*found)
+
+
+def _check_names(names, shape):
+    """Return the names of the columns as a tuple: one for each feature, all different."""
+    if names is None:
+        return None
+    names = tuple(names)
+    if len(shape) != 1 or len(names) != shape[0] or not all(isinstance(name, str) for name in names):
+        raise InvalidValue(f"feature_names holds {_listed(names)}; wanted {math.prod(shape)} names for rows of shape "
+                           f"{shape}, which must be flat")
+    if len(set(names)) < len(names):
+        raise InvalidValue(f"feature_names holds {_listed([n for n in names if names.count(n) > 1][:1])} twice")
+    return names
+
+
+def _check_list(what, values):
+    """Refuse what a file says of labels or names unless it is a list of whole numbers, numbers or short texts."""
+    right = values is None or (isinstance(values, list) and all(isinstance(v, str | int | float) for v in values))
+    if not right or any(len(v) > LONGEST_NAME for v in values or () if isinstance(v, str)):
+        raise InvalidType(f"its signature has {what} {quoted(repr(values))}; wanted a list of numbers or text")
+
+
+def _plain_numbers(values):
+    """Return nested lists of numbers as they are; InvalidType for anything else, such as text that looks like one."""
+    level = [values]
+    for _ in range(MOST_AXES + 1):
+        if not any(isinstance(value, list) for value in level):
+            break
+        level = [inner for value in level for inner in (value if isinstance(value, list) else [value])]
+    if not all(type(value) in (int, float) for value in level):
+        raise InvalidType("its signature has a scaling that holds other things than numbers")
+    return values
