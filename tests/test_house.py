@@ -3,7 +3,9 @@
 A count is a question to the author; the limits here are where the question has only one answer.
 """
 import ast
+import io
 import re
+import tokenize
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -317,3 +319,85 @@ def test_no_text_names_a_machine_or_an_index():
         text = path.read_text(encoding="utf-8")
         found += [f"{path.relative_to(ROOT)}: {word}" for word in (*PLACES, *HOSTS) if word in text]
     assert not found
+
+
+# --- the evening -----------------------------------------------------------------------------------------------------
+
+
+ENGINE_ITEMS, PRUNING_ITEMS = (1, 2, 3), (4, 5)  # of the reading list "One evening"; what follows is by choice
+CHOICE = ("pruning/criteria/", "pruning/recipes/", "pruning/penalties/")  # beyond the list, like layers
+LAYER_BASES = {"Layer", "Linear", "FixedLinear", "Activation", "Container", "Branches", "Pool2d"}
+EVENING = (1600, 2600, 2600)  # lines of code, at most: the engine's list, its closure, what pruning's adds
+FILES = {str(module.path): module for module in MODULES}
+
+
+def code_lines(module):
+    """Lines of code: docstrings, comments and blank lines aside."""
+    layout = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    tokens = tokenize.generate_tokens(io.StringIO(module.text).readline)
+    code = {line for token in tokens if token.type not in layout for line in range(token.start[0], token.end[0] + 1)}
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for node in ast.walk(module.tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            code -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(code)
+
+
+def imported_files(module):
+    """The files of every import of minnet's own, wherever it stands, and the `__init__` of their folders."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")[1:] if name.startswith("minnet.") else []
+            found = ["/".join(parts) + ".py", *("/".join([*parts[:i], "__init__.py"]) for i in range(1, len(parts) + 1))]
+            yield from (path for path in found if path in FILES)
+
+
+def closure(paths, beyond=()):
+    """These files and all that they import, directly or not; what is `beyond` is not followed."""
+    seen, left = set(), list(paths)
+    while left:
+        path = left.pop()
+        if path not in seen and (path in paths or path not in beyond):
+            seen.add(path)
+            left += imported_files(FILES[path])
+    return seen
+
+
+def reading_list(items):
+    """The files that these items of "One evening" name."""
+    text = (PACKAGE / "README.md").read_text(encoding="utf-8").partition("## One evening")[2]
+    listed = {int(number): body for number, body in re.findall(r"^(\d+)\. (.*(?:\n {3}.*)*)", text, re.M)}
+    return {path for item in items for path in re.findall(r"`([\w/]+\.py)`", listed[item])}
+
+
+def evening():
+    """Lines of code of: the engine's list, its closure, the pruning list's closure beyond that, choices aside."""
+    listed, pruning = reading_list(ENGINE_ITEMS), reading_list(PRUNING_ITEMS)
+    engine = closure(listed)
+    choice = {path for path in FILES if path.startswith(CHOICE) or defines_layers(FILES[path])}
+    more = closure(pruning, choice) - engine
+    return [[(code_lines(FILES[path]), path) for path in sorted(paths)] for paths in (listed, engine, more)]
+
+
+def defines_layers(module):
+    """Whether a file of engine/ defines layers, or is their table."""
+    bases = {ast.unparse(base) for node in module.tree.body if isinstance(node, ast.ClassDef) for base in node.bases}
+    return module.room == "engine" and (bool(bases & LAYER_BASES) or module.path.name == "layers.py")
+
+
+def test_the_evening_is_as_long_as_the_map_says():
+    """The engine's reading list, all that it imports, and what pruning adds: at most so much code, and as printed."""
+    text = " ".join((PACKAGE / "README.md").read_text(encoding="utf-8").split())
+    printed = re.search(r"\(lines of code: ([\d,]+) .*?, ([\d,]+) .*?, ([\d,]+) ", text)
+    counted = evening()
+    assert "engine/layers.py" not in {path for _, path in counted[1]}, "the table of all layers is no import of Model"
+    for files, most, said in zip(counted, EVENING, printed.groups(), strict=True):
+        total = sum(lines for lines, _ in files)
+        assert total <= most, f"{total} lines of code, at most {most}: {sorted(files, reverse=True)}"
+        assert total == int(said.replace(",", "")), f"the map says {said}, counted {total}"
