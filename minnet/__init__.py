@@ -9,8 +9,8 @@ import importlib
 _HOMES = {
     "minnet.data": ("Dataset", "load_data"),
     "minnet.errors": ("MinnetError",),
-    "minnet.engine.activations": (
-        "Activation", "ReLU", "LeakyReLU", "ReLU6", "ELU", "Tanh", "Sigmoid", "SiLU", "Hardswish", "GELU", "Softmax"),
+    "minnet.engine.activations": ("Activation", "ReLU", "LeakyReLU", "Tanh", "Sigmoid"),
+    "minnet.engine.more_activations": ("ReLU6", "ELU", "SiLU", "Hardswish", "GELU", "Softmax"),
     "minnet.engine.containers": ("Sequential", "Residual", "Concat"),
     "minnet.engine.conv": ("Conv2d",),
     "minnet.engine.dense": ("Dense",),

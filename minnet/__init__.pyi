@@ -5,14 +5,14 @@ from minnet.errors import MinnetError as MinnetError
 from minnet.engine.activations import Activation as Activation
 from minnet.engine.activations import ReLU as ReLU
 from minnet.engine.activations import LeakyReLU as LeakyReLU
-from minnet.engine.activations import ReLU6 as ReLU6
-from minnet.engine.activations import ELU as ELU
 from minnet.engine.activations import Tanh as Tanh
 from minnet.engine.activations import Sigmoid as Sigmoid
-from minnet.engine.activations import SiLU as SiLU
-from minnet.engine.activations import Hardswish as Hardswish
-from minnet.engine.activations import GELU as GELU
-from minnet.engine.activations import Softmax as Softmax
+from minnet.engine.more_activations import ReLU6 as ReLU6
+from minnet.engine.more_activations import ELU as ELU
+from minnet.engine.more_activations import SiLU as SiLU
+from minnet.engine.more_activations import Hardswish as Hardswish
+from minnet.engine.more_activations import GELU as GELU
+from minnet.engine.more_activations import Softmax as Softmax
 from minnet.engine.containers import Sequential as Sequential
 from minnet.engine.containers import Residual as Residual
 from minnet.engine.containers import Concat as Concat
@@ -86,10 +86,10 @@ __all__ = [
     "Activation",
     "ReLU",
     "LeakyReLU",
-    "ReLU6",
-    "ELU",
     "Tanh",
     "Sigmoid",
+    "ReLU6",
+    "ELU",
     "SiLU",
     "Hardswish",
     "GELU",

@@ -328,6 +328,7 @@ ENGINE_ITEMS, PRUNING_ITEMS = (1, 2, 3), (4, 5)  # of the reading list "One even
 CHOICE = ("pruning/criteria/", "pruning/recipes/", "pruning/penalties/")  # beyond the list, like layers
 LAYER_BASES = {"Layer", "Linear", "FixedLinear", "Activation", "Container", "Branches", "Pool2d"}
 EVENING = (1600, 2600, 2600)  # lines of code, at most: the engine's list, its closure, what pruning's adds
+ROUNDED = 50  # the map rounds up to this, so that not every change of a line changes it
 FILES = {str(module.path): module for module in MODULES}
 
 
@@ -354,8 +355,8 @@ def imported_files(module):
             continue
         for name in names:
             parts = name.split(".")[1:] if name.startswith("minnet.") else []
-            found = ["/".join(parts) + ".py", *("/".join([*parts[:i], "__init__.py"]) for i in range(1, len(parts) + 1))]
-            yield from (path for path in found if path in FILES)
+            folders = ["/".join([*parts[:i], "__init__.py"]) for i in range(1, len(parts) + 1)]
+            yield from (path for path in ["/".join(parts) + ".py", *folders] if path in FILES)
 
 
 def closure(paths, beyond=()):
@@ -400,4 +401,5 @@ def test_the_evening_is_as_long_as_the_map_says():
     for files, most, said in zip(counted, EVENING, printed.groups(), strict=True):
         total = sum(lines for lines, _ in files)
         assert total <= most, f"{total} lines of code, at most {most}: {sorted(files, reverse=True)}"
-        assert total == int(said.replace(",", "")), f"the map says {said}, counted {total}"
+        rounded = -(-total // ROUNDED) * ROUNDED
+        assert rounded == int(said.replace(",", "")), f"the map says {said}; counted {total}, so it should say {rounded:,}"

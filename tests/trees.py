@@ -9,12 +9,13 @@ What is drawn is small (images up to 6 x 6 x 3, a few units a layer), so that a 
 import numpy as np
 from hypothesis import strategies as st
 
-from minnet.engine.activations import Activation, Softmax
+from minnet.engine.activations import Activation
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layers import LAYERS
+from minnet.engine.more_activations import Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidValue
