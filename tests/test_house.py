@@ -402,4 +402,5 @@ def test_the_evening_is_as_long_as_the_map_says():
         total = sum(lines for lines, _ in files)
         assert total <= most, f"{total} lines of code, at most {most}: {sorted(files, reverse=True)}"
         rounded = -(-total // ROUNDED) * ROUNDED
-        assert rounded == int(said.replace(",", "")), f"the map says {said}; counted {total}, so it should say {rounded:,}"
+        message = f"the map says {said}; counted {total}, so it should say {rounded:,}"
+        assert rounded == int(said.replace(",", "")), message
