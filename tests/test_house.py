@@ -345,8 +345,9 @@ def code_lines(module):
 
 
 def imported_files(module):
-    """The files of every import of minnet's own, wherever it stands, and the `__init__` of their folders."""
-    for node in ast.walk(module.tree):
+    """The files that an import of this one loads, and the `__init__` of their folders: not what a function imports when
+    it is called, nor what is there for type checkers alone."""
+    for node in module.tree.body:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

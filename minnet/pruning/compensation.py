@@ -14,11 +14,11 @@ from functools import partial
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.sample import SAMPLES, draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted, unknown
-from minnet.model import Model
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.quadratic import (
     DAMPING,

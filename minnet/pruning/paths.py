@@ -16,8 +16,8 @@ import numpy as np
 from minnet.blas import one_blas_thread
 from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, rebuild
+from minnet.engine.model import Model
 from minnet.engine.tape import Tape
-from minnet.model import Model
 
 
 class Indicator(Layer):

@@ -6,16 +6,19 @@ A criterion that is not in the table has the defaults. A function of your own ma
 """
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from minnet.data import Dataset
 from minnet.engine.sample import Sample
-from minnet.model import Model
 from minnet.typing import Arrays
 
-Data = Dataset | Arrays | Sample                      # what every criterion takes
-Criterion = Callable[[Model, Sample], np.ndarray]     # (model, data) -> scores (n_weights,), higher means keep
+if TYPE_CHECKING:  # names for annotations alone: pruning loads no readers and no fast paths
+    from minnet.data import Dataset
+    from minnet.model import Model
+
+Data = Union["Dataset", Arrays, Sample]  # what every criterion takes; a forward reference takes no |
+Criterion = Callable[["Model", Sample], np.ndarray]  # (model, data) -> scores (n_weights,), higher means keep
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 
 from minnet import threads
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count
 from minnet.kernels.oracle import move_rows
-from minnet.model import Model
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.traits import Data, Traits

@@ -8,8 +8,8 @@ a is a map (h, w), for rows a number. The model's outputs, which cannot be remov
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
-from minnet.model import Model
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.per_unit import mean_by_root, spread
 from minnet.pruning.traits import Data, Traits

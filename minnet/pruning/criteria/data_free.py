@@ -1,11 +1,11 @@
 """Criteria that look at the weights alone, or at nothing: the baselines that every other one has to beat."""
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import Sample
 from minnet.engine.sample import gradient as gradient_of
 from minnet.errors import InvalidValue
-from minnet.model import Model
 from minnet.pruning.criteria.per_unit import judge_columns, mean_by_root, spread
 from minnet.pruning.traits import Data, Traits
 

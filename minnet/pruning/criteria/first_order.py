@@ -7,9 +7,9 @@ import numpy as np
 
 from minnet.engine import sample as engine_sample
 from minnet.engine.hessian import hessian_vector, square_gradient
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.errors import check_choice
-from minnet.model import Model
 from minnet.pruning.traits import Data, Traits
 
 

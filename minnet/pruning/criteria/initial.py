@@ -12,8 +12,8 @@ need it raise InvalidValue without it.
 """
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.errors import InvalidValue, check_positive
-from minnet.model import Model
 from minnet.pruning.traits import Data, Traits
 
 

@@ -6,11 +6,11 @@ included. All need data and take one forward pass over the sample, in use, and a
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
 from minnet.errors import check_real
 from minnet.kernels.layers.pointwise import add_squares
-from minnet.model import Model
 from minnet.pruning.criteria.quadratic import matrices, write
 from minnet.pruning.traits import Data, Traits
 

@@ -14,9 +14,9 @@ import warnings
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.engine.tape import Tape
-from minnet.model import Model
 from minnet.pruning.criteria.per_unit import columns_of, spread
 from minnet.pruning.traits import Data, Traits
 from minnet.pruning.units import makers_of

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from minnet.engine.model import Model
 from minnet.engine.space import Coupling
 from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
-from minnet.model import Model
 from minnet.pruning.pieces import positions_in
 
 MOST_PLACES = 2**26  # entries of the dense shape of a layer born sparse: half a gigabyte of float64

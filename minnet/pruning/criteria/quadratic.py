@@ -13,10 +13,10 @@ import numpy as np
 from minnet.blas import one_blas_thread
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
+from minnet.engine.model import Model
 from minnet.engine.sample import Sample
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
 from minnet.kernels.layers.images import im2col
-from minnet.model import Model
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.per_unit import columns_of
 from minnet.pruning.pieces import positions_in

@@ -15,9 +15,9 @@ import numpy as np
 
 from minnet import threads
 from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
-from minnet.model import Model
 from minnet.pruning.criteria.quadratic import DAMPING, grams, invert, matrices, ridge, weighted_layers, write
 from minnet.pruning.traits import Data, Traits
 

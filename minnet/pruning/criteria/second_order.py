@@ -11,10 +11,10 @@ import numpy as np
 from minnet import threads
 from minnet.blas import one_blas_thread
 from minnet.engine.hessian import curvature, hessian_vector, square_gradient
+from minnet.engine.model import Model
 from minnet.engine.sample import Sample, draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, check_choice, check_count, check_positive
-from minnet.model import Model
 from minnet.pruning.criteria.quadratic import DAMPING, check_finite, invert, ridge
 from minnet.pruning.pieces import positions_in
 from minnet.pruning.traits import Data, Traits
