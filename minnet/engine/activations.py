@@ -1,6 +1,7 @@
 """Activations: elementwise, nothing to learn. ReLU, LeakyReLU, Tanh and Sigmoid; more_activations.py has others.
 
-Those that are faster by their output write `forward`, `backward` and `derivatives` instead (ReLU, Tanh).
+A new one is a class with three formulas, `value`, `derivative` and `second_derivative`, of the input (see ELU). Those
+that are faster by their output write `forward`, `backward` and `derivatives` instead (ReLU, Tanh).
 """
 
 import numpy as np
@@ -19,6 +20,7 @@ class Activation(Layer):
     Parameters
     ----------
     name : str, optional
+        Default: a name and number given by the Model.
     """
 
     abstract = True
