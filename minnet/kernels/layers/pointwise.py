@@ -49,7 +49,7 @@ def leaky_relu_backward(dy, y, slope, dx):
 
 @kernel
 def normal_cdf(x, y):
-    """y = (1 + erf(x / sqrt(2))) / 2, by erfc, which keeps its digits where x is far below 0. x, y: (n,)."""
+    """Compute y = (1 + erf(x / sqrt(2))) / 2, by erfc, which keeps its digits where x is far below 0. x, y: (n,)."""
     half, scale = x.dtype.type(0.5), x.dtype.type(-math.sqrt(0.5))
     for i in range(x.size):
         y[i] = half * math.erfc(scale * x[i])

@@ -152,7 +152,7 @@ def activate(code, at, value, y):
 
 @register_jitable
 def activate_other(y0, size, kind, slope, y):
-    """y = f(y) for `size` numbers from y0 on: the kinds behind SIGMOID, which `activate` hands on."""
+    """Compute y = f(y) for `size` numbers from y0 on: the kinds behind SIGMOID, which `activate` hands on."""
     zero, half, three, six = y.dtype.type(0), y.dtype.type(0.5), y.dtype.type(3), y.dtype.type(6)
     if kind == RELU6:
         for j in range(size):
