@@ -14,17 +14,19 @@ from minnet.engine.loop import Job, LayerStepper, check_state, loop
 from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.model import Model
 from minnet.engine.optimizers import Optimizer, as_optimizer
-from minnet.engine.sample import check_pair, training_part
+from minnet.engine.sample import check_pair, labels_of, training_part
 from minnet.engine.state import State, Step
+from minnet.engine.weights import row_weights
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, check_positive, quoted
 from minnet.fast.choose import choose, shard_count
-from minnet.typing import Schedule, Seed
+from minnet.typing import ArrayLike, ClassWeight, Schedule, Seed
 
 
 def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss: str | Callable | None = None,
           epochs: int = 10, batch_size: int = 64, rng: Seed = None, lr_schedule: str | Schedule = "constant",
           penalty=None, clip_norm: float | None = None, every: str | int = "epoch", state: State | None = None,
-          accelerate: bool = True) -> Iterator[Step]:
+          accelerate: bool = True, class_weight: ClassWeight = None,
+          sample_weight: ArrayLike | None = None) -> Iterator[Step]:
     """Train `model` on `data`: a generator that yields a Step once an epoch, or more often.
 
     Weights that the mask cuts stay exactly +0.0, and so does all that the State has of them. Layers with few live
@@ -57,6 +59,19 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     accelerate : bool
         False runs the definition, one thread and layer by layer; True gives the same numbers sooner, up to the order of
         sums. `step.path` and `step.why` say which way was taken.
+    class_weight : "balanced" or mapping, optional
+        A weight for each class: "balanced" is n / (k * count), for k classes that occur in n rows; a mapping gives
+        weights by label, 1 where a label is not named.
+    sample_weight : array_like, optional
+        Shape (n,): a weight of at least 0 for each row of the training part. With both, a row's weight is their
+        product, and "balanced" counts each row with its sample weight.
+
+    Notes
+    -----
+    The loss of a batch is the weighted mean ``sum(w_i l_i) / sum(w_i)`` over its rows, as in scikit-learn's
+    MLPClassifier, so a step's size does not depend on the scale of the weights; a batch whose weights are all 0 has the
+    loss 0. The loss of a Step is the mean of its batches'. A State holds no weights: give the same ones again when it
+    goes on.
 
     Yields
     ------
@@ -76,6 +91,7 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     .. [1] Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks", algorithm 1.
     """
     X, y, loss = check_pair(*training_part(data), model, loss)
+    weights = row_weights(y, sample_weight, class_weight, labels_of(data, model))
     stride = _stride(every)
     if clip_norm is not None:
         check_positive("clip_norm", clip_norm)
@@ -83,13 +99,14 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
         one_by_one = clip_norm is not None or bool(penalties)
-        shards = shard_count(model, batch_size, loss, live_only=not penalties, one_by_one=one_by_one)
+        shards = shard_count(model, batch_size, loss, live_only=not penalties, one_by_one=one_by_one,
+                             weighted=weights is not None)
         state = State(model, as_optimizer(optimizer), rng, shards if accelerate else 1)
     check_state(state, model)
     check_place(state, batch_size, len(X))
     epochs = check_count("epochs", epochs, 0)
     schedule = check_choice("lr_schedule", lr_schedule, LR_SCHEDULES)
-    job = Job(state, X, y, loss, batch_size, epochs, schedule, penalties, clip_norm)
+    job = Job(state, X, y, loss, batch_size, epochs, schedule, penalties, clip_norm, weights=weights)
     return Training(job, stride, accelerate)
 
 

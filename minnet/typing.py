@@ -2,7 +2,7 @@
 
     def random(model: Model, data: Sample | None, rng: Seed = None) -> np.ndarray: ...
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from os import PathLike
 
 import numpy as np
@@ -14,3 +14,4 @@ Arrays = tuple[np.ndarray, np.ndarray]            # (X, y), a pair of bare array
 Shape = int | Sequence[int]                       # of one row or image, without the batch
 Dtype = str | type[np.floating]                   # float32 or float64
 Schedule = Callable[[float], float]               # progress in [0, 1] to a number
+ClassWeight = str | Mapping[Hashable, float] | None  # "balanced", or label -> weight

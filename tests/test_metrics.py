@@ -1,12 +1,16 @@
 """Scores and samples: by their definitions, and refused where rows and labels do not go together."""
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from nets import problem
 
 import minnet as mn
 from minnet.engine import losses
+from minnet.engine.answers import answers, number_rates, rates
+from minnet.engine.intervals import bootstrap, percentiles, wilson
 from minnet.engine.metrics import mean_loss
 from minnet.engine.sample import draw_sample
 from minnet.errors import InvalidType, InvalidValue
@@ -41,6 +45,125 @@ def test_evaluate_numbers():
     assert scores.loss == pytest.approx(np.mean((outputs - y) ** 2), rel=1e-5)
     wanted = 1 - ((outputs - y) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)
     assert scores.r2 == pytest.approx(wanted.mean(), rel=1e-5)
+
+
+# --- of each class, calibration and intervals ------------------------------------------------------------------------
+
+
+def fixed(outputs):
+    """A model that gives these outputs, whatever the rows are."""
+    def model(X):
+        return np.asarray(outputs, float)
+    model.output_shape, model.dtype = np.shape(outputs)[1:], np.float64
+    return model
+
+
+def closed_form(k, n, z=1.959963984540054):
+    """Wilson's interval as the roots of (p - k/n)^2 = z^2 p (1 - p) / n."""
+    middle, width = (k + z * z / 2) / (n + z * z), z / (n + z * z) * np.sqrt(k * (n - k) / n + z * z / 4)
+    return middle - width, middle + width
+
+
+@pytest.mark.parametrize("k, n", [(0, 1), (1, 1), (0, 20), (7, 20), (95, 100), (9981, 10_000)])
+def test_wilson_is_its_closed_form(k, n):
+    np.testing.assert_allclose(wilson(k, n), closed_form(k, n), rtol=1e-10, atol=1e-12)
+
+
+def test_wilson_without_rows_is_nan():
+    assert np.isnan(wilson([0, 1], [0, 2])).tolist() == [[True, True], [False, False]]
+
+
+def test_the_bootstrap_draws_what_the_enumeration_of_all_resamples_has():
+    """3 rows: 27 resamples, all as likely. Their means are met as often as that, and so are the percentiles."""
+    values = np.array([0.0, 1.0, 5.0])
+    exact, shares = np.unique([np.mean(rows) for rows in product(values, repeat=3)], return_counts=True)
+    table = np.stack([np.ones(3), values])
+    found = bootstrap(table, lambda sums: {"mean": sums[1] / sums[0]}, resamples=20_000)["mean"]
+    means, counts = np.unique(np.round(found, 12), return_counts=True)
+    np.testing.assert_allclose(means, exact)
+    np.testing.assert_allclose(counts / 20_000, shares / 27, atol=5 * np.sqrt(0.25 / 20_000))
+    np.testing.assert_array_equal(percentiles(found), [0, 5])  # each end has the share 1/27 > 2.5 %
+
+
+def test_the_bootstrap_of_a_mean_has_its_standard_error():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = percentiles(bootstrap(np.stack([np.ones(400), values]), lambda s: {"m": s[1] / s[0]})["m"])
+    error = values.std() / 20
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.25 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.25 * error)
+
+
+def by_sklearn(y, guess, weights, k):
+    options = {"labels": range(k), "sample_weight": weights}
+    return sklearn.metrics.precision_recall_fscore_support(y, guess, zero_division=0, **options), \
+        sklearn.metrics.confusion_matrix(y, guess, **options)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_each_class_is_scored_by_the_same_sums_as_every_resample(weighted):
+    rng = np.random.default_rng(1)
+    outputs, y = rng.normal(size=(80, 4)), rng.integers(3, size=80)  # class 3 is guessed and never right
+    weights = rng.choice([0.0, 1.0, 2.5], 80) if weighted else None
+    found = mn.evaluate(fixed(outputs), None, y, sample_weight=weights)
+    table, confusion = by_sklearn(y, outputs.argmax(axis=1), weights, 4)
+    for name, wanted in zip(("precision", "recall", "f1", "support"), table, strict=True):
+        np.testing.assert_allclose(found.per_class[name], wanted)
+    np.testing.assert_array_equal(found.confusion, confusion)
+    told = answers(fixed(outputs), None, y, sample_weight=weights)
+    sums = rates(told.table().sum(axis=1), 4)
+    for name in ("accuracy", "recall_macro", "f1_macro", "loss", "brier"):
+        assert sums[name] == pytest.approx(found[name], rel=1e-12)
+        assert found.intervals[name][0] <= found[name] <= found.intervals[name][1]
+    for name in ("precision", "recall", "f1"):
+        np.testing.assert_allclose(sums[name], found.per_class[name])
+    exact = wilson(round(80 * found.accuracy), 80)
+    assert (found.intervals.accuracy.tolist() == exact.tolist()) != weighted
+
+
+def test_weights_of_rows_are_rows_given_again():
+    rng = np.random.default_rng(2)
+    outputs, y, weights = rng.normal(size=(30, 3)), rng.integers(3, size=30), rng.integers(3, size=30)
+    once = mn.evaluate(fixed(outputs), None, y, sample_weight=weights, intervals=False)
+    again = mn.evaluate(fixed(np.repeat(outputs, weights, axis=0)), None, np.repeat(y, weights), intervals=False)
+    for name in ("accuracy", "recall_macro", "f1_macro", "loss", "brier", "ece"):
+        assert once[name] == pytest.approx(again[name], rel=1e-12), name
+    balanced = mn.evaluate(fixed(outputs), None, y, class_weight="balanced", intervals=False)
+    assert balanced.accuracy == pytest.approx(balanced.recall_macro, rel=1e-12)
+
+
+def test_calibration_by_hand():
+    """Brier's score sums over the classes; ece weighs the bins (0.6, 0.667] and (0.867, 0.933] by their rows."""
+    p, y = np.array([[0.9, 0.1], [0.9, 0.1], [0.35, 0.65], [0.35, 0.65]]), np.array([0, 1, 1, 0])
+    found = mn.evaluate(fixed(np.log(p)), None, y)
+    assert found.brier == pytest.approx(np.mean([0.02, 2 * 0.81, 2 * 0.35**2, 2 * 0.65**2]))
+    assert found.ece == pytest.approx(0.5 * abs(0.9 - 0.5) + 0.5 * abs(0.65 - 0.5))
+    assert found.calibration.count.tolist() == [0] * 9 + [2] + [0] * 3 + [2, 0]
+    assert "ece" not in found.intervals
+
+
+def test_sparse_tables_of_many_classes_are_dense_ones(monkeypatch):
+    rng = np.random.default_rng(3)
+    outputs, y = rng.normal(size=(50, 5)), rng.integers(5, size=50)
+    dense = mn.evaluate(fixed(outputs), None, y)
+    monkeypatch.setattr("minnet.engine.answers.MOST_DENSE", 1)
+    sparse = mn.evaluate(fixed(outputs), None, y)
+    for name, value in dense.intervals.items():
+        np.testing.assert_allclose(sparse.intervals[name], value)
+
+
+def test_numbers_have_intervals_too():
+    rng = np.random.default_rng(4)
+    y = rng.normal(size=(200, 2)) * [1, 100] + 50
+    outputs = y + rng.normal(size=(200, 2))
+    weights = rng.random(200)
+    found = mn.evaluate(fixed(outputs), None, y, sample_weight=weights)
+    assert found.mae == pytest.approx(np.average(np.abs(outputs - y), axis=0, weights=weights).mean())
+    squares = np.average((outputs - y) ** 2, axis=0, weights=weights)
+    assert found.rmse == pytest.approx(np.sqrt(squares).mean()) and found.loss == pytest.approx(squares.mean())
+    told = answers(fixed(outputs), None, y, sample_weight=weights)
+    for name, value in number_rates(told.table().sum(axis=1), 2).items():
+        assert value == pytest.approx(found[name], rel=1e-9)
+        assert found.intervals[name][0] <= found[name] <= found.intervals[name][1]
 
 
 @pytest.mark.parametrize("make", [
@@ -102,5 +225,7 @@ def test_what_is_no_data(data):
 
 def test_early_stopping_wants_a_validation_part():
     model, data = problem("chain")
+    steps = mn.train(model, data, epochs=3)
     with pytest.raises(InvalidValue, match="validation part"):
-        next(mn.early_stopping(mn.train(model, data, epochs=3), model, data))
+        next(mn.early_stopping(steps, model, data))
+    steps.close()  # else it warns that it was never iterated

@@ -60,8 +60,9 @@ def test_every_number_is_that_of_a_copy_pruned_by_hand(trained, structure, crite
         copy = model.clone()
         mn.prune(copy, sparsity, structure=structure, criterion=criterion, layers=layer, data=data, rng=3)
         wanted = mn.evaluate(copy, data.X_valid, data.y_valid)
-        assert dict(zip(found.scores, found.at(layer=layer, sparsity=sparsity), strict=True)) == dict(wanted)
-    assert dict(zip(found.scores, found.base, strict=True)) == dict(mn.evaluate(model, data.X_valid, data.y_valid))
+        assert list(found.at(layer=layer, sparsity=sparsity)) == [wanted[name] for name in found.scores]
+    whole = mn.evaluate(model, data.X_valid, data.y_valid)
+    assert list(found.base) == [whole[name] for name in found.scores]
     assert model.values.tobytes() + model.mask.tobytes() == before
 
 

@@ -101,24 +101,25 @@ class Case:
     nets: tuple
     many: bool = False
     same_bits: bool = False  # with one thread
+    weights: bool = False    # whether rows may have weights
 
 
 STEPPERS = {
-    "sharded": Case(sharded_layers, tuple(ALL_NETS), same_bits=True),
-    "sharded, rewritten": Case(sharded, tuple(ALL_NETS)),
+    "sharded": Case(sharded_layers, tuple(ALL_NETS), same_bits=True, weights=True),
+    "sharded, rewritten": Case(sharded, tuple(ALL_NETS), weights=True),
     "MLP, steps": Case(partial(many_mlp, zeros=False), DENSE_CHAINS, many=True),
     "MLP, steps, zero blocks": Case(partial(many_mlp, zeros=True), DENSE_CHAINS, many=True),
     "MLP, gradient": Case(lambda job: MlpGradientStepper(job, chain(job), False, slices(job), ""), DENSE_CHAINS),
     "sparse MLP, steps": Case(partial(many_sparse, kind=SparseMlpStepper), SPARSE_CHAINS, many=True),
     "sparse MLP, small batches": Case(partial(many_sparse, kind=SmallBatchStepper), SPARSE_CHAINS, many=True),
     "sparse MLP, gradient": Case(one_sparse, SPARSE_CHAINS),
-    "live weights": Case(partial(live, inner=sharded), tuple(ALL_NETS)),
+    "live weights": Case(partial(live, inner=sharded), tuple(ALL_NETS), weights=True),
     "live weights of no layer": Case(lambda job: LiveWeightStepper(job, no_layers, sharded_layers), tuple(ALL_NETS),
-                                     same_bits=True),
+                                     same_bits=True, weights=True),
     "live weights, steps": Case(partial(live, inner=partial(many_sparse, kind=SparseMlpStepper)), ("chain",),
                                 many=True),
     "live weights, gradient": Case(lambda job: live(job, sharded if job.penalties else one_sparse), ("chain",)),
-    "chosen": Case(choose, tuple(ALL_NETS)),
+    "chosen": Case(choose, tuple(ALL_NETS), weights=True),
 }
 
 
@@ -182,6 +183,8 @@ SCENARIOS = {  # settings of the job, what is done between two steps, and after 
     "mask written": {"between": write_mask},
     "values written": {"between": write_values},
     "positions": {"between": move},
+    "weights": {"weights": np.random.default_rng(7).choice([0.0, 0.5, 1.0, 3.0], ROWS)},
+    "weights and mask": {"weights": np.linspace(0.1, 4, ROWS), "between": change_mask, "clip_norm": 0.3},
     "interrupted": {"interrupt": MIDDLE},
     "resumed": {"stop": MIDDLE},
 }
@@ -199,7 +202,7 @@ def job_of(net, optimizer, scenario, threads):
     model.set_mask(mask)
     given = SCENARIOS[scenario]
     return Job(mn.State(model, optimizer, 3, threads), X, y, cross_entropy, BATCH, EPOCHS, cosine,
-               given.get("penalties", ()), given.get("clip_norm"))
+               given.get("penalties", ()), given.get("clip_norm"), weights=given.get("weights"))
 
 
 def interrupting(optimizer, at):
@@ -250,6 +253,8 @@ def definition(net, optimizer, scenario):
 def takes(case, net, optimizer, scenario, threads):
     """Whether the stepper is one for this; a batch of a net with Dropout or BatchNorm is for one thread."""
     if (threads > 1 and net in NOISY) or (scenario == "positions" and net not in BORN_SPARSE):
+        return False
+    if "weights" in SCENARIOS[scenario] and not case.weights:
         return False
     if not case.many:
         return True

@@ -29,7 +29,8 @@ class Job:
     """What `train` was asked, checked: read by every stepper, written by none.
 
     `model` and `vectors` are what is trained: the State's own, or smaller ones that stand for them while a stepper
-    runs. `schedule` maps progress in [0, 1], counted over `epochs`, to the learning rate's factor.
+    runs. `schedule` maps progress in [0, 1], counted over `epochs`, to the learning rate's factor. `weights` (n,) are
+    those of the rows, or None where all count the same.
     """
 
     state: State
@@ -43,6 +44,7 @@ class Job:
     clip_norm: float | None = None
     model: Model = None
     vectors: np.ndarray = None
+    weights: np.ndarray | None = None
     n_batches: int = field(init=False)
 
     def __post_init__(self):
@@ -54,6 +56,28 @@ class Job:
     def rows(self, order: np.ndarray, batch: int) -> np.ndarray:
         """Return the row numbers of one batch of the epoch whose rows come in this order."""
         return order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def total(self, rows: np.ndarray) -> float:
+        """Return what the sum of a batch's losses is divided by: its rows, or their weights in sum (1 where that is 0).
+
+        So a batch of weights 0 has the loss 0 and the gradient 0.
+        """
+        return len(rows) if self.weights is None else float(self.weights[rows].sum()) or 1.0
+
+    def loss_of(self, outputs: np.ndarray, y: np.ndarray, rows: np.ndarray, doutputs: np.ndarray, total: float,
+                losses: np.ndarray | None = None) -> float:
+        """Return sum(w_i l_i) / total over these rows, and write its gradient to `doutputs`.
+
+        l_i is the loss of row i and w_i its weight; over a whole batch the total is sum(w_i), so this is the weighted
+        mean. `losses` is scratch for the losses of the rows.
+        """
+        if self.weights is None:
+            return self.loss(outputs, y, doutputs, total, losses)
+        losses = np.empty(len(rows)) if losses is None else losses
+        self.loss(outputs, y, doutputs, 1, losses)  # each row's own loss and gradient
+        shares = self.weights[rows] / total
+        doutputs *= shares[:, None]
+        return float(shares @ losses)
 
     def learning_rate(self, t: int) -> float:
         """Return the learning rate of step t, counted from 1."""
@@ -104,7 +128,7 @@ class LayerStepper:
         X, y = job.X[rows], job.y[rows]
         logits = model.forward(X, tape)
         dlogits = np.empty_like(logits)
-        loss = job.loss(logits, y, dlogits, len(rows))
+        loss = job.loss_of(logits, y, rows, dlogits, job.total(rows))
         if not math.isfinite(loss):
             return loss
         model.backward(dlogits, tape)

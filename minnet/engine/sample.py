@@ -3,7 +3,7 @@
 Drawn from the training part only; layers run as in use (no dropout, running statistics), so a criterion never depends
 on how rows are put into batches.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +84,12 @@ def training_part(data) -> tuple[np.ndarray, np.ndarray]:
     else:
         raise InvalidType(f"data={quoted(repr(data))}: give a Dataset, as load_data makes it, or a pair (X, y)")
     return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
+
+
+def labels_of(data, model) -> Sequence:
+    """Return the label of each class number: those of a Dataset, else the numbers of the model's outputs."""
+    labels = getattr(data, "classes", None)
+    return range(model.output_shape[-1]) if labels is None else labels
 
 
 def check_pair(X, y, model, loss: str | Callable | None = None) -> tuple[np.ndarray, np.ndarray, Callable]:

@@ -68,7 +68,8 @@ def has_few(layer):
 def stepper_for(job: Job):
     """Return the stepper that does the batches of a job on its model as it is."""
     kernel, slices = kernel_of(job.state.optimizer), slices_of(job)
-    chain, why = (None, lacks_chain(job.loss)) if lacks_chain(job.loss) else (chain_of(job.model, FEWEST_WEIGHTS), "")
+    why = lacks_chain(job.loss, job.weights is not None)
+    chain = None if why else chain_of(job.model, FEWEST_WEIGHTS)
     if chain is None:
         why = why or "the model is no chain of Dense and ReLU"
         return ShardedStepper(job, rewrite(job.model.tree), slices, why)
@@ -85,10 +86,10 @@ def stepper_for(job: Job):
     return SparseMlpStepper(job, chain, kernel, "a sparse chain under cross-entropy")
 
 
-def lacks_chain(loss):
-    """Return why no chain's kernel has this loss, or ""."""
+def lacks_chain(loss, weighted=False):
+    """Return why no chain's kernel has this loss, of rows that are weighted or not, or ""."""
     if loss is cross_entropy:
-        return ""
+        return "the rows have weights, which no chain's kernel takes" if weighted else ""
     name = getattr(getattr(loss, "func", loss), "__name__", type(loss).__name__)
     return f"the loss {name} with arguments of its own" if hasattr(loss, "func") else f"the loss is {name}"
 
@@ -110,10 +111,11 @@ def slices_of(job):
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def shard_count(model, batch_size, loss, *, live_only=True, one_by_one=False):
+def shard_count(model, batch_size, loss, *, live_only=True, one_by_one=False, weighted=False):
     """Return how many threads share a batch.
 
-    `live_only`: layers with few live weights are trained by these; `one_by_one`: threads meet after every step.
+    `live_only`: layers with few live weights are trained by these; `one_by_one`: threads meet after every step;
+    `weighted`: rows have weights.
     """
     layers = model.layers.values()
     if any(layer.shares_batch for layer in layers):
@@ -122,7 +124,7 @@ def shard_count(model, batch_size, loss, *, live_only=True, one_by_one=False):
     sparse = {layer for layer in layers for p in layer.parameters if p.index is not None or layer in replaced}
     macs = sum(layer.positions * (SPARSE_MAC_COST * np.count_nonzero(p.mask) if layer in sparse else p.size)
                for layer in layers for p in layer.parameters if p.kind == "weight")
-    chain = not lacks_chain(loss) and chain_of(model, FEWEST_WEIGHTS) is not None
+    chain = not lacks_chain(loss, weighted) and chain_of(model, FEWEST_WEIGHTS) is not None
     worth = CHAIN_MACS if chain and not (sparse and one_by_one) else SHARD_MACS
     if not sparse:
         most = batch_size

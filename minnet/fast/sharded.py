@@ -41,20 +41,20 @@ class ShardedStepper:
     def gradient(self, order, batch):
         """Write the gradient of a batch's mean loss to the rows of `grads`, which add up to it; return the loss."""
         rows, parts = self.job.rows(order, batch), len(self.tapes)
-        n = len(rows)
+        n, total = len(rows), self.job.total(rows)
         edges = [n * i // parts for i in range(parts + 1)]
-        return sum(threads.run([partial(self.shard, tape, rows[edges[i] : edges[i + 1]], n)
+        return sum(threads.run([partial(self.shard, tape, rows[edges[i] : edges[i + 1]], total)
                                 for i, tape in enumerate(self.tapes)]))
 
     def shard(self, tape, rows, n):
-        """Write one thread's part of the gradient of the mean over n rows; return that part of the loss."""
+        """Write one thread's part of the gradient of the mean over n rows (or weights); return its part of the loss."""
         if not len(rows):
             tape.grads[: self.job.model.n_trainable] = 0
             return 0.0
         return self.shard_gradient(tape, rows, n)
 
     def shard_gradient(self, tape, rows, n):
-        """Write the gradient of these rows' part of the mean over n rows; return that part of the loss."""
+        """Write the gradient of these rows' part of the mean over n rows (or weights); return that part of the loss."""
         job = self.job
         x = tape.buffer(job, "x", (len(rows), *job.X.shape[1:]))
         y = tape.buffer(job, "y", (len(rows), *job.y.shape[1:]), job.y.dtype)
@@ -63,7 +63,7 @@ class ShardedStepper:
         logits = self.tree.forward(x, tape)
         dlogits = tape.buffer(job, "dlogits", logits.shape)
         losses = tape.buffer(job, "losses", (len(rows),), np.dtype(np.float64))
-        loss = job.loss(logits, y, dlogits, n, losses)
+        loss = job.loss_of(logits, y, rows, dlogits, n, losses)
         self.tree.backward(dlogits, tape)
         return loss
 

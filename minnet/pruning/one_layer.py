@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
-from minnet.engine.metrics import evaluate
+from minnet.engine.metrics import scores as scores_on
 from minnet.engine.model import Model
 from minnet.engine.sample import Sample, training_part
 from minnet.errors import InvalidValue, quoted
@@ -56,13 +56,13 @@ def measure(candidates: Candidates, rows: Arrays,
     Returns
     -------
     kinds : tuple of str
-        The names of the scores that `evaluate` gives for `rows` (X, y).
+        The names of the scores, one number each, that `evaluate` gives for `rows` (X, y).
     base : (kinds,) array
         Those of the model as it is.
     values : (layer groups, sparsities, kinds) array
         Those of the pruned copies.
     """
-    base = evaluate(candidates.pieces.model, *rows)
+    base = scores_on(candidates.pieces.model, *rows)
     groups = candidates.layer_groups
     counts = [(i, min(round(sparsity * group.size), int(candidates.most[i])))
               for i, group in enumerate(groups) for sparsity in sparsities]
@@ -77,7 +77,7 @@ def _pruned(candidates, rows, number, count):
     counts[number] = max(count, counts[number])
     copy = candidates.pieces.model.clone()
     copy.set_mask(copy.mask & candidates.pieces.expand(~candidates.exactly(counts)[-1]))
-    return evaluate(copy, *rows)
+    return scores_on(copy, *rows)
 
 
 def mean_rise(base: np.ndarray, values: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,145 @@
+"""Answers: what a model gave for rows whose targets are known, and the sums over rows that every score is made of.
+
+    found = answers(model, X, y)
+    rates(found.table().sum(axis=1), found.k)["accuracy"]
+
+A score is a function of sums over rows, so that a resample of the rows needs no more than other sums.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.engine.losses import LOSSES, check_targets, default_loss, softmax
+from minnet.engine.weights import row_weights
+from minnet.errors import InvalidValue, check_choice
+from minnet.typing import ClassWeight
+
+ROUNDING = 1e-12  # of a sum of squares: a spread below this share of it is 0
+MOST_DENSE = 100  # classes up to which a dense product costs less than a sparse one
+TOTALS = 3  # rows of a table before those of the classes or outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Hold what a model gave for n rows.
+
+    Attributes
+    ----------
+    outputs : numpy.ndarray
+        Shape (n, k), float64.
+    targets : numpy.ndarray
+        Class numbers (n,), or numbers (n, k).
+    mean : float
+        The mean loss, all rows alike.
+    losses : numpy.ndarray
+        The loss of each row; NaN where a loss of the caller's own does not tell them.
+    weights : numpy.ndarray or None
+        The weight of each row; None where all count the same.
+    """
+
+    outputs: np.ndarray
+    targets: np.ndarray
+    mean: float
+    losses: np.ndarray
+    weights: np.ndarray | None = None
+
+    @property
+    def k(self) -> int:
+        """The number of outputs."""
+        return self.outputs.shape[1]
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the targets are classes."""
+        return self.targets.dtype.kind == "i"
+
+    @property
+    def guesses(self) -> np.ndarray:
+        """The class number with the highest output, of each row."""
+        return self.outputs.argmax(axis=1)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss, by the weights."""
+        return self.mean if self.weights is None else float(np.average(self.losses, weights=self.weights))
+
+    def brier(self) -> np.ndarray:
+        """Return each row's sum over the classes of (p - t)^2: p from softmax, t 1 for the target, in [0, 2].
+
+        References
+        ----------
+        Brier (1950), "Verification of forecasts expressed in terms of probability".
+        """
+        errors = softmax(self.outputs)
+        errors[np.arange(len(errors)), self.targets] -= 1
+        return np.square(errors).sum(axis=1)
+
+    def table(self):
+        """Return the addends (q, n) of each row to the sums that `rates` or `number_rates` takes."""
+        return self._class_table() if self.of_classes else self._number_table()
+
+    def _class_table(self):
+        """Return a table: weight, loss and Brier score; then hits, support and predictions of each class."""
+        from scipy.sparse import csr_array, vstack
+
+        n, k, y, guess = len(self.targets), self.k, self.targets, self.guesses
+        weights, rows = np.ones(n) if self.weights is None else self.weights, np.arange(n)
+        totals = csr_array(weights * np.stack([np.ones(n), self.losses, self.brier()]))
+        counts = [csr_array((weights * own, (column, rows)), shape=(k, n))
+                  for own, column in ((y == guess, y), (1, y), (1, guess))]
+        table = vstack([totals, *counts], format="csr")
+        return table.toarray() if k <= MOST_DENSE else table
+
+    def _number_table(self):
+        """Return a table: weight, loss and 0; then |e|, e^2, t and t^2 of each output, with targets around 0."""
+        errors, targets = self.outputs - self.targets, self.targets - self.targets.mean(axis=0)
+        n = len(errors)
+        weights = np.ones(n) if self.weights is None else self.weights
+        totals = np.stack([np.ones(n), self.losses, np.zeros(n)])
+        parts = np.concatenate([np.abs(errors).T, np.square(errors).T, targets.T, np.square(targets).T])
+        return weights * np.concatenate([totals, parts])
+
+
+def answers(model, X, y, loss: str | Callable | None = None, class_weight: ClassWeight = None,
+            sample_weight: np.ndarray | None = None) -> Answers:
+    """Call the model once, on all rows, and return its Answers."""
+    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
+    outputs, targets = np.asarray(model(X), np.float64), check_targets(y, model, loss)
+    if not 0 < len(outputs) == len(targets):
+        raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
+    weights = row_weights(targets, sample_weight, class_weight, range(outputs.shape[1]))
+    losses = np.full(len(outputs), np.nan)
+    mean = float(loss(outputs, targets, None, None, losses))
+    return Answers(outputs, targets, mean, losses, weights)
+
+
+def rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """Return the scores that sums (3 + 3k, ...) of a table of classes give: each (...), or (k, ...) of each class.
+
+    Where nothing is divided by nothing the rate is 0, and the macro averages are over the classes that occur in
+    targets or predictions, as in scikit-learn.
+    """
+    total, loss, brier = sums[:TOTALS]
+    hits, support, predicted = sums[TOTALS:].reshape(3, k, *sums.shape[1:])
+    recall, f1 = _ratio(hits, support), _ratio(2 * hits, support + predicted)
+    occur = np.count_nonzero(support + predicted, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample whose weights are all 0
+        return {"accuracy": hits.sum(axis=0) / total, "recall_macro": recall.sum(axis=0) / occur,
+                "f1_macro": f1.sum(axis=0) / occur, "loss": loss / total, "brier": brier / total,
+                "precision": _ratio(hits, predicted), "recall": recall, "f1": f1}
+
+
+def number_rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """Return r2, mae, rmse and loss, means over the k outputs, from the sums (3 + 4k, ...) of a table of numbers."""
+    absolute, squares, t, tt = sums[TOTALS:].reshape(4, k, *sums.shape[1:])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = tt - t * t / sums[0]
+        r2 = np.where(spread > ROUNDING * tt, 1 - squares / spread, np.where(squares > 0, 0.0, 1.0))
+        return {"r2": r2.mean(axis=0), "mae": (absolute / sums[0]).mean(axis=0),
+                "rmse": np.sqrt(squares / sums[0]).mean(axis=0), "loss": sums[1] / sums[0]}
+
+
+def _ratio(part, whole):
+    """Return part / whole, 0 where the whole is 0."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
