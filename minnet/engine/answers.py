@@ -13,7 +13,7 @@ import numpy as np
 from minnet.engine.losses import LOSSES, check_targets, default_loss, softmax
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidValue, check_choice
-from minnet.typing import ClassWeight
+from minnet.typing import ArrayLike, ClassWeight
 
 ROUNDING = 1e-12  # of a sum of squares: a spread below this share of it is 0
 MOST_DENSE = 100  # classes up to which a dense product costs less than a sparse one
@@ -102,15 +102,15 @@ class Answers:
 
 
 def answers(model, X, y, loss: str | Callable | None = None, class_weight: ClassWeight = None,
-            sample_weight: np.ndarray | None = None) -> Answers:
+            sample_weight: ArrayLike | None = None) -> Answers:
     """Call the model once, on all rows, and return its Answers."""
-    loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
-    outputs, targets = np.asarray(model(X), np.float64), check_targets(y, model, loss)
+    loss_of: Callable = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
+    outputs, targets = np.asarray(model(X), np.float64), check_targets(y, model, loss_of)
     if not 0 < len(outputs) == len(targets):
         raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
     weights = row_weights(targets, sample_weight, class_weight, range(outputs.shape[1]))
     losses = np.full(len(outputs), np.nan)
-    mean = float(loss(outputs, targets, None, None, losses))
+    mean = float(loss_of(outputs, targets, None, None, losses))
     return Answers(outputs, targets, mean, losses, weights)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from minnet.arrays import as_numbers
 from minnet.errors import InvalidType, InvalidValue, NotFinite, check_real, quoted, unknown
-from minnet.typing import ClassWeight
+from minnet.typing import ArrayLike, ClassWeight
 
 BALANCED = "balanced"
 
 
-def row_weights(y: np.ndarray, sample_weight: np.ndarray | None = None, class_weight: ClassWeight = None,
+def row_weights(y: np.ndarray, sample_weight: ArrayLike | None = None, class_weight: ClassWeight = None,
                 labels: Sequence = ()) -> np.ndarray | None:
     """Return the weight of each row, or None where neither kind of weight is given.
 
