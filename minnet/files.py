@@ -37,6 +37,7 @@ HINTS = {
     errno.EPERM: "give a place that you may use, or change its permissions",
     errno.EROFS: "give another folder",
     errno.ENOSPC: "free some space, or give another folder",
+    errno.EFBIG: "a limit on the size of files is set (ulimit -f): raise it",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.ELOOP: "its link leads to itself",
 }
@@ -49,14 +50,14 @@ def write_whole(path, content):
     a link is followed. After a failure `path` is what it was before, or the new file if only the last step (to wait for
     the disk) failed; the temporary file is removed. Raises `FileError`.
     """
-    data = content if isinstance(content, bytes | bytearray | memoryview) else _written_by(content)
+    data = bytes_of(content)
     path = Path(os.path.realpath(_as_path(path)))
     temporary = path.with_name(TEMPORARY.format(secrets.token_hex(TOKEN_BYTES)))
     try:
-        _refuse_special(path)
-        _write_new(temporary, data)
+        refuse_special(path)
+        write_new(temporary, data)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _problem(path, error) from error
     finally:
@@ -75,7 +76,7 @@ def check_writable(folder):
         _remove_stale(folder)
         probe = folder / TEMPORARY.format(secrets.token_hex(TOKEN_BYTES))
         try:
-            _write_new(probe, b"minnet was here")
+            write_new(probe, b"minnet was here")
         finally:
             with suppress(OSError):
                 os.unlink(probe)
@@ -87,17 +88,23 @@ def check_writable(folder):
 
 
 @contextmanager
+def file_errors(path):
+    """Raise an OSError of the block as a `FileError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _problem(path, error) from error
+
+
+@contextmanager
 def opened(path):
     """Open the regular file `path` for reading bytes; refuse a folder, pipe or device, without waiting for it.
 
     An OSError inside the block becomes a `FileError` too.
     """
     path = _as_path(path)
-    try:
-        with os.fdopen(_open_regular(path), "rb") as file:
-            yield file
-    except OSError as error:
-        raise _problem(path, error) from error
+    with file_errors(path), os.fdopen(_open_regular(path), "rb") as file:
+        yield file
 
 
 def read_bounded(path, limit):
@@ -145,15 +152,17 @@ def _open_regular(path):
     return descriptor
 
 
-def _written_by(writer):
-    """Return the bytes that `writer` writes to a file in memory."""
+def bytes_of(content):
+    """Return `content` if it is bytes; else the bytes that the function `content` writes to a file in memory."""
+    if isinstance(content, bytes | bytearray | memoryview):
+        return content
     file = io.BytesIO()
-    writer(file)
+    content(file)
     return file.getbuffer()
 
 
-def _write_new(path, data):
-    """Write `data` to the new file `path` and wait until the disk has it."""
+def write_new(path, data):
+    """Write `data` to the new file `path` and wait until the disk has it; raises OSError."""
     descriptor = os.open(path, TO_NEW_FILE, MODE)
     try:
         view = memoryview(data).cast("B")
@@ -164,14 +173,14 @@ def _write_new(path, data):
         os.close(descriptor)
 
 
-def _refuse_special(path):
+def refuse_special(path):
     """Refuse to replace a folder, pipe or device by a file."""
     if path.exists() and not path.is_file():
         raise file_error(path, "is no regular file", fix="give the name of a file")
 
 
-def _sync_folder(folder):
-    """Wait until the disk has the folder's entry too; some file systems cannot, and need not."""
+def sync_folder(folder):
+    """Wait until the disk has the folder's entries too; some file systems cannot, and need not. Raises OSError."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -272,6 +272,6 @@ def test_files_of_one_run_are_written_while_no_other_process_writes(tmp_path, mo
             held.append(path.name)
         finally:
             os.close(descriptor)
-    monkeypatch.setattr("minnet.study.folder.write_whole", write)
+    monkeypatch.setattr("minnet.study.transaction.write_new", write)
     write_files(tmp_path, {"a": b"", "b": b""})
     assert held == ["a", "b"]

@@ -42,12 +42,12 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     out = output_folder(args)
     from minnet.cli.writing import write_and_describe
+    from minnet.formats.storage import file_bytes
     from minnet.study.folder import MODEL
-    from minnet.study.measure import saved
     from minnet.study.result import plain
 
     model, unused, kind = _imported(args)
-    message = write_and_describe({MODEL: saved(model, {"imported": kind})}, out,
+    message = write_and_describe({MODEL: file_bytes(model, made={"imported": kind})}, out,
                                  spared=[args.what, args.model or args.what])
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
              "outputs": " x ".join(map(str, model.output_shape)), "parameters": model.n_parameters, "macs": model.macs,

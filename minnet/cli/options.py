@@ -102,10 +102,13 @@ def output_folder(args: Namespace) -> Path:
     `args.made` lists the folders that were created, for `remove_empty_dirs`.
     """
     from minnet.files import check_writable
+    from minnet.study.transaction import finish
 
     out = Path(args.out)
     args.made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
-    return Path(check_writable(out))
+    out = Path(check_writable(out))
+    finish(out)
+    return out
 
 
 def remove_empty_dirs(args: Namespace) -> None:

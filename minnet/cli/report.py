@@ -21,10 +21,10 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     from minnet.files import check_writable
     from minnet.report.page import page
-    from minnet.study.folder import PAGE, read_result, write_files
+    from minnet.study.folder import PAGE, read_result, write_page
 
-    result = read_result(args.dir)
+    read_result(args.dir)  # an error comes before anything is made
     folder = check_writable(args.dir)
-    write_files(folder, {PAGE: page(result)})
+    write_page(folder, page)
     path = str(Path(folder) / PAGE)
     console.result(quoted(path), {"report": path})

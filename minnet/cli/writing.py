@@ -6,10 +6,10 @@ from pathlib import Path
 
 from minnet.cli.signals import Stopped
 from minnet.errors import Diverged, MinnetError, quoted
-from minnet.formats.storage import save
+from minnet.formats.storage import file_bytes
 from minnet.model import Model
 from minnet.report.page import page
-from minnet.study.folder import PAGE, RESULT, as_json, unfinished_path, write_run
+from minnet.study.folder import PAGE, RESULT, as_json, write_run, write_unfinished
 from minnet.study.job import Job
 from minnet.study.training import Training
 
@@ -48,6 +48,5 @@ def _save(job: Training, model: Model | None, out: Path) -> str:
     """Save the model; return a message that says where it is."""
     if model is None:
         return "no epoch was finished, nothing was saved"
-    path = unfinished_path(out)
-    save(model, path, made=job.made)
+    path = write_unfinished(out, file_bytes(model, made=job.made))
     return f"saved the model of the last finished epoch to {quoted(str(path))}"

@@ -74,6 +74,11 @@ def save(model: Model | State, path: Path, *, made: dict | None = None) -> None:
     After an error `path` is as it was. An initialiser that is a function of the caller's is not stored: a loaded layer
     has the default one. A layer of the caller's own is stored by the name of its class, which `load` is to be given.
     """
+    write_whole(path, file_bytes(model, made=made))
+
+
+def file_bytes(model: Model | State, *, made: dict | None = None) -> bytes:
+    """Return the bytes of the file that `save` writes; raises what `save` raises, except for the file."""
     model, state = _parts(model)
     for name, p in model.parameters.items():
         check_numbers(name, p.value)
@@ -84,7 +89,7 @@ def save(model: Model | State, path: Path, *, made: dict | None = None) -> None:
     if state is not None:
         check_numbers(VECTORS, state.vectors)
         arrays[VECTORS] = state.vectors
-    write_whole(path, to_bytes(arrays, text))
+    return to_bytes(arrays, text)
 
 
 def load(path: Path, *, layers: Layers | None = None) -> Model:

@@ -1,19 +1,19 @@
-"""The folder of results: the files of one run, each written atomically, never those of two runs.
+"""The folder of results: the files of one run, replaced as one, never those of two runs.
 
     write_run("minnet-out", {"model.safetensors": data, "result.json": text})
     result = read_result("minnet-out")
 
-The digests in result.json identify the models of its run.
+The digests in result.json identify the models of its run. How several files are replaced as one: transaction.py.
 """
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from minnet.errors import FileError, file_error
-from minnet.files import opened, read_bounded, write_whole
+from minnet.files import opened, read_bounded
+from minnet.study.transaction import reading, replacing
 
 RESULT, MODEL, DENSE_MODEL, PAGE = "result.json", "model.safetensors", "dense.safetensors", "report.html"
 ONNX_MODEL = "model.onnx"
@@ -24,28 +24,44 @@ NEEDED = ("data", "model", "before", "after", "layers", "words", "sparsity")
 
 
 def write_files(folder: str | os.PathLike, files: Mapping[str, bytes | str]) -> None:
-    """Write {name: content} into `folder` while holding its lock."""
-    with _locked(folder):
+    """Write {name: content} into `folder`, as one; its other files stay."""
+    with replacing(folder) as new:
         for name, content in files.items():
-            write_whole(Path(folder) / name, content.encode() if isinstance(content, str) else content)
+            new.write(name, _encoded(content))
 
 
 def write_run(folder: str | os.PathLike, files: Mapping[str, bytes | str],
               spared: Iterable[str | os.PathLike] = ()) -> list[str]:
-    """Write the files of a run, remove the other files of the previous run, and return the names of those.
+    """Write the files of a run and remove the other files of the previous run, as one; return the names of those.
 
     Only files whose digest is in that run's result.json are removed: a model.onnx from elsewhere, a model that was
     changed or one in `unfinished.safetensors` is kept, and so are the paths in `spared`.
     """
     folder = Path(folder)
-    stale = [name for name in _files_of_run(folder) if name not in files]
-    write_files(folder, files)
-    spared = {os.path.realpath(path) for path in spared}
-    stale = [name for name in stale if os.path.realpath(folder / name) not in spared]
-    for name in stale:
-        with suppress(OSError):  # a file that cannot be removed is found by `read_result`
-            (folder / name).unlink()
+    kept = {os.path.realpath(path) for path in spared}
+    with replacing(folder) as new:
+        stale = [name for name in _files_of_run(folder)
+                 if name not in files and os.path.realpath(folder / name) not in kept]
+        for name, content in files.items():
+            new.write(name, _encoded(content))
+        for name in stale:
+            new.remove(name)
     return stale
+
+
+def write_unfinished(folder: str | os.PathLike, data: bytes) -> Path:
+    """Write the model of a stopped run and return its path; it never replaces that of a finished run."""
+    with replacing(folder) as new:
+        finished = any((Path(folder) / name).exists() for name in (RESULT, MODEL))
+        name = UNFINISHED if finished else MODEL
+        new.write(name, data)
+    return Path(folder) / name
+
+
+def write_page(folder: str | os.PathLike, page: Callable[[Mapping], str]) -> None:
+    """Write the page that `page` makes of the result in `folder`; raises what `read_result` raises."""
+    with replacing(folder) as new:
+        new.write(PAGE, page(_checked_result(folder)).encode())
 
 
 def as_json(result: Mapping) -> str:
@@ -63,6 +79,12 @@ def read_result(folder: str | os.PathLike) -> dict:
 
     Raises FileError if it is missing, damaged or of another kind, or if a model in the folder has another digest.
     """
+    with reading(folder):
+        return _checked_result(folder)
+
+
+def _checked_result(folder):
+    """Return the result, checked against the models in the folder, which the caller has locked."""
     result = _parsed(folder)
     digests = _digests(result)
     other = [name for name in (MODEL, DENSE_MODEL) if name in digests and (Path(folder) / name).exists()
@@ -109,30 +131,9 @@ def _files_of_run(folder):
     return [RESULT, *([PAGE] if (folder / PAGE).exists() else []), *nets]
 
 
-def unfinished_path(folder: str | os.PathLike) -> Path:
-    """Return the path for the model of a stopped run; it never replaces that of a finished run."""
-    finished = any((Path(folder) / name).exists() for name in (RESULT, MODEL))
-    return Path(folder) / (UNFINISHED if finished else MODEL)
-
-
 def _no_number(name):
     raise ValueError(f"{name} is no number in JSON")
 
 
-@contextmanager
-def _locked(folder: str | os.PathLike) -> Iterator[None]:
-    """Hold a lock on the folder itself, which ends with the process.
-
-    Without support by the system the block runs unlocked; each file is still written atomically.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _encoded(content):
+    return content.encode() if isinstance(content, str) else content

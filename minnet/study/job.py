@@ -18,6 +18,7 @@ from minnet.data import Dataset
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.formats.onnx_write import onnx_bytes
+from minnet.formats.storage import file_bytes
 from minnet.model import Model
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
@@ -32,7 +33,7 @@ from minnet.pruning.scope import in_range
 from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
-from minnet.study.measure import compare_nets, saved
+from minnet.study.measure import compare_nets
 from minnet.study.result import result_of
 from minnet.study.settings import SPARSITY, Settings
 from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
@@ -196,7 +197,7 @@ class Job(Training):
         nets = {"before": self.whole(self.dense), "after": self.small}
         figures = compare_nets(nets, self.images, self.settings.precision)
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
-            self.files[name] = saved(nets[net], self.made)
+            self.files[name] = file_bytes(nets[net], made=self.made)
             figures[net]["bytes_on_disk"] = len(self.files[name])
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True)

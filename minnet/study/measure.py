@@ -6,19 +6,16 @@
 All times of one comparison are taken in turns, one call of each model per round, since a machine's speed drifts.
 """
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from itertools import cycle
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from minnet.data import Dataset
 from minnet.engine.metrics import evaluate
-from minnet.formats.storage import save
 from minnet.model import Model
 from minnet.runtime.predictor import freeze
 
@@ -71,14 +68,6 @@ def speeds(nets: Mapping[str, Model], X: np.ndarray) -> dict[str, dict[str, floa
 def batch_for(nets: Iterable[Model]) -> int:
     """Return the rows of a call whose throughput is measured: fewer for a large model."""
     return max(1, min(BATCH, BATCH_MACS // max(1, *(net.macs for net in nets))))
-
-
-def saved(model: Model, made: dict | None = None) -> bytes:
-    """Return the bytes of the file that `save` writes for `model`; `made` records how it was made."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        save(model, path, made=made)
-        return path.read_bytes()
 
 
 def rows_of(X: np.ndarray, n: int) -> list[np.ndarray]:
