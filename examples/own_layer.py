@@ -1,12 +1,13 @@
-"""A layer of your own is trained, pruned, compacted, saved and frozen as any other. Write a class with two methods."""
+"""A layer of your own: trained, pruned, compacted, saved and frozen as any other. Write a class with three methods."""
 import minnet as mn
 from minnet.engine.initialisers import ones
 
 
 class Scale(mn.Layer):
-    """y = gain * x, unit by unit."""
+    """Compute y = gain * x, unit by unit."""
 
-    per_unit = True  # unit i of y depends on unit i of x alone, so `compact` may take it out
+    prefix = "scale"  # names of such layers: scale1, scale2, ...
+    per_unit = True  # unit i of y depends on unit i of x alone, so `compact` may remove it
 
     def __init__(self, *, name=None):
         self.name = name
