@@ -202,14 +202,14 @@ def measure_layer(share, rounds, batch=256):
     X = np.random.default_rng(0).normal(size=(batch, 784)).astype(np.float32)
     (tile, program), = mn.freeze(model, batch, "sparse").programs.items()
     calls = program.cut(program.spans[1].first, program.spans[1].last)
-    rooms, out = [program.room() for _ in range(0, batch, tile)], np.empty((batch, 300), np.float32)
-    for i, room in enumerate(rooms):
-        program.run(X, i * tile, (i + 1) * tile, room, out)
+    workspaces, out = [program.workspace() for _ in range(0, batch, tile)], np.empty((batch, 300), np.float32)
+    for i, workspace in enumerate(workspaces):
+        program.run(X, i * tile, (i + 1) * tile, workspace, out)
     agree(out, model(X), "the layer")
 
     def ours():
-        for room in rooms:
-            program.run_calls(calls, X, 0, tile, room, out)
+        for workspace in workspaces:
+            program.run_calls(calls, X, 0, tile, workspace, out)
 
     dense = partial(np.dot, X, model.parameters["dense1.weight"].value, out=np.empty_like(out))
     with one_blas_thread():

@@ -14,9 +14,9 @@ from minnet.kernels.program.ops import HALF, OPERANDS, RUN
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.kernels.program.rows import MASK_INPUTS
 from minnet.runtime.emit import emit
-from minnet.runtime.graph import Linear, graph
+from minnet.runtime.graph import LinearNode, graph
 from minnet.runtime.linear import KERNELS
-from minnet.runtime.plans import kernels
+from minnet.runtime.plans import kernels_of
 
 size = st.integers(1, 3)
 gap = st.integers(0, 3)
@@ -171,12 +171,12 @@ def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
     model = draw(masked_models(dtype=dtype))
     nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, HALF, RUN]))
-    chosen = kernels([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, Linear)], nodes, tile)
+    chosen = kernels_of([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, LinearNode)], nodes, tile)
     program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
     arrays = program.index, program.weights, program.value
-    return program.code, 0, len(program.code), *arrays, X, 1, 3, tile, program.room(), out
+    return program.code, 0, len(program.code), *arrays, X, 1, 3, tile, program.workspace(), out
 
 
 @st.composite

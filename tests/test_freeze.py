@@ -32,9 +32,9 @@ from minnet.runtime import emitter, rates
 from minnet.runtime import graph as graphs
 from minnet.runtime import predictor as predictors
 from minnet.runtime import program as programs
-from minnet.runtime.graph import Activation, Affine, Graph, Linear, Pool, graph
+from minnet.runtime.graph import ActivationNode, AffineNode, GraphBuilder, LinearNode, PoolNode, graph
 from minnet.runtime.layout import Memory
-from minnet.runtime.plans import choose
+from minnet.runtime.plans import fastest_plan
 from minnet.runtime.predictor import freeze
 
 ROUNDING = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-11}  # of the largest logit of the batch
@@ -102,8 +102,8 @@ def test_any_numbers_are_taken(given_as):
 def test_no_rows(build, shape, batch_size, weights, monkeypatch):
     """Whichever programs there are, and where threads would share the work."""
     model, X = sparse_model(build, shape), np.empty((0, *shape), np.float32)
-    for shared in (predictors.SHARED, 0):
-        monkeypatch.setattr(predictors, "SHARED", shared)
+    for shared in (predictors.PARALLEL_SECONDS, 0):
+        monkeypatch.setattr(predictors, "PARALLEL_SECONDS", shared)
         predictor = freeze(model, batch_size, weights=weights)
         assert_same_logits(predictor, model, X)
         assert predictor.predict(X).shape == (0,)
@@ -176,7 +176,7 @@ def test_two_threads_on_one_predictor_find_the_bits_of_one(build, shape, plan):
 
 def test_many_threads_find_the_bits_of_one(monkeypatch):
     model = sparse_model(lenet_5, (28, 28, 1))
-    monkeypatch.setattr(predictors, "SHARED", 0)
+    monkeypatch.setattr(predictors, "PARALLEL_SECONDS", 0)
     predictor, X = freeze(model), random_input(model, 5 * RUN + 3)
     found = set()
     for number in ("1", "2", "3", "8"):
@@ -191,12 +191,12 @@ def test_threads_that_share_a_tile_find_the_bits_of_one(build, shape, plan, monk
     """Also when fewer come than its program was made for, and from within tasks of the pool."""
     model = sparse_model(build, shape)
     X, wanted = random_input(model, RUN - 1), freeze(model, RUN, plan=plan)
-    monkeypatch.setattr(emitter, "SHARED", 1)
+    monkeypatch.setattr(emitter, "PARALLEL_COPIES", 1)
     monkeypatch.setattr(programs, "COPIES_AT_ONCE", 10**5)  # in several calls
     monkeypatch.setattr(emitter, "COPIES_AT_ONCE", 10**5)   # and parts
     monkeypatch.setenv("MINNET_NUM_THREADS", "3")
     predictor = freeze(model, RUN, plan=plan)
-    assert len(predictor.programs[RUN].shared) > 1
+    assert len(predictor.programs[RUN].task_lists) > 1
     for number in ("1", "2", "3", "8"):
         monkeypatch.setenv("MINNET_NUM_THREADS", number)
         results = threads.run(4 * [lambda: [predictor(X).tobytes() for _ in range(5)]])
@@ -224,7 +224,7 @@ import sys
 import numpy as np
 import minnet as mn
 from minnet.runtime import predictor
-predictor.SHARED = 0
+predictor.PARALLEL_SECONDS = 0
 model = mn.models.lenet_5((28, 28, 1), 10, rng=0)
 mn.prune(model, 0.9, criterion="magnitude")
 X = np.random.default_rng(0).random((200, 28, 28, 1), np.float32)
@@ -265,7 +265,7 @@ def test_a_program_in_pieces_finds_the_bits_of_the_whole(plan, monkeypatch):
 
 def test_large_images_go_one_by_one(monkeypatch):
     model = sparse_model(resnet_8, (9, 8, 3))
-    monkeypatch.setattr(predictors, "ROOM_BYTES", 1000)
+    monkeypatch.setattr(predictors, "TENSOR_BYTES", 1000)
     predictor = freeze(model)
     assert list(predictor.programs) == [1]
     assert_same_logits(predictor, model, random_input(model, 5))
@@ -300,8 +300,8 @@ SPECIAL = {  # layers that not every kernel is for
 def test_the_plan_says_which_kernel_each_layer_got(net, plan, batch_size, monkeypatch):
     """As the rows of an explanation say, in tiles and alone; and it is a plan, with the same kernels."""
     model = randomise(Model(*SPECIAL[net], rng=0), np.random.default_rng(0))
-    for room in (predictors.ROOM_BYTES, 1):  # with tiles, and without
-        monkeypatch.setattr(predictors, "ROOM_BYTES", room)
+    for most in (predictors.TENSOR_BYTES, 1):  # with tiles, and without
+        monkeypatch.setattr(predictors, "TENSOR_BYTES", most)
         predictor = freeze(model, batch_size, plan)
         rows = predictor.explain(random_input(model, 1)).rows[:-1]
         tiles = predictor.explain(random_input(model, RUN)).rows[:-1]
@@ -312,8 +312,8 @@ def test_the_plan_says_which_kernel_each_layer_got(net, plan, batch_size, monkey
 
 
 def test_dense_where_it_is_dense_and_sparse_where_it_is_sparse():
-    assert choose(graph(sparse_model(share=1.0)), rates.Rates()) == 3 * ["dense"]
-    assert choose(graph(sparse_model(share=0.02)), rates.Rates()) == 3 * ["sparse"]
+    assert fastest_plan(graph(sparse_model(share=1.0)), rates.Rates()) == 3 * ["dense"]
+    assert fastest_plan(graph(sparse_model(share=0.02)), rates.Rates()) == 3 * ["sparse"]
 
 
 @pytest.mark.parametrize("structure, row, tile", [
@@ -322,7 +322,7 @@ def test_a_structure_gets_its_kernel(structure, row, tile):
     """By rates that are no matter of the machine."""
     model = randomise(Model(Sequential(Dense(400), ReLU(), Dense(400)), (400,), rng=0), np.random.default_rng(0))
     prune(model, None if ":" in structure else 0.95, structure=structure, criterion="magnitude")
-    plan = choose(graph(model), rates.Rates())
+    plan = fastest_plan(graph(model), rates.Rates())
     assert plan == 2 * [row if row == tile else f"{row}/{tile}"]
     for rows in (1, RUN):
         assert_same_logits(freeze(model, plan=plan), model, random_input(model, rows))
@@ -332,7 +332,7 @@ def test_large_layers_take_the_fewest_bytes():
     """Whatever is read from memory is not computed."""
     model = randomise(Model(Sequential(Dense(1000)), (1000,), rng=0), np.random.default_rng(0))
     prune(model, structure="2:4", criterion="magnitude")
-    assert choose(graph(model), rates.Rates(far=1e-8)) == ["n_m/dense"]
+    assert fastest_plan(graph(model), rates.Rates(far=1e-8)) == ["n_m/dense"]
 
 
 def test_a_batch_size_keeps_one_program(monkeypatch):
@@ -471,18 +471,18 @@ def test_wrong_arguments_are_refused_in_one_line(call, error, words):
 def kinds(tree, shape):
     """The kinds of nodes that a tree becomes, and its pools that are part of a convolution."""
     nodes = graph(randomise(Model(tree, shape, rng=0), np.random.default_rng(0)))
-    return [type(node) for node in nodes[1:]], [n.name for n in nodes if isinstance(n, Linear) and n.pooling]
+    return [type(node) for node in nodes[1:]], [n.name for n in nodes if isinstance(n, LinearNode) and n.pooling]
 
 
 def test_batch_norm_is_folded_where_nobody_else_sees_the_layer_before():
-    assert kinds(Sequential(Dense(3), BatchNorm(), ReLU()), (4,))[0] == [Linear, Activation]
-    assert kinds(Sequential(Dense(3), ReLU(), BatchNorm()), (4,))[0] == [Linear, Activation, Affine]
+    assert kinds(Sequential(Dense(3), BatchNorm(), ReLU()), (4,))[0] == [LinearNode, ActivationNode]
+    assert kinds(Sequential(Dense(3), ReLU(), BatchNorm()), (4,))[0] == [LinearNode, ActivationNode, AffineNode]
 
 
 def test_a_rising_activation_waits_for_the_pool():
     conv, pool = Conv2d(2, 2), MaxPool2d(2)
-    assert kinds(Sequential(conv, ReLU(), pool), (5, 5, 1)) == ([Linear, Activation], ["conv1"])
-    assert kinds(Sequential(conv, LeakyReLU(-0.5), pool), (5, 5, 1)) == ([Linear, Activation, Pool], [])
+    assert kinds(Sequential(conv, ReLU(), pool), (5, 5, 1)) == ([LinearNode, ActivationNode], ["conv1"])
+    assert kinds(Sequential(conv, LeakyReLU(-0.5), pool), (5, 5, 1)) == ([LinearNode, ActivationNode, PoolNode], [])
 
 
 @pytest.mark.parametrize("tree, shape", [
@@ -525,7 +525,7 @@ def test_a_layer_that_is_not_known_is_named():
 
     model = Model(Sequential(Dense(3)), (4,))
     with pytest.raises(Unsupported, match="Odd"):
-        Graph(model).layer(Odd(), None)
+        GraphBuilder(model).layer(Odd(), None)
 
 
 def test_every_layer_of_the_engine_is_known():
@@ -539,8 +539,8 @@ def test_no_two_tensors_share_memory(wanted):
     memory, held = Memory(), []
     for size, give in wanted:
         if give and held:
-            memory.give_back(held.pop(0)[0])
-        start = memory.take(size)
+            memory.free(held.pop(0)[0])
+        start = memory.allocate(size)
         assert start + size <= memory.size
         assert all(start + size <= other or other + more <= start for other, more in held)
         held.append((start, size))

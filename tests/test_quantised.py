@@ -12,8 +12,8 @@ from minnet.errors import UnknownName
 from minnet.models import lenet_5, lenet_300_100
 from minnet.report.rows import comparison
 from minnet.runtime.emit import emit
-from minnet.runtime.graph import MOST, Linear, graph
-from minnet.runtime.plans import kernels
+from minnet.runtime.graph import INT8_MAX, LinearNode, graph
+from minnet.runtime.plans import kernels_of
 from minnet.runtime.predictor import freeze
 from minnet.study.job import Job
 from minnet.study.settings import Settings
@@ -22,7 +22,7 @@ from minnet.study.settings import Settings
 def dequantised(nodes):
     """The same nodes with floats again: scale * q."""
     for node in nodes:
-        if isinstance(node, Linear):
+        if isinstance(node, LinearNode):
             unit = (np.arange(len(node.entries)) if node.index is None else node.index) % node.units
             node.entries, node.scale = node.entries * node.scale[unit], None
     return nodes
@@ -63,9 +63,9 @@ def test_whole_numbers_compute_what_their_floats_do(dtype, data):
     logits, rows = predictor(X), X.reshape(len(X), -1)
     tile = predictor.tile
     nodes = dequantised(graph(model, quantised=True))
-    program = emit(nodes, kernels(predictor.plan, nodes, tile), tile, model.dtype)
+    program = emit(nodes, kernels_of(predictor.plan, nodes, tile), tile, model.dtype)
     wanted = np.empty((len(X), program.outputs), dtype)
-    program.run(rows, 0, len(X), program.room(), wanted)
+    program.run(rows, 0, len(X), program.workspace(), wanted)
     bound = ROUNDING[model.dtype] * np.abs(wanted).max(initial=1e-30)
     assert np.abs(logits.reshape(len(X), -1) - wanted).max(initial=0) <= bound
 
@@ -73,11 +73,11 @@ def test_whole_numbers_compute_what_their_floats_do(dtype, data):
 @settings(max_examples=50)
 @given(model=masked_models(dtype=np.float32))
 def test_what_rounding_does(model):
-    before = [node for node in graph(model) if isinstance(node, Linear)]
-    after = [node for node in graph(model, quantised=True) if isinstance(node, Linear)]
+    before = [node for node in graph(model) if isinstance(node, LinearNode)]
+    after = [node for node in graph(model, quantised=True) if isinstance(node, LinearNode)]
     for exact, rounded in zip(before, after, strict=True):
         q, scale = rounded.entries, rounded.scale[np.arange(len(rounded.entries)) % rounded.units]
-        assert np.array_equal(q, np.rint(q)) and np.abs(q).max(initial=0) <= MOST
+        assert np.array_equal(q, np.rint(q)) and np.abs(q).max(initial=0) <= INT8_MAX
         assert not q[exact.entries == 0].any()
         assert np.all(np.abs(exact.entries - scale * q) <= 0.5001 * scale)
 

@@ -1,113 +1,130 @@
-"""From nodes to a program: every node becomes steps on tensors of one tile size (see kernels/program.py).
+"""Compile nodes to a program: each node becomes steps on tensors of one tile size (see kernels/program).
 
     program = emit(nodes, {"dense1": "sparse", "dense2": "dense"}, tile=64, dtype=np.dtype(np.float32))
+
+Each kind of node has a function (emitter, node, *input tensors) -> output tensor in EMITTERS.
 """
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from minnet.kernels.program import interpreter as do
+from minnet.kernels.program import interpreter as opcodes
 from minnet.runtime.emitter import Emitter
-from minnet.runtime.graph import Activation, Add, Affine, Join, Linear, Node, Pool, Reshape, users
-from minnet.runtime.linear import emit_linear, pool_step
-from minnet.runtime.plans import weights_of
-from minnet.runtime.program import Span
+from minnet.runtime.graph import (
+    ActivationNode,
+    AddNode,
+    AffineNode,
+    ConcatNode,
+    LinearNode,
+    Node,
+    PoolNode,
+    ReshapeNode,
+    count_readers,
+)
+from minnet.runtime.layout import Tensor
+from minnet.runtime.linear import emit_linear, pool_step, weights_of
+from minnet.runtime.program import Program, Span
 
 
-def emit(nodes, kernels, tile, dtype):
-    """The Program of `nodes` for tiles of `tile` samples (1, or a multiple of HALF); `kernels` by a layer's name.
+def emit(nodes: Sequence[Node], kernels: Mapping[str, str], tile: int, dtype: np.dtype) -> Program:
+    """Compile `nodes` to a Program for tiles of `tile` samples (1, or a multiple of HALF); `kernels` by layer name.
 
-    Its linear layers are quantised all or none.
+    Either all linear layers are quantised or none.
     """
-    whole = any(isinstance(node, Linear) and node.scale is not None for node in nodes)
-    made = Emitter(tile, dtype, kernels, np.dtype(np.int8) if whole else dtype)
-    count, tensors, left, spans = users(nodes), {}, {}, []
+    quantised = any(isinstance(node, LinearNode) and node.scale is not None for node in nodes)
+    emitter = Emitter(tile, dtype, kernels, np.dtype(np.int8) if quantised else dtype)
+    readers, spans = count_readers(nodes), []
+    tensors: dict[Node, Tensor] = {}
+    unread: dict[int, int] = {}  # {offset of a tensor: readers that are still to come}
     for node in nodes:
-        first, size, inputs = len(made.code), made.nbytes, [tensors[source] for source in node.inputs]
-        made.last_use = {x.offset for x in inputs if left[x.offset] == 1}
-        y = tensors[node] = EMITTERS[type(node)](made, node, *inputs)
-        left[y.offset] = left.get(y.offset, 0) + count[node]
+        first, size, inputs = len(emitter.code), emitter.nbytes, [tensors[source] for source in node.inputs]
+        emitter.last_use = {x.offset for x in inputs if unread[x.offset] == 1}
+        y = tensors[node] = EMITTERS[type(node)](emitter, node, *inputs)
+        unread[y.offset] = unread.get(y.offset, 0) + readers[node]
         for x in inputs:
-            left[x.offset] -= 1
-            if not left[x.offset]:
-                made.memory.give_back(x.offset)
-        spans.append(span_of(made, node, first, made.nbytes - size))
-    size = made.nbytes
-    made.store(tensors[nodes[-1]])
-    spans.append(Span("output", len(made.code) - 1, len(made.code), made.nbytes - size))
-    return made.finish(spans)
+            unread[x.offset] -= 1
+            if not unread[x.offset]:
+                emitter.memory.free(x.offset)
+        spans.append(span_of(emitter, node, first, emitter.nbytes - size))
+    size = emitter.nbytes
+    emitter.store(tensors[nodes[-1]])
+    spans.append(Span("output", len(emitter.code) - 1, len(emitter.code), emitter.nbytes - size))
+    return emitter.finish(spans)
 
 
-def span_of(made, node, first, nbytes):
-    """The Span of a node that was just emitted."""
-    if not isinstance(node, Linear):
-        return Span("input" if type(node) is Node else type(node).__name__.lower(), first, len(made.code), nbytes)
-    kernel = made.kernels[node.name]
-    macs = made.tile * node.positions * weights_of(node, kernel, made.tile)
-    return Span(node.name, first, len(made.code), nbytes, kernel, node.density, macs)
+def span_of(emitter: Emitter, node: Node, first: int, nbytes: int) -> Span:
+    """Return the Span of the node emitted last, whose steps begin at `first` and whose arrays take `nbytes`."""
+    if not isinstance(node, LinearNode):
+        name = "input" if type(node) is Node else type(node).__name__.removesuffix("Node").lower()
+        return Span(name, first, len(emitter.code), nbytes)
+    kernel = emitter.kernels[node.name]
+    macs = emitter.tile * node.positions * weights_of(node, kernel, emitter.tile)
+    return Span(node.name, first, len(emitter.code), nbytes, kernel, node.density, macs)
 
 
-def emit_affine(made, node, x):
-    """BatchNorm: by channel, or by feature."""
+def emit_affine(emitter: Emitter, node: AffineNode, x: Tensor) -> Tensor:
+    """Emit a BatchNorm: by channel, or by feature."""
     if len(node.shape) == 1 and not (x.height == x.width == 1 and x.compact):
-        y = made.like(node.shape)
-        made.row(x, y.offset)
+        y = emitter.compact_tensor(node.shape)
+        emitter.copy_row(x, y.offset)
     else:
-        y = made.own(x)
-    made.step(do.AFFINE, y.offset, y.channels, y.plane, made.value(node.scale), made.value(node.shift))
+        y = emitter.writable(x)
+    scale, shift = emitter.add_values(node.scale), emitter.add_values(node.shift)
+    emitter.step(opcodes.AFFINE, y.offset, y.channels, y.plane, scale, shift)
     return y
 
 
-def emit_activation(made, node, x):
-    """In place where nobody else reads x."""
-    y = made.own(x)
-    slope = made.value([node.slope])
-    for c, end in made.parts(y.channels, y.size):
-        made.step(do.ACTIVATE, y.offset + c * y.plane, (end - c) * y.plane, node.kind, slope)
+def emit_activation(emitter: Emitter, node: ActivationNode, x: Tensor) -> Tensor:
+    """Emit an activation, in place if no other node reads x."""
+    y = emitter.writable(x)
+    slope = emitter.add_values([node.slope])
+    for c, end in emitter.split(y.channels, y.size):
+        emitter.step(opcodes.ACTIVATE, y.offset + c * y.plane, (end - c) * y.plane, node.kind, slope)
     return y
 
 
-def emit_pool(made, node, x):
-    """A pool that is not part of a convolution."""
-    y = made.like(node.shape)
-    room = made.memory.take(x.width)
-    pool_step(made, node, x, y, x.channels, room)
-    made.memory.give_back(room)
+def emit_pool(emitter: Emitter, node: PoolNode, x: Tensor) -> Tensor:
+    """Emit a pool that is not part of a convolution."""
+    y = emitter.compact_tensor(node.shape)
+    line = emitter.memory.allocate(x.width)
+    pool_step(emitter, node, x, y, x.channels, line)
+    emitter.memory.free(line)
     return y
 
 
-def emit_add(made, node, x, other):
-    """Both must stand alike; where they do not, both are copied."""
-    if x.alike(other):
-        y = made.own(x)
-        made.step(do.ADD, other.offset, y.offset, y.size)
+def emit_add(emitter: Emitter, node: AddNode, x: Tensor, other: Tensor) -> Tensor:
+    """Emit a sum; inputs of different memory layouts are first copied to one layout."""
+    if x.same_layout(other):
+        y = emitter.writable(x)
+        emitter.step(opcodes.ADD, other.offset, y.offset, y.size)
         return y
-    y = emit_join(made, node, x)
-    same = emit_join(made, node, other)
-    made.step(do.ADD, same.offset, y.offset, y.size)
-    made.give_back(same)
+    y = emit_concat(emitter, node, x)
+    same = emit_concat(emitter, node, other)
+    emitter.step(opcodes.ADD, same.offset, y.offset, y.size)
+    emitter.free(same)
     return y
 
 
-def emit_join(made, node, *inputs):
-    """Images: planes behind planes; rows: entries behind entries."""
-    y, offset = made.like(node.shape), 0
+def emit_concat(emitter: Emitter, node: Node, *inputs: Tensor) -> Tensor:
+    """Copy the inputs one after another: planes of images, entries of rows."""
+    y, offset = emitter.compact_tensor(node.shape), 0
     for x in inputs:
         if y.flat:
-            made.row(x, y.offset + offset)
+            emitter.copy_row(x, y.offset + offset)
         else:
-            made.image(x, y, offset)
-        offset += x.channels * x.height * x.width * made.tile
+            emitter.copy_image(x, y, offset)
+        offset += x.channels * x.height * x.width * emitter.tile
     return y
 
 
 EMITTERS = {
-    Node: lambda made, node: made.load(node.shape),
-    Linear: emit_linear,
-    Affine: emit_affine,
-    Activation: emit_activation,
-    Pool: emit_pool,
-    Reshape: lambda made, node, x: replace(x, flat=True),
-    Add: emit_add,
-    Join: emit_join,
+    Node: lambda emitter, node: emitter.load(node.shape),
+    LinearNode: emit_linear,
+    AffineNode: emit_affine,
+    ActivationNode: emit_activation,
+    PoolNode: emit_pool,
+    ReshapeNode: lambda emitter, node, x: replace(x, flat=True),
+    AddNode: emit_add,
+    ConcatNode: emit_concat,
 }

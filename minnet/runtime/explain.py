@@ -1,25 +1,28 @@
-"""What a frozen net does with its time: a line for each linear layer, and one for all the rest.
+"""Measure where a frozen net spends its time: a row for each linear layer, and one for everything else.
 
     print(predictor.explain())           # or read its rows: .rows[0].kernel, .seconds, .share
+
+`Predictor.explain` calls `explain`, that of a model with stages `explain_stages`.
 """
 import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from minnet.errors import InvalidValue
-from minnet.runtime.program import median_seconds
+from minnet.runtime.program import Program, median_seconds
 
 HEAD = ("layer", "kernel", "density", "FLOPs", "bytes", "time", "share")
 ROUNDS, REPEATS = 7, 3
 MICRO = 1e6
-FORWARD, SAMPLES = "forward", 64  # what a stage without kernels is called, and rows that are timed
+FORWARD, SAMPLES = "forward", 64  # the "kernel" of a stage without kernels, and rows that are timed
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its kernel, the fraction of its weights that live, operations of one sample, bytes, time of a call."""
+    """One layer: its kernel, the fraction of its weights that are live, FLOPs of a sample, bytes, seconds of a call."""
 
     name: str
     kernel: str
@@ -31,14 +34,25 @@ class Row:
 
 
 class Explanation:
-    """Rows; `str` makes the table. `tile` is how many samples one call of the program takes at a time."""
+    """The measured rows of a Predictor; `str` makes a table.
 
-    def __init__(self, rows, samples, tile):
+    Parameters
+    ----------
+    rows : list of Row
+        One for each linear layer, and one for everything else.
+    samples : int
+        Rows of `X` that a call was measured with.
+    tile : int
+        Rows that the program processes at a time.
+    """
+
+    def __init__(self, rows: list[Row], samples: int, tile: int) -> None:
         self.rows = rows
         self.samples = samples
         self.tile = tile
 
-    def __str__(self):
+    def __str__(self) -> str:
+        """Return the table."""
         cells = [HEAD] + [(row.name, row.kernel, f"{row.density:.1%}" if row.kernel else "", f"{row.flops:,}",
                            f"{row.nbytes:,}", f"{row.seconds * MICRO:.1f} µs", f"{row.share:.0%}") for row in self.rows]
         widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
@@ -48,8 +62,12 @@ class Explanation:
         return "\n".join([f"time of {self.samples} rows, {self.tile} at a time", *lines])
 
 
-def explain_stages(stages, run, features, dtype, X=None):
-    """The Explanation of a net of several stages: the lines of those that are Predictors, and one for each other."""
+def explain_stages(stages: Sequence, run: Callable[..., np.ndarray], features: int, dtype: np.dtype,
+                   X: np.ndarray | None = None) -> Explanation:
+    """Measure a net of several stages: the rows of each Predictor, and one row for each other stage.
+
+    `run(stage, x)` returns the outputs of a stage. Raises InvalidValue if X has no rows.
+    """
     if X is None:
         X = np.random.default_rng(0).random((SAMPLES, features)).astype(dtype)
     if not len(X):
@@ -68,8 +86,8 @@ def explain_stages(stages, run, features, dtype, X=None):
     return Explanation([replace(line, share=line.seconds / total) for line in lines], len(X), len(X))
 
 
-def median_time(call):
-    """The median time of a few calls."""
+def median_time(call: Callable[[], object]) -> float:
+    """Measure the median seconds of a few calls."""
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
@@ -78,10 +96,10 @@ def median_time(call):
     return statistics.median(times)
 
 
-def explain(programs, features, X=None):
-    """The Explanation of one tile; where X has one row, or there is no program for tiles, of one row.
+def explain(programs: Mapping[int, Program], features: int, X: np.ndarray | None = None) -> Explanation:
+    """Measure one tile, or one row if X has one or there is no program for tiles.
 
-    Raises InvalidValue where X has none.
+    Raises InvalidValue if X has no rows.
     """
     rows = max(programs) if X is None else len(X)
     if not rows:

@@ -1,11 +1,12 @@
-"""What a net does in use, as a list of nodes in the order of the pass: no training, no masks, BatchNorm folded away.
+"""A model in inference as a list of nodes in the order of the pass: no training, no masks, BatchNorm folded.
 
     for node in graph(model): ...        # the last one gives the logits
 
-A node names the nodes that it reads. Dropout is gone, Flatten remains (it moves nothing), and what can be one step has
-become one: BatchNorm after a linear layer is part of its weights; max pooling comes before a rising activation.
+A node names the nodes that it reads. Dropout is left out, Flatten remains (it moves nothing), and nodes are merged if
+possible: BatchNorm after a linear layer is part of its weights; max pooling comes before an increasing activation.
 """
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -22,63 +23,65 @@ from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
+from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
 from minnet.kernels.program import ops
 from minnet.kernels.program.planes import BLOCK_PLANES
 from minnet.kernels.program.rows import ROWS
+from minnet.model import Model
 
-MOST = 127  # the largest whole number of a weight of eight bits: as many below 0 as above
+INT8_MAX = 127  # the largest quantised weight: the range is symmetric about 0
 
 
 @dataclass(eq=False)
 class Node:
-    """One thing that is done: `inputs` are nodes, `shape` is that of one sample's result, channels last."""
+    """An operation on `inputs`; `shape` is that of one sample's result, channels last. Node itself is the input."""
 
-    inputs: list
-    shape: tuple
+    inputs: list["Node"]
+    shape: tuple[int, ...]
 
 
 @dataclass(eq=False)
-class Linear(Node):
+class LinearNode(Node):
     """Dense (no window), convolution or depthwise convolution, by a weight of shape `full` = (..., in, out).
 
-    `entries` are its numbers, flat; of a layer born sparse those at the sorted flat positions `index`. There is a bias
-    (out,). A pooling that follows a convolution at once is `pooling`. After `quantise` entries are whole numbers, to be
+    `entries` are its weights, flat; of a layer born sparse those at the sorted flat positions `index`. There is a bias
+    (out,). `pooling` is the pool that follows a convolution directly. After `quantise` entries are integers, to be
     multiplied by the `scale` (out,) of their unit.
     """
 
     name: str
     entries: np.ndarray
     index: np.ndarray | None
-    full: tuple
+    full: tuple[int, ...]
     bias: np.ndarray
     window: Window | None = None
     multiplier: int = 0       # of a depthwise convolution: outputs of one channel
-    pooling: Node | None = None
+    pooling: "PoolNode | None" = None
     scale: np.ndarray | None = None
 
     @property
-    def units(self):
-        """How many outputs or filters."""
+    def units(self) -> int:
+        """Return the number of outputs or filters."""
         return self.full[-1]
 
     @property
-    def only_sparse(self):
-        """Whether no other kernel is for it: depthwise units share no inputs; a layer born sparse is never dense."""
+    def only_sparse(self) -> bool:
+        """Return True if only SPARSE is for it: depthwise units share no inputs, a layer born sparse is never dense."""
         return bool(self.multiplier) or self.index is not None
 
     @property
-    def positions(self):
-        """How often a sample uses each weight."""
+    def positions(self) -> int:
+        """Return how often a sample uses each weight."""
         return 1 if self.window is None else math.prod(self.window.output)
 
     @cached_property
-    def n_live(self):
-        """Weights that are not 0."""
+    def n_live(self) -> int:
+        """Count the weights that are not 0."""
         return int(np.count_nonzero(self.entries))
 
-    def block_weights(self, rows):
-        """Weights in all blocks of `rows` inputs by BLOCK_PLANES neighbouring units that hold one that is not 0."""
+    def block_weights(self, rows: int) -> int:
+        """Count the weights in all blocks of `rows` inputs by BLOCK_PLANES units that have a live weight."""
         width = -(-self.units // BLOCK_PLANES)
         row, unit = np.divmod(self.live()[0], self.units)
         live = np.zeros((math.prod(self.full) // self.units // rows + 1) * width, bool)
@@ -86,32 +89,32 @@ class Linear(Node):
         return rows * BLOCK_PLANES * int(np.count_nonzero(live))
 
     @cached_property
-    def most_of_four(self):
-        """The most weights that are not 0 among four neighbouring inputs of a unit; the first four begin at input 0."""
+    def most_of_four(self) -> int:
+        """Return the most live weights of a unit in a group of four inputs; the first group begins at input 0."""
         row, unit = np.divmod(self.live()[0], self.units)
         fours = -(-math.prod(self.full) // self.units // ROWS)
         return int(np.bincount(row // ROWS * self.units + unit, minlength=fours * self.units).max(initial=0))
 
     @property
-    def density(self):
-        """The fraction of weights that are not 0."""
+    def density(self) -> float:
+        """Return the fraction of weights that are not 0."""
         return self.n_live / math.prod(self.full)
 
-    def live(self):
-        """(flat positions, sorted; the weights there) of all that are not 0."""
+    def live(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sorted flat positions of the weights that are not 0, and these weights."""
         found = np.flatnonzero(self.entries)
         return found if self.index is None else self.index[found], self.entries[found]
 
-    def matrix(self):
-        """All weights, zeros too: (in, out), for a convolution (kh*kw*c, out); may be a view."""
+    def matrix(self) -> np.ndarray:
+        """Return all weights, zeros too, as (in, out), for a convolution (kh*kw*c, out); may be a view."""
         entries = self.entries
         if self.index is not None:
             entries = np.zeros(math.prod(self.full), entries.dtype)
             entries[self.index] = self.entries
         return entries.reshape(-1, self.units)
 
-    def fold(self, scale, shift):
-        """Make scale * y + shift, by unit, of the output y."""
+    def fold(self, scale: np.ndarray, shift: np.ndarray) -> None:
+        """Replace the output y by scale * y + shift, by unit."""
         if self.index is None:
             entries = (self.entries.reshape(-1, self.units) * scale).reshape(-1)
         else:
@@ -119,21 +122,21 @@ class Linear(Node):
         self.entries = entries.astype(self.entries.dtype)
         self.bias = self.bias * scale + shift
 
-    def quantise(self):
-        """Make the weights whole numbers q from -127 to 127: w is about scale * q, a unit's largest |w| 127 scale.
+    def quantise(self) -> None:
+        """Round the weights to integers q from -127 to 127: w is about scale * q, a unit's largest ``|w|`` 127 scale.
 
-        q is rounded half to even; a unit of which all weights are 0, or as good as, has the scale 1.
+        q is rounded half to even; a unit whose scale would be 0 has the scale 1.
         """
         unit = (np.arange(len(self.entries)) if self.index is None else self.index) % self.units
         largest = np.zeros(self.units)
         np.maximum.at(largest, unit, np.abs(self.entries))
-        self.scale = (largest / MOST).astype(self.entries.dtype)
+        self.scale = (largest / INT8_MAX).astype(self.entries.dtype)
         self.scale[self.scale == 0] = 1
-        self.entries = np.clip(np.rint(self.entries / self.scale[unit]), -MOST, MOST)
+        self.entries = np.clip(np.rint(self.entries / self.scale[unit]), -INT8_MAX, INT8_MAX)
 
 
 @dataclass(eq=False)
-class Affine(Node):
+class AffineNode(Node):
     """y = scale * x + shift, by channel: a BatchNorm that could not be folded."""
 
     scale: np.ndarray
@@ -141,55 +144,55 @@ class Affine(Node):
 
 
 @dataclass(eq=False)
-class Activation(Node):
-    """y = f(x): `kind` as the kernels number them."""
+class ActivationNode(Node):
+    """y = f(x); `kind` is the number of f in kernels/program/ops.py."""
 
     kind: int
     slope: float
-    increasing: bool  # f never falls, so that the greatest of several stays the greatest
+    increasing: bool  # max f(x) = f(max x), so that it may follow a max pool
 
 
 @dataclass(eq=False)
-class Pool(Node):
-    """The greatest entry, or the mean, of each window."""
+class PoolNode(Node):
+    """The maximum, or the mean, of each window."""
 
     window: Window
     average: bool
 
 
 @dataclass(eq=False)
-class Reshape(Node):
-    """Flatten: the same numbers under another name."""
+class ReshapeNode(Node):
+    """Flatten: the same values in another shape."""
 
 
 @dataclass(eq=False)
-class Add(Node):
-    """The sum of two."""
+class AddNode(Node):
+    """The sum of two inputs."""
 
 
 @dataclass(eq=False)
-class Join(Node):
-    """All inputs side by side along the last axis."""
+class ConcatNode(Node):
+    """All inputs, concatenated along the last axis."""
 
 
 @dataclass(eq=False)
-class Graph:
-    """Nodes under construction."""
+class GraphBuilder:
+    """The nodes of a model under construction."""
 
-    model: object
-    nodes: list = field(default_factory=list)
+    model: Model
+    nodes: list[Node] = field(default_factory=list)
 
-    def put(self, node):
-        """Append a node; returns it."""
+    def add(self, node: Node) -> Node:
+        """Append a node and return it."""
         self.nodes.append(node)
         return node
 
-    def value(self, parameter):
-        """A parameter that is no weight, in float64."""
+    def value(self, parameter: Parameter) -> np.ndarray:
+        """Return a parameter that is not a weight, in float64."""
         return parameter.value.astype(np.float64)
 
-    def layer(self, layer, x):
-        """The node that gives what `layer` makes of the node `x`."""
+    def layer(self, layer: Layer, x: Node) -> Node:
+        """Append the nodes of a layer that reads the node `x`; return the last one."""
         trace = find_row(TRACES, layer)
         if trace is None:
             raise Unsupported(f"freeze has no kernel for {layer!r}: predict with the model itself")
@@ -197,25 +200,25 @@ class Graph:
 
 
 def compiles(layer: Layer) -> bool:
-    """Return whether there are kernels for a layer and all that is inside it."""
+    """Return True if there are kernels for a layer and all layers in it."""
     return find_row(TRACES, layer) is not None and all(map(compiles, layer.children()))
 
 
-def graph(model, quantised=False):
-    """The nodes of `model`, an input first, in the order of the pass; its weights as they are, or as whole numbers."""
-    made = Graph(model)
-    made.layer(model.tree, made.put(Node([], model.input_shape)))
-    fold_affine(made.nodes)
-    pool_first(made.nodes)
-    attach_pools(made.nodes)
-    for node in made.nodes:
-        if quantised and isinstance(node, Linear):
+def graph(model: Model, quantised: bool = False) -> list[Node]:
+    """Return the nodes of `model`, the input first, in the order of the pass; weights are floats, or quantised."""
+    builder = GraphBuilder(model)
+    builder.layer(model.tree, builder.add(Node([], model.input_shape)))
+    fold_affine(builder.nodes)
+    pool_first(builder.nodes)
+    attach_pools(builder.nodes)
+    for node in builder.nodes:
+        if quantised and isinstance(node, LinearNode):
             node.quantise()
-    return made.nodes
+    return builder.nodes
 
 
-def users(nodes):
-    """How many inputs each node is; the last one is also the net's output."""
+def count_readers(nodes: Sequence[Node]) -> dict[Node, int]:
+    """Count the inputs that each node is; the output of the net counts as one for the last node."""
     count = {node: 0 for node in nodes}
     for node in nodes:
         for source in node.inputs:
@@ -224,22 +227,22 @@ def users(nodes):
     return count
 
 
-def fold_affine(nodes):
-    """Affine after a linear layer that nobody else reads: W scale, bias scale + shift."""
-    count = users(nodes)
+def fold_affine(nodes: list[Node]) -> None:
+    """Fold each AffineNode into the linear layer before it that no other node reads: W scale, bias scale + shift."""
+    count = count_readers(nodes)
     for node in list(nodes):
-        if isinstance(node, Affine) and isinstance(node.inputs[0], Linear) and count[node.inputs[0]] == 1:
+        if isinstance(node, AffineNode) and isinstance(node.inputs[0], LinearNode) and count[node.inputs[0]] == 1:
             linear = node.inputs[0]
             linear.fold(node.scale, node.shift)
             count[linear] = count[node]
             drop(nodes, node)
 
 
-def pool_first(nodes):
-    """The greatest of f(x) is f of the greatest x where f rises: pool first, and f has less to do."""
-    count = users(nodes)
+def pool_first(nodes: list[Node]) -> None:
+    """Move max pools before increasing activations f, which then have fewer inputs: max f(x) = f(max x)."""
+    count = count_readers(nodes)
     for pool in list(nodes):
-        if isinstance(pool, Pool) and not pool.average and isinstance(pool.inputs[0], Activation):
+        if isinstance(pool, PoolNode) and not pool.average and isinstance(pool.inputs[0], ActivationNode):
             activation = pool.inputs[0]
             if activation.increasing and count[activation] == 1:
                 nodes.remove(activation)
@@ -249,25 +252,25 @@ def pool_first(nodes):
                 count[activation], count[pool] = count[pool], 1
 
 
-def attach_pools(nodes):
-    """A pool that alone reads a convolution becomes part of it."""
-    count = users(nodes)
+def attach_pools(nodes: list[Node]) -> None:
+    """Attach each pool that is the only reader of a convolution to it, as `pooling`."""
+    count = count_readers(nodes)
     for pool in list(nodes):
-        linear = pool.inputs[0] if isinstance(pool, Pool) else None
-        if isinstance(linear, Linear) and linear.pooling is None and count[linear] == 1:
+        linear = pool.inputs[0] if isinstance(pool, PoolNode) else None
+        if isinstance(linear, LinearNode) and linear.pooling is None and count[linear] == 1:
             linear.pooling = replace(pool, inputs=[])
             linear.shape = pool.shape
             drop(nodes, pool)
 
 
-def drop(nodes, node):
-    """Take out a node; who read it reads its input."""
+def drop(nodes: list[Node], node: Node) -> None:
+    """Remove a node; its readers read its input instead."""
     nodes.remove(node)
     redirect(nodes, node, node.inputs[0])
 
 
-def redirect(nodes, old, new):
-    """Who read `old` now reads `new`."""
+def redirect(nodes: Sequence[Node], old: Node, new: Node) -> None:
+    """Make all readers of `old`, except `new`, read `new`."""
     for node in nodes:
         if node is not new:
             node.inputs = [new if source is old else source for source in node.inputs]
@@ -276,57 +279,57 @@ def redirect(nodes, old, new):
 # --- one function per kind of layer ----------------------------------------------------------------------------------
 
 
-def trace_sequential(made, layer, x):
-    """First to last."""
+def trace_sequential(builder: GraphBuilder, layer: Sequential, x: Node) -> Node:
+    """Trace the layers, first to last."""
     for child in layer.layers:
-        x = made.layer(child, x)
+        x = builder.layer(child, x)
     return x
 
 
-def trace_linear(made, layer, x):
-    """Dense, Conv2d and DepthwiseConv2d."""
+def trace_linear(builder: GraphBuilder, layer: Layer, x: Node) -> Node:
+    """Trace Dense, SparseDense, Conv2d or DepthwiseConv2d."""
     weight = layer.weight
-    bias = np.zeros(weight.shape[-1]) if layer.bias is None else made.value(layer.bias)
-    return made.put(Linear([x], layer.output_shape, layer.name, weight.value.reshape(-1), weight.index, weight.shape,
-                           bias, getattr(layer, "window", None), getattr(layer, "multiplier", 0)))
+    bias = np.zeros(weight.shape[-1]) if layer.bias is None else builder.value(layer.bias)
+    return builder.add(LinearNode([x], layer.output_shape, layer.name, weight.value.reshape(-1), weight.index,
+                                  weight.shape, bias, getattr(layer, "window", None), getattr(layer, "multiplier", 0)))
 
 
-def trace_batch_norm(made, layer, x):
-    """In use the statistics are constants: y = gain (x - mean) / sqrt(variance + epsilon) + shift."""
-    mean, variance, gain, shift = (made.value(p) for p in (layer.mean, layer.variance, layer.gain, layer.shift))
+def trace_batch_norm(builder: GraphBuilder, layer: BatchNorm, x: Node) -> Node:
+    """Trace a BatchNorm with constant statistics: y = gain (x - mean) / sqrt(variance + epsilon) + shift."""
+    mean, variance, gain, shift = (builder.value(p) for p in (layer.mean, layer.variance, layer.gain, layer.shift))
     scale = gain / np.sqrt(variance + layer.epsilon)
-    return made.put(Affine([x], x.shape, scale, shift - mean * scale))
+    return builder.add(AffineNode([x], x.shape, scale, shift - mean * scale))
 
 
-def activation(kind, parameter=None):
-    """The function that traces an activation; `parameter` names the attribute that its kernel takes."""
-    def trace(made, layer, x):
+def activation(kind: int, parameter: str | None = None) -> Callable[[GraphBuilder, Layer, Node], Node]:
+    """Return the function that traces an activation; `parameter` names the attribute that its kernel takes."""
+    def trace(builder, layer, x):
         slope = float(getattr(layer, parameter)) if parameter else 0.0
-        return made.put(Activation([x], x.shape, kind, slope, layer.increasing))
+        return builder.add(ActivationNode([x], x.shape, kind, slope, layer.increasing))
     return trace
 
 
-def trace_pool(made, layer, x):
-    """MaxPool2d and AvgPool2d."""
-    return made.put(Pool([x], layer.output_shape, layer.window, isinstance(layer, AvgPool2d)))
+def trace_pool(builder: GraphBuilder, layer: MaxPool2d | AvgPool2d, x: Node) -> Node:
+    """Trace MaxPool2d or AvgPool2d."""
+    return builder.add(PoolNode([x], layer.output_shape, layer.window, isinstance(layer, AvgPool2d)))
 
 
-def trace_global_pool(made, layer, x):
-    """A mean over one window as large as the image."""
+def trace_global_pool(builder: GraphBuilder, layer: GlobalAvgPool2d, x: Node) -> Node:
+    """Trace a mean over one window as large as the image."""
     whole = Window(x.shape[:2], x.shape[:2], 0, 0, 0, 0, (1, 1))
-    return made.put(Reshape([made.put(Pool([x], (1, 1, x.shape[2]), whole, True))], layer.output_shape))
+    return builder.add(ReshapeNode([builder.add(PoolNode([x], (1, 1, x.shape[2]), whole, True))], layer.output_shape))
 
 
-def trace_residual(made, layer, x):
-    """Both sides read x."""
-    other = x if layer.shortcut is None else made.layer(layer.shortcut, x)
-    straight = made.layer(layer.branch, x)
-    return made.put(Add([straight, other], layer.output_shape))
+def trace_residual(builder: GraphBuilder, layer: Residual, x: Node) -> Node:
+    """Trace shortcut and branch, which both read x, and their sum."""
+    other = x if layer.shortcut is None else builder.layer(layer.shortcut, x)
+    straight = builder.layer(layer.branch, x)
+    return builder.add(AddNode([straight, other], layer.output_shape))
 
 
-def trace_concat(made, layer, x):
-    """All branches read x."""
-    return made.put(Join([made.layer(branch, x) for branch in layer.branches], layer.output_shape))
+def trace_concat(builder: GraphBuilder, layer: Concat, x: Node) -> Node:
+    """Trace the branches, which all read x, and their concatenation."""
+    return builder.add(ConcatNode([builder.layer(branch, x) for branch in layer.branches], layer.output_shape))
 
 
 TRACES = {
@@ -348,8 +351,8 @@ TRACES = {
     MaxPool2d: trace_pool,
     AvgPool2d: trace_pool,
     GlobalAvgPool2d: trace_global_pool,
-    Flatten: lambda made, layer, x: made.put(Reshape([x], layer.output_shape)),
-    Dropout: lambda made, layer, x: x,
+    Flatten: lambda builder, layer, x: builder.add(ReshapeNode([x], layer.output_shape)),
+    Dropout: lambda builder, layer, x: x,
     Residual: trace_residual,
     Concat: trace_concat,
 }

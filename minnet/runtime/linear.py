@@ -1,27 +1,37 @@
-"""The linear layers' part of `emit`: dense layers and convolutions, each by one of four kernels.
+"""Emit dense layers and convolutions, each by one of four kernels.
 
-DENSE multiplies all weights, SPARSE the live ones, BLOCK blocks of four neighbouring units in which one lives (on a
-single sample, of four inputs by four units), N_M as many weights of each four as live in the fullest four.
+DENSE multiplies all weights, SPARSE the live ones, BLOCK each block of four neighbouring units that has a live weight
+(on a single sample, blocks of four inputs by four units), N_M the same number of each four inputs: the largest number
+of live weights in any four.
 """
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minnet.kernels.program import interpreter as do
+from minnet.engine.padding import Window
+from minnet.kernels.program import interpreter as opcodes
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.kernels.program.rows import MASK_INPUTS, ROWS, WORD_BITS
-from minnet.runtime.layout import rounded
+from minnet.runtime.emitter import Emitter
+from minnet.runtime.graph import LinearNode, PoolNode
+from minnet.runtime.layout import Tensor, rounded
 
-MACS_LIKE_A_COPY = 32  # multiply-adds that take as long as to copy a number
-POOLED = 2**18         # numbers that are computed before they are pooled: they stay in the second-level cache
+MACS_PER_COPY = 32  # multiply-adds that take as long as to copy a value
+POOLED = 2**18      # values computed before they are pooled: they stay in the second-level cache
 DENSE, BLOCK, N_M, SPARSE = KERNELS = ("dense", "block", "n_m", "sparse")
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A layer's numbers as a kernel of planes takes them: for groups of so many planes, and where they stand in
-    `index`, `weights` and `value`. `stride` is from one group to the next in `first` and in `weight`."""
+class PlaneWeights:
+    """A layer's weights in the layout of a kernel that computes `planes` planes at a time, a group.
+
+    `first`, `start`, `weight`, `bias` and `scale` are positions in the program's `index`, `weights` and `value`:
+    first[g] is where group g begins in `start` and `weight`, start[k] the offset in x at which weight k begins to
+    read. For DENSE, in which all groups are equally long, `first` is that length. `stride` is the distance from one
+    group to the next in `first` and in `weight`.
+    """
 
     kernel: int
     planes: int
@@ -30,234 +40,260 @@ class Weights:
     weight: int
     bias: int
     scale: int
-    stride: tuple
+    stride: tuple[int, int]
 
 
-def emit_linear(made, node, x):
-    """A linear layer."""
-    kernel = made.kernels[node.name]
+def emit_linear(emitter: Emitter, node: LinearNode, x: Tensor) -> Tensor:
+    """Emit a linear layer by the kernel that `emitter.kernels` gives it."""
+    kernel = emitter.kernels[node.name]
     if node.window is not None:
-        return conv_planes(made, node, x, kernel)
-    if made.tile == 1:
-        return ROW_KERNELS[kernel](made, node, x)
-    weights = PLANE_KERNELS[kernel](made, node, x.places())
-    y = roomy(made, node.units, (1, 1), weights.planes)
-    for part in parts_of(made, node, weights):
-        plane_step(made, weights, (1, made.tile, x.offset, 0), y, part)
+        return conv_planes(emitter, node, x, kernel)
+    if emitter.tile == 1:
+        return ROW_KERNELS[kernel](emitter, node, x)
+    weights = PLANE_KERNELS[kernel](emitter, node, x.offsets())
+    y = padded_planes(emitter, node.units, (1, 1), weights.planes)
+    for groups in split_groups(emitter, node, weights):
+        plane_step(emitter, weights, (1, emitter.tile, x.offset, 0), y, groups)
     return replace(y, flat=True)
 
 
-def roomy(made, units, image, planes, pitch=None, plane=None):
-    """A tensor of `units` planes with room for a multiple of `planes`: a kernel that does several at once writes it."""
-    y = made.tensor((*image, rounded(units, planes)), pitch=pitch, plane=plane)
+def padded_planes(emitter: Emitter, units: int, image: tuple[int, int], planes: int, pitch: int | None = None,
+                  plane: int | None = None) -> Tensor:
+    """Allocate `units` planes, and memory up to a multiple of `planes`, the number that a kernel writes at once."""
+    y = emitter.tensor((*image, rounded(units, planes)), pitch=pitch, plane=plane)
     return replace(y, channels=units)
+
+
+def weights_of(node: LinearNode, kernel: str, tile: int) -> int:
+    """Count the weights that a kernel multiplies, zeros included."""
+    if kernel == BLOCK:
+        return node.block_weights(1 if tile > 1 or node.window else ROWS)
+    if kernel == N_M:
+        return node.most_of_four * -(-node.full[0] // ROWS) * node.units
+    return math.prod(node.full) if kernel == DENSE else node.n_live
 
 
 # --- one sample ------------------------------------------------------------------------------------------------------
 
 
-def dense_row(made, node, x):
-    """All weights, with rows of zeros up to a multiple of ROWS."""
-    y, places = made.like(node.shape), x.places()
-    more = -len(places) % ROWS
-    place, weight = made.index(np.concatenate([places, np.zeros(more)])), made.weight(node.matrix())
-    made.weight(np.zeros(more * node.units))
-    made.step(do.DENSE_ROW, x.offset, y.offset, node.units, len(places) + more, place, 0, 0, weight,
-              *made.by_unit(node))
+def dense_row(emitter: Emitter, node: LinearNode, x: Tensor) -> Tensor:
+    """Emit a step with all weights, with rows of zeros up to a multiple of ROWS."""
+    y, offsets = emitter.compact_tensor(node.shape), x.offsets()
+    padding = -len(offsets) % ROWS
+    place = emitter.add_indices(np.concatenate([offsets, np.zeros(padding)]))
+    weight = emitter.add_weights(node.matrix())
+    emitter.add_weights(np.zeros(padding * node.units))
+    emitter.step(opcodes.DENSE_ROW, x.offset, y.offset, node.units, len(offsets) + padding, place, 0, 0, weight,
+                 *emitter.add_unit_values(node))
     return y
 
 
-def block_row(made, node, x):
-    """Fours of inputs, each with its blocks."""
-    places, (inputs, units) = x.places(), node.full
+def block_row(emitter: Emitter, node: LinearNode, x: Tensor) -> Tensor:
+    """Emit a step with the blocks of each four inputs that have a live weight."""
+    offsets, (inputs, units) = x.offsets(), node.full
     high, wide = rounded(inputs, ROWS), rounded(units, BLOCK_PLANES)
-    y, matrix = roomy(made, units, (1, 1), BLOCK_PLANES), np.zeros((high, wide), made.dtype)
+    y, matrix = padded_planes(emitter, units, (1, 1), BLOCK_PLANES), np.zeros((high, wide), emitter.dtype)
     matrix[:inputs, :units] = node.matrix()
     blocks = matrix.reshape(high // ROWS, ROWS, -1, BLOCK_PLANES).transpose(0, 2, 1, 3)
     four, block = np.nonzero(blocks.any(axis=(2, 3)))
-    first = np.concatenate([[0], np.cumsum(np.bincount(four, minlength=len(blocks)))])
-    place, first = made.index(np.concatenate([places, np.zeros(high - inputs)])), made.index(first)
-    made.step(do.BLOCK_ROW, x.offset, y.offset, units, high, place, first, made.index(block * BLOCK_PLANES),
-              made.weight(blocks[four, block]), *made.by_unit(node, BLOCK_PLANES))
+    place = emitter.add_indices(np.concatenate([offsets, np.zeros(high - inputs)]))
+    first = emitter.add_indices(indptr_of(four, len(blocks)))
+    emitter.step(opcodes.BLOCK_ROW, x.offset, y.offset, units, high, place, first,
+                 emitter.add_indices(block * BLOCK_PLANES), emitter.add_weights(blocks[four, block]),
+                 *emitter.add_unit_values(node, BLOCK_PLANES))
     return replace(y, flat=True)
 
 
-def n_m_row(made, node, x):
-    """Of each four inputs the n that a unit has, or fewer and zeros."""
-    places, (inputs, units), n = x.places(), node.full, max(node.most_of_four, 1)
-    fours = np.zeros((rounded(inputs, ROWS), units), made.dtype)
+def n_m_row(emitter: Emitter, node: LinearNode, x: Tensor) -> Tensor:
+    """Emit a step with n weights of each four inputs of a unit: its live ones, and zeros if there are fewer."""
+    offsets, (inputs, units), n = x.offsets(), node.full, max(node.most_of_four, 1)
+    fours = np.zeros((rounded(inputs, ROWS), units), emitter.dtype)
     fours[:inputs] = node.matrix()
     fours = fours.reshape(-1, ROWS, units)
     chosen = np.sort(np.argsort(fours == 0, axis=1, kind="stable")[:, :n], axis=1)  # (fours, n, units): live ones first
-    per = WORD_BITS // (2 * n)
+    per = WORD_BITS // (2 * n)  # fours of which the columns, of two bits each, fit in a word
     bits = np.zeros((rounded(len(fours), per), n, units), np.uint32)
     bits[: len(fours)] = chosen
     shifts = 2 * np.arange(per * n, dtype=np.uint32)
     words = (bits.reshape(-1, per * n, units) << shifts[:, None]).sum(axis=1, dtype=np.uint32)
-    y, place = made.like(node.shape), made.index(np.concatenate([places, np.zeros(-inputs % ROWS)]))
-    column, weight = made.index(words.reshape(-1)), made.weight(np.take_along_axis(fours, chosen, axis=1))
-    made.step(do.N_M_ROW, x.offset, y.offset, units, ROWS * len(fours), place, n, column, weight,
-              *made.by_unit(node))
+    y = emitter.compact_tensor(node.shape)
+    place = emitter.add_indices(np.concatenate([offsets, np.zeros(-inputs % ROWS)]))
+    column = emitter.add_indices(words.reshape(-1))
+    weight = emitter.add_weights(np.take_along_axis(fours, chosen, axis=1))
+    emitter.step(opcodes.N_M_ROW, x.offset, y.offset, units, ROWS * len(fours), place, n, column, weight,
+                 *emitter.add_unit_values(node))
     return y
 
 
-def sparse_row(made, node, x):
-    """The numbers of x, each with its weights: none where it means nothing."""
-    y, (index, live), inputs = made.like(node.shape), node.live(), rounded(x.size, MASK_INPUTS)
+def sparse_row(emitter: Emitter, node: LinearNode, x: Tensor) -> Tensor:
+    """Emit a step with the live weights of each value of x; values of x without meaning have none."""
+    y, (index, live), inputs = emitter.compact_tensor(node.shape), node.live(), rounded(x.size, MASK_INPUTS)
     source, unit = np.divmod(index, node.units)
-    place = x.places()[source]
+    place = x.offsets()[source]
     order = np.argsort(place, kind="stable")
-    first = made.index(np.concatenate([[0], np.cumsum(np.bincount(place, minlength=inputs))]))
-    made.step(do.SPARSE_ROW, x.offset, y.offset, node.units, inputs, 0, first, made.index(unit[order]),
-              made.weight(live[order]), *made.by_unit(node))
+    first = emitter.add_indices(indptr_of(place, inputs))
+    emitter.step(opcodes.SPARSE_ROW, x.offset, y.offset, node.units, inputs, 0, first,
+                 emitter.add_indices(unit[order]), emitter.add_weights(live[order]), *emitter.add_unit_values(node))
     return y
+
+
+def indptr_of(rows: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return CSR's indptr (n_rows + 1,) of entries whose rows are `rows`, in any order."""
+    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
 
 
 # --- planes ----------------------------------------------------------------------------------------------------------
 
 
-def dense_weights(made, node, starts):
-    """All weights in groups of DENSE_PLANES planes: (groups, starts, planes).
+def dense_weights(emitter: Emitter, node: LinearNode, starts: np.ndarray) -> PlaneWeights:
+    """Lay out all weights in groups of DENSE_PLANES planes: (groups, starts, planes).
 
-    `starts` (K,) says where in x each row of the weight's matrix (K, units) begins to read.
+    `starts` (K,) are the offsets in x at which each row of the weight's matrix (K, units) begins to read.
     """
     order = np.argsort(starts, kind="stable")
-    groups = grouped(node, DENSE_PLANES)[:, order]
-    start = made.index(starts[order])
-    return Weights(do.DENSE, DENSE_PLANES, len(starts), start, made.weight(groups), *made.by_unit(node, DENSE_PLANES),
-                   (0, len(starts) * DENSE_PLANES))
+    groups = plane_groups(node, DENSE_PLANES)[:, order]
+    start, weight = emitter.add_indices(starts[order]), emitter.add_weights(groups)
+    return PlaneWeights(opcodes.DENSE, DENSE_PLANES, len(starts), start, weight,
+                        *emitter.add_unit_values(node, DENSE_PLANES), (0, len(starts) * DENSE_PLANES))
 
 
-def block_weights(made, node, starts):
-    """Groups of BLOCK_PLANES planes, each with the starts at which one of them has a live weight."""
+def block_weights(emitter: Emitter, node: LinearNode, starts: np.ndarray) -> PlaneWeights:
+    """Lay out groups of BLOCK_PLANES planes, each with the starts at which one of its planes has a live weight."""
     order = np.argsort(starts, kind="stable")
-    groups = grouped(node, BLOCK_PLANES)[:, order]
+    groups = plane_groups(node, BLOCK_PLANES)[:, order]
     group, row = np.nonzero(groups.any(axis=2))
-    first = made.index(np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(groups)))]))
-    return Weights(do.BLOCK, BLOCK_PLANES, first, made.index(starts[order][row]), made.weight(groups[group, row]),
-                   *made.by_unit(node, BLOCK_PLANES), (1, 0))
+    first = emitter.add_indices(indptr_of(group, len(groups)))
+    start, weight = emitter.add_indices(starts[order][row]), emitter.add_weights(groups[group, row])
+    return PlaneWeights(opcodes.BLOCK, BLOCK_PLANES, first, start, weight,
+                        *emitter.add_unit_values(node, BLOCK_PLANES), (1, 0))
 
 
-def sparse_weights(made, node, starts):
-    """The live weights of each plane, by their starts."""
+def sparse_weights(emitter: Emitter, node: LinearNode, starts: np.ndarray) -> PlaneWeights:
+    """Lay out the live weights of each plane, sorted by their starts: (K,), or (K, units) if units read different x."""
     index, live = node.live()
     row, unit = np.divmod(index, node.units)
-    start = starts[row, unit] if starts.ndim == 2 else starts[row]
-    order = np.lexsort((start, unit))
-    first = made.index(np.concatenate([[0], np.cumsum(np.bincount(unit, minlength=node.units))]))
-    start, weight = made.index(start[order]), made.weight(live[order])
-    return Weights(do.SPARSE, 1, first, start, weight, *made.by_unit(node), (1, 0))
+    reads = starts[row, unit] if starts.ndim == 2 else starts[row]
+    order = np.lexsort((reads, unit))
+    first = emitter.add_indices(indptr_of(unit, node.units))
+    start, weight = emitter.add_indices(reads[order]), emitter.add_weights(live[order])
+    return PlaneWeights(opcodes.SPARSE, 1, first, start, weight, *emitter.add_unit_values(node), (1, 0))
 
 
-def grouped(node, planes):
-    """The weight's matrix (K, units) as (groups, K, planes), with zeros for planes that are not there."""
+def plane_groups(node: LinearNode, planes: int) -> np.ndarray:
+    """Return the weight's matrix (K, units) as (groups, K, planes), zero-padded to whole groups."""
     matrix = node.matrix()
     whole = np.zeros((len(matrix), rounded(node.units, planes)), matrix.dtype)
     whole[:, : node.units] = matrix
     return whole.reshape(len(matrix), -1, planes).transpose(1, 0, 2)
 
 
-def plane_step(made, weights, source, y, part, into=None):
-    """The planes of some groups, `part` (first, end), in one step, to y or from `into` on.
+def plane_step(emitter: Emitter, weights: PlaneWeights, source: tuple[int, int, int, int], y: Tensor,
+               groups: tuple[int, int], into: int | None = None) -> None:
+    """Emit one step for the planes of `groups` (first, end), written to their place in y, or from `into` on.
 
     `source` is (lines, run, x, x_line).
     """
-    group, plane = part[0], part[0] * weights.planes
-    made.step(weights.kernel, part[1] * weights.planes - plane, *source,
-              y.offset + plane * y.plane if into is None else into, y.plane, y.line,
-              weights.first + group * weights.stride[0], weights.start, weights.weight + group * weights.stride[1],
-              weights.bias + plane, weights.scale + plane)
+    group, plane = groups[0], groups[0] * weights.planes
+    emitter.step(weights.kernel, groups[1] * weights.planes - plane, *source,
+                 y.offset + plane * y.plane if into is None else into, y.plane, y.line,
+                 weights.first + group * weights.stride[0], weights.start, weights.weight + group * weights.stride[1],
+                 weights.bias + plane, weights.scale + plane)
 
 
-def parts_of(made, node, weights):
-    """Parts of a layer's groups, (first, end)."""
-    macs = made.tile * node.positions * math.prod(node.full)
-    return made.parts(-(-node.units // weights.planes), macs / MACS_LIKE_A_COPY)
+def split_groups(emitter: Emitter, node: LinearNode, weights: PlaneWeights) -> Iterator[tuple[int, int]]:
+    """Split a layer's groups into tasks, (first, end) of each."""
+    macs = emitter.tile * node.positions * math.prod(node.full)
+    return emitter.split(-(-node.units // weights.planes), macs / MACS_PER_COPY)
 
 
 # --- convolutions ----------------------------------------------------------------------------------------------------
 
 
-def conv_planes(made, node, x, kernel):
-    """A run is a line of a tile, or the whole image of one sample."""
-    at, (lines, columns) = node.window, node.window.output
-    ready = spread(made, x, at)
-    if made.tile == 1:
-        pitch, plane = ready.pitch, rounded((lines - 1) * ready.pitch + columns)
-        source = (1, plane, ready.offset, 0)
+def conv_planes(emitter: Emitter, node: LinearNode, x: Tensor, kernel: str) -> Tensor:
+    """Emit a convolution; a run is a line of a tile, or the whole image of a single sample."""
+    window, (lines, columns) = node.window, node.window.output
+    phases = split_phases(emitter, x, window)
+    if emitter.tile == 1:
+        pitch, plane = phases.pitch, rounded((lines - 1) * phases.pitch + columns)
+        source = (1, plane, phases.offset, 0)
     else:
-        pitch, plane = columns, lines * columns * made.tile
-        source = (lines, columns * made.tile, ready.offset, ready.line)
-    weights = PLANE_KERNELS[kernel](made, node, tap_places(node, x, ready))
+        pitch, plane = columns, lines * columns * emitter.tile
+        source = (lines, columns * emitter.tile, phases.offset, phases.line)
+    weights = PLANE_KERNELS[kernel](emitter, node, tap_offsets(node, x, phases))
     if node.pooling is None:
-        y = roomy(made, node.units, at.output, weights.planes, pitch, plane)
-        for part in parts_of(made, node, weights):
-            plane_step(made, weights, source, y, part)
+        y = padded_planes(emitter, node.units, window.output, weights.planes, pitch, plane)
+        for groups in split_groups(emitter, node, weights):
+            plane_step(emitter, weights, source, y, groups)
     else:
-        y = pooled(made, node, weights, source, (pitch, plane))
-    if ready is not x:
-        made.give_back(ready)
+        y = conv_pool_planes(emitter, node, weights, source, (pitch, plane))
+    if phases is not x:
+        emitter.free(phases)
     return y
 
 
-def pooled(made, node, weights, source, sizes):
-    """Some planes at a time are computed, and pooled while they are in the cache: each thread has room for that."""
-    y, (pitch, plane) = made.tensor(node.pooling.shape), sizes
-    groups, rooms = max(1, POOLED // (weights.planes * plane)), []
-    for begin, end in parts_of(made, node, weights):
+def conv_pool_planes(emitter: Emitter, node: LinearNode, weights: PlaneWeights, source: tuple[int, int, int, int],
+                     sizes: tuple[int, int]) -> Tensor:
+    """Emit a convolution and its pool, a few planes at a time: they are pooled while they are in the cache.
+
+    Each task has buffers of its own for these planes and for a line of them. `sizes` are (pitch, plane).
+    """
+    y, (pitch, plane) = emitter.tensor(node.pooling.shape), sizes
+    groups, buffers = max(1, POOLED // (weights.planes * plane)), []
+    for begin, end in split_groups(emitter, node, weights):
         planes = weights.planes * min(groups, end - begin)
-        own = made.tensor((*node.window.output, planes), pitch=pitch, plane=plane)
-        rooms += [own.offset, made.memory.take(own.width)]
+        unpooled = emitter.tensor((*node.window.output, planes), pitch=pitch, plane=plane)
+        buffers += [unpooled.offset, emitter.memory.allocate(unpooled.width)]
         for group in range(begin, end, groups):
             first, stop = group * weights.planes, min(group + groups, end) * weights.planes
-            plane_step(made, weights, source, own, (group, min(group + groups, end)), own.offset)
-            pool_step(made, node.pooling, own, replace(y, offset=y.offset + first * y.plane),
-                      min(stop, node.units) - first, rooms[-1])
-    for room in rooms:
-        made.memory.give_back(room)
+            plane_step(emitter, weights, source, unpooled, (group, min(group + groups, end)), unpooled.offset)
+            pool_step(emitter, node.pooling, unpooled, replace(y, offset=y.offset + first * y.plane),
+                      min(stop, node.units) - first, buffers[-1])
+    for buffer in buffers:
+        emitter.memory.free(buffer)
     return y
 
 
-def tap_places(node, x, ready):
-    """Where in the planes of `spread` each tap and channel of the window sees its first pixel: (kh*kw*c,).
+def tap_offsets(node: LinearNode, x: Tensor, phases: Tensor) -> np.ndarray:
+    """Return the offsets in `split_phases` of the first pixel that each tap and channel reads: (kh*kw*c,).
 
-    For a depthwise layer, whose units have a channel each, (kh*kw, units).
+    For a depthwise layer, whose units read a channel each, (kh*kw, units).
     """
     (kernel_h, kernel_w), (stride_h, stride_w) = node.window.kernel, node.window.stride
     h, w = np.divmod(np.arange(kernel_h * kernel_w), kernel_w)
     phase = (h % stride_h) * min(stride_w, kernel_w) + w % stride_w
-    tap = phase * x.channels * ready.plane + (h // stride_h) * ready.line + (w // stride_w) * x.tile
+    tap = phase * x.channels * phases.plane + (h // stride_h) * phases.line + (w // stride_w) * x.tile
     if node.multiplier:
-        return tap[:, None] + np.arange(node.units) // node.multiplier * ready.plane
-    return (tap[:, None] + np.arange(x.channels) * ready.plane).reshape(-1)
+        return tap[:, None] + np.arange(node.units) // node.multiplier * phases.plane
+    return (tap[:, None] + np.arange(x.channels) * phases.plane).reshape(-1)
 
 
-def spread(made, x, at):
-    """x with its padding, and for a stride s as s x s images, each of every s-th pixel: windows that move by one.
+def split_phases(emitter: Emitter, x: Tensor, window: Window) -> Tensor:
+    """Emit x with its padding, and for a stride s as s x s images of every s-th pixel: windows then move by one.
 
-    Image (a, b) of channel c is plane (a * min(s, kernel_w) + b) * channels + c. Where nothing is to be done, x itself.
+    Image (a, b) of channel c is plane (a * min(s, kernel_w) + b) * channels + c. Without padding and stride it is x.
     """
-    if not at.padded and at.stride == (1, 1):
+    if not window.padded and window.stride == (1, 1):
         return x
-    height, phases_h = _phases(x.height, at.kernel[0], at.stride[0], at.top, at.output[0])
-    width, phases_w = _phases(x.width, at.kernel[1], at.stride[1], at.left, at.output[1])
-    y = made.tensor((height, width, len(phases_h) * len(phases_w) * x.channels))
-    if at.padded:
-        for c, end in made.parts(y.channels, y.size):
-            made.step(do.CLEAR, y.offset + c * y.plane, (end - c) * y.plane)
+    height, phases_h = _phases(x.height, window.kernel[0], window.stride[0], window.top, window.output[0])
+    width, phases_w = _phases(x.width, window.kernel[1], window.stride[1], window.left, window.output[1])
+    y = emitter.tensor((height, width, len(phases_h) * len(phases_w) * x.channels))
+    if window.padded:
+        for c, end in emitter.split(y.channels, y.size):
+            emitter.step(opcodes.CLEAR, y.offset + c * y.plane, (end - c) * y.plane)
     for i, (to_h, from_h, lines) in enumerate(phases_h):
         for j, (to_w, from_w, columns) in enumerate(phases_w):
             source = x.offset + from_h * x.line + from_w * x.tile
             target = y.offset + (i * len(phases_w) + j) * x.channels * y.plane + to_h * y.line + to_w * x.tile
-            runs = (1, columns * x.tile) if at.stride[1] == 1 else (columns, x.tile)
-            for c, end in made.parts(x.channels, x.size):
-                made.step(do.COPY, end - c, lines, *runs, source + c * x.plane, x.plane, at.stride[0] * x.line,
-                          at.stride[1] * x.tile, target + c * y.plane, y.plane, y.line, x.tile)
+            runs = (1, columns * x.tile) if window.stride[1] == 1 else (columns, x.tile)
+            for c, end in emitter.split(x.channels, x.size):
+                emitter.step(opcodes.COPY, end - c, lines, *runs, source + c * x.plane, x.plane,
+                             window.stride[0] * x.line, window.stride[1] * x.tile, target + c * y.plane, y.plane,
+                             y.line, x.tile)
     return y
 
 
 def _phases(size, kernel, stride, before, output):
-    """(length of each phase, [(to, from, how many) of each]) along one side."""
+    """Return (length of each phase, [(to, from, count) of each phase]) along one side."""
     length, found = output + (kernel - 1) // stride, []
     for phase in range(min(stride, kernel)):
         to = max(-((phase - before) // stride), 0)
@@ -266,13 +302,14 @@ def _phases(size, kernel, stride, before, output):
     return length, found
 
 
-def pool_step(made, pool, x, y, planes, room):
-    """Pool some planes of x into y; `room` is where a line of x may be kept."""
-    at = pool.window
-    halve = at.kernel == at.stride == (2, 2) and not at.padded
-    kernel = do.POOL_TILE if x.tile > 1 else do.HALVE_IMAGE if halve else do.POOL_IMAGE
-    made.step(kernel, planes, y.height, y.width, made.tile, x.offset, x.plane, x.line, x.height, x.width, *at.kernel,
-              *at.stride, at.top, at.left, y.offset, y.plane, y.line, pool.average, room)
+def pool_step(emitter: Emitter, pool: PoolNode, x: Tensor, y: Tensor, planes: int, buffer: int) -> None:
+    """Emit the pooling of the first `planes` planes of x into y; `buffer` is the offset of memory for a line of x."""
+    window = pool.window
+    halve = window.kernel == window.stride == (2, 2) and not window.padded
+    kernel = opcodes.POOL_TILE if x.tile > 1 else opcodes.HALVE_IMAGE if halve else opcodes.POOL_IMAGE
+    emitter.step(kernel, planes, y.height, y.width, emitter.tile, x.offset, x.plane, x.line, x.height, x.width,
+                 *window.kernel, *window.stride, window.top, window.left, y.offset, y.plane, y.line, pool.average,
+                 buffer)
 
 
 ROW_KERNELS = {DENSE: dense_row, BLOCK: block_row, N_M: n_m_row, SPARSE: sparse_row}

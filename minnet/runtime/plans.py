@@ -1,66 +1,76 @@
-"""Which kernel each linear layer gets: for single rows, and for tiles of them.
+"""Choose the kernel of each linear layer: for single rows, and for tiles of them.
 
-    plan = choose(nodes, machine_rates())            # ["dense/sparse", "sparse", ...]: for rows / for tiles
-    kernels(plan, nodes, tile)                       # {"dense1": "sparse", ...}
+    plan = fastest_plan(nodes, machine_rates())      # ["dense/sparse", "sparse", ...]: for rows / for tiles
+    kernels_of(plan, nodes, tile)                    # {"dense1": "sparse", ...}
+
+A plan is a list with the kernel names of each layer, as `Predictor.plan` has it.
 """
 import math
+from collections.abc import Mapping, Sequence
 
 from minnet.errors import InvalidType, InvalidValue, quoted
 from minnet.kernels.program.ops import RUN
 from minnet.kernels.program.rows import ROWS
-from minnet.runtime.graph import Linear
+from minnet.runtime.graph import LinearNode, Node
 from minnet.runtime.layout import rounded
-from minnet.runtime.linear import BLOCK, DENSE, KERNELS, N_M, SPARSE
+from minnet.runtime.linear import BLOCK, DENSE, KERNELS, N_M, SPARSE, weights_of
+from minnet.runtime.rates import Rates
 
-ALMOST = 1.1  # times as long is a tie: what a stopwatch cannot tell apart
-STEPS = 1e-7  # seconds that a sample costs beside its linear layers
-ALIVE = 0.5   # of the inputs of a layer, as after a ReLU: the kernels for single rows pass over zeros,
-ALIVE_FOURS = 1 - (1 - ALIVE) ** ROWS  # sparse ones over each, all others over fours of which all are zero
-NEAR = 2**20  # bytes of weights that stay in a core's cache from one row to the next
-WHERE = {DENSE: 0, BLOCK: 0, N_M: 0.5, SPARSE: 4}  # bytes that say where a weight stands
-FLOAT, WHOLE = 4, 1  # bytes of the weight itself
-POOLED, POOLED_TILE = 8, 0.6  # copies of a number that cost as much as to pool it: of a single row, and in a tile
-
-
-def linear_nodes(nodes):
-    """The layers that have a kernel to choose."""
-    return [node for node in nodes if isinstance(node, Linear)]
+TIE = 1.1                # a ratio of times below which kernels are equally fast: what measurements cannot tell apart
+SAMPLE_SECONDS = 1e-7    # seconds that a sample costs besides its linear layers
+NONZERO = 0.5            # share of a layer's inputs that are not 0, as after a ReLU: the kernels for single rows skip
+NONZERO_FOURS = 1 - (1 - NONZERO) ** ROWS  # zeros, the sparse one each zero, all others only fours of zeros
+CACHE_BYTES = 2**20      # weights of this size stay in a core's cache from one row to the next
+INDEX_BYTES = {DENSE: 0, BLOCK: 0, N_M: 0.5, SPARSE: 4}  # of the position of a weight
+FLOAT_BYTES, INT8_BYTES = 4, 1                           # of the weight itself
+POOLED, POOLED_TILE = 8, 0.6  # cost of pooling a value, in values copied: of a single row, and in a tile
 
 
-def choose(nodes, rates):
-    """The fastest plan by `rates`, a name for each linear layer."""
-    return joined([{node.name: fastest(node, tile, rates) for node in linear_nodes(nodes)} for tile in (1, RUN)])
+def linear_nodes(nodes: Sequence[Node]) -> list[LinearNode]:
+    """Return the nodes that have a kernel to choose."""
+    return [node for node in nodes if isinstance(node, LinearNode)]
 
 
-def joined(chosen):
-    """The plan that gives the kernels `chosen`: for single rows and for tiles, or for one of both, each by name."""
+def fastest_plan(nodes: Sequence[Node], rates: Rates) -> list[str]:
+    """Return the fastest plan by `rates`, a name for each linear layer."""
+    return plan_names([{node.name: fastest_kernel(node, tile, rates) for node in linear_nodes(nodes)}
+                       for tile in (1, RUN)])
+
+
+def plan_names(chosen: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the plan of the kernels `chosen` for single rows and for tiles, or for one of both, each by layer name."""
     return ["/".join(dict.fromkeys(names)) for names in zip(*(each.values() for each in chosen), strict=True)]
 
 
-def fastest(node, tile, rates):
-    """The kernel for one layer: the first of KERNELS that is almost as fast as the fastest."""
+def fastest_kernel(node: LinearNode, tile: int, rates: Rates) -> str:
+    """Return the kernel for one layer: the first of KERNELS that ties with the fastest."""
     costs = {kernel: seconds(node, kernel, tile, rates) for kernel in KERNELS}
-    return next(kernel for kernel in KERNELS if costs[kernel] <= ALMOST * min(costs.values()))
+    return next(kernel for kernel in KERNELS if costs[kernel] <= TIE * min(costs.values()))
 
 
-def kernels(plan, nodes, tile):
-    """The kernel of each layer, by name, for tiles of `tile` samples; `plan` as `check_plan` returns it."""
+def kernels_of(plan: Sequence[str], nodes: Sequence[Node], tile: int) -> dict[str, str]:
+    """Return {layer name: kernel} for tiles of `tile` samples; `plan` as `check_plan` returns it."""
     names = [name.split("/")[0 if tile == 1 else -1] for name in plan]
-    return {node.name: name if possible(node, name, tile) else SPARSE
+    return {node.name: name if supports(node, name, tile) else SPARSE
             for node, name in zip(linear_nodes(nodes), names, strict=True)}
 
 
-def possible(node, kernel, tile):
-    """Whether a kernel is for such a layer. SPARSE is for all, and stands in for those that are not: in a tile the
-    others do whole runs of RUN numbers."""
+def supports(node: LinearNode, kernel: str, tile: int) -> bool:
+    """Return True if a kernel supports a layer.
+
+    SPARSE supports all, and replaces those that do not: in a tile the others compute whole runs of RUN values.
+    """
     if kernel == N_M:
         return tile == 1 and node.window is None and not node.only_sparse
     columns = 1 if node.window is None else node.window.output[1]
-    return kernel == SPARSE or not (node.only_sparse or (tile > 1 and columns * tile % RUN))
+    return kernel == SPARSE or not (node.only_sparse or (tile > 1 and columns * tile % RUN != 0))
 
 
-def check_plan(plan, layers):
-    """`plan` as a list of names, one a layer; a single name is every layer's."""
+def check_plan(plan: str | Sequence[str], layers: Sequence[LinearNode]) -> list[str]:
+    """Return `plan` as a list of names, one for each layer; a single name is every layer's.
+
+    Raises InvalidType if it is neither a name nor a list of names, InvalidValue for unknown names or another length.
+    """
     names = [plan] * len(layers) if isinstance(plan, str) else plan
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidType(f"plan={quoted(repr(plan))}; wanted one name or a list of names, as predictor.plan has them")
@@ -76,37 +86,28 @@ def check_plan(plan, layers):
     return list(names)
 
 
-def counted(n, noun):
-    """So many things: "1 layer", "3 layers"."""
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 layer", "3 layers"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def total_seconds(nodes, chosen, tile, rates):
-    """What one tile takes with the kernels `chosen`, by `rates`: its linear layers, and the loading of its samples."""
+def total_seconds(nodes: Sequence[Node], chosen: Mapping[str, str], tile: int, rates: Rates) -> float:
+    """Estimate the seconds of one tile with the kernels `chosen`: its linear layers, and loading its samples."""
     layers = sum(seconds(node, chosen[node.name], tile, rates) for node in linear_nodes(nodes))
-    return layers + (STEPS + math.prod(nodes[0].shape) * rates.copied) * tile
+    return layers + (SAMPLE_SECONDS + math.prod(nodes[0].shape) * rates.copied) * tile
 
 
-def seconds(node, kernel, tile, rates):
-    """What a linear layer takes for one tile, with its pool."""
-    if not possible(node, kernel, tile):
+def seconds(node: LinearNode, kernel: str, tile: int, rates: Rates) -> float:
+    """Estimate the seconds of a linear layer and its pool for one tile; infinite if the kernel does not support it."""
+    if not supports(node, kernel, tile):
         return math.inf
     weights = weights_of(node, kernel, tile)
     if node.window is None and tile == 1:
-        size = (WHERE[kernel] + (FLOAT if node.scale is None else WHOLE)) * weights
-        alive = ALIVE if kernel == SPARSE else ALIVE_FOURS
-        return alive * max(weights * getattr(rates, f"{kernel}_row"), size * rates.far if size > NEAR else 0)
+        size = (INDEX_BYTES[kernel] + (FLOAT_BYTES if node.scale is None else INT8_BYTES)) * weights
+        nonzero = NONZERO if kernel == SPARSE else NONZERO_FOURS
+        return nonzero * max(weights * getattr(rates, f"{kernel}_row"), size * rates.far if size > CACHE_BYTES else 0)
     pooled = 0 if node.pooling is None else node.positions * node.units * rates.copied
     pooled *= POOLED if tile == 1 else POOLED_TILE * tile
     lines, columns = node.window.output if node.window else (1, 1)
     run = rounded(lines * node.inputs[0].shape[1]) if tile == 1 else lines * columns * tile
     return (weights + node.units) * run * getattr(rates, kernel) + pooled
-
-
-def weights_of(node, kernel, tile):
-    """How many weights a kernel has, the zeros that it multiplies included."""
-    if kernel == BLOCK:
-        return node.block_weights(1 if tile > 1 or node.window else ROWS)
-    if kernel == N_M:
-        return node.most_of_four * -(-node.full[0] // ROWS) * node.units
-    return math.prod(node.full) if kernel == DENSE else node.n_live

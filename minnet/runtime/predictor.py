@@ -25,15 +25,15 @@ from minnet.model import Model
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import Explanation, explain, explain_stages
 from minnet.runtime.graph import compiles, graph
-from minnet.runtime.plans import check_plan, choose, joined, kernels, linear_nodes, total_seconds
+from minnet.runtime.plans import check_plan, fastest_plan, kernels_of, linear_nodes, plan_names, total_seconds
 from minnet.runtime.program import Program
 from minnet.runtime.rates import machine_rates
 from minnet.runtime.stages import forward_rows, stages_of
 
 INT8 = "int8"
-STAGE_ROWS = 1024        # rows that the stages of a model process at a time
-ROOM_BYTES = 64 * 2**20  # largest tensor of a tile: larger images are predicted one by one
-SHARED = 6e-5            # seconds of work below which a second thread does not pay
+STAGE_ROWS = 1024          # rows that the stages of a model process at a time
+TENSOR_BYTES = 64 * 2**20  # largest tensor of a tile: larger images are predicted one by one
+PARALLEL_SECONDS = 6e-5    # seconds of work below which a second thread does not pay
 
 
 def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str] | None = None, *,
@@ -80,18 +80,18 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
     nodes, rates = graph(model, quantised=check_weights(weights)), machine_rates()
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
-    plan = choose(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
+    plan = fastest_plan(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
     largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
-    tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= ROOM_BYTES]
-    chosen = {tile: kernels(plan, nodes, tile) for tile in tiles}
+    tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= TENSOR_BYTES]
+    chosen = {tile: kernels_of(plan, nodes, tile) for tile in tiles}
     cost = {tile: total_seconds(nodes, chosen[tile], tile, rates) for tile in tiles}
     if batch_size is not None:  # of equals the largest
         best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
-        if best == RUN and halves(batch_size, cost[RUN]) and kernels(plan, nodes, HALF) == chosen[RUN]:
+        if best == RUN and use_half_tile(batch_size, cost[RUN]) and kernels_of(plan, nodes, HALF) == chosen[RUN]:
             best, chosen[HALF], cost[HALF] = HALF, chosen[RUN], total_seconds(nodes, chosen[RUN], HALF, rates)
         tiles = [best]
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
-    plan = joined([chosen[tile] for tile in sorted(programs)])
+    plan = plan_names([chosen[tile] for tile in sorted(programs)])
     return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
 
 
@@ -110,9 +110,9 @@ def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str
     return StagedPredictor(model, stages, classes, weights or model.dtype.name)
 
 
-def halves(batch_size: int, cost: float) -> bool:
-    """Return True if a tile should be halved between two threads: enough rows, and a cost of at least SHARED."""
-    return HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost >= SHARED
+def use_half_tile(batch_size: int, cost: float) -> bool:
+    """Return True if two threads should halve a tile: enough rows, and a cost of at least PARALLEL_SECONDS."""
+    return HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost >= PARALLEL_SECONDS
 
 
 def check_weights(weights: str | None, name: str = "weights") -> bool:
@@ -151,8 +151,11 @@ class Predictor:
         self.classes = _check_classes(classes, self.output_shape)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
-        self.few = int(cost[self.tile] / cost[1]) if 1 in programs else -1  # most rows that go one by one; -1: none
-        self.alone = {tile: tile * SHARED / cost[tile] if cost[tile] < SHARED else 0 for tile in programs}
+        # up to this many rows, single rows are faster than a tile; -1: there is no program for them
+        self.rows_below_tile = int(cost[self.tile] / cost[1]) if 1 in programs else -1
+        # with fewer rows, a second thread does not pay
+        self.serial_below = {tile: tile * PARALLEL_SECONDS / seconds if seconds < PARALLEL_SECONDS else 0
+                             for tile, seconds in cost.items() if tile in programs}
 
     @property
     def nbytes(self) -> int:
@@ -257,10 +260,10 @@ class Predictor:
         float
             A sum that is finite if all logits are.
         """
-        if self.tile == 1 or stop - row <= self.few:
+        if self.tile == 1 or stop - row <= self.rows_below_tile:
             return self.run(1, X, row, stop, out)
         rest = (stop - row) % self.tile
-        whole = stop - rest if rest <= self.few else stop
+        whole = stop - rest if rest <= self.rows_below_tile else stop
         total = self.run(self.tile, X, row, whole, out)
         return total if whole == stop else total + self.run(1, X, whole, stop, out)
 
@@ -282,16 +285,16 @@ class Predictor:
             A sum that is finite if all logits are.
         """
         program, n = self.programs[tile], stop - row
-        small = n < self.alone[tile] or (n <= tile and not program.shared)
+        small = n < self.serial_below[tile] or (n <= tile and not program.task_lists)
         workers = 1 if small else threads.n_threads()
         if workers == 1:
-            return program.run_alone(X, row, stop, out)
+            return program.run_serial(X, row, stop, out)
         if n <= tile:
             return program.run_layers(X, row, stop, out, workers)
         if len(program.calls) == 1:
             return program.run_tiles(X, row, stop, out, workers)
         tiles = [(begin, min(begin + tile, stop)) for begin in range(row, stop, tile)]
-        return sum(threads.run([partial(program.run_alone, X, *rows, out) for rows in tiles]))
+        return sum(threads.run([partial(program.run_serial, X, *rows, out) for rows in tiles]))
 
     def __repr__(self) -> str:
         """Return shapes, plan, weights and size in one line."""

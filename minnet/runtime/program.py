@@ -1,10 +1,13 @@
-"""A program: what a frozen net does, as a table of steps for the compiled interpreter.
+"""The program of a frozen net: a table of steps for the compiled interpreter, and how threads divide them.
 
     program = emit(nodes, kernels, tile, dtype)          # emit.py
-    program.run_alone(X, 0, len(X), out)
+    program.run_serial(X, 0, len(X), out)                # one thread
+
+A program is compiled by emit.py, and run by `run_program` in kernels/program/interpreter.py.
 """
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,16 +17,18 @@ from minnet import threads
 from minnet.kernels.program.interpreter import LAST, ROW, STOP, TASK_COLUMNS, TILE, run_program, run_shared
 
 CACHE_LINE = 64       # bytes
-MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is heard
-COPIES_AT_ONCE = 2**26  # the same in numbers copied, of one step, and for each thread of a call that several share
-PATIENCE = 100_000    # looks of a thread that has nothing to do: about a tenth of a millisecond
-BEGUN = np.zeros(1, np.int64)  # how often threads were asked to share, in all Predictors of this process
+MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is noticed
+COPIES_AT_ONCE = 2**26  # the same in values copied, of one step, and for each thread of a shared call
+SPIN_LIMIT = 100_000  # times that an idle thread looks for work before it ends: about a tenth of a millisecond
+SHARED_CALLS = np.zeros(1, np.int64)  # the number of shared calls so far, of all Predictors of this process
 
 
 @dataclass(frozen=True)
 class Span:
-    """The steps of one node; of a linear layer also its kernel, the fraction of its weights that live, and its
-    multiply-adds on a tile. `nbytes` are those of its numbers and indices."""
+    """The steps of one node, `first` to `last` - 1; `nbytes` are those of its values and indices.
+
+    Of a linear layer also its kernel, the fraction of its weights that are live, and its multiply-adds on a tile.
+    """
 
     name: str
     first: int
@@ -35,30 +40,33 @@ class Span:
 
 
 class Program:
-    """Steps and numbers for tiles of `tile` samples. Threads may share it, each with a room of its own.
+    """Steps, indices and values for tiles of `tile` samples; several threads may run it at once.
 
-    `spans` has one Span for each node.
+    `code` has a row for each step, `spans` one Span for each node, `splits` the steps that are split into tasks (see
+    Emitter). A workspace is an array of `workspace_size` values, the memory of one run for its tensors.
     """
 
-    def __init__(self, tile, code, index, weights, value, spans, room_size, outputs, parted=()):
+    def __init__(self, tile: int, code: np.ndarray, index: np.ndarray, weights: np.ndarray, value: np.ndarray,
+                 spans: Sequence[Span], workspace_size: int, outputs: int,
+                 splits: Sequence[tuple[list[int], float]] = ()) -> None:
         self.tile = tile
         self.code = code
         self.index = index
         self.weights = weights
         self.value = value
         self.spans = spans
-        self.room_size = room_size
+        self.workspace_size = workspace_size
         self.outputs = outputs
         self.macs = sum(span.macs for span in spans)
-        self.parted = parted
+        self.splits = splits
         self.calls = self.cut(0, len(code))
-        self.shared = self.turns() if parted else []
-        self.tiles = None, None  # rows that came last, and the tasks that they are
-        self.rooms = []  # those that no thread has
+        self.task_lists = self.build_task_lists() if splits else []
+        self.last_tasks: tuple[tuple[int, int] | None, np.ndarray | None] = None, None  # of the last call: rows, tasks
+        self.workspaces: list[np.ndarray] = []  # idle ones
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
-    def cut(self, first, last):
-        """Steps first, ..., last - 1 as calls (first step, last step), none of which does too much."""
+    def cut(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Divide steps first, ..., last - 1 into calls (first step, end) of at most about MACS_AT_ONCE multiply-adds."""
         cuts, macs = set(), 0
         for span in self.spans:
             macs += span.macs
@@ -66,14 +74,17 @@ class Program:
                 cuts.add(span.first)
                 macs = span.macs
             if span.macs > MACS_AT_ONCE:
-                cuts.update(edge for edges, _ in self.parted for edge in edges if span.first < edge < span.last)
+                cuts.update(edge for edges, _ in self.splits for edge in edges if span.first < edge < span.last)
         edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
         return list(pairwise(edges))
 
-    def turns(self):
-        """All steps as ranges that threads take in turn (see run_shared), in arrays for one call each."""
+    def build_task_lists(self) -> list[np.ndarray]:
+        """Divide all steps into tasks for threads (see run_shared), in one array (m, 3) for each call.
+
+        A task is (first step, end, number of tasks that must be done before).
+        """
         calls, end, done, together = [[]], 0, 0, threads.n_threads()
-        for edges, work in [*self.parted, ([len(self.code)] * 2, 0)]:
+        for edges, work in [*self.splits, ([len(self.code)] * 2, 0)]:
             for stage in ([(end, edges[0])], pairwise(edges)):
                 needs = len(calls[-1])
                 for i, (first, last) in enumerate(stage):
@@ -86,19 +97,22 @@ class Program:
             end = edges[-1]
         return [np.array(call) for call in calls if call]
 
-    def room(self):
-        """Memory for one thread, where tensors begin at cache lines."""
-        raw = np.zeros(self.room_size + CACHE_LINE, self.value.dtype)
+    def workspace(self) -> np.ndarray:
+        """Allocate a workspace, aligned so that tensors begin at cache lines."""
+        raw = np.zeros(self.workspace_size + CACHE_LINE, self.value.dtype)
         start = -raw.ctypes.data % CACHE_LINE // raw.itemsize
-        return raw[start : start + self.room_size]
+        return raw[start : start + self.workspace_size]
 
     @property
-    def nbytes(self):
-        """Bytes of steps, numbers and indices."""
+    def nbytes(self) -> int:
+        """Return the bytes of steps, values and indices."""
         return sum(array.nbytes for array in (self.code, self.index, self.weights, self.value))
 
-    def run(self, X, row, stop, work, out):
-        """Logits of rows row, ..., stop - 1 of X (n, features) to `out`; returns a sum: finite if those rows are."""
+    def run(self, X: np.ndarray, row: int, stop: int, work: np.ndarray, out: np.ndarray) -> float:
+        """Write the logits of rows row, ..., stop - 1 of X (n, features) to `out`, with the workspace `work`.
+
+        Returns a sum that is finite if these rows are.
+        """
         if len(self.calls) == 1 and stop - row <= self.rows_at_once:
             return run_program(self.code, 0, len(self.code), self.index, self.weights, self.value, X, row, stop,
                                self.tile, work, out)
@@ -107,59 +121,61 @@ class Program:
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
         return total
 
-    def run_alone(self, X, row, stop, out):
-        """The same, in a room of its own."""
-        room = self.take_room()
-        total = self.run(X, row, stop, room, out)
-        self.rooms.append(room)
+    def run_serial(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
+        """Run as `run` does, in an idle workspace."""
+        workspace = self.take_workspace()
+        total = self.run(X, row, stop, workspace, out)
+        self.workspaces.append(workspace)
         return total
 
-    def take_room(self):
-        """A room that nobody else has, until it is back in `rooms`."""
+    def take_workspace(self) -> np.ndarray:
+        """Return an idle workspace, or a new one; the caller appends it to `workspaces` after use."""
         try:
-            return self.rooms.pop()
+            return self.workspaces.pop()
         except IndexError:
-            return self.room()
+            return self.workspace()
 
-    def run_layers(self, X, row, stop, out, workers):
-        """The same as `run` on one tile, by so many threads in one room."""
-        total, room = 0.0, self.take_room()
-        for steps in self.shared:
+    def run_layers(self, X: np.ndarray, row: int, stop: int, out: np.ndarray, workers: int) -> float:
+        """Run one tile on up to `workers` threads, which divide each layer, in one workspace."""
+        total, workspace = 0.0, self.take_workspace()
+        for steps in self.task_lists:
             tasks = np.full((len(steps), TASK_COLUMNS), (0, 0, 0, row, stop, self.tile))
             tasks[:, : steps.shape[1]] = steps
-            total += self.share(tasks, X, out, workers, room)
-        self.rooms.append(room)
+            total += self.share(tasks, X, out, workers, workspace)
+        self.workspaces.append(workspace)
         return total
 
-    def run_tiles(self, X, row, stop, out, workers):
-        """The same on several tiles, each thread in a room of its own."""
+    def run_tiles(self, X: np.ndarray, row: int, stop: int, out: np.ndarray, workers: int) -> float:
+        """Run several tiles on up to `workers` threads, each in a workspace of its own."""
         total, rows = 0.0, self.rows_at_once * workers
         for begin in range(row, stop, rows):
             ends = begin, min(begin + rows, stop)
-            known, tasks = self.tiles
-            if known != ends:  # mostly batches are of one size
+            known, tasks = self.last_tasks
+            if known != ends or tasks is None:  # batches are often of one size
                 tasks = tile_tasks(*ends, self.tile, len(self.code))
-                self.tiles = ends, tasks
+                self.last_tasks = ends, tasks
             total += self.share(tasks, X, out, workers)
         return total
 
-    def share(self, tasks, X, out, workers, room=None):
-        """All `tasks` (see the kernel run_shared), by so many threads or fewer, in one room or each in its own."""
+    def share(self, tasks: np.ndarray, X: np.ndarray, out: np.ndarray, workers: int,
+              workspace: np.ndarray | None = None) -> float:
+        """Run `tasks` (see the kernel run_shared) on up to `workers` threads, in one workspace or each in its own."""
         counters, totals = np.zeros(2, np.int64), np.zeros(len(tasks))
 
         def take_part(first):
-            work = self.take_room() if room is None else room
-            patience = 0 if first else PATIENCE
-            run_shared(tasks, counters, BEGUN, patience, self.code, self.index, self.weights, self.value, X, work, out,
-                       totals)
-            if room is None:
-                self.rooms.append(work)
+            work = self.take_workspace() if workspace is None else workspace
+            patience = 0 if first else SPIN_LIMIT
+            run_shared(tasks, counters, SHARED_CALLS, patience, self.code, self.index, self.weights, self.value, X,
+                       work, out, totals)
+            if workspace is None:
+                self.workspaces.append(work)
 
         threads.share(take_part, min(len(tasks), workers))
         return sum(totals.tolist())
 
-    def run_calls(self, calls, X, row, stop, work, out):
-        """Some of the calls, on one tile."""
+    def run_calls(self, calls: Sequence[tuple[int, int]], X: np.ndarray, row: int, stop: int, work: np.ndarray,
+                  out: np.ndarray) -> float:
+        """Run some calls (see `cut`) on one tile."""
         total = 0.0
         for first, last in calls:
             total += run_program(self.code, first, last, self.index, self.weights, self.value, X, row, stop, self.tile,
@@ -167,17 +183,18 @@ class Program:
         return total
 
 
-def tile_tasks(row, stop, tile, steps):
-    """Rows row, ..., stop - 1 as tasks of a tile each: (tiles, TASK_COLUMNS), see the kernel run_shared."""
+def tile_tasks(row: int, stop: int, tile: int, steps: int) -> np.ndarray:
+    """Divide rows row, ..., stop - 1 into tasks of a tile each: (tiles, TASK_COLUMNS), see the kernel run_shared."""
     tasks = np.zeros((-(-(stop - row) // tile), TASK_COLUMNS), np.int64)
     tasks[:, LAST], tasks[:, ROW], tasks[:, TILE] = steps, np.arange(row, stop, tile), tile
     tasks[:, STOP] = np.minimum(tasks[:, ROW] + tile, stop)
     return tasks
 
 
-def median_seconds(program, calls, X, rounds, repeats):
-    """Median time of `calls` (see `cut`) on the first tile of X (n, features), once the whole program ran on it."""
-    work, rows = program.room(), min(len(X), program.tile)
+def median_seconds(program: Program, calls: Sequence[tuple[int, int]], X: np.ndarray, rounds: int,
+                   repeats: int) -> float:
+    """Measure the median time of `calls` (see `cut`) on the first tile of X (n, features), after a run of all steps."""
+    work, rows = program.workspace(), min(len(X), program.tile)
     out = np.zeros((rows, program.outputs), X.dtype)
     program.run(X, 0, rows, work, out)
     times = []
