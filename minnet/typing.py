@@ -1,6 +1,8 @@
 """Names for the types of arguments that several rooms share.
 
     def random(model: Model, data: Sample | None, rng: Seed = None) -> np.ndarray: ...
+
+They are for annotations only.
 """
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from os import PathLike

@@ -69,7 +69,7 @@ def test_gradients_of_survivors_stay(model):
         grads.append(tape.grads[: net.n_trainable])
     live = expand(small, model, small.mask[: small.n_trainable])
     if folded:
-        live[: model.n_weights] &= CompactionPlan(model).carries[: model.n_weights]
+        live[: model.n_weights] &= CompactionPlan(model).on_path[: model.n_weights]
         live[model.n_weights :] = False
     assert close(expand(small, model, grads[1]) * live, grads[0] * live, 1e-10)
 

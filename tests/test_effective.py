@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tables import NETS, make, sample_for
 
 import minnet as mn
-from minnet.pruning.paths import Skeleton
+from minnet.pruning.paths import PathModel
 from minnet.pruning.prune import plan_prune, prune
 
 by_seed = st.integers(0, 2**32 - 1)
@@ -51,8 +51,8 @@ def test_cutting_what_lies_on_no_path_changes_no_output(net, share, seed):
     mask = model.mask.copy()
     mask[: model.n_weights] = np.random.default_rng(seed).random(model.n_weights) > share
     model.set_mask(mask)
-    X, carries = sample_for(model).X, Skeleton(model).carries(mask)
-    before, dropped = model(X), mask & ~carries
+    X, on_path = sample_for(model).X, PathModel(model).on_path(mask)
+    before, dropped = model(X), mask & ~on_path
     dropped[model.n_weights :] = False
     model.set_mask(mask & ~dropped)
     np.testing.assert_allclose(model(X), before, rtol=1e-12, atol=1e-12)

@@ -2,6 +2,8 @@
 
     data = load_data("digits", rng=0)
     data.signature.rows(X)          # raw rows, checked and scaled as the training part was
+
+The names below are the room's public ones.
 """
 from minnet.data.dataset import Dataset as Dataset
 from minnet.data.dataset import from_arrays as from_arrays

@@ -93,12 +93,12 @@ class Sequential(Container):
             wanted += more
         return shape, wanted
 
-    def trace(self, upstream):
+    def trace(self, input_needs_grad: bool) -> bool:
         """Note for each layer whether anything before it learns."""
-        self.input_needs_grad = upstream
+        self.input_needs_grad = input_needs_grad
         for layer in self.layers:
-            upstream = layer.trace(upstream)
-        return upstream
+            input_needs_grad = layer.trace(input_needs_grad)
+        return input_needs_grad
 
     def forward(self, x, tape):
         """Compute the layers first to last."""
@@ -143,10 +143,10 @@ class Branches(Container):
         built = [build_child(branch, shape) for branch in self.children()]
         return [out for out, _ in built], [item for _, wanted in built for item in wanted]
 
-    def trace(self, upstream):
+    def trace(self, input_needs_grad: bool) -> bool:
         """Note for each branch whether anything before it learns."""
-        self.input_needs_grad = upstream
-        return any([branch.trace(upstream) for branch in self.children()]) or upstream
+        self.input_needs_grad = input_needs_grad
+        return any([branch.trace(input_needs_grad) for branch in self.children()]) or input_needs_grad
 
     def sum_dx(self, gradients, tape):
         """Return the input's gradient, the sum over branches, left to right; None where nothing below learns."""

@@ -1,7 +1,7 @@
-"""The functions in C99 that an exported model is made of; a file has those that it calls, and no others.
+"""The C99 functions that an exported model calls; a file contains only those that it calls.
 
 Images are (h, w, c), as everywhere in minnet; rows are (1, 1, c). `x` is read, `y` is written; neither overlaps the
-other unless a function says so. A kernel's windows are read from an image that `pad` has made, so no index needs a
+other unless a function says so. Windows are read from an image that `pad` has written, so no index needs a
 check.
 """
 
@@ -19,7 +19,7 @@ static void dense(const float *x, int n, const float *w, const float *b, int m, 
 }
 """,
     "dense_sparse": """
-/* the same, with the live weights of each output alone: those from start[j] to start[j + 1] */
+/* y (m) = b + x (n) w with live weights only: those of output j are start[j], ..., start[j + 1] - 1 */
 static void dense_sparse(const float *x, const int *start, const int *place, const float *w, const float *b, int m,
                          float *y)
 {
@@ -111,7 +111,7 @@ static void max_pool(const float *x, int wp, int c, int kh, int kw, int sh, int 
 }
 """,
     "avg_pool": """
-/* y (ho, wo, c): the mean of each window of x (h, w, c) over what lies inside the image */
+/* y (ho, wo, c): the mean of each window of x (h, w, c) over its pixels inside the image */
 static void avg_pool(const float *x, int h, int w, int c, int top, int left, int kh, int kw, int sh, int sw, int ho,
                      int wo, float *y)
 {

@@ -5,8 +5,8 @@
 
     #include "model.c"  or declare:  void minnet_predict(const float *input, float *output, float *work);
 
-`input` is one row or image (h, w, c), `output` the logits, `work` room for MINNET_WORK floats that the caller has, so
-the function can run in several threads. Weights that are mostly pruned are stored and multiplied live ones only.
+`input` is one row or image (h, w, c), `output` the logits, `work` memory of the caller for MINNET_WORK floats, so the
+function can run in several threads. Of weights that are mostly pruned only the live ones are stored and multiplied.
 """
 import math
 import re
@@ -30,17 +30,17 @@ from minnet.formats.c_parts import NEEDS, PARTS
 from minnet.model import Model
 from minnet.typing import Path
 
-MOST_NUMBERS = 2**24        # compilers take a hundred times the memory of what they read
-SPARSE = 1 / 4              # a weight with a smaller share of live ones is stored sparse
+MOST_NUMBERS = 2**24        # compilers need a hundred times the memory of the source
+SPARSE = 1 / 4              # below this share of live entries a weight is stored sparse
 PER_LINE = 8
-LOWEST = "-3.402823466e38f"     # what a padded maximum never takes
+LOWEST = "-3.402823466e38f"     # the padding of a max pool
 
 HEAD = """/* A neural network with {parameters} parameters, written by minnet {version}.
  *
  *   void minnet_predict(const float *input, float *output, float *work);
  *
  * input: {input} = MINNET_INPUTS floats, channels last; output: {output} = MINNET_OUTPUTS floats (logits);
- * work: MINNET_WORK floats that nobody else uses during the call. ISO C99; link with -lm.
+ * work: MINNET_WORK floats, for this call alone. ISO C99; link with -lm.
  */
 #include <math.h>
 
@@ -79,13 +79,13 @@ def save_c(model: Model, path: Path) -> None:
 def c_source(model: Model) -> str:
     """Return the text of a C99 file with `minnet_predict`, in float32; the same model gives the same text.
 
-    Raises NotFinite for NaN or infinity, InvalidValue for more than 16 million numbers, Unsupported for a layer that is
-    not known here.
+    Raises NotFinite for NaN or infinity, InvalidValue for more than 16 million numbers, Unsupported for a layer without
+    C source.
     """
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer()
-    end = writer.write(model.tree, Place("input", 0, math.prod(model.input_shape), False))
+    end = writer.write(model.tree, Buffer("input", 0, math.prod(model.input_shape), False))
     writer.call("copy", end, end.size, "output")
     head = HEAD.format(
         parameters=f"{model.n_parameters:,}", version=__version__, input=_product(model.input_shape),
@@ -98,26 +98,28 @@ def c_source(model: Model) -> str:
                     "\nvoid minnet_predict(const float *input, float *output, float *work)\n{\n", unused, body, "}\n"])
 
 
-class Place:
-    """Where some numbers are while the function runs: in `input` or in `work`, from `start` on. What is `mine` may be
-    changed, and given back."""
+class Buffer:
+    """An expression for `size` floats of the C array `input` or `work`, from `start` on.
 
-    def __init__(self, room, start, size, mine):
-        self.room, self.start, self.size, self.mine = room, start, size, mine
+    A buffer that is `owned` may be overwritten, and is freed after its last use.
+    """
+
+    def __init__(self, array, start, size, owned):
+        self.array, self.start, self.size, self.owned = array, start, size, owned
 
     def __str__(self):
-        return f"{self.room} + {self.start}" if self.start else self.room
+        return f"{self.array} + {self.start}" if self.start else self.array
 
 
 class _Writer:
-    """The arrays and calls so far, and which parts of `work` are in use."""
+    """The arrays and calls so far, and the buffers in `work` that are in use."""
 
     def __init__(self):
         self.arrays, self.calls, self.used = [], [], set()
-        self.taken, self.work, self.numbers = [], 0, 0
+        self.used_buffers, self.work, self.numbers = [], 0, 0
 
     def write(self, layer, x):
-        """Add the calls of a layer that reads `x`; returns the Place of its output. Gives `x` back where it is mine."""
+        """Add the calls of a layer that reads `x`, and free `x` if it is owned; return the Buffer of the output."""
         write = find_row(WRITERS, layer)
         if write is None:
             raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which has no form in C: predict with the "
@@ -129,33 +131,33 @@ class _Writer:
         self.used.add(part)
         self.calls.append(f"{part}({', '.join(str(a) for a in arguments)});")
 
-    def take(self, size):
-        """Room for `size` numbers: the first gap that is large enough."""
+    def allocate(self, size):
+        """Allocate a Buffer of `size` floats in `work`: first fit."""
         start = 0
-        for place in sorted(self.taken, key=lambda place: place.start):
-            if place.start - start >= size:
+        for buffer in sorted(self.used_buffers, key=lambda buffer: buffer.start):
+            if buffer.start - start >= size:
                 break
-            start = place.start + place.size
-        place = Place("work", start, size, True)
-        self.taken.append(place)
+            start = buffer.start + buffer.size
+        buffer = Buffer("work", start, size, True)
+        self.used_buffers.append(buffer)
         self.work = max(self.work, start + size)
-        return place
+        return buffer
 
-    def give_back(self, x):
-        """Nobody reads `x` any more."""
-        if x.mine:
-            self.taken.remove(x)
+    def free(self, x):
+        """Free `x` after its last use, if it is owned."""
+        if x.owned:
+            self.used_buffers.remove(x)
 
-    def own(self, x):
-        """`x`, or a copy of it that may be changed."""
-        if x.mine:
+    def writable(self, x):
+        """Return `x` if it is owned, else a copy of it that may be overwritten."""
+        if x.owned:
             return x
-        y = self.take(x.size)
+        y = self.allocate(x.size)
         self.call("copy", x, x.size, y)
         return y
 
     def array(self, name, values, kind="float"):
-        """Add a constant array; returns its name. C has no empty ones, so there is always a number."""
+        """Add a constant array and return its name; an empty one gets a zero, since C has no empty arrays."""
         self.numbers += len(values)
         if self.numbers > MOST_NUMBERS:
             raise InvalidValue(f"the model has more than {MOST_NUMBERS:,} numbers, up to {name}, which no compiler "
@@ -163,12 +165,12 @@ class _Writer:
         texts = [_literal(v) for v in values] if kind == "float" else [str(v) for v in values]
         lines = [", ".join(texts[i : i + PER_LINE]) for i in range(0, len(texts), PER_LINE)] or ["0"]
         letters = re.sub(r"\W", "_", name, flags=re.ASCII)
-        name = f"a{len(self.arrays)}_{letters}"  # two layers may differ in what C has no letters for
+        name = f"a{len(self.arrays)}_{letters}"  # names may differ only in characters that C does not allow
         self.arrays.append(f"\nstatic const {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n")
         return name
 
     def floats(self, name, values):
-        """A constant array of float32, checked."""
+        """Add a constant array of float32 and return its name; raise NotFinite for values that float32 cannot hold."""
         with np.errstate(over="ignore"):
             values = np.ravel(values).astype(np.float32)
         if not np.isfinite(values).all():
@@ -176,12 +178,14 @@ class _Writer:
         return self.array(name, values)
 
     def bias(self, layer, size):
-        """The bias of a layer, or zeros."""
+        """Add the bias of a layer, or zeros, and return its name."""
         return self.floats(f"{layer.name}.bias", np.zeros(size) if layer.bias is None else layer.bias.value)
 
     def live(self, parameter, places):
-        """(start, place, weight) of the live weights of each output, or None where most are; `places` (rows,) is where
-        each row of the weight, laid flat, is read."""
+        """Add the arrays (start, place, weight) of the live weights of each output, or return None if most are live.
+
+        `places` (rows,) are the offsets in the input that each row of the weight, laid flat, reads.
+        """
         mask, units = parameter.mask.reshape(-1), parameter.shape[-1]
         if parameter.index is None and np.count_nonzero(mask) >= SPARSE * mask.size:
             return None
@@ -204,59 +208,59 @@ def _sequential(writer, layer, x):
 
 
 def _shared(x):
-    """`x` for a branch, which may neither change it nor give it back."""
-    return Place(x.room, x.start, x.size, False)
+    """Return `x` for a branch, which may neither overwrite nor free it."""
+    return Buffer(x.array, x.start, x.size, False)
 
 
 def _residual(writer, layer, x):
-    y = writer.own(writer.write(layer.branch, _shared(x)))
+    y = writer.writable(writer.write(layer.branch, _shared(x)))
     other = _shared(x) if layer.shortcut is None else writer.write(layer.shortcut, _shared(x))
     writer.call("add", other, y.size, y)
-    for place in (other, x):
-        writer.give_back(place)
+    for buffer in (other, x):
+        writer.free(buffer)
     return y
 
 
 def _concat(writer, layer, x):
     total, first = layer.output_shape[-1], 0
     pixels = math.prod(layer.output_shape[:-1])
-    y = writer.take(pixels * total)
+    y = writer.allocate(pixels * total)
     for branch, width in zip(layer.branches, layer.widths, strict=True):
         part = writer.write(branch, _shared(x))
         writer.call("place_beside", part, pixels, width, total, first, y)
-        writer.give_back(part)
+        writer.free(part)
         first += width
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _dense(writer, layer, x):
-    y, n = writer.take(layer.units), layer.input_shape[0]
+    y, n = writer.allocate(layer.units), layer.input_shape[0]
     live = writer.live(layer.weight, np.arange(n))
     if live is None:
         weight = writer.floats(layer.weight.name, layer.weight.value)
         writer.call("dense", x, n, weight, writer.bias(layer, layer.units), layer.units, y)
     else:
         writer.call("dense_sparse", x, *live, writer.bias(layer, layer.units), layer.units, y)
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _padded(writer, layer, x, fill="0.0f"):
-    """(Place of the image with its padding, its width)."""
+    """Return (Buffer of the padded image, its width)."""
     at, (h, w, c) = layer.window, layer.input_shape
     if not at.padded:
         return x, w
     height, width = h + at.top + at.bottom, w + at.left + at.right
-    y = writer.take(height * width * c)
+    y = writer.allocate(height * width * c)
     writer.call("pad", x, h, w, c, at.top, at.left, height, width, fill, y)
-    writer.give_back(x)
+    writer.free(x)
     return y, width
 
 
 def _conv(writer, layer, x):
     x, width = _padded(writer, layer, x)
-    at, c, y = layer.window, layer.input_shape[2], writer.take(math.prod(layer.output_shape))
+    at, c, y = layer.window, layer.input_shape[2], writer.allocate(math.prod(layer.output_shape))
     row, column, channel = np.indices((*at.kernel, c)).reshape(3, -1)
     live = writer.live(layer.weight, (row * width + column) * c + channel)
     bias = writer.bias(layer, layer.filters)
@@ -265,73 +269,73 @@ def _conv(writer, layer, x):
         writer.call("conv", x, width, c, *at.kernel, *at.stride, weight, bias, *layer.output_shape, y)
     else:
         writer.call("conv_sparse", x, width, c, *at.stride, *live, bias, *layer.output_shape, y)
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _depthwise(writer, layer, x):
     x, width = _padded(writer, layer, x)
-    at, y = layer.window, writer.take(math.prod(layer.output_shape))
+    at, y = layer.window, writer.allocate(math.prod(layer.output_shape))
     weight = writer.floats(layer.weight.name, layer.weight.value)
     writer.call("depthwise", x, width, layer.input_shape[2], *at.kernel, *at.stride, weight,
                 writer.bias(layer, layer.output_shape[2]), *at.output, layer.multiplier, y)
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _max_pool(writer, layer, x):
     x, width = _padded(writer, layer, x, LOWEST)
-    at, y = layer.window, writer.take(math.prod(layer.output_shape))
+    at, y = layer.window, writer.allocate(math.prod(layer.output_shape))
     writer.call("max_pool", x, width, layer.input_shape[2], *at.kernel, *at.stride, *at.output, y)
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _avg_pool(writer, layer, x):
-    at, y = layer.window, writer.take(math.prod(layer.output_shape))
+    at, y = layer.window, writer.allocate(math.prod(layer.output_shape))
     writer.call("avg_pool", x, *layer.input_shape, at.top, at.left, *at.kernel, *at.stride, *at.output, y)
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _global_avg_pool(writer, layer, x):
     h, w, c = layer.input_shape
-    y = writer.take(c)
+    y = writer.allocate(c)
     writer.call("global_avg_pool", x, h * w, c, y)
-    writer.give_back(x)
+    writer.free(x)
     return y
 
 
 def _batchnorm(writer, layer, x):
     gain, shift, mean, variance = [p.value.astype(np.float64) for p in layer.parameters]
     scale = gain / np.sqrt(variance + layer.epsilon)
-    x, c = writer.own(x), len(gain)
+    x, c = writer.writable(x), len(gain)
     writer.call("scale", x, x.size // c, c, writer.floats(f"{layer.name}.gain", scale),
                 writer.floats(f"{layer.name}.shift", shift - mean * scale))
     return x
 
 
 def _leaky_relu(writer, layer, x):
-    x = writer.own(x)
+    x = writer.writable(x)
     writer.call("leaky_relu", x, x.size, _literal(layer.slope))
     return x
 
 
 def _elu(writer, layer, x):
-    x = writer.own(x)
+    x = writer.writable(x)
     writer.call("elu", x, x.size, _literal(layer.alpha))
     return x
 
 
 def _softmax(writer, layer, x):
-    x, c = writer.own(x), layer.output_shape[-1]
+    x, c = writer.writable(x), layer.output_shape[-1]
     writer.call("softmax", x, x.size // c, c)
     return x
 
 
 def _in_place(part):
     def write(writer, layer, x):
-        x = writer.own(x)
+        x = writer.writable(x)
         writer.call(part, x, x.size)
         return x
     return write
@@ -342,7 +346,7 @@ def _nothing(writer, layer, x):
 
 
 def _literal(number):
-    """A float as C writes it, to the bit."""
+    """Return a float as a C literal, exact for float32."""
     text = f"{number:.9g}"
     return text + ("f" if "." in text or "e" in text else ".0f")
 

@@ -1,7 +1,7 @@
 """A Model as an ONNX file that any runtime reads: operator set 18, everything in one file, float32.
 
     save_onnx(model, "model.onnx")                  # images (n, c, h, w), logits; no Transpose anywhere
-    save_onnx(model, "model.onnx", sparse=True)     # pruned weights as places and values: smaller on disk
+    save_onnx(model, "model.onnx", sparse=True)     # pruned weights as indices and values: smaller on disk
     save_onnx(model, "model.onnx", channels_last=True)      # images (n, h, w, c), by a Transpose at the start
 
 Weights keep their names ("conv1.weight"), in the layout of PyTorch and ONNX; a Dense layer behind Flatten has its rows
@@ -27,10 +27,10 @@ from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
 from minnet.model import Model
 from minnet.typing import Path
 
-OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, so that older runtimes read it
-GELU_OPSET = 20                 # the first that has Gelu: of a model that needs it
+OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, which older runtimes read
+GELU_OPSET = 20                 # the first with Gelu, only for models that need it
 INPUT, OUTPUT, BATCH = "input", "logits", "n"
-LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is no weights
+LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is not weights
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -73,8 +73,8 @@ def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = Fals
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer(onnx, model, sparse, channels_last)
-    end = writer.write(model.tree, writer.turned(INPUT, model.input_shape, TO_CHANNELS_FIRST))
-    writer.name_output(writer.turned(end, model.output_shape, TO_CHANNELS_LAST))
+    end = writer.write(model.tree, writer.transposed(INPUT, model.input_shape, TO_CHANNELS_FIRST))
+    writer.name_output(writer.transposed(end, model.output_shape, TO_CHANNELS_LAST))
     graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
                                    [writer.value(OUTPUT, model.output_shape)], writer.initializers)
     opset = onnx.helper.make_opsetid("", writer.opset)
@@ -100,13 +100,13 @@ class _Writer:
             self.orders = {}
 
     def node(self, op, inputs, name, attributes=None, output=None):
-        """Add a node; returns the name of its output: one that no layer, parameter, input or output has."""
+        """Add a node and return the name of its output: one that no layer, parameter, input or output has."""
         output = output or f"{name}.out"
         self.nodes.append(self.onnx.helper.make_node(op, inputs, [output], name=name, **attributes or {}))
         return output
 
     def tensor(self, name, array):
-        """Add an initializer; returns its name."""
+        """Add an initializer and return its name."""
         self.n_bytes += array.nbytes
         if self.n_bytes > LARGEST_FILE:
             raise InvalidValue(f"the weights take more than the {LARGEST_FILE:,} bytes that an ONNX file holds, up to "
@@ -114,20 +114,20 @@ class _Writer:
         self.initializers.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def weight(self, parameter, turn):
-        """The name of a parameter, laid out by the function `turn`, among the inputs of a node."""
+    def weight(self, parameter, layout):
+        """Add a parameter in ONNX's layout, by the function `layout`, and return its name."""
         value, mask = dense_of(parameter)
         with np.errstate(over="ignore"):
-            array = turn(value).astype(np.float32)
+            array = layout(value).astype(np.float32)
         if not np.isfinite(array).all():
             raise NotFinite(f"{parameter.name} holds NaN, infinity, or numbers beyond float32: it cannot be exported")
-        live = np.flatnonzero(turn(mask)).astype(np.int32)
+        live = np.flatnonzero(layout(mask)).astype(np.int32)
         if not self.sparse or parameter.kind != "weight" or 2 * len(live) >= array.size:
             return self.tensor(parameter.name, array)
         return self.scattered(parameter.name, array, live)
 
     def scattered(self, name, array, places):
-        """The weight as zeros into which the live values are put: what the checker and every runtime understand."""
+        """Add a weight as zeros and live values scattered into them, which every runtime supports; return its name."""
         size = self.tensor(f"{name}.size", np.array([array.size]))
         zeros = self.node("ConstantOfShape", [size], f"{name}.zeros")
         what = [self.tensor(f"{name}.places", places), self.tensor(f"{name}.values", array.reshape(-1)[places])]
@@ -136,21 +136,21 @@ class _Writer:
         return self.node("Reshape", [flat, shape], f"{name}.dense", output=name)
 
     def write(self, layer, x):
-        """Add the nodes of a layer that reads `x`; returns the name of its output."""
+        """Add the nodes of a layer that reads `x` and return the name of its output."""
         write = find_row(WRITERS, layer)
         if write is None:
             raise Unsupported(f"{layer.name} is a {type(layer).__name__}, which has no form in ONNX: predict with the "
                               "model itself, or with freeze(model)")
         return write(self, layer, x)
 
-    def turned(self, name, shape, perm):
-        """The name of an image in the other layout, where the file's ends have channels last."""
+    def transposed(self, name, shape, perm):
+        """Return the name of an image transposed by `perm` if the file's input and output have channels last."""
         if not self.channels_last or len(shape) != IMAGE_AXES:
             return name
-        return self.node("Transpose", [name], f"{name}.turned", {"perm": perm})
+        return self.node("Transpose", [name], f"{name}.transposed", {"perm": perm})
 
     def name_output(self, end):
-        """Call the output as promised."""
+        """Rename the output to OUTPUT."""
         if end == INPUT:
             self.node("Identity", [INPUT], OUTPUT)
             return
@@ -159,7 +159,7 @@ class _Writer:
             node.input[:] = [OUTPUT if name == end else name for name in node.input]
 
     def value(self, name, shape):
-        """The type of the graph's input or output."""
+        """Return the type of the graph's input or output."""
         first = len(shape) == IMAGE_AXES and not self.channels_last
         shape = (shape[2], *shape[:2]) if first else shape
         return self.onnx.helper.make_tensor_value_info(name, self.onnx.TensorProto.FLOAT, [BATCH, *shape])
@@ -182,7 +182,7 @@ def _concat(writer, layer, x):
 
 
 def _dense(writer, layer, x):
-    weight = writer.weight(layer.weight, _turn(writer, layer))
+    weight = writer.weight(layer.weight, _layout(writer, layer))
     bias = [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
     return writer.node("Gemm" if bias else "MatMul", [x, weight, *bias], layer.name)
 
@@ -195,7 +195,7 @@ def _conv(writer, layer, x):
 
 
 def _batchnorm(writer, layer, x):
-    names = [writer.weight(p, _turn(writer, layer)) for p in layer.parameters]
+    names = [writer.weight(p, _layout(writer, layer)) for p in layer.parameters]
     return writer.node("BatchNormalization", [x, *names], layer.name,
                        {"epsilon": float(layer.epsilon), "momentum": 1 - float(layer.momentum)})
 
@@ -256,13 +256,13 @@ def _nothing(writer, layer, x):
 
 
 def _window(layer):
-    """The attributes of a window: padding is always spelled out."""
+    """Return the attributes of a window, with explicit padding."""
     at = layer.window
     return {"kernel_shape": at.kernel, "strides": at.stride, "pads": [at.top, at.left, at.bottom, at.right]}
 
 
-def _turn(writer, layer):
-    """How the first axis of a layer's numbers is put into the order of a channels-first Flatten, if it reads one."""
+def _layout(writer, layer):
+    """Return the function that orders the first axis of an array as a channels-first Flatten does, if it reads one."""
     order = writer.orders.get(layer)
     return _as_is if order is None else lambda array: channels_first(array, order)
 

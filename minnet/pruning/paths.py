@@ -1,15 +1,14 @@
-"""Live paths: what the mask alone proves about every weight, before any data is seen.
+"""Live paths: which weights a path of live weights leads through, proved from the mask alone, without data.
 
-    carries, needed = Skeleton(model).paths(model.mask)       # two bool vectors of the model's index space
+    on_path, needed = PathModel(model).paths(model.mask)      # two bool vectors of the model's index space
     effective_sparsity(model)                                 # the share of weights that is masked or on no live path
 
-A weight carries something if a path of live weights leads from the input through it to the logits. Paths are counted
-by one ordinary pass, forward and backward, through the model's skeleton: the same tree with weights that are 1 where
-live and 0 where masked, no biases, activations that let everything through, and max pools that take in all of their
-window. What a layer puts in its own place it declares (`Layer.stand_in`, `counts_paths`, `elementwise`, `per_unit`);
-one that declares nothing is taken as `Opaque`. The gradient of a weight is then the sum, over the places where it is
-used, of (paths from the input to there) times (paths from there to the logits): SynFlow's score (Tanaka et al., 2020,
-eq. 2) where the weights are the mask.
+A weight is on a path if live weights connect the input through it to the logits. Paths are counted by one ordinary
+pass, forward and backward, through a path model: the same tree with weights that are 1 if live and 0 if masked, no
+biases, activations that are linear, and max pools that sum their window. A layer declares its replacement in this tree
+(`Layer.stand_in`, `counts_paths`, `elementwise`, `per_unit`); one that declares nothing is replaced by `Opaque`. The
+gradient of a weight is then the sum, over the positions where it is used, of (paths from the input to it) times (paths
+from it to the logits): SynFlow's score (Tanaka et al., 2020, eq. 2) with the mask as weights.
 """
 import numpy as np
 
@@ -21,25 +20,25 @@ from minnet.engine.tape import Tape
 
 
 class Indicator(Layer):
-    """y = 1 where x is not 0, else 0: stands for an elementwise layer, and keeps counts from overflowing."""
+    """y = 1 if x is not 0, else 0: replaces an elementwise layer, and keeps counts from overflowing."""
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
-        """Return 1 where anything arrives; NaN, from counts beyond the largest number, is something."""
+        """Return 1 where a path arrives; NaN, from counts that overflow, is a path."""
         return np.not_equal(x, 0, out=tape.buffer(self, "y", x.shape), casting="unsafe")
 
     def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray:
-        """Return 1 where what is made of an input is needed."""
+        """Return 1 for each input whose output is needed."""
         return np.not_equal(dy, 0, out=tape.buffer(self, "dx", dy.shape), casting="unsafe")
 
 
 class Opaque(Layer):
-    """Stands for a layer of which nothing is known: all that it gives depends on all that it takes.
+    """Replaces a layer of which nothing is known: every output depends on every input.
 
-    Where the layer is `per_unit`, that holds within each unit. Its parameters, those of layers inside it included, are
-    on a path if any leads through it.
+    If the layer is `per_unit`, that holds within each unit. Its parameters, those of layers inside it included, are on
+    a path if any path leads through it.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -48,37 +47,37 @@ class Opaque(Layer):
         self.owned = [p for leaf in layer.leaves() for p in leaf.parameters]
 
     def build(self, shape: tuple) -> tuple[tuple, list]:
-        """Return the shape that the layer makes."""
+        """Return the output shape of the layer."""
         return self.layer.output_shape, []
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
-        """Return 1 for all outputs that anything arrives for."""
+        """Return 1 for all outputs that a path can reach."""
         tape[self] = found = self._reached(x)
         return np.broadcast_to(found, (len(x), *self.output_shape)).astype(tape.dtype)
 
     def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray:
-        """Return 1 for all inputs of which anything is needed."""
+        """Return 1 for all inputs on which a needed output depends."""
         needed = self._reached(dy)
         for p in self.owned:
             p.of(tape.grads)[...] = tape[self].any() and needed.any()
         return np.broadcast_to(needed, (len(dy), *self.input_shape)).astype(tape.dtype)
 
     def _reached(self, x: np.ndarray) -> np.ndarray:
-        """Return whether anything is there: (1, ..., 1), or (1, ..., c) by unit."""
+        """Return True if any entry of x is not 0: a scalar, or (c,) by unit."""
         found = x != 0
         units = found.reshape(-1, x.shape[-1]).any(axis=0)
         return units if self.layer.per_unit and self.input_shape[-1] == self.output_shape[-1] else units.any()
 
 
 def stand_in(layer: Layer) -> Layer | None:
-    """Return the layer that counts paths in the place of `layer`, or None where that does so itself."""
+    """Return the layer that replaces `layer` to count paths, or None if it counts them itself."""
     other = layer.stand_in()
     if other is not None or layer.counts_paths:
         return other
     return Indicator(name=layer.name) if layer.elementwise else Opaque(layer)
 
 
-class Skeleton:
+class PathModel:
     """The linear tree in which the live paths of `model` are counted; it has the same parameters."""
 
     def __init__(self, model: Model) -> None:
@@ -92,20 +91,20 @@ class Skeleton:
                     setattr(leaf, p.kind, p)
         self.tree.trace(False)
 
-    def paths(self, live):
-        """(carries, needed) for the mask `live`: bool vectors, False wherever `live` is.
+    def paths(self, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (on_path, needed) for the mask `live`: bool vectors, False wherever `live` is.
 
-        carries: something that varies with the input passes here and reaches the logits. needed: whatever is read
-        here, even a constant, reaches the logits.
+        on_path: a value that varies with the input passes here and reaches the logits. needed: whatever is read here,
+        even a constant, reaches the logits.
         """
-        return self.carries(live), self._gradient(np.ones_like(live), live)
+        return self.on_path(live), self._gradient(np.ones_like(live), live)
 
-    def carries(self, live):
-        """Return the first of `paths` alone."""
+    def on_path(self, live: np.ndarray) -> np.ndarray:
+        """Return the first vector of `paths`, at half the cost."""
         return self._gradient(live, live)
 
     def _gradient(self, forward, backward):
-        """Where paths through `forward` to a live weight go on through `backward` to the logits."""
+        """Return the live weights that paths reach through the mask `forward` and leave through the mask `backward`."""
         tape = Tape(self.model, self._values(forward))
         x = np.ones((1, *self.model.input_shape), tape.dtype)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
@@ -115,7 +114,7 @@ class Skeleton:
         return (tape.grads != 0) & backward
 
     def _values(self, live):
-        """Weights and gains are the mask, biases and shifts 0; the statistics leave everything as it is."""
+        """Return the path model's values: weights and gains are the mask, biases, shifts and means 0, variances 1."""
         values = np.zeros(len(live), self.model.dtype)
         for p in self.model.parameters.values():
             if p.kind in ("weight", "gain"):
@@ -129,13 +128,13 @@ def effective_sparsity(model: Model) -> float:
     """Return the fraction of the model's weights that are masked, or live but on no live path.
 
     No path of live weights leads from the input through them to the logits, so no signal or no gradient reaches them.
-    At least `model.sparsity`. Biases begin no path: what they send does not depend on the input. One pass, forward and
-    backward, of one sample.
+    At least `model.sparsity`. Biases begin no path: their contribution does not depend on the input. The cost is one
+    pass, forward and backward, of one sample.
 
     Parameters
     ----------
     model : Model
-        Any model; a layer of which nothing is known lets everything through.
+        Any model; a layer of which nothing is known passes every path on.
 
     Returns
     -------
@@ -148,5 +147,5 @@ def effective_sparsity(model: Model) -> float:
     section 2.
     """
     total = sum(p.size for p in model.weight_parameters)
-    on_paths = np.count_nonzero(Skeleton(model).carries(model.mask)[: model.n_weights])
+    on_paths = np.count_nonzero(PathModel(model).on_path(model.mask)[: model.n_weights])
     return 1.0 - int(on_paths) / total if total else 0.0

@@ -14,7 +14,7 @@ from minnet.errors import InvalidValue, NotFinite, unknown
 from minnet.pruning.candidates import Candidates
 from minnet.pruning.compact import compact
 from minnet.pruning.explain import Explanation, position_of, why
-from minnet.pruning.paths import Skeleton
+from minnet.pruning.paths import PathModel
 
 if TYPE_CHECKING:
     from minnet.model import Model
@@ -164,8 +164,8 @@ class PrunePlan:
         return tuple(name for name in lost if before[name])
 
     def _on_paths(self, mask):
-        carries = Skeleton(self.model).carries(mask)
-        return {p.layer: int(np.count_nonzero(p.of(carries))) for p in self.model.weight_parameters}
+        on_path = PathModel(self.model).on_path(mask)
+        return {p.layer: int(np.count_nonzero(p.of(on_path))) for p in self.model.weight_parameters}
 
     def apply(self, record: list["Result"] | None = None) -> "Result":
         """Mask the chosen weights, and compensate for them.

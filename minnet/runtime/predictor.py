@@ -187,7 +187,7 @@ class Predictor:
         out = np.empty((n, *self.output_shape), self.dtype)
         rows = X if X.ndim == 2 else X.reshape(n, self.features)
         total = self.predict_rows(rows, 0, n, out if out.ndim == 2 else out.reshape(n, self.outputs))
-        if total - total != 0:  # NaN or infinite: by a number in X, or only because there are so many large ones
+        if total - total != 0:  # NaN or infinite: a value of X is, or only the sum of large ones overflows
             check_X(X, shape, self.dtype)
         return out
 

@@ -66,7 +66,7 @@ class Program:
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
 
     def cut(self, first: int, last: int) -> list[tuple[int, int]]:
-        """Divide steps first, ..., last - 1 into calls (first step, end) of at most about MACS_AT_ONCE multiply-adds."""
+        """Divide steps first, ..., last - 1 into calls (first step, end), each of about MACS_AT_ONCE or less."""
         cuts, macs = set(), 0
         for span in self.spans:
             macs += span.macs

@@ -1,10 +1,10 @@
-"""Nets with layers that have no kernel: compiled parts, and between them the layers' own `forward`.
+"""Split a model with layers that have no kernel into stages: compiled ones, and ones that run by `forward`.
 
-    stages_of(model)                     # [(Model, has it kernels), ...], each the input of the next
-    forward_rows(part, X)                # rows (n, features) through a part that has none
+    stages_of(model)                     # [(Model, True if it has kernels), ...], in order
+    forward_rows(part, X)                # the outputs of a stage without kernels for rows X (n, features)
 
-Only what stands in the outermost Sequential is parted: a Residual or Concat in which one layer has no kernel runs by
-its `forward` altogether.
+Only the outermost Sequential is split: a Residual or Concat in which one layer has no kernel runs by its `forward` as a
+whole.
 """
 from itertools import groupby
 
@@ -20,9 +20,9 @@ from minnet.runtime.graph import compiles
 
 
 def stages_of(model: Model) -> list[tuple[Model, bool]]:
-    """Return models of their own that one after the other do what `model` does, and whether each has kernels.
+    """Split a model into consecutive ones; return (model, True if it has kernels) of each.
 
-    Neighbours that have kernels are one stage, as are neighbours that have none.
+    Consecutive layers that have kernels are one stage, as are consecutive layers that have none.
     """
     stages, shape = [], model.input_shape
     for has_kernels, layers in groupby(chain_of(model.tree), compiles):
@@ -34,14 +34,14 @@ def stages_of(model: Model) -> list[tuple[Model, bool]]:
 
 
 def chain_of(layer: Layer) -> list[Layer]:
-    """Return the layers of a Sequential, those of Sequentials in it included."""
+    """Return the layers of a Sequential, those of nested Sequentials included."""
     if type(layer) is not Sequential:
         return [layer]
     return [link for child in layer.layers for link in chain_of(child)]
 
 
 def forward_rows(part: Model, X: np.ndarray) -> np.ndarray:
-    """Return (n, outputs) of the rows X (n, features), by each layer's `forward`, in use."""
+    """Return the outputs (n, outputs) for rows X (n, features) by each layer's `forward`, as in inference."""
     with one_blas_thread():
         y = part.forward(X.reshape(len(X), *part.input_shape), Tape(part))
     return np.ascontiguousarray(y, part.dtype).reshape(len(X), -1)

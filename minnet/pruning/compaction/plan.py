@@ -17,7 +17,7 @@ from minnet.engine.space import Use
 from minnet.engine.tape import Tape
 from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
-from minnet.pruning.paths import Skeleton
+from minnet.pruning.paths import PathModel
 
 STAYS, UNREAD, SILENT, FOLDED = range(4)  # a unit's fate: removed as it is unread, as it is 0, or into a bias
 
@@ -48,9 +48,9 @@ class CompactionPlan:
         self.fate = np.full(self.coupling.n_units, STAYS)
         self.live = model.mask.copy()
         self.folds = np.zeros_like(self.live)
-        skeleton, more = Skeleton(model), True
+        path_model, more = PathModel(model), True
         while more:
-            self.carries, needed = skeleton.paths(self.live)
+            self.on_path, needed = path_model.paths(self.live)
             more = self._remove_unread(needed)
         self._set_fates()
         self.last = self._last_of_their_axis()
@@ -60,7 +60,7 @@ class CompactionPlan:
         varies, self.border = np.zeros(len(self.fate), bool), {}
         for use in self.readers:
             p, units = use.parameter, self.roots[use.units]
-            varies[units[rows_with(p.of(self.carries))]] = True
+            varies[units[rows_with(p.of(self.on_path))]] = True
             unknown = rows_with(p.of(needed) & np.isnan(self.constants[p.name]))
             self.border.update((unit, p.layer) for unit in units[unknown].tolist())
         self.border = {unit: reader for unit, reader in self.border.items() if not varies[unit]}
@@ -124,7 +124,7 @@ def _constants(model, readers):
 
 
 def _constants_of(layer, p, tape):
-    """What each tap of the weight `p` reads in every place, else NaN; NaN too where `layer` could not fold it."""
+    """Return what each tap of the weight `p` reads at every position, NaN if it varies or `layer` could not fold it."""
     if not layer.linear:
         return np.full((*p.shape[:-1], 1), np.nan)
     try:

@@ -84,7 +84,7 @@ def _input_row(plan):
     units = plan.roots[: plan.model.input_shape[-1]]  # the first Space of a Coupling is the input's
     read = np.zeros(len(plan.fate), bool)
     for use in plan.readers:
-        read[plan.roots[use.units][rows_with(use.parameter.of(plan.carries))]] = True
+        read[plan.roots[use.units][rows_with(use.parameter.of(plan.on_path))]] = True
     unread = int((~read[units]).sum())
     return Row("input", len(units), len(units), 0, 0, 0, {"is an input": unread}) if unread else None
 
@@ -92,8 +92,8 @@ def _input_row(plan):
 def _reasons(plan, use):
     """Yield the reason why each unit of a layer stays that has no live path through it here."""
     fixed, units = plan.coupling.fixed(), plan.roots[use.units].tolist()
-    carries = use.parameter.of(plan.carries).reshape(-1, len(units)).any(axis=0)
-    for unit, alive in zip(units, carries, strict=True):
+    on_path = use.parameter.of(plan.on_path).reshape(-1, len(units)).any(axis=0)
+    for unit, alive in zip(units, on_path, strict=True):
         if plan.last[unit]:
             yield "an axis keeps at least one unit"
         elif plan.fate[unit] != STAYS or alive:
