@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 import minnet as mn
 from minnet.engine.rewire import among, draw_places, renew
+from minnet.engine.sparse import SparseIndex
 from minnet.errors import InvalidType, InvalidValue, MinnetError, Unsupported
+from minnet.kernels.sparse.csr import coo_rows
 from minnet.pruning.criteria import traits_of
 from minnet.pruning.scores import score
 
@@ -352,3 +354,17 @@ def test_only_what_was_born_sparse_is_rewired():
         model.rewire(model.parameters["dense3.weight"], [], [])
     with pytest.raises(InvalidType, match="Parameter of this model"):
         model.rewire(net().parameters["dense1.weight"], [], [])
+
+
+def test_no_thread_sees_rows_that_another_is_still_filling(monkeypatch):
+    index, found = SparseIndex(np.array([1, 5, 8]), (3, 3)), []
+
+    def fill(indptr, rows):
+        rows[:] = -1
+        if not found:  # another thread comes in between
+            found.append(None)
+            found.append(index.coo()[0].copy())
+        coo_rows(indptr, rows)
+
+    monkeypatch.setattr("minnet.engine.sparse.coo_rows", fill)
+    assert index.coo()[0].tolist() == found[1].tolist() == [0, 1, 2]

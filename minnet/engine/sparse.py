@@ -190,8 +190,9 @@ class SparseIndex:
     def coo(self):
         """Return (rows, indices) of kernels/sparse/csr.py."""
         if self._rows is None:
-            self._rows = np.empty(len(self.indices), np.int32)
-            coo_rows(self.indptr, self._rows)
+            rows = np.empty(len(self.indices), np.int32)
+            coo_rows(self.indptr, rows)
+            self._rows = rows  # only once it is filled: other threads may read it at any time
         return self._rows, self.indices
 
     def forward(self, weight, bias, x, y):
