@@ -583,7 +583,7 @@ def test_a_disturbed_measurement_does_not_count(monkeypatch):
     known = asdict(rates.Rates())
     passes = iter([known, {name: 7 * rate for name, rate in known.items()}, known | {"sparse": 1.0}])
     monkeypatch.setattr(rates, "measure", lambda: next(passes))
-    assert rates.least(3) == known
+    assert rates.lowest(3) == known
 
 
 def test_without_rates_there_are_defaults(monkeypatch):
