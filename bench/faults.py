@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from minnet.report.page import page
-from minnet.study.folder import DENSE_MODEL, MODEL, PAGE, RESULT
+from minnet.study.folder import DENSE_MODEL, MODEL, PAGE, RESULT, UNFINISHED
 from minnet.study.transaction import CHANGE
 
 NAMES = (MODEL, DENSE_MODEL, RESULT, PAGE)
@@ -162,7 +162,7 @@ def fill(faults, old, new, folder):
     for size, code in faults(old, new, folder):
         found = outcome(folder, contents(old), 1)
         counts[found] += 1
-        counts["not at rest"] += {path.name for path in folder.iterdir()} != {*NAMES, NOTE}
+        counts["not at rest"] += {path.name for path in folder.iterdir()} - {UNFINISHED} != {*NAMES, NOTE}
         print(f"  {faults.__name__}: {size:,} bytes, exit code {code}: {found}", flush=True)
     return counts
 

@@ -2,8 +2,10 @@
 
 Most commands run in this process, on few epochs; what is about processes (imports, pipes) runs in one of its own.
 """
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -619,6 +621,42 @@ def test_what_turns_out_wrong_late_does_not_cost_the_trained_net(command):
     assert ended.code == 2
     assert "; saved the model of the last finished epoch to " in last_line(ended)
     assert mn.load(ended.out / "model.safetensors").sparsity == 0
+
+
+def test_what_cannot_be_written_at_the_end_does_not_cost_the_trained_net(done, command, monkeypatch, tmp_path):
+    """A disk with room for the smallest of the files only; then one with room for none."""
+    shutil.copytree(done.out, tmp_path / "minnet-out")
+    room = [100_000]
+
+    def write(path, data):
+        if len(data) > room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        path.write_bytes(data)
+    monkeypatch.setattr("minnet.study.transaction.write_new", write)
+    for said in ("; saved the model of the last finished epoch to minnet-out/unfinished.safetensors",
+                 "; the model of the last finished epoch could not be saved: "):
+        ended = command("prune", "digits", "--epochs", "1")
+        assert ended.code == 2 and said in last_line(ended)
+        assert "dense.safetensors: no space left" in last_line(ended) or room == [0]
+        assert all((ended.out / path.name).read_bytes() == path.read_bytes() for path in done.out.iterdir())
+        room[0] = 0
+    assert mn.load(ended.out / "unfinished.safetensors").sparsity > 0.8
+
+
+def test_a_signal_while_files_are_written(done, command, monkeypatch, tmp_path):
+    shutil.copytree(done.out, tmp_path / "minnet-out")
+    numbers = [signal.SIGINT]
+
+    def write(path, data):
+        path.write_bytes(data)
+        if numbers:
+            signal.raise_signal(numbers.pop())
+    monkeypatch.setattr("minnet.study.transaction.write_new", write)
+    ended = command("prune", "digits", "--epochs", "1")
+    assert ended.code == 130 and last_line(ended).endswith("minnet-out/unfinished.safetensors")
+    assert {path.name for path in ended.out.iterdir()} == {*(path.name for path in done.out.iterdir()),
+                                                           "unfinished.safetensors"}
+    assert all((ended.out / path.name).read_bytes() == path.read_bytes() for path in done.out.iterdir())
 
 
 def test_a_reader_that_leaves_is_no_error(done):

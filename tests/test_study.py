@@ -214,8 +214,9 @@ def test_the_share_of_units_that_compaction_took_out():
 
 
 def test_json_never_holds_what_it_cannot():
-    held = plain({"a": math.nan, 1: (np.float32(0.5), np.int64(3), -math.inf), "b": [None, "x", True]})
-    assert held == {"a": None, "1": [0.5, 3, None], "b": [None, "x", True]}
+    held = plain({"a": math.nan, 1: (np.float32(0.5), np.int64(3), -math.inf), "b": [None, "x", True],
+                  "c": np.array([[1, math.nan]])})
+    assert held == {"a": None, "1": [0.5, 3, None], "b": [None, "x", True], "c": [[1, None]]}
     assert type(held["1"][1]) is int
 
 

@@ -76,7 +76,7 @@ def run(args: Namespace, console: Console) -> None:
             _show_progress(job, console)
             wait_for_kernels()
             result = job.measure() | {"command": args.command}
-    message = write_job(job, result, out)
+            message = write_job(job, result, out)
     console.result(text(result, console), result)
     console.info(message)
     check_guards(job.guard, result["before"], result["after"])

@@ -62,7 +62,7 @@ def run(args: Namespace, console: Console) -> None:
     job = Training(settings)
     with save_on_failure(job, out):
         train_with_progress(job, console)
-    message = write_and_describe({MODEL: file_bytes(job.whole(job.model), made=job.made)}, out)
+        message = write_and_describe({MODEL: file_bytes(job.whole(job.model), made=job.made)}, out)
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())

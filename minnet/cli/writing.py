@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from minnet.cli.signals import Stopped
-from minnet.errors import Diverged, MinnetError, quoted
+from minnet.errors import Diverged, FileError, MinnetError, quoted
 from minnet.formats.storage import file_bytes
 from minnet.model import Model
 from minnet.report.page import page
@@ -45,8 +45,11 @@ def save_on_failure(job: Training, out: Path) -> Iterator[None]:
 
 
 def _save(job: Training, model: Model | None, out: Path) -> str:
-    """Save the model; return a message that says where it is."""
+    """Save the model; return a message that says where it is, or why it could not be saved."""
     if model is None:
         return "no epoch was finished, nothing was saved"
-    path = write_unfinished(out, file_bytes(model, made=job.made))
+    try:
+        path = write_unfinished(out, file_bytes(model, made=job.made))
+    except FileError as error:
+        return f"the model of the last finished epoch could not be saved: {error}"
     return f"saved the model of the last finished epoch to {quoted(str(path))}"

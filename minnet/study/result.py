@@ -71,7 +71,9 @@ def _version(name):
 
 
 def plain(value: object) -> object:
-    """Return `value` as JSON types: tuples as lists, NumPy's numbers as Python's, NaN and infinity as None."""
+    """Return `value` as JSON types: tuples and arrays as lists, NumPy's numbers as Python's, NaN as None."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -238,7 +238,7 @@ def _settle(folder):
 
 
 def _apply_journal(folder):
-    """Move the new files into the folder, as far as it is not done yet, and remove what is to be removed."""
+    """Put the new files into the folder and remove what is to be removed, even if it was done already in part."""
     aside = folder / CHANGE
     try:
         names = json.loads(read_bounded(aside / JOURNAL, LARGEST_JOURNAL))
@@ -249,8 +249,8 @@ def _apply_journal(folder):
     if not plain:
         raise file_error(aside / JOURNAL, "is damaged", f"remove the folder {CHANGE}")
     for name in written:
-        with suppress(FileNotFoundError):  # it was moved before the process was killed
-            os.replace(aside / NEW / name, folder / name)
+        if os.path.lexists(aside / NEW / name):  # else it was moved before the process was killed
+            _put(aside / NEW / name, folder / name, aside / SPARE)
     for name in removed:
         with suppress(FileNotFoundError):
             os.unlink(folder / name)
@@ -274,7 +274,10 @@ def _replace_links(folder, side):
 
 
 def _put(source, path, spare):
-    """Replace `path` by the file `source`, which stays for readers that have just followed the link."""
+    """Replace `path` by the file `source`, which stays.
+
+    A reader may just have followed a link to it, and a power loss may split a rename from one folder to another.
+    """
     with suppress(FileNotFoundError):
         os.unlink(spare)
     try:
