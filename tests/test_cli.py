@@ -29,7 +29,7 @@ PROMISED = {  # of result.json
     "": {"data", "model", "seed", "criterion", "structure", "recipe", "threads", "sparsity", "before", "after"},
     "sparsity": {"asked", "of", "reached_weights", "reached_units"},
     "before": {"accuracy", "recall_macro", "f1_macro", "parameters", "macs", "bytes_on_disk", "latency_us",
-               "throughput_per_s"},
+               "throughput_per_s", "per_class", "confusion"},
 }
 PROMISED["after"] = PROMISED["before"]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from minnet.errors import FileError
 from minnet.report import svg
+from minnet.report.classes import class_rows, notable
 from minnet.report.page import page
 from minnet.report.rows import comparison, layers
 from minnet.study.folder import as_json, digest, read_result, write_files, write_run
@@ -30,6 +31,20 @@ RESULT = {
     "history": [{"stage": stage, "loss": loss, "sparsity": sparsity} for stage, loss, sparsity in (
         ("dense", 2.0, 0.0), ("dense", 0.5, 0.0), ("pruning", 0.6, 0.5), ("pruning", 0.4, 0.9),
         ("dense, the same epochs", 0.3, 0.0), ("dense, the same epochs", 0.2, 0.0))],
+}
+TABLE = {"precision": [0.9, 0.5], "recall": [1.0, 0.25], "f1": [0.95, 1 / 3], "support": [30, 4],
+         "intervals": {name: [[0.8, 1.0], [0.1, 0.7]] for name in ("precision", "recall", "f1")}}
+ENDS = {"interval": [[-0.2, -0.01], [-0.1, 0.1]], "difference": [-0.1, 0.0]}
+CLASSES = {
+    "classes": ["cat", "dog"],
+    "before": RESULT["before"] | {"per_class": TABLE, "confusion": [[30, 0], [3, 1]], "brier": 0.1, "ece": 0.02,
+                                  "intervals": {"accuracy": [0.91, 0.99], "loss": [0.05, 0.2]}},
+    "after": RESULT["after"] | {"per_class": TABLE, "confusion": [[27, 3], [3, 1]], "brier": 0.2, "ece": 0.03,
+                                "intervals": {"accuracy": [0.9, 0.98], "loss": [0.1, None]}},
+    "change": {"accuracy": {"difference": -0.01, "interval": [-0.03, 0.002]},
+               "per_class": {name: ENDS for name in ("precision", "recall", "f1")},
+               "flips": {"right_to_wrong": {"per_class": [3, 0], "rows": [1, 2, 9], "predictions": [1, 1, 1]},
+                         "wrong_to_right": {"per_class": [0, 0], "rows": [], "predictions": []}}},
 }
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 EVIL = "<script>alert('x')</script>\"&\x1b[31m</style>"
@@ -90,8 +105,37 @@ def test_the_page_holds_the_whole_result():
     assert json.loads("".join(Checked(page(RESULT)).inside["script"])) == RESULT
 
 
+def test_the_page_tells_of_each_class_with_intervals():
+    parsed = Checked(page(RESULT | CLASSES))
+    small, cells = "|".join(parsed.inside["small"]), "|".join("".join(data) for data in parsed.inside["td"])
+    wanted = ("91.0 to 99.0", "-3.0 to +0.2", "80.0 to 100.0", "-20.0 to -1.0")
+    assert [told for told in wanted if told not in small] == []
+    assert [told for told in ("90.0%", "25.0%", "-10.0", "27", "30") if told not in cells] == []
+    assert sum(tag == "caption" for tag, _ in parsed.seen) == 2
+    assert "Brier score" in parsed.inside["th"]
+    assert json.loads("".join(parsed.inside["script"])) == RESULT | CLASSES
+
+
+def test_a_result_without_classes_or_intervals_makes_the_page_it_made():
+    assert "<h2>Classes</h2>" not in page(RESULT) and "Brier" not in page(RESULT)
+    bare = json.loads(json.dumps(RESULT | CLASSES))
+    for net in ("before", "after"):
+        del bare[net]["intervals"], bare[net]["per_class"]["intervals"]
+        bare[net]["confusion"] = None
+    assert "<h2>Classes</h2>" in page(bare) and "too many classes" in page(bare)
+    del bare["change"]
+    assert "<h2>Classes</h2>" not in page(bare)
+
+
+def test_only_classes_whose_interval_leaves_out_0_changed():
+    assert notable(RESULT | CLASSES) == [0] and notable(RESULT) == []
+    row, = class_rows(RESULT | CLASSES, [0])
+    assert (row.label, row.lost, row.gained, row.rates["recall"].good) == ("cat", "3", "0", False)
+    assert class_rows(RESULT | CLASSES)[1].rates["recall"].good is None
+
+
 def test_names_from_outside_stay_text():
-    text = page(with_strings(copy.deepcopy(RESULT), EVIL))
+    text = page(with_strings(copy.deepcopy(RESULT | CLASSES), EVIL))
     parsed = Checked(text)
     assert "<script>alert" not in text
     assert sum(tag == "script" for tag, _ in parsed.seen) == 1

@@ -36,6 +36,16 @@ def data_options(parser: Parser) -> None:
     add("--target", metavar="COLUMN", help="column of a .csv (array of a .npz) with the classes (default: last; y)")
 
 
+def class_weight_option(parser: Parser, text: str) -> None:
+    """Add --class-weight."""
+    parser.options.add_argument("--class-weight", choices=["balanced"], help=text)
+
+
+def per_class_option(parser: Parser) -> None:
+    """Add --per-class."""
+    parser.options.add_argument("--per-class", action="store_true", help="also print a table of the classes")
+
+
 def training_options(parser: Parser, epochs: str = "epochs of training") -> None:
     """Add the options of models and their training; `epochs` is the help text of --epochs."""
     add = parser.options.add_argument
@@ -53,6 +63,7 @@ def training_options(parser: Parser, epochs: str = "epochs of training") -> None
         help=f"weight decay coefficient (default: sgd {SGD_DECAY:g}, others the optimizer's own)")
     add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
         metavar="NAME:STRENGTH", help="regularisation term, e.g. l1:0.0001; may be repeated (default: none)")
+    class_weight_option(parser, "give every class the same weight in the loss (default: every row the same)")
 
 
 def pruning_options(parser: Parser) -> None:

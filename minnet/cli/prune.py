@@ -22,6 +22,7 @@ from minnet.cli.options import (
     data_options,
     out_option,
     output_folder,
+    per_class_option,
     pruning_options,
     settings_from,
     training_options,
@@ -29,6 +30,7 @@ from minnet.cli.options import (
 from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import aligned
+from minnet.report.classes import class_rows, notable
 from minnet.report.rows import comparison, layers, names
 
 
@@ -40,6 +42,7 @@ def options(parser: Parser) -> None:
     pruning_options(parser)
     training_options(parser, "epochs of dense training, and again of pruning")
     data_options(parser)
+    per_class_option(parser)
     out_option(parser)
 
 
@@ -64,6 +67,7 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     out = output_folder(args)
     from minnet.cli.compiling import compiling
+    from minnet.cli.imbalance import hint_imbalance
     from minnet.cli.writing import save_on_failure, write_job
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
@@ -72,12 +76,13 @@ def run(args: Namespace, console: Console) -> None:
     with compiling(console) as wait_for_kernels:
         job = Job(settings)
         console.info(job.plan)
+        hint_imbalance(job, console)
         with save_on_failure(job, out):
             _show_progress(job, console)
             wait_for_kernels()
             result = job.measure() | {"command": args.command}
             message = write_job(job, result, out)
-    console.result(text(result, console), result)
+    console.result(text(result, console, args.per_class), result)
     console.info(message)
     check_guards(job.guard, result["before"], result["after"])
 
@@ -92,12 +97,31 @@ def _show_progress(job, console):
                 job.epochs)
 
 
-def text(result: dict, console: Console) -> str:
-    """Return the result as tables and one sentence."""
+def text(result: dict, console: Console, per_class: bool = False) -> str:
+    """Return the result as tables and one sentence.
+
+    Classes have a table where `per_class` asks for it, and those whose recall changed have one in any case.
+    """
     first, second = names(result)
     rows = [(row.label, row.before, row.after, row.change) for row in comparison(result)]
     return "\n".join([
         console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
         *aligned([("", first, second, "change"), *rows], console), "",
         *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
-        result["words"]])
+        *_class_lines(result, console, per_class), result["words"]])
+
+
+def _class_lines(result, console, per_class):
+    """Return the table of classes: all of them, or those whose recall changed, or no lines."""
+    changed = notable(result)
+    rows = class_rows(result, None if per_class else changed)
+    if not rows:
+        return []
+    head = ("class", "samples", *(f"{name} {when}" for name in ("precision", "recall") for when in names(result)),
+            "change of recall", "lost", "gained")
+    cells = [(row.label, row.support, row.rates["precision"].before, row.rates["precision"].after,
+              row.rates["recall"].before, row.rates["recall"].after,
+              " ".join(filter(None, (row.rates["recall"].change, f"({row.rates['recall'].change_interval})"))),
+              row.lost, row.gained) for row in rows]
+    title = [] if per_class else ["recall changed in (interval of 95 % in brackets, in points):"]
+    return [*title, *aligned([head, *cells], console), ""]

@@ -20,6 +20,11 @@ def facts_text(facts: Mapping, console: Console) -> str:
     return "\n".join(aligned([("", ""), *rows], console)[1:])
 
 
+def single(facts: Mapping) -> dict:
+    """Return the entries of a mapping that are single values: no lists, no tables."""
+    return {name: value for name, value in facts.items() if not isinstance(value, list | dict)}
+
+
 def _as_text(value):
     if isinstance(value, float):
         return f"{value:.4f}"

@@ -15,7 +15,7 @@ from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, data_options, out_option, output_folder, settings_from, training_options
 from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
-from minnet.cli.tables import facts_text
+from minnet.cli.tables import facts_text, single
 
 if TYPE_CHECKING:  # NumPy is loaded by `run` alone
     from minnet.study.training import Training
@@ -51,6 +51,7 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     out = output_folder(args)
     from minnet.cli.compiling import announce_compilation
+    from minnet.cli.imbalance import hint_imbalance
     from minnet.cli.writing import save_on_failure, write_and_describe
     from minnet.formats.storage import file_bytes
     from minnet.study.folder import MODEL
@@ -60,11 +61,12 @@ def run(args: Namespace, console: Console) -> None:
     settings = settings_from(args, data=args.what)
     announce_compilation(console)
     job = Training(settings)
+    hint_imbalance(job, console)
     with save_on_failure(job, out):
         train_with_progress(job, console)
         message = write_and_describe({MODEL: file_bytes(job.whole(job.model), made=job.made)}, out)
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())
-    console.result(facts_text(result, console), result)
+    console.result(facts_text(single(result), console), result)
     console.info(message)

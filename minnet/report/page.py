@@ -11,8 +11,10 @@ from importlib import resources
 from string import Template
 
 from minnet.report import svg
-from minnet.report.rows import comparison, layers
+from minnet.report.classes import score_intervals
+from minnet.report.rows import calibration, comparison, layers
 from minnet.report.rows import names as names_of
+from minnet.report.tables import classes, small
 
 STAGES = {"pruning": "pruned", "dense, the same epochs": "dense"}
 
@@ -24,7 +26,8 @@ def page(result: Mapping) -> str:
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title), words=escape(result["words"]), first=first, second=second,
-        comparison="".join(_comparison_row(row) for row in comparison(result)),
+        comparison=_comparison(result),
+        classes=classes(result, first, second),
         layers="".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in layers(result)),
         bars=_layer_bars(result), losses=_losses(result), sparsity=_sparsities(result),
         settings=_definitions(_how(result)), machine=_definitions(result["machine"] | {"threads": result["threads"]}),
@@ -36,11 +39,19 @@ def embedded(result: Mapping) -> str:
     return json.dumps(result, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _comparison_row(row):
-    """Return a row of the first table; the class colours the change."""
+def _comparison(result):
+    """Return the rows of the first table."""
+    rows = comparison(result) + calibration(result)
+    return "".join(_comparison_row(row, score_intervals(result, row.name)) for row in rows)
+
+
+def _comparison_row(row, intervals):
+    """Return a row of the first table, with the intervals that are known; the class colours the change."""
     kind = {True: "good", False: "bad", None: ""}[row.good]
-    return (f'<tr><th scope="row">{escape(row.label)}</th><td>{escape(row.before)}</td><td>{escape(row.after)}</td>'
-            f'<td class="{kind}">{escape(row.change)}</td></tr>')
+    before, after, change = (escape(text) + small(interval) for text, interval in
+                             zip((row.before, row.after, row.change), intervals, strict=True))
+    return (f'<tr><th scope="row">{escape(row.label)}</th><td>{before}</td><td>{after}</td>'
+            f'<td class="{kind}">{change}</td></tr>')
 
 
 def _layer_bars(result):

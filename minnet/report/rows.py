@@ -6,7 +6,7 @@
 FIGURES and OPTIONAL are the rows of the first table, in order.
 """
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PERCENT = 100
 KILO = 1000
@@ -16,20 +16,30 @@ SAME = 1.05  # a ratio below this is shown as "="
 
 @dataclass(frozen=True)
 class Row:
-    """One row: label, values before and after, and the change; `good` is None if there is no change."""
+    """One row: label, values before and after, the change, and the figure's name; `good` is None without change."""
 
     label: str
     before: str
     after: str
     change: str
     good: bool | None = None
+    name: str = ""
 
 
 def comparison(result: Mapping) -> list[Row]:
     """Return the rows that compare the models before and after pruning."""
+    return _rows_of(result, FIGURES + tuple(figure for figure in OPTIONAL if figure[0] in result["before"]))
+
+
+def calibration(result: Mapping) -> list[Row]:
+    """Return the rows on calibration; none for a result of an earlier version."""
+    return _rows_of(result, tuple(figure for figure in CALIBRATION if figure[0] in result["before"]))
+
+
+def _rows_of(result, figures):
+    """Return the rows of these figures."""
     before, after = result["before"], result["after"]
-    figures = FIGURES + tuple(figure for figure in OPTIONAL if figure[0] in before)
-    return [make(label, before.get(name), after.get(name), *adjectives)
+    return [replace(make(label, before.get(name), after.get(name), *adjectives), name=name)
             for name, label, make, adjectives in figures]
 
 
@@ -102,6 +112,10 @@ FIGURES = (
     ("bytes_on_disk", "bytes on disk", size, ("smaller", "larger")),
     ("latency_us", "latency, one sample (us)", size, ("faster", "slower")),
     ("throughput_per_s", "throughput (samples/s)", speed, ("faster", "slower")),
+)
+CALIBRATION = (
+    ("brier", "Brier score", loss, ()),
+    ("ece", "expected calibration error", loss, ()),
 )
 OPTIONAL = (  # figures of --precision
     ("accuracy_int8", "accuracy, int8 weights", score, ()),

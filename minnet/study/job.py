@@ -33,7 +33,7 @@ from minnet.pruning.scope import in_range
 from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
-from minnet.study.measure import compare_nets
+from minnet.study.measure import change_between, compare_nets
 from minnet.study.result import result_of
 from minnet.study.settings import SPARSITY, Settings
 from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
@@ -199,6 +199,7 @@ class Job(Training):
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
             self.files[name] = file_bytes(nets[net], made=self.made)
             figures[net]["bytes_on_disk"] = len(self.files[name])
+        figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True)
         return result_of(self, figures) | {"sha256": {name: digest(data) for name, data in self.files.items()}}

@@ -15,9 +15,11 @@ from typing import TypeVar
 import numpy as np
 
 from minnet.data import Dataset
-from minnet.engine.metrics import evaluate
+from minnet.engine.answers import answers
+from minnet.engine.metrics import evaluate, scores
 from minnet.model import Model
 from minnet.runtime.predictor import freeze
+from minnet.study.change import change
 
 BATCH = 1024           # rows of a call whose throughput is measured
 BATCH_MACS = 2**33     # multiply-adds of such a call at most, about a second: a large model gets fewer rows
@@ -36,8 +38,8 @@ Key = TypeVar("Key")
 def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None = None) -> dict[str, dict]:
     """Return {name: figures} for `nets`, {name: Model}, on the test part.
 
-    The figures are accuracy, recall_macro, f1_macro and loss of the frozen model, its plan, parameters (nonzero), macs,
-    and the speeds with that plan. With a `precision` (see `freeze`) they include the accuracy with such weights and
+    The figures are what `evaluate` returns for the frozen model, its plan, parameters (nonzero), macs, and the speeds
+    with that plan. With a `precision` (see `freeze`) they include the accuracy with such weights and
     the memory of both frozen models.
     """
     times, figures = speeds(nets, data.X_test), {}
@@ -47,10 +49,15 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
                          **times[name], "plan": fast.plan}
         if precision is not None:
             rounded = freeze(net, weights=precision)
-            accuracy = evaluate(rounded, data.X_test, data.y_test)["accuracy"]
+            accuracy = scores(rounded, data.X_test, data.y_test)["accuracy"]
             figures[name] |= {f"accuracy_{precision}": accuracy, "bytes_frozen": fast.nbytes,
                               f"bytes_frozen_{precision}": rounded.nbytes}
     return figures
+
+
+def change_between(before: Model, after: Model, data: Dataset) -> dict[str, dict]:
+    """Return what `study.change.change` finds between two models, frozen, on the test part."""
+    return change(*(answers(freeze(net), data.X_test, data.y_test) for net in (before, after)))
 
 
 def speeds(nets: Mapping[str, Model], X: np.ndarray) -> dict[str, dict[str, float]]:

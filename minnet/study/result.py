@@ -19,7 +19,7 @@ NOTICEABLE = 1.05  # ratios below this are reported as equal
 
 
 def result_of(job, figures: Mapping[str, dict]) -> dict:
-    """Return the content of result.json for a Job that has run; `figures` is {"before": ..., "after": ...}."""
+    """Return the content of result.json for a Job that has run; `figures` is {"before", "after", "change"}."""
     settings = job.settings.record()
     main = {name: settings.pop(name) for name in ("model", "seed", "criterion", "structure", "recipe")}
     settings |= {"optimizer": repr(job.arguments["optimizer"]), "batch_size": job.arguments["batch_size"],
@@ -33,7 +33,7 @@ def result_of(job, figures: Mapping[str, dict]) -> dict:
         "minnet": __version__, "data": job.data.name, **main, "threads": threads.n_threads(),
         "sparsity": {"asked": job.sparsity, "of": "units" if of_units else "weights", **reached},
         "words": summary(share, figures["before"], figures["after"]), **figures,
-        "layers": layers_of(job.model), "start": job.start, "settings": settings,
+        "classes": job.data.classes, "layers": layers_of(job.model), "start": job.start, "settings": settings,
         "samples": {part: len(getattr(job.data, f"y_{part}")) for part in ("train", "valid", "test")},
         "machine": machine(), "history": job.history})
 

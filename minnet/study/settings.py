@@ -49,6 +49,8 @@ class Settings:
         Name in OPTIMIZERS. Default: sgd, or adam with pretrained weights.
     lr, batch_size, weight_decay : float, int, float, optional
         Default: by optimizer and number of training samples.
+    class_weight : "balanced" or mapping, optional
+        Weights of the classes in training, as in `train`. Scores are of unweighted rows.
     guard : mapping of str to float
         Largest loss allowed for a score.
     target : str, optional
@@ -80,6 +82,7 @@ class Settings:
     lr: float | None = None
     batch_size: int | None = None
     weight_decay: float | None = None
+    class_weight: str | Mapping | None = None
     guard: Mapping = field(default_factory=dict)
     target: str | None = None
     precision: str | None = None

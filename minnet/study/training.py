@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from minnet.data import SCALINGS, Dataset, load_data, none, unit
-from minnet.engine.metrics import evaluate
+from minnet.engine.metrics import evaluate, scores
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
@@ -92,7 +92,7 @@ class Training:
         self.settings = settings
         self.images, model, self.given = load_parts(settings, self.seed(WEIGHTS))
         self.base, self.model, self.data = frozen(settings, model, self.images)
-        self.start = self.scores() if self.given else None
+        self.start = dict(scores(self.model, self.data.X_test, self.data.y_test)) if self.given else None
         self.arguments = training_arguments(settings, len(self.data.X_train))
         self.train = partial(train, **self.arguments)
         self.epochs = settings.epochs
@@ -172,7 +172,7 @@ class Training:
 
         Returns
         -------
-        dict of str to float
+        dict of str to object
             The entries of `evaluate`.
         """
         return dict(evaluate(self.model, self.data.X_test, self.data.y_test))
@@ -274,7 +274,8 @@ def training_arguments(settings: Settings, rows: int) -> dict[str, object]:
     """Return the arguments of `train` that all stages share."""
     penalties = tuple(check_choice("penalty", name, PENALTIES)(strength) for name, strength in settings.penalty)
     return {"optimizer": optimizer_of(settings), "batch_size": settings.batch_size or batch_for(rows),
-            "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM}
+            "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM,
+            "class_weight": settings.class_weight}
 
 
 def optimizer_of(settings: Settings) -> Optimizer:
