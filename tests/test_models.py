@@ -13,6 +13,8 @@ from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
 from minnet.errors import InvalidType, InvalidValue, UnknownName
 from minnet.fast.choose import predict_shards
+from minnet.fast.predict import predict_rows
+from minnet.fast.rewrite import rewrite
 from minnet.models import MODELS
 
 MNIST, DIGITS = (28, 28, 1), (8, 8, 1)
@@ -123,12 +125,13 @@ def test_predictions_do_not_depend_on_how_rows_are_batched(monkeypatch):
 def test_threads_that_share_a_prediction_give_the_same_bits_each_time(monkeypatch):
     model, (X, _) = problem("images", n=50, dtype=np.float64)
     whole = model(X)
-    monkeypatch.setattr("minnet.fast.choose.PREDICT_MACS", 1)
     monkeypatch.setenv("MINNET_NUM_THREADS", "3")
-    assert [predict_shards(model, n) for n in (50, 2, 0)] == [3, 2, 1]
-    assert len({bits(model(X)) for _ in range(5)}) == 1
-    np.testing.assert_allclose(model(X), whole, rtol=1e-12, atol=1e-12)
-    assert model(X[:0]).shape == (0, 3)
+    large = mn.models.vgg16((32, 32, 3), 10, rng=0)
+    assert [predict_shards(large, n) for n in (50, 2, 0)] == [3, 2, 1] and predict_shards(model, 50) == 1
+    shared = [predict_rows(model, rewrite(model.tree), X, shards=3) for _ in range(5)]
+    assert len({bits(logits) for logits in shared}) == 1
+    np.testing.assert_allclose(shared[0], whole, rtol=1e-12, atol=1e-12)
+    assert predict_rows(model, model.tree, X[:0], shards=3).shape == (0, 3)
 
 
 # --- names and shapes ------------------------------------------------------------------------------------------------

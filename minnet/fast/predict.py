@@ -9,10 +9,13 @@ from minnet.engine.tape import Tape
 from minnet.fast.choose import predict_shards
 
 
-def predict_rows(model, tree, X, values=None):
-    """Return the logits (n, k) of X (n, *input_shape), checked; `tree` is the model's, or rewritten from it."""
+def predict_rows(model, tree, X, values=None, shards=None):
+    """Return the logits (n, k) of X (n, *input_shape), checked; `tree` is the model's, or rewritten from it.
+
+    `shards` threads share the rows: as many as are worth it unless given.
+    """
     out = np.empty((len(X), *model.output_shape), X.dtype)
-    shards = predict_shards(model, len(X))
+    shards = predict_shards(model, len(X)) if shards is None else shards
     passes = shards * -(-len(X) // (shards * model.rows_at_once()))
     rows = -(-len(X) // max(passes, 1)) or 1
     starts = range(0, len(X), rows)
