@@ -1,4 +1,5 @@
 """Scores and samples: by their definitions, and refused where rows and labels do not go together."""
+import pickle
 from itertools import product
 from types import SimpleNamespace
 
@@ -118,6 +119,19 @@ def test_each_class_is_scored_by_the_same_sums_as_every_resample(weighted):
         np.testing.assert_allclose(sums[name], found.per_class[name])
     exact = wilson(round(80 * found.accuracy), 80)
     assert (found.intervals.accuracy.tolist() == exact.tolist()) != weighted
+
+
+def test_scores_print_as_tables_and_travel():
+    rng = np.random.default_rng(1)
+    found = mn.evaluate(fixed(rng.normal(size=(40, 3))), None, rng.integers(3, size=40))
+    low, high = found.intervals.accuracy
+    assert f"accuracy      {found.accuracy:.4f}  ({low:.4f} to {high:.4f})" in str(found).splitlines()
+    assert f"{found.per_class.recall[2]:.4f}" in str(found).splitlines()[-1]
+    again = pickle.loads(pickle.dumps(found))
+    assert str(again) == str(found) and again.per_class.recall.tolist() == found.per_class.recall.tolist()
+    assert "recall_macro" in dir(found)
+    with pytest.raises(AttributeError, match="accuracy"):
+        _ = found.acuracy
 
 
 def test_weights_of_rows_are_rows_given_again():

@@ -6,6 +6,7 @@ import numpy as np
 from minnet.engine.answers import Answers, answers, number_rates, rates
 from minnet.engine.intervals import bootstrap, percentiles, wilson
 from minnet.engine.losses import softmax
+from minnet.engine.scores import Scores
 from minnet.typing import ArrayLike, ClassWeight
 
 BINS = 15  # of confidence, each as wide
@@ -17,13 +18,13 @@ def mean_loss(model, X, y, loss: str | Callable | None = None) -> float:
     return answers(model, X, y, loss).loss
 
 
-def scores(model, X, y, loss: str | Callable | None = None):
+def scores(model, X, y, loss: str | Callable | None = None) -> Scores:
     """Return the scores alone: accuracy, recall_macro, f1_macro and loss, or r2, mae, rmse and loss."""
     return scores_of(answers(model, X, y, loss))
 
 
 def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: ClassWeight = None,
-             sample_weight: ArrayLike | None = None, intervals: bool = True):
+             sample_weight: ArrayLike | None = None, intervals: bool = True) -> Scores:
     """Score a model (or a Predictor) on rows `X` with class numbers or numbers `y`.
 
     Parameters
@@ -45,8 +46,8 @@ def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: C
 
     Returns
     -------
-    sklearn.utils.Bunch
-        Read by name or by key. For classes:
+    Scores
+        Read by name or by key, as scikit-learn's Bunch; `print` shows a table. For classes:
 
         accuracy, recall_macro, f1_macro, loss : float
             A class that never occurs counts 0, as in scikit-learn.
@@ -54,13 +55,13 @@ def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: C
             Calibration: the mean over rows of the sum over classes of (p - t)^2, from 0 to 2 [1]_, and the expected
             calibration error [2]_, an estimate that depends on its bins. The probabilities are the softmax of the
             outputs.
-        per_class : Bunch
+        per_class : Scores
             precision, recall, f1 and support, each of shape (k,); intervals of these, (k, 2).
         confusion : numpy.ndarray
             Shape (k, k): rows of class i for which class j was predicted; with weights the sum of these.
-        calibration : Bunch
+        calibration : Scores
             The bins of ece: edges, and in each bin the count (or weight), the mean confidence and the accuracy.
-        intervals : Bunch
+        intervals : Scores
             (low, high) at 95 % of every score but ece: Wilson's interval for accuracy and recall [3]_, percentiles of
             the bootstrap over rows for the others, and for all where rows have weights.
 
@@ -80,26 +81,24 @@ def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: C
     return describe(answers(model, X, y, loss, class_weight, sample_weight), intervals)
 
 
-def scores_of(found: Answers):
-    """Return the scores of Answers as a Bunch, one number each."""
+def scores_of(found: Answers) -> Scores:
+    """Return the scores of Answers, one number each."""
     from sklearn import metrics
-    from sklearn.utils import Bunch
 
     y, weights = found.targets, found.weights
     if not found.of_classes:
         names = {"r2": metrics.r2_score, "mae": metrics.mean_absolute_error, "rmse": metrics.root_mean_squared_error}
-        return Bunch(**{name: float(score(y, found.outputs, sample_weight=weights)) for name, score in names.items()},
+        return Scores(**{name: float(score(y, found.outputs, sample_weight=weights)) for name, score in names.items()},
                      loss=found.loss)
     guess, macro = found.guesses, {"average": "macro", "zero_division": 0, "sample_weight": weights}
-    return Bunch(accuracy=float(metrics.accuracy_score(y, guess, sample_weight=weights)),
+    return Scores(accuracy=float(metrics.accuracy_score(y, guess, sample_weight=weights)),
                  recall_macro=float(metrics.recall_score(y, guess, **macro)),
                  f1_macro=float(metrics.f1_score(y, guess, **macro)), loss=found.loss)
 
 
-def describe(found: Answers, intervals: bool = True):
+def describe(found: Answers, intervals: bool = True) -> Scores:
     """Return all that `evaluate` returns, of Answers."""
     from sklearn import metrics
-    from sklearn.utils import Bunch
 
     whole = scores_of(found)
     if found.of_classes:
@@ -107,21 +106,19 @@ def describe(found: Answers, intervals: bool = True):
         table = metrics.precision_recall_fscore_support(y, guess, zero_division=0, **options)
         bins = calibration(found)
         whole |= {"brier": float(np.average(found.brier(), weights=found.weights)), "ece": bins.pop("ece"),
-                  "per_class": Bunch(**dict(zip((*PER_CLASS, "support"), table, strict=True))),
+                  "per_class": Scores(**dict(zip((*PER_CLASS, "support"), table, strict=True))),
                   "confusion": metrics.confusion_matrix(y, guess, **options), "calibration": bins}
     if intervals:
         add_intervals(whole, found)
     return whole
 
 
-def calibration(found: Answers):
+def calibration(found: Answers) -> Scores:
     """Return ece, and of each of BINS bins of equal width of confidence: edges, count, confidence, accuracy.
 
     ece is the mean over rows of ``|accuracy - confidence|`` of the row's bin, the confidence the highest probability.
     Bins without rows have the confidence and the accuracy NaN.
     """
-    from sklearn.utils import Bunch
-
     sure, right = softmax(found.outputs).max(axis=1), found.guesses == found.targets
     weights = np.ones(len(sure)) if found.weights is None else found.weights
     edges = np.linspace(0, 1, BINS + 1)
@@ -130,23 +127,21 @@ def calibration(found: Answers):
     error = np.abs(accuracy - confidence).sum() / count.sum()
     count = count.astype(np.int64) if found.weights is None else count
     with np.errstate(invalid="ignore"):
-        return Bunch(ece=float(error), edges=edges, count=count, confidence=confidence / count,
+        return Scores(ece=float(error), edges=edges, count=count, confidence=confidence / count,
                      accuracy=accuracy / count)
 
 
-def add_intervals(whole, found: Answers) -> None:
+def add_intervals(whole: Scores, found: Answers) -> None:
     """Add the intervals to what `describe` made."""
-    from sklearn.utils import Bunch
-
     rates_of = rates if found.of_classes else number_rates
     names = [name for name, value in whole.items() if isinstance(value, float) and name != "ece"]
     each = PER_CLASS if found.of_classes else ()
     samples = bootstrap(found.table(), lambda sums: rates_of(sums, found.k))
-    whole.intervals = Bunch(**{name: percentiles(samples[name]) for name in names})
+    whole["intervals"] = Scores(**{name: percentiles(samples[name]) for name in names})
     if not found.of_classes:
         return
-    whole.per_class.intervals = Bunch(**{name: percentiles(samples[name]) for name in each})
+    whole["per_class"]["intervals"] = Scores(**{name: percentiles(samples[name]) for name in each})
     if found.weights is None:
         hits = np.diag(whole.confusion)
-        whole.intervals.accuracy = wilson(hits.sum(), len(found.targets))
-        whole.per_class.intervals.recall = wilson(hits, whole.per_class.support)
+        whole["intervals"]["accuracy"] = wilson(hits.sum(), len(found.targets))
+        whole["per_class"]["intervals"]["recall"] = wilson(hits, whole.per_class.support)

@@ -32,6 +32,7 @@ IDLE = 0.05            # fraction of a wait: if the process used less processor 
 MAX_RESTS = 25         # waits before a turn at most
 TURN = 0.05            # seconds of calls in one turn
 MICRO = 1e6
+MOST_CONFUSED = 200    # classes above which a result leaves the confusion matrix out
 Key = TypeVar("Key")
 
 
@@ -39,14 +40,16 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
     """Return {name: figures} for `nets`, {name: Model}, on the test part.
 
     The figures are what `evaluate` returns for the frozen model, its plan, parameters (nonzero), macs, and the speeds
-    with that plan. With a `precision` (see `freeze`) they include the accuracy with such weights and
-    the memory of both frozen models.
+    with that plan; the confusion matrix is None for more than MOST_CONFUSED classes. With a `precision` (see `freeze`)
+    they include the accuracy with such weights and the memory of both frozen models.
     """
     times, figures = speeds(nets, data.X_test), {}
     for name, net in nets.items():
         fast = freeze(net)
         figures[name] = {**evaluate(fast, data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
                          **times[name], "plan": fast.plan}
+        if len(figures[name].get("confusion", ())) > MOST_CONFUSED:
+            figures[name]["confusion"] = None
         if precision is not None:
             rounded = freeze(net, weights=precision)
             accuracy = scores(rounded, data.X_test, data.y_test)["accuracy"]

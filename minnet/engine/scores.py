@@ -1,0 +1,40 @@
+"""Scores by name or by attribute, and as a table of text."""
+from collections.abc import Mapping
+
+MOST_PRINTED = 30  # classes that `str` shows
+
+
+class Scores(dict):
+    """A mapping whose entries are attributes too, as in scikit-learn's Bunch; `str` shows it as a table."""
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no score {name!r}: there are {', '.join(map(str, self))}") from None
+
+    def __dir__(self) -> list[str]:
+        return sorted([*super().__dir__(), *map(str, self)])
+
+    def __str__(self) -> str:
+        """Return the single numbers with their intervals, a line each, and the table of the classes."""
+        intervals = self.get("intervals", {})
+        singles = {name: value for name, value in self.items() if isinstance(value, float)}
+        width = max(map(len, singles), default=0)
+        lines = [f"{name:<{width}}  {value:.4f}{_interval(intervals.get(name))}" for name, value in singles.items()]
+        table = self.get("per_class", {})
+        if 0 < len(table.get("support", ())) <= MOST_PRINTED:
+            lines += ["", *_class_lines(table)]
+        return "\n".join(lines)
+
+
+def _class_lines(table: Mapping) -> list[str]:
+    """Return a header and a line for each class."""
+    names = ("precision", "recall", "f1", "support")
+    head = "class" + "".join(f"{name:>11}" for name in names)
+    return [head, *(f"{i:>5}" + "".join(f"{value:>11.4f}" for value in rates) + f"{support:>11g}"
+                    for i, (*rates, support) in enumerate(zip(*(table[name] for name in names), strict=True)))]
+
+
+def _interval(interval):
+    return "" if interval is None else f"  ({interval[0]:.4f} to {interval[1]:.4f})"
