@@ -1,9 +1,12 @@
 """Weights of rows and classes: a row of weight 2 is that row twice, and "balanced" is n / (k * count)."""
+import inspect
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from nets import problem
+from sklearn.neural_network import MLPClassifier
 from sklearn.utils.class_weight import compute_sample_weight
 
 import minnet as mn
@@ -37,6 +40,30 @@ def test_a_weight_of_2_is_the_row_twice(loss, accelerate):
     by_rows = trained(np.repeat(X, weights, axis=0), np.repeat(targets, weights, axis=0), accelerate, loss)
     for mine, theirs in zip(by_weight, by_rows, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+def sklearn_fit(X, y, weights, rate):
+    """scikit-learn's net after one step of gradient descent on all rows."""
+    net = MLPClassifier((6,), "tanh", solver="sgd", alpha=0, batch_size=len(X), learning_rate_init=rate, max_iter=1,
+                        momentum=0, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has not converged
+        return net.fit(X, y, weights)
+
+
+@pytest.mark.skipif("sample_weight" not in inspect.signature(MLPClassifier.fit).parameters, reason="scikit-learn < 1.7")
+def test_a_step_is_that_of_scikit_learn():
+    model, X, y = tables()
+    weights = np.random.default_rng(5).random(len(X))
+    start, after = (sklearn_fit(X, y, weights, rate) for rate in (1e-200, 0.5))
+    for net, use in ((start, np.copyto), (after, lambda mine, theirs: np.testing.assert_allclose(mine, theirs, 1e-10))):
+        for name, coefs, intercepts in zip(("dense1", "dense2"), net.coefs_, net.intercepts_, strict=True):
+            use(model.parameters[f"{name}.weight"].value, coefs)
+            use(model.parameters[f"{name}.bias"].value, intercepts)
+        if net is start:
+            *_, step = mn.train(model, (X, y), optimizer=mn.SGD(0.5), epochs=1, batch_size=len(X), rng=0,
+                                sample_weight=weights)
+    assert step.loss == pytest.approx(after.loss_, rel=1e-9)
 
 
 def test_weights_of_1_and_their_scale_change_nothing():

@@ -36,7 +36,7 @@ class Sensitivity:
     sparsities : tuple of float
         The sparsities.
     scores : tuple of str
-        Names of the scores: "accuracy", "recall_macro", "f1_macro" and "loss", or "r2" and "loss".
+        Names of the scores: "accuracy", "recall_macro", "f1_macro" and "loss", or "r2", "mae", "rmse" and "loss".
     values : (layers, sparsities, scores) ndarray
         The scores of the pruned models.
     base : (scores,) ndarray
@@ -195,8 +195,8 @@ def sensitivity(model: Model, data: Dataset | Arrays, *, sparsities: Sequence[fl
 
     At sparsity s, round(s n) of the n weights or units of the layer are masked, those with the lowest scores; a layer
     of units keeps one. The criterion scores the model once, on the training part. The scores are accuracy, macro
-    recall, macro F1 and loss, or for regression r2 and loss. The cost is one pass over the rows for each layer and
-    sparsity, which run in parallel threads.
+    recall, macro F1 and loss, or for regression r2, MAE, RMSE and loss. The cost is one pass over the rows for each
+    layer and sparsity, which run in parallel threads.
 
     Parameters
     ----------
