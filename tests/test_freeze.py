@@ -529,9 +529,11 @@ def test_a_layer_that_is_not_known_is_named():
 
 
 def test_every_layer_of_the_engine_is_known():
+    """Softmax alone has no kernel: its forward runs between compiled parts."""
     from minnet.engine.layers import LAYERS
 
-    assert set(graphs.TRACES) == set(LAYERS.values())
+    assert set(LAYERS.values()) - set(graphs.TRACES) == {LAYERS["Softmax"]}
+    assert set(graphs.TRACES) <= set(LAYERS.values())
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), max_size=30))
