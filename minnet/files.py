@@ -9,6 +9,7 @@ Every problem is a `FileError` that reads `FILE: what is wrong (what to do)`.
 """
 
 import errno
+import hashlib
 import io
 import os
 import secrets
@@ -115,6 +116,12 @@ def read_bounded(path, limit):
         if max(size, len(data)) > limit:
             raise file_error(path, f"has {size:,} bytes; at most {limit:,} are read", fix="is it the right file?")
     return data
+
+
+def file_digest(path):
+    """Return the SHA-256 digest of a file's content, by which it is known again under any name."""
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sniff(path):

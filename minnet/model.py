@@ -8,7 +8,6 @@ Everything above the engine makes and takes this one.
 """
 import numpy as np
 
-from minnet.arrays import check_X
 from minnet.engine import model as engine
 from minnet.engine.losses import softmax
 from minnet.engine.rewire import rewire
@@ -62,7 +61,7 @@ class Model(engine.Model):
         InvalidValue
             `X` has another shape, or holds NaN or infinity.
         """
-        X = check_X(X, self.input_shape, self.dtype if values is None else values.dtype)
+        X = self.inputs(X, None if values is None else values.dtype)
         return predict_rows(self, self._fast_tree(), X, values)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -91,9 +90,10 @@ class Model(engine.Model):
         Returns
         -------
         numpy.ndarray
-            Class numbers, shape (n,).
+            Shape (n,): the labels of the signature, or class numbers where it has none.
         """
-        return self(X).argmax(-1)
+        best = self(X).argmax(-1)
+        return best if self.signature is None else self.signature.labels(best)
 
     def rewire(self, parameter: Parameter, drop, grow, state=None) -> None:
         """Move live weights of a parameter born sparse.

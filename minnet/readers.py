@@ -20,6 +20,7 @@ import zlib
 from array import array
 from itertools import chain
 from tokenize import TokenError
+from typing import NamedTuple
 
 import numpy as np
 
@@ -147,8 +148,24 @@ def _check_expansion(path, what, size, stored):
 
 # --- .csv: numbers, and a class in the last column or the one named ---------------------------------------------------
 
+class Table(NamedTuple):
+    """What a table holds: X (n, d) float64, y (n,), the names of X's columns and of y's; None without a header."""
+
+    X: np.ndarray
+    y: np.ndarray
+    names: tuple[str, ...] | None
+    target: str | None
+
+
 def read_csv(path, target=None):
-    """Return (X, y) of a table in UTF-8; `target` is the name or number of the column of classes, else the last.
+    """Return (X, y) of a table: see `read_table`."""
+    return read_table(path, target)[:2]
+
+
+def read_table(path, target=None, learnt=None):
+    """Return the Table in a file in UTF-8; `target` is the name or number of the column of classes.
+
+    Without it that is the column called `learnt` if there is one, else the last.
 
     Comma, semicolon or tab separates; a first line with a cell that is no number names the columns. Each error
     names its line and column. y is of whole numbers, other numbers or text, whichever holds for all labels.
@@ -156,30 +173,33 @@ def read_csv(path, target=None):
     with opened(path) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", newline="")
         try:
-            return _table(path, text, target)
+            return _table(path, text, target, learnt)
         except UnicodeDecodeError as error:
             raise file_error(path, f"is no text in UTF-8 ({error.reason})", fix="save it as UTF-8") from error
         finally:
             text.detach()
 
 
-def _table(path, lines, target):
-    """Return (X, y) of the lines of the file."""
+def _table(path, lines, target, learnt=None):
+    """Return the Table in the lines of the file."""
     rows = _rows(path, lines)
     first = _, head = next(rows, (0, []))
     if len(head) < 2:
         what = f"needs at least two columns, its first line has {len(head)}"
         raise file_error(path, what, fix="separate numbers and class by commas")
+    if target is None and head.count(learnt) == 1:
+        target = learnt
     place = _target_place(path, head, target)
     named = isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
-    names = list(head) if named else None
+    names = tuple(head) if named else None
     values, labels = array("d"), []
     for number, cells in rows if named else chain([first], rows):
         labels.append(_label(path, number, cells.pop(place)))
         values.extend(_features(path, number, cells, names, place))
     if not labels:
         raise file_error(path, "holds no rows", fix="a row is numbers and a class")
-    return np.frombuffer(values).reshape(len(labels), -1), _as_labels(labels)
+    X = np.frombuffer(values).reshape(len(labels), -1)
+    return Table(X, _as_labels(labels), names and (*names[:place], *names[place + 1:]), names and names[place])
 
 
 def _rows(path, lines):

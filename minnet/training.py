@@ -14,7 +14,7 @@ from minnet.engine.loop import Job, LayerStepper, check_state, loop
 from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.model import Model
 from minnet.engine.optimizers import Optimizer, as_optimizer
-from minnet.engine.sample import check_pair, labels_of, training_part
+from minnet.engine.sample import check_pair, labels_of, part_of, signature_for
 from minnet.engine.state import State, Step
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, check_positive, quoted
@@ -37,7 +37,8 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     model : Model
         What is trained; its values change in place.
     data : Dataset or (X, y)
-        The training part of a Dataset, or a pair of arrays.
+        The training part of a Dataset, or a pair of arrays. A model without a signature gets that of the Dataset: from
+        then on it takes rows, and gives labels, as the user's file has them. One with a signature keeps it.
     optimizer : Optimizer or str, optional
         SGD(lr=0.1) unless given; a name in OPTIMIZERS or an optimizer.
     loss : str or callable, optional
@@ -90,7 +91,7 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     ----------
     .. [1] Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks", algorithm 1.
     """
-    X, y, loss = check_pair(*training_part(data), model, loss)
+    X, y, loss = check_pair(*part_of(model, data), model, loss)
     weights = row_weights(y, sample_weight, class_weight, labels_of(data, model))
     stride = _stride(every)
     if clip_norm is not None:
@@ -106,6 +107,7 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     check_place(state, batch_size, len(X))
     epochs = check_count("epochs", epochs, 0)
     schedule = check_choice("lr_schedule", lr_schedule, LR_SCHEDULES)
+    model.signature = signature_for(model, data)
     job = Job(state, X, y, loss, batch_size, epochs, schedule, penalties, clip_norm, weights=weights)
     return Training(job, stride, accelerate)
 

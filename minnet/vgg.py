@@ -187,7 +187,7 @@ def vgg16_input(data: Dataset, size: int = 32) -> Dataset:
     Parameters
     ----------
     data : Dataset
-        Images (h, w, 1 or 3) in [0, 1], as `load_data(..., scaling="unit")` gives them.
+        Images (h, w, 1 or 3), scaled to [0, 1]: `load_data(..., scaling="unit")`.
     size : int
         Height and width of the new images.
 
@@ -210,8 +210,9 @@ def vgg16_input(data: Dataset, size: int = 32) -> Dataset:
     if data.scaling != "unit":
         raise InvalidValue(f"vgg16_input wants images in [0, 1], got scaling={data.scaling!r}: load_data(..., "
                            'scaling="unit")')
-    parts = {name: as_bgr(getattr(data, name), size) for name in ("X_train", "X_valid", "X_test")}
-    return replace(data, shape=(size, size, 3), scaling="vgg16", **parts)
+    parts = {name: as_bgr(data.scaled(getattr(data, name)), size) for name in ("X_train", "X_valid", "X_test")}
+    given = data.signature.as_given((size, size, 3))
+    return replace(data, shape=given.shape, scaling="vgg16", signature=given, enlarged=data.signature, **parts)
 
 
 def as_bgr(X: np.ndarray, size: int = 32) -> np.ndarray:

@@ -143,7 +143,7 @@ def test_prune_a_model_that_came_as_onnx(command, model, tmp_path):  # noqa: F81
     ended = command("prune", "model.onnx", "--data", "X.npz", "--structure", "filter", "--sparsity", "0.5",
                     "--epochs", "2", "--lr", "0.001")
     assert ended.code == 0, ended.stderr
-    scored = command("evaluate", str(ended.out / "model.safetensors"), "--data", "X.npz", "--json")
+    scored = command("evaluate", str(ended.out / "model.safetensors"), "--data", "X.npz", "--part", "test", "--json")
     assert json.loads(scored.stdout)["accuracy"] == ended.result["after"]["accuracy"]
     small = mn.load(ended.out / "model.safetensors")
     assert sum(layer.filters for layer in small.layers.values() if isinstance(layer, mn.Conv2d)) == (16 + 32) / 2
@@ -167,32 +167,38 @@ def test_files_that_are_no_model_are_not_pruned(content, words, command, model, 
     assert not (ended.out / "model.safetensors").exists()
 
 
-def test_data_in_the_other_layout_are_told(command, model, tmp_path):  # noqa: F811
+def test_data_in_the_other_layout_are_reshaped_or_told(command, model, tmp_path):  # noqa: F811
+    """A grey image is the same numbers wherever its axis of 1 stands; of more channels the way out is told."""
     X, y = images()
-    np.savez(tmp_path / "X.npz", X=X.transpose(0, 3, 1, 2), y=y)
-    ended = command("prune", "model.onnx", "--data", "X.npz")
-    assert ended.code == 2 and "X.transpose(0, 2, 3, 1)" in ended.stderr
+    for name, rows in (("last", X), ("first", X.transpose(0, 3, 1, 2)), ("none", X[..., 0]), ("two", X.repeat(2, 3))):
+        np.savez(tmp_path / f"{name}.npz", X=rows, y=y)
+    found = {name: command("evaluate", "model.onnx", "--data", f"{name}.npz", "--json") for name in
+             ("last", "first", "none", "two")}
+    assert found["last"].stdout == found["none"].stdout.replace('"none"', '"last"')
+    assert found["last"].stdout == found["first"].stdout.replace('"first"', '"last"')
+    assert found["two"].code == 2 and "rows of shape (8, 8, 2), the model takes (8, 8, 1)" in found["two"].stderr
 
 
-@pytest.mark.parametrize("scale, dtype, full", [(1, np.float32, 1), (50, np.float32, 1), (20, np.uint8, 255)])
-def test_data_reach_an_imported_model_as_they_are(scale, dtype, full, model, tmp_path):
-    """It has its own preprocessing behind it: numbers stay, only bytes become shares of 255."""
+@pytest.mark.parametrize("scale, dtype", [(1, np.float32), (50, np.float32), (20, np.uint8)])
+def test_data_reach_an_imported_model_as_they_are(scale, dtype, model, tmp_path):
+    """It has its own preprocessing behind it: numbers stay, bytes as well."""
     from minnet.study.settings import Settings
     from minnet.study.training import Training
 
     X, y = images()
     X = (scale * (X - X.min())).astype(dtype)
     np.savez(tmp_path / "X.npz", X=X, y=y)
-    seen = Training(Settings(data=str(tmp_path / "X.npz"), model=str(tmp_path / "model.onnx"))).data.X_train
-    assert np.isin(np.round(seen * full, 3), np.round(X, 3)).all()
+    job = Training(Settings(data=str(tmp_path / "X.npz"), model=str(tmp_path / "model.onnx")))
+    assert job.model.signature.scaling is None
+    assert np.isin(job.model.inputs(job.data.X_train), X.astype(np.float32)).all()
 
 
 def test_predict_says_what_it_lacks_in_a_model_from_elsewhere(command, model):  # noqa: F811
-    """And the way out is one: importing it would not tell the scaling either."""
+    """And the way out is one: `import` records that it takes rows as given."""
+    ended = command("predict", "model.onnx", "digits")
+    assert ended.code == 2 and "model.onnx records neither the scaling of its data" in ended.stderr
     command("import", "model.onnx")
-    for path in ("model.onnx", "minnet-out/model.safetensors"):
-        ended = command("predict", path, "digits")
-        assert ended.code == 2 and f"{path} records neither the scaling of its data" in ended.stderr
+    assert command("predict", "minnet-out/model.safetensors", "digits").code == 0
     np.savez("mine.npz", X=images()[0], y=images()[1])
     assert command("prune", "model.onnx", "--data", "mine.npz", "--epochs", "1", "--sparsity", "0").code == 0
     assert command("predict", "minnet-out/model.safetensors", "mine.npz").code == 0

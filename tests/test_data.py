@@ -41,6 +41,11 @@ def refused(error, call, *words):
     assert peak < 16 * MIB
 
 
+def inputs(data, *parts):
+    """Rows of the parts as a model takes them that was trained on the data."""
+    return np.concatenate([data.scaled(getattr(data, f"X_{part}")) for part in parts or ("train", "valid", "test")])
+
+
 # --- the digits, and the parts of any data set ------------------------------------------------------------------------
 
 def test_digits_are_images_in_the_unit_interval():
@@ -49,8 +54,10 @@ def test_digits_are_images_in_the_unit_interval():
     data = load_data()
     raw = load_digits()
     assert data.name == "digits" and data.shape == (8, 8, 1) and data.n_classes == 10
-    assert data.X_train.dtype == np.float32 and data.y_train.dtype == np.int64
-    images = np.concatenate([data.X_train, data.X_valid, data.X_test])
+    np.testing.assert_array_equal(np.unique(data.X_train), range(17))
+    assert data.y_train.dtype == np.int64
+    images = inputs(data)
+    assert images.dtype == np.float32
     labels = np.concatenate([data.y_train, data.y_valid, data.y_test])
     assert images.shape == (1797, 8, 8, 1) and images.flags.c_contiguous
     assert images.min() == 0 and images.max() == 1
@@ -97,7 +104,7 @@ def test_scaling_learns_from_the_training_part_alone(scaling, shape):
     kept = [i for i, row in enumerate(X.reshape(40, *data.shape)) if row.tobytes() in where]
     spoilt[kept] = X[kept]
     assert len(kept) == len(data.X_train)
-    assert from_arrays(spoilt, y, scaling=scaling).X_train.tobytes() == data.X_train.tobytes()
+    assert from_arrays(spoilt, y, scaling=scaling).signature == data.signature
 
 
 @pytest.mark.parametrize("shape", [(2000, 3), (2000, 2, 3), (2000, 2, 3, 4)])
@@ -109,13 +116,13 @@ def test_standard_scaling_is_scikit_learns(shape):
     raw = from_arrays(X, np.arange(2000) % 2, scaling="none", dtype=np.float64)
     channels = raw.shape[-1]
     wanted = StandardScaler().fit(raw.X_train.reshape(-1, channels)).transform(raw.X_test.reshape(-1, channels))
-    np.testing.assert_allclose(data.X_test.reshape(-1, channels), wanted, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(inputs(data, "test").reshape(-1, channels), wanted, rtol=1e-9, atol=1e-9)
 
 
 def test_unit_scaling_of_a_table_is_by_feature():
     X = np.array([[0, 5, 7], [10, 6, 7], [5, 5.5, 7]] * 4, dtype=float)
     data = from_arrays(X, [0, 1, 0] * 4, valid=0, test=0)
-    np.testing.assert_array_equal(np.unique(data.X_train, axis=0), [[0, 0, 0], [0.5, 0.5, 0], [1, 1, 0]])
+    np.testing.assert_array_equal(np.unique(inputs(data), axis=0), [[0, 0, 0], [0.5, 0.5, 0], [1, 1, 0]])
 
 
 @pytest.mark.parametrize("X, top", [(np.full((8, 4, 4), 255, np.uint8), 1), (np.full((8, 4, 4), 0.25), 0.25),
@@ -124,7 +131,7 @@ def test_unit_scaling_of_a_table_is_by_feature():
                                     (np.array([[[0]], [[1000]]] * 4), 1), (np.array([[[0]], [[1]]] * 4, bool), 1)])
 def test_unit_scaling_of_images(X, top):
     data = from_arrays(X, [0, 1] * 4, valid=0, test=0)
-    assert data.X_train.max() == top and data.X_train.min() >= 0
+    assert inputs(data).max() == top and inputs(data).min() >= 0
 
 
 @pytest.mark.parametrize("shape", [(40, 6), (40, 2, 3), (40, 2, 3, 1)])
@@ -136,14 +143,15 @@ def test_the_same_values_in_any_dtype_are_the_same_data(shape, top, scaling):
     X[0], X[1] = 0, top
     data = [from_arrays(X.astype(dtype), np.arange(40) % 2, scaling=scaling)
             for dtype in ("u1", "i2", "i8", "f4", "f8", ">f8")]
-    assert len({part.X_train.tobytes() for part in data}) == 1
+    assert len({inputs(part).tobytes() for part in data}) == 1
+    assert all(part.signature == data[0].signature for part in data)
 
 
 @given(hnp.arrays(np.int16, (12, 2, 3), elements=st.integers(-300, 300)), st.sampled_from([1, 0.25, 1e-3, 7]))
 def test_zeros_of_images_stay_zeros(X, step):
     data = from_arrays(X * step, np.arange(12) % 2, valid=0, test=0)
-    np.testing.assert_array_equal(data.X_train[..., 0] == 0, X == 0)
-    assert np.abs(data.X_train).max() <= 1
+    np.testing.assert_array_equal(inputs(data)[..., 0] == 0, X == 0)
+    assert np.abs(inputs(data)).max() <= 1
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
@@ -151,20 +159,29 @@ def test_zeros_of_images_stay_zeros(X, step):
 def test_a_constant_feature_harms_nothing(scaling, value):
     X = np.column_stack([np.full(60, value), np.arange(60)])
     data = from_arrays(X, Y, scaling=scaling)
-    assert np.isfinite(data.X_test).all()
-    assert np.ptp(data.X_train[:, 0]) == 0
+    assert np.isfinite(inputs(data)).all()
+    assert np.ptp(inputs(data, "train")[:, 0]) == 0
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
-def test_new_samples_are_scaled_as_the_training_part_was(scaling):
-    data = from_arrays(X, Y, scaling=scaling, test=0, valid=0)
-    assert data.scaled(X).tobytes() == data.X_train.tobytes()
+@pytest.mark.parametrize("make", [lambda X: X, lambda X: X.astype(np.float32), lambda X: (X * 10).astype(np.int16)])
+def test_rows_and_labels_are_those_of_the_file(scaling, make):
+    """Whatever the scaling, a Dataset holds what was given; what takes rows scales them once: (X - shift) / scale."""
+    given = make(X)
+    data = from_arrays(given, np.array(["c", "a", "b"])[Y], scaling=scaling, test=0, valid=0)
+    assert data.X_train.dtype == given.dtype and data.X_train.tobytes() == given.tobytes()
+    assert data.y_train.tolist() == np.array(["c", "a", "b"])[Y].tolist()
+    wanted = ((given.astype(np.float64) - data.shift) / data.scale).astype(np.float32)
+    assert data.scaled(given).tobytes() == wanted.tobytes()
+    found, codes = data.inputs("train", data.signature, np.float32)
+    assert found.tobytes() == wanted.tobytes() and data.classes[codes].tolist() == data.y_train.tolist()
+    assert data.inputs("train", data.signature, np.float32)[0] is found, "scaled once and kept"
     refused(InvalidValue, lambda: data.scaled(X[:, :2]), "(60, 2)")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "float64"])
 def test_the_dtype_is_as_asked(dtype):
-    assert from_arrays(X, Y, dtype=dtype).X_test.dtype == np.dtype(dtype)
+    assert from_arrays(X, Y, dtype=dtype).scaled(X).dtype == np.dtype(dtype)
 
 
 def test_importing_data_loads_no_scikit_learn():
@@ -184,16 +201,18 @@ LABELS = {
 
 @pytest.mark.parametrize("name", LABELS)
 @pytest.mark.parametrize("make", [np.asarray, list, lambda y: np.asarray(y)[:, None], lambda y: np.asarray(y)[::1]])
-def test_labels_become_codes_and_classes_keep_them(name, make):
+def test_labels_are_kept_and_become_codes_by_name(name, make):
     classes = LABELS[name]
     y = [classes[i % len(classes)] for i in range(60)]
     data = from_arrays(np.arange(60.0)[:, None], make(y), scaling="none")
-    assert data.n_classes == len(classes) and data.y_train.dtype == np.int64
+    assert data.n_classes == len(classes)
     classes = [label.decode() if isinstance(label, bytes) else label for label in classes]  # which files can hold
     assert list(data.classes) == sorted(classes)
     y = [classes[i % len(classes)] for i in range(60)]
-    for part, codes in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
-        assert [data.classes[code] for code in codes] == [y[int(row)] for row in part[:, 0]]
+    for part, labels in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
+        assert labels.tolist() == [y[int(row)] for row in part[:, 0]]
+        codes = data.signature.codes(labels)
+        assert codes.dtype == np.int64 and data.classes[codes].tolist() == labels.tolist()
 
 
 BAD_Y = {
@@ -318,7 +337,8 @@ def test_official_sets_keep_their_test_part(tmp_path, monkeypatch, name, suffix)
     assert data.y_test.tolist() == [i % 10 for i in range(24)]
     assert np.bincount(data.y_valid).tolist() == [1] * 10
     for part, labels in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
-        np.testing.assert_array_equal(part[:, 0, 0, 0], (labels * 25 / 255).astype(np.float32))
+        np.testing.assert_array_equal(part[:, 0, 0, 0], labels * 25)
+        np.testing.assert_array_equal(data.scaled(part)[:, 0, 0, 0], (labels * 25 / 255).astype(np.float32))
     assert len(load_data(name, valid=0.5).y_valid) == 60
     refused(InvalidValue, lambda: load_data(name, test=0.1), "official")
     assert load_data(tmp_path / name).X_train.tobytes() == data.X_train.tobytes(), "the folder itself is data too"
@@ -331,7 +351,7 @@ def test_the_real_sets(data_folder, name, mean, labels):
     assert (len(data.y_train), len(data.y_valid), len(data.y_test)) == (55_000, 5_000, 10_000)
     assert data.shape == (28, 28, 1) and data.classes.tolist() == list(range(10))
     assert data.y_test[:3].tolist() == labels
-    total = sum(part.sum(dtype=np.float64) for part in (data.X_train, data.X_valid))
+    total = sum(part.sum(dtype=np.float64) / 255 for part in (data.X_train, data.X_valid))
     assert abs(total / (60_000 * 28 * 28) - mean) < 1e-6
 
 

@@ -101,7 +101,8 @@ def test_the_example_plots(tmp_path):
 def test_images_become_what_vgg_was_trained_on():
     data = mn.models.vgg16_input(mn.load_data("digits", rng=0))
     assert data.shape == data.X_test.shape[1:] == (32, 32, 3)
-    raw = mn.load_data("digits", rng=0).X_train
+    raw = mn.load_data("digits", rng=0)
+    raw = raw.scaled(raw.X_train)
     mean = np.array(mn.models.VGG_MEAN)
     np.testing.assert_allclose(data.X_train.mean((0, 1, 2)) + mean, 255 * raw.mean(), rtol=0.02)
     np.testing.assert_allclose(np.diff(data.X_train, axis=-1), np.broadcast_to(-np.diff(mean), (len(raw), 32, 32, 2)),

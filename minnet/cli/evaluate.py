@@ -1,13 +1,17 @@
-"""Score a saved model on data: accuracy, macro recall, macro F1, loss, and each class on request.
+"""Score a model on data: accuracy, macro recall, macro F1, loss, and each class on request.
 
-  minnet evaluate minnet-out/model.safetensors --data digits
-  minnet evaluate minnet-out/model.safetensors --data mine.csv --part all
+  minnet evaluate minnet-out/model.safetensors --data later.csv            every row of a file
+  minnet evaluate minnet-out/model.safetensors --data digits               the test part of a named data set
+  minnet evaluate minnet-out/model.safetensors --data mine.csv --part test
 
-The data are scaled as the model expects, and split as in training if --seed is the same; by default the test part is
-scored.
+The model's file says how rows are scaled and what the classes are called: columns and labels are matched by name, and
+classes may be absent. Parts are those of the training if --seed is the same.
 """
+from __future__ import annotations
+
 from argparse import Namespace
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, class_weight_option, data_options, per_class_option
@@ -16,13 +20,18 @@ from minnet.cli.parts import PARTS, part_of
 from minnet.cli.tables import aligned, facts_text, single
 from minnet.report.classes import interval_text
 
+if TYPE_CHECKING:  # NumPy is loaded by `run` alone
+    import numpy as np
+
+    from minnet.model import Model
+
 
 def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
     parser.add_argument("model", metavar="MODEL_FILE", help="file of a saved model")
     add("--data", metavar="DATA", default="digits", help=f"data set: {DATA_HELP} (default: digits)")
-    add("--part", choices=PARTS, default="test", help="part of the data to score (default: test)")
+    add("--part", choices=PARTS, help="part of the data to score (default: all of a file, test of a named data set)")
     data_options(parser)
     class_weight_option(parser, "give every class the same weight in all scores (default: every row the same)")
     per_class_option(parser)
@@ -33,15 +42,17 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.cli.compiling import announce_compilation
     from minnet.engine.metrics import evaluate
     from minnet.study.result import plain
-    from minnet.study.training import data_for, load_model
+    from minnet.study.training import is_file, load_model
 
     model = load_model(args.model)
-    data = data_for(args.model, args.data, args.seed, args.target)
+    part = args.part or ("all" if is_file(args.data) else "test")
+    name, X, y = _rows(model, part, args, console)
     announce_compilation(console)
-    X, y = part_of(data, args.part)
-    facts = {"data": data.name, "part": args.part, "samples": len(y), "parameters": model.n_parameters,
+    facts = {"data": name, "part": part, "samples": len(y), "parameters": model.n_parameters,
              "sparsity": model.sparsity}
-    result = plain(facts | dict(evaluate(model, X, y, class_weight=args.class_weight)) | {"classes": data.classes})
+    labels = model.signature and model.signature.classes
+    labels = range(model.output_shape[-1]) if labels is None else labels.tolist()
+    result = plain(facts | dict(evaluate(model, X, y, class_weight=args.class_weight)) | {"classes": labels})
     lines = [facts_text(single(result), console)]
     if args.per_class:
         lines += ["", *aligned(class_table(result), console)]
@@ -57,3 +68,22 @@ def class_table(result: Mapping) -> list[tuple[str, ...]]:
         cells = (f"{table[name][i]:.1%} ({interval_text(table['intervals'][name][i])})" for name in names)
         rows.append((str(label), f"{table['support'][i]:,g}", *cells))
     return rows
+
+
+def _rows(model: Model, part: str, args: Namespace, console: Console) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the name of the data, and the rows and labels to score."""
+    from pathlib import Path
+
+    from minnet.data import load_rows
+    from minnet.files import file_digest
+    from minnet.formats.storage import describe
+    from minnet.study.training import data_for, is_enlarged, is_file, is_saved
+
+    enlarged = is_enlarged(args.model)
+    if part == "all" and is_file(args.data) and model.signature is not None and not enlarged:
+        made = describe(args.model)["made"] if is_saved(args.model) else {}
+        if made.get("data_sha256") == file_digest(args.data):
+            console.info("the model was trained on rows of this very file: --part test scores those it has not seen")
+        return Path(args.data).stem, *load_rows(args.data, model, target=args.target)
+    data = data_for(model, args.data, args.seed, args.target, enlarged=enlarged)
+    return data.name, *part_of(data, part)

@@ -20,7 +20,7 @@ def hint_imbalance(job: Training, console: Console) -> None:
 
     if job.settings.class_weight is not None:
         return
-    y, classes = job.data.y_train, job.data.classes
+    y, classes = job.data.inputs("train", job.data.signature, job.model.dtype)[1], job.data.classes
     ratio, rare, common = imbalance(y)
     if ratio > RATIO:
         few, many = (np.count_nonzero(y == c) for c in (rare, common))

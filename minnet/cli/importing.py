@@ -3,12 +3,17 @@
   minnet import model.onnx                                      the whole model
   minnet import vgg16.h5 --model vgg16 --shape 32,32,3          Keras's weights, into one of minnet's architectures
   minnet import net.safetensors --model mine.safetensors        a PyTorch state dict, into that of a saved model
+  minnet import model.onnx --classes setosa,versicolor,virginica --scaling 0,255      what it takes and gives
 
+The model takes rows as given, unless --scaling says otherwise; --classes and --feature-names are recorded with it.
 Weights are assigned to layers by name, or in order in a chain; if any does not fit, the error says which, and nothing
 is written. No code in a file is executed, and no other file is read.
 """
+from __future__ import annotations
+
 from argparse import Namespace
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from minnet.cli import parser as kinds
 from minnet.cli.console import Console
@@ -17,6 +22,10 @@ from minnet.cli.parser import Parser
 from minnet.cli.tables import facts_text
 from minnet.errors import InvalidValue, file_error, quoted
 from minnet.study.settings import PRETRAINED
+
+if TYPE_CHECKING:  # NumPy is loaded by `run` alone
+    from minnet.data import Signature
+    from minnet.model import Model
 
 LOADERS = {"hdf5": "Keras's weights", "keras": "Keras's weights", "safetensors": "a PyTorch state dict"}
 
@@ -27,7 +36,10 @@ def options(parser: Parser) -> None:
     parser.add_argument("what", metavar="FILE", help="ONNX model, Keras's .h5 or .keras, or PyTorch's .safetensors")
     add("--model", metavar="NAME", help="architecture for weights: a name, or the file of a saved model")
     add("--shape", type=kinds.sizes, metavar="H,W,C", help="shape of one input, for an architecture given by name")
-    add("--classes", type=kinds.integer(1), metavar="N", help="number of outputs, for an architecture given by name")
+    add("--classes", metavar="N or NAMES", help="number of outputs, or their labels in order, as in no,yes")
+    add("--feature-names", metavar="NAMES", help="names of the columns, in the model's order, as in age,height")
+    add("--scaling", metavar="SHIFT,SCALE",
+        help="two numbers: the model takes (x - SHIFT) / SCALE of raw values, as in 0,255 (default: values as given)")
     out_option(parser)
 
 
@@ -47,6 +59,7 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.study.result import plain
 
     model, unused, kind = _imported(args)
+    model.signature = signature_from(args, model)
     message = write_and_describe({MODEL: file_bytes(model, made={"imported": kind})}, out,
                                  spared=[args.what, args.model or args.what])
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
@@ -54,6 +67,32 @@ def run(args: Namespace, console: Console) -> None:
              "not_used": quoted(", ".join(unused)) or None}
     console.result(facts_text(facts, console), plain(facts | {"not_used": unused}))
     console.info(message)
+
+
+def signature_from(args: Namespace, model: Model) -> Signature:
+    """Return the signature that the options give, beside what the file told: rows as given, labels 0 ... k-1."""
+    from minnet.data import Signature
+
+    k, told = model.output_shape[-1], model.signature
+    classes = list(range(k)) if told is None or told.classes is None else told.classes
+    names, scaling = told and told.feature_names, told and told.scaling
+    if args.classes is not None and not _is_number(args.classes):
+        classes = [label.strip() for label in args.classes.split(",")]
+        if len(classes) != k:
+            raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
+    if args.feature_names is not None:
+        names = tuple(name.strip() for name in args.feature_names.split(","))
+    if args.scaling is not None:
+        try:
+            scaling = tuple(float(number) for number in args.scaling.split(","))
+        except ValueError as error:
+            raise InvalidValue(f"--scaling {quoted(args.scaling)}: give two numbers, as in 0,255") from error
+    return Signature(model.input_shape, classes, scaling, names)
+
+
+def _is_number(text):
+    """Return True if the text is a whole number: that of the outputs, not their labels."""
+    return text.isascii() and text.isdigit()
 
 
 def _imported(args):
@@ -96,4 +135,5 @@ def _architecture(args):
         raise InvalidValue(f"--model {args.model}: give the shape of its input, as in --shape 32,32,3")
     if args.classes is None and args.model != PRETRAINED:
         raise InvalidValue(f"--model {args.model}: give its number of outputs, as in --classes 10")
-    return make(args.shape, args.classes, rng=args.seed)
+    outputs = args.classes and (int(args.classes) if _is_number(args.classes) else args.classes.count(",") + 1)
+    return make(args.shape, outputs, rng=args.seed)

@@ -24,27 +24,19 @@ def options(parser: Parser) -> None:
 
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
-    import numpy as np
-
     from minnet.cli.compiling import announce_compilation
     from minnet.cli.rows import rows_of
-    from minnet.formats.storage import describe
-    from minnet.models import as_bgr
     from minnet.runtime.predictor import freeze
-    from minnet.study.settings import PRETRAINED
-    from minnet.study.training import is_onnx, load_model
+    from minnet.study.training import enlarged_by, load_model
 
-    model, made = load_model(args.model), {} if is_onnx(args.model) else describe(args.model)["made"]
-    if not {"classes", "shift", "scale"} <= set(made):
+    model = load_model(args.model)
+    if model.signature is None:
         raise InvalidValue(f"{quoted(args.model)} records neither the scaling of its data nor the names of its "
-                           "classes: files of `minnet train` and `minnet prune MODEL_FILE --data DATA` do; "
-                           "`minnet evaluate` accepts any model, with labelled data")
-    enlarged = made.get("scaling") == PRETRAINED
-    X = rows_of(args.what, None if enlarged else model.input_shape, args.target, args.seed)
+                           "classes: files of `minnet train`, `minnet import` and `minnet prune MODEL_FILE --data "
+                           "DATA` do; `minnet evaluate` accepts any model, with labelled data")
+    enlarge = enlarged_by(args.model, model)
+    X = rows_of(args.what, None if enlarge else model.signature, args.target, args.seed)
     announce_compilation(console)
-    fast = freeze(model, classes=np.asarray(made["classes"]))
-    scaled = (X - np.asarray(made["shift"])) / np.asarray(made["scale"])
-    scaled = as_bgr(scaled, model.input_shape[0]) if enlarged else scaled
-    labels = fast.predict(scaled.astype(model.dtype)).tolist()
+    labels = freeze(model).predict(enlarge(X) if enlarge else X).tolist()
     text = "\n".join(quoted(str(label)) for label in labels)
     console.result(text, {"model": args.model, "data": args.what, "classes": labels})

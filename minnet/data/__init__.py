@@ -8,9 +8,12 @@ The names below are the room's public ones.
 from minnet.data.dataset import Dataset as Dataset
 from minnet.data.dataset import from_arrays as from_arrays
 from minnet.data.dataset import load_data as load_data
+from minnet.data.dataset import load_rows as load_rows
 from minnet.data.scaling import SCALINGS as SCALINGS
 from minnet.data.scaling import none as none
 from minnet.data.scaling import unit as unit
+from minnet.data.signature import Scaling as Scaling
 from minnet.data.signature import Signature as Signature
+from minnet.data.signature import scaled as scaled
 from minnet.data.sources import DATASETS as DATASETS
 from minnet.data.sources import Raw as Raw

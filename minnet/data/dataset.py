@@ -1,17 +1,18 @@
-"""Data sets: named ones, files and arrays become a `Dataset`, split by class and scaled, ready for training.
+"""Data sets: named ones, files and arrays become a `Dataset`, split by class, with the signature of its training part.
 
     data = load_data("digits", rng=0)            # also "mnist", "fashion-mnist", "mine.npz", "mine.csv"
     data = from_arrays(X, y, scaling="standard")
     data.X_train, data.y_train, data.X_valid, data.y_valid, data.X_test, data.y_test
-    data.scaled(X_new)                           # new samples, scaled as the training part was
+    data.signature                               # how they are scaled, and what the classes are called
 
-The test part serves to report, the validation part to choose; what scaling must know it learns from the training part
-alone.
+Rows and labels are those of the user's file: what takes them scales them, by the signature of the model, which is that
+of the data it was trained on. The test part serves to report, the validation part to choose; what scaling must know it
+learns from the training part alone.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from minnet.arrays import as_numbers, check_finite
 from minnet.data.labels import as_label_array
 from minnet.data.scaling import SCALINGS
 from minnet.data.signature import Signature
-from minnet.data.sources import Raw, find
+from minnet.data.sources import Raw, column_names, find
 from minnet.errors import InvalidValue, check_choice, check_fraction, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
 
@@ -31,26 +32,30 @@ SEEDS = 2**32  # scikit-learn takes seeds below
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in three parts, scaled.
+    """A data set in three parts, with rows and labels as the user's file has them.
 
     Attributes
     ----------
     name : str
         Its name, or that of its file.
     X_train, X_valid, X_test : numpy.ndarray
-        Samples ``(n, *shape)``, in float32 or float64: (raw - shift) / scale.
+        Samples ``(n, *shape)``, unscaled; images have their channels last.
     y_train, y_valid, y_test : numpy.ndarray
-        Codes (n,), int64, 0 ... n_classes - 1.
+        Labels (n,), whole numbers or text.
     shape : tuple of int
         Shape of one sample: (d,) or (h, w, c).
     n_classes : int
         The number of classes.
     classes : numpy.ndarray
-        Labels (n_classes,) as they were given: that of a code is `classes[code]`.
+        The labels (n_classes,) that occur, in order: that of output i of a model at place i.
     scaling : str
         The name of the rule that gave the signature's shift and scale.
     signature : Signature
         What a model trained on it takes and gives: shape, scaling and classes, fitted on the training part alone.
+    dtype : type or str
+        Of what `scaled` returns.
+    enlarged : Signature or None
+        Where images were enlarged (see `vgg16_input`), that of the images as they were.
     """
 
     name: str
@@ -65,6 +70,40 @@ class Dataset:
     classes: np.ndarray
     scaling: str
     signature: Signature
+    dtype: Dtype = np.float32
+    enlarged: Signature | None = None
+    _kept: dict = field(default_factory=dict, init=False, repr=False)
+
+    def inputs(self, part: str, signature: Signature, dtype: Dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the inputs and targets of a part as a model with this signature takes them.
+
+        Parameters
+        ----------
+        part : {"train", "valid", "test"}
+            Which part. The first two are scaled once and kept.
+        signature : Signature
+            That of the model.
+        dtype : type or str
+            numpy.float32 or numpy.float64.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Inputs ``(n, *shape)``, and codes (n,) of the labels.
+
+        Raises
+        ------
+        InvalidValue, InvalidType, NotFinite
+            The rows or labels are not those of the signature.
+        """
+        kept = self._kept.get(part)
+        if kept is not None and kept[0] == np.dtype(dtype) and (kept[1] is signature or kept[1] == signature):
+            return kept[2]
+        X, y = getattr(self, f"X_{part}"), getattr(self, f"y_{part}")
+        found = signature.rows(X, dtype, self.signature.feature_names), signature.codes(y)
+        if part != "test":
+            self._kept[part] = np.dtype(dtype), signature, found
+        return found
 
     def scaled(self, X: ArrayLike) -> np.ndarray:
         """Check new samples and scale them as the training part was.
@@ -77,14 +116,14 @@ class Dataset:
         Returns
         -------
         numpy.ndarray
-            (X - shift) / scale, in the dtype of the parts.
+            (X - shift) / scale, in `dtype`.
 
         Raises
         ------
         InvalidValue, InvalidType, NotFinite
             `X` has another shape, holds no real numbers, or NaN or infinity.
         """
-        return self.signature.rows(X, self.X_train.dtype.type)
+        return self.signature.rows(X, self.dtype)
 
     @property
     def shift(self) -> np.ndarray:
@@ -95,6 +134,9 @@ class Dataset:
     def scale(self) -> np.ndarray:
         """What raw samples are divided by after that; it broadcasts with one."""
         return np.ones(()) if self.signature.scaling is None else self.signature.scaling.scale
+
+    def __getstate__(self):
+        return vars(self) | {"_kept": {}}  # what is scaled can be scaled again
 
     def __repr__(self):
         sizes = f"{len(self.y_train)} + {len(self.y_valid)} + {len(self.y_test)}"
@@ -107,8 +149,9 @@ Scaling = str | Callable[[np.ndarray, float | None], tuple[ArrayLike, ArrayLike]
 
 
 def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit", valid: float | None = None,
-              test: float | None = None, target: str | int | None = None, dtype: Dtype = np.float32) -> Dataset:
-    """Load a data set, split it by class and scale it.
+              test: float | None = None, target: str | int | None = None, dtype: Dtype = np.float32,
+              model: object = None) -> Dataset:
+    """Load a data set and split it by class.
 
     Parameters
     ----------
@@ -128,7 +171,10 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     target : str or int, optional
         The column of a table with the classes, by name or number (the last one), or the member of an archive ("y").
     dtype : type or str
-        numpy.float32 or numpy.float64.
+        numpy.float32 or numpy.float64, of what `Dataset.scaled` returns.
+    model : Model or Predictor, optional
+        One that is trained: the data are held to its signature, which becomes theirs. Columns are put in its order,
+        labels are matched by name, some classes may be absent, and no scaling is fitted.
 
     Returns
     -------
@@ -146,13 +192,43 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     """
     if isinstance(data, Dataset):
         return data
-    raw = find(data, target)
-    return _prepare(raw, rng, scaling, valid, test, dtype)
+    signature = getattr(model, "signature", None)
+    raw = find(data, target, None if signature is None else signature.target)
+    return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature)
+
+
+def load_rows(data: Data, model: object, *, target: str | int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Load all rows and labels of a data set as a trained model takes them: nothing is split and nothing is fitted.
+
+    Parameters
+    ----------
+    data : str, os.PathLike, tuple, mapping or callable
+        As for `load_data`.
+    model : Model or Predictor
+        One with a signature. Columns are put in its order; labels are matched by name later, where they are used.
+    target : str or int, optional
+        As for `load_data`; by default the column that the model learnt, where the table has it.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Raw rows ``(n, *shape)``, and labels (n,).
+
+    Raises
+    ------
+    UnknownName, FileError, InvalidValue, InvalidType
+        As for `load_data`; but a single row will do, or a single class.
+    """
+    raw = find(data, target, model.signature.target)
+    X, y = model.signature.arranged(raw.X, column_names(raw)), as_label_array(raw.y)
+    if not 0 < len(X) == len(y):
+        raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
+    return X, y
 
 
 def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling = "unit", valid: float = VALID,
                 test: float = TEST, dtype: Dtype = np.float32, name: str = "arrays") -> Dataset:
-    """Make a data set of arrays, split by class and scaled.
+    """Make a data set of arrays, split by class.
 
     Parameters
     ----------
@@ -184,21 +260,26 @@ def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling =
     return _prepare(Raw(name, X, y), rng, scaling, valid, test, dtype)
 
 
-def _prepare(raw, rng, scaling, valid, test, dtype):
-    """Check, split and scale."""
+def _prepare(raw, rng, scaling, valid, test, dtype, signature=None):
+    """Check and split; fit the signature on the training part unless one is given."""
     if dtype not in (np.float32, np.float64, "float32", "float64"):
         raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
-    X, (y, classes) = _as_samples(raw.X), _as_codes(raw.y)
+    X, y, names = _as_samples(raw.X), as_label_array(raw.y), column_names(raw)
+    codes, classes = _as_codes(y)
     if len(X) != len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
-    train, *others = _split(raw, y, len(classes), rng, valid, test)
+    parts = _split(raw, codes, len(classes), rng, valid, test)
+    if signature is None:
+        fitted = tuple(rule(X[parts[0]], raw.full_scale))
+        signature = Signature(X.shape[1:], classes, fitted, names, target=raw.target)
+    else:
+        X, classes = signature.arranged(X, names), classes if signature.classes is None else signature.classes
+        signature.codes(y)  # which refuses unknown labels
+    signature.rows(np.stack([X.min(axis=0), X.max(axis=0)]), dtype)  # where these are finite, all are
     name = scaling if isinstance(scaling, str) else rule.__name__
-    signature = Signature(X.shape[1:], classes, tuple(rule(X[train], raw.full_scale)))
-    parts = []
-    for rows in (train, *others):
-        parts += [signature.rows(X[rows], dtype), y[rows]]
-    return Dataset(raw.name, *parts, signature.shape, len(classes), classes, name, signature)
+    arrays = [array[rows] for rows in parts for array in (X, y)]
+    return Dataset(raw.name, *arrays, signature.shape, len(classes), classes, name, signature, dtype)
 
 
 def _as_samples(X):
@@ -215,7 +296,6 @@ def _as_samples(X):
 
 def _as_codes(y):
     """Return (codes, classes): labels as int64 0..k-1, and the k labels in order."""
-    y = as_label_array(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise InvalidValue(f"y holds {len(classes)} classes ({quoted(str(classes.tolist()))}); wanted two or more")

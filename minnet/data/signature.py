@@ -112,14 +112,17 @@ class Signature:
         UserWarning
             Columns were put in another order, or rows flattened or unflattened.
         """
+        raw = self.arranged(X, names)
+        return check_X(raw, self.shape, dtype) if self.scaling is None else scaled(raw, self.scaling, dtype)
+
+    def arranged(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray:
+        """Return raw rows with columns and shape as `rows` takes them, unscaled; arguments and errors as there."""
         raw: np.ndarray = as_numbers("X", self._by_name(X, names))
         if raw.ndim and raw.shape[1:] != self.shape:
             raw = self._reshaped(raw)
-        if self.scaling is None:
-            return check_X(raw, self.shape, dtype)
         if raw.ndim == 0 or raw.shape[1:] != self.shape:
             check_X(raw, self.shape, np.float64)  # which says what is wrong
-        return scaled(raw, self.scaling, dtype)
+        return raw
 
     def codes(self, y: ArrayLike) -> np.ndarray:
         """Return the codes (n,), int64, of labels (n,), matched by name: 1, 1.0, True and "1" are one label.
@@ -154,8 +157,10 @@ class Signature:
         if tuple(shape) == self.shape:
             return self
         if not _same_numbers(self.shape, tuple(shape)):
-            raise InvalidValue(f"the data have rows of shape {self.shape}, the model takes {tuple(shape)}: build the "
-                               "model with the data's shape")
+            first = len(shape) > 1 and self.shape == (*shape[-1:], *shape[:-1])
+            raise InvalidValue(f"the data have rows of shape {self.shape}, the model takes {tuple(shape)}: "
+                               + ("channels go last: X.transpose(0, 2, 3, 1)" if first else
+                                  "build the model with the data's shape"))
         scaling = self.scaling and Scaling(*(v if v.ndim == 0 else np.broadcast_to(v, self.shape).reshape(shape)
                                              for v in self.scaling))
         return replace(self, shape=tuple(shape), scaling=scaling,
@@ -292,7 +297,7 @@ def _check_classes(classes, task):
 
 
 def _check_scaling(scaling, shape):
-    """Return the Scaling in float64: finite, no scale 0, and broadcasting with a row."""
+    """Return the Scaling in float64: finite, no scale 0, and broadcasting with a row; None where it changes nothing."""
     if scaling is None:
         return None
     if not (isinstance(scaling, tuple | list) and len(scaling) == 2):
@@ -311,7 +316,7 @@ def _check_scaling(scaling, shape):
         found.append(array)
     if not found[1].all():
         raise InvalidValue("scale holds 0; wanted other numbers, for rows are divided by it")
-    return Scaling(*found)
+    return Scaling(*found) if found[0].any() or (found[1] != 1).any() else None
 
 
 def _check_names(names, shape):

@@ -13,7 +13,7 @@ import numpy as np
 from minnet.data.scaling import BYTE
 from minnet.errors import InvalidType, InvalidValue, file_error, quoted, unknown
 from minnet.files import KINDS, sniff
-from minnet.readers import read_csv, read_idx, read_npz
+from minnet.readers import read_idx, read_npz, read_table
 
 OFFICIAL_TEST = 10_000
 OFFICIAL_SIDE = 28  # pixels
@@ -24,7 +24,8 @@ IDX_FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("
 class Raw:
     """Raw samples and labels; the last `n_test` are the official test part, `full_scale` is X's largest value.
 
-    X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text.
+    X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text. `feature_names` are those
+    of the columns of a table, `target` is that of its labels.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Raw:
     y: np.ndarray
     full_scale: float | None = None
     n_test: int = 0
+    feature_names: tuple[str, ...] | None = None
+    target: str | None = None
 
 
 def digits() -> Raw:
@@ -92,13 +95,16 @@ def _idx_folder(folder, name):
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
-def find(data: object, target: str | int | None) -> Raw:
-    """Return the `Raw` that `data` means."""
+def find(data: object, target: str | int | None, learnt: str | None = None) -> Raw:
+    """Return the `Raw` that `data` means.
+
+    The labels of a table are in the column `target`, else in the one called `learnt` if there is one, else in the last.
+    """
     given = data
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
-        return _from_path(os.fsdecode(data), target)
+        return _from_path(os.fsdecode(data), target, learnt)
     if target is not None:
         what = repr(getattr(given, "__name__", given))
         raise InvalidValue(f"target={quoted(repr(target))} is for files, and this is {quoted(what)}: leave it out")
@@ -112,7 +118,7 @@ def find(data: object, target: str | int | None) -> Raw:
     raise InvalidType(f"data={quoted(repr(made))}: give a name, a file, (X, y), or a mapping with X and y")
 
 
-def _from_path(path, target):
+def _from_path(path, target, learnt):
     """Read the samples in a file or folder, by its content."""
     if os.path.isdir(path):
         return _idx_folder(Path(path), Path(path).name)
@@ -121,11 +127,21 @@ def _from_path(path, target):
     kind = sniff(path)
     if kind == "zip" and not zipfile.is_zipfile(path):
         raise file_error(path, "is a zip archive that is damaged or cut off", fix="fetch it again, or save it again")
-    if kind not in READERS:
+    if kind not in FILES:
         raise file_error(path, f"is {KINDS[kind]}, no data set", fix="give a .npz with X and y, or a .csv in UTF-8")
-    options = () if target is None else (target,)
-    return Raw(Path(path).stem, *READERS[kind](path, *options))
+    if kind == "npz":
+        return Raw(Path(path).stem, *(read_npz(path) if target is None else read_npz(path, target)))
+    table = read_table(path, target, learnt)
+    return Raw(Path(path).stem, table.X, table.y, feature_names=table.names, target=table.target)
 
 
-READERS = {"npz": read_npz, "text": read_csv, "utf-16": read_csv}  # by what `sniff` says
+def column_names(raw: Raw) -> tuple[str, ...] | None:
+    """Return the names of the columns: those of the `Raw`, or of a table of pandas or polars in it."""
+    names = getattr(raw.X, "columns", None) if raw.feature_names is None else raw.feature_names
+    if names is None or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        return None
+    return tuple(names)
+
+
+FILES = ("npz", "text", "utf-16")  # kinds that can be data, by what `sniff` says
 DATASETS = {"digits": digits, "mnist": mnist, "fashion-mnist": fashion_mnist}

@@ -104,14 +104,21 @@ class Answers:
 def answers(model, X, y, loss: str | Callable | None = None, class_weight: ClassWeight = None,
             sample_weight: ArrayLike | None = None) -> Answers:
     """Call the model once, on all rows, and return its Answers."""
+    signature = getattr(model, "signature", None)
+    y = y if signature is None else signature.codes(y)
     loss_of: Callable = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
     outputs, targets = np.asarray(model(X), np.float64), check_targets(y, model, loss_of)
     if not 0 < len(outputs) == len(targets):
         raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
-    weights = row_weights(targets, sample_weight, class_weight, range(outputs.shape[1]))
+    weights = row_weights(targets, sample_weight, class_weight, _labels(signature, outputs.shape[1]))
     losses = np.full(len(outputs), np.nan)
     mean = float(loss_of(outputs, targets, None, None, losses))
     return Answers(outputs, targets, mean, losses, weights)
+
+
+def _labels(signature, k):
+    """Return the label of each of k outputs."""
+    return range(k) if signature is None or signature.classes is None else signature.classes
 
 
 def rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:

@@ -55,6 +55,7 @@ class Model:
         placed, self.n_weights, self.n_trainable, length = lay_out(declared)
         self.values = np.zeros(length, self.dtype)
         self.mask = np.ones(length, bool)
+        self.signature = None  # what rows and labels are outside: None takes arrays as given
         self.topology = 0  # goes up when positions of a parameter born sparse move
         self.parameters = MappingProxyType({p.name: p for p in self._bind(placed)})
         self.tree.trace(False)
@@ -155,12 +156,29 @@ class Model:
         `values` asks "what if the weights were these". Raises InvalidValue for a wrong shape, NaN or infinity.
         """
         tape, rows = Tape(self, values), self.rows_at_once()
-        X = check_X(X, self.input_shape, tape.dtype)
+        X = self.inputs(X, tape.dtype)
         out = np.empty((len(X), *self.output_shape), tape.dtype)
         with one_blas_thread():
             for start in range(0, len(X), rows):
                 out[start : start + rows] = self.forward(X[start : start + rows], tape)
         return out
+
+    def inputs(self, X, dtype: type | str | np.dtype | None = None) -> np.ndarray:
+        """Return raw rows as the layers take them: checked and scaled by the signature, as given where there is none.
+
+        Raises InvalidValue for a wrong shape, NaN or infinity.
+        """
+        dtype = self.dtype if dtype is None else dtype
+        return check_X(X, self.input_shape, dtype) if self.signature is None else self.signature.rows(X, dtype)
+
+    def without_signature(self) -> Self:
+        """Return this model, the same values, mask and layers, as it takes inputs that are scaled already."""
+        if self.signature is None:
+            return self
+        view = object.__new__(type(self))
+        vars(view).update(vars(self))
+        view.signature = None
+        return view
 
     def rows_at_once(self) -> int:
         """Return how many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""
@@ -184,18 +202,21 @@ class Model:
         for name, p in self.parameters.items():
             if p.index is not None:
                 copy.parameters[name].index[:] = p.index
+        copy.signature = self.signature
         return copy
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: the tree, unbuilt, and the numbers, without the views onto them."""
         index = {name: p.index for name, p in self.parameters.items() if p.index is not None}
         return {"tree": rebuild(self.tree), "input_shape": self.input_shape, "dtype": self.dtype.name,
-                "values": self.values, "mask": self.mask, "topology": self.topology, "index": index}
+                "values": self.values, "mask": self.mask, "topology": self.topology, "index": index,
+                "signature": self.signature}
 
     def __setstate__(self, state):
         """Build the model anew and fill it."""
         self.__init__(state["tree"], state["input_shape"], rng=False, dtype=state["dtype"])
         self.values[:], self.mask[:], self.topology = state["values"], state["mask"], state["topology"]
+        self.signature = state["signature"]
         for name, index in state["index"].items():
             self.parameters[name].index[:] = index
 

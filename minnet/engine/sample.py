@@ -10,6 +10,7 @@ import numpy as np
 
 from minnet.arrays import as_numbers, check_X
 from minnet.blas import one_blas_thread
+from minnet.data import Dataset, Signature
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
@@ -68,28 +69,67 @@ def draw_sample(model, data, *, samples: int | None = SAMPLES, loss: str | Calla
     if isinstance(data, Sample):
         return data
     rng = as_rng(rng)
-    X, y = training_part(data)
+    X, y = part_of(model, data)
     if samples is not None and check_count("samples", samples, 1) < len(X) == len(y):
         rows = np.sort(rng.choice(len(X), samples, replace=False))
         X, y = X[rows], y[rows]
     return Sample(*check_pair(X, y, model, loss), rng, model.rows_at_once())
 
 
-def training_part(data) -> tuple[np.ndarray, np.ndarray]:
-    """Return (X, y) as arrays of numbers: the training part of a Dataset, or the pair that was given."""
+def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Return (X, y) as the layers and losses of `model` take them: scaled rows, codes of classes.
+
+    All that learns or judges gets its data here; what is returned is for `model.forward` and
+    `model.without_signature()`, since `model(X)` would scale it again.
+
+    Parameters
+    ----------
+    model : Model
+        The model, whose signature holds; without one, that of a Dataset does.
+    data : Dataset, Sample or (X, y)
+        The part of a Dataset, the rows of a Sample, or a pair of raw arrays, whose values and labels are taken as
+        given where the model has no signature.
+    part : {"train", "valid", "test"}
+        Which part of a Dataset.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Inputs and targets, as many of both as were given.
+
+    Raises
+    ------
+    InvalidType
+        `data` is nothing of these.
+    InvalidValue
+        Its rows or labels are not those of the signature.
+    """
+    if isinstance(data, Sample):
+        return data.X, data.y
     if isinstance(data, tuple) and len(data) == 2:
         X, y = data
-    elif hasattr(data, "X_train") and hasattr(data, "y_train"):
-        X, y = data.X_train, data.y_train
+    elif hasattr(data, f"X_{part}") and hasattr(data, f"y_{part}"):
+        if isinstance(data, Dataset):
+            return data.inputs(part, signature_for(model, data), model.dtype)
+        X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
     else:
         raise InvalidType(f"data={quoted(repr(data))}: give a Dataset, as load_data makes it, or a pair (X, y)")
+    if model.signature is not None:
+        return model.inputs(X), model.signature.codes(y)
     return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
 
 
 def labels_of(data, model) -> Sequence:
-    """Return the label of each class number: those of a Dataset, else the numbers of the model's outputs."""
-    labels = getattr(data, "classes", None)
-    return range(model.output_shape[-1]) if labels is None else labels
+    """Return the label of each output of `model`: those by which it takes `data`, else the numbers of the outputs."""
+    signature = signature_for(model, data)
+    return range(model.output_shape[-1]) if signature is None or signature.classes is None else signature.classes
+
+
+def signature_for(model, data) -> Signature | None:
+    """Return the signature by which `model` takes `data`: its own, else that of a Dataset, else None."""
+    if model.signature is not None or not isinstance(data, Dataset):
+        return model.signature
+    return data.signature.reshape(model.input_shape)
 
 
 def check_pair(X, y, model, loss: str | Callable | None = None) -> tuple[np.ndarray, np.ndarray, Callable]:

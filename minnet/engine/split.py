@@ -14,6 +14,7 @@ import numpy as np
 from minnet.data import Dataset
 from minnet.engine.containers import Sequential
 from minnet.engine.model import Model
+from minnet.engine.sample import signature_for
 from minnet.errors import InvalidValue, unknown
 
 
@@ -45,7 +46,11 @@ def split(model: Model, last: str) -> tuple[Model, Model]:
     if cut == len(layers):
         raise InvalidValue(f"{last} is the last layer: nothing would be left for the head")
     halves = (layers[:cut], model.input_shape), (layers[cut:], layers[cut - 1].output_shape)
-    return tuple(take_values(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
+    base, head = (take_values(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
+    if model.signature is not None:
+        base.signature = replace(model.signature, task="numbers", classes=None, target=None)
+        head.signature = model.signature.as_given(base.output_shape)
+    return base, head
 
 
 def join(base: Model, head: Model) -> Model:
@@ -70,7 +75,11 @@ def join(base: Model, head: Model) -> Model:
         raise InvalidValue(f"the base gives {base.output_shape}, but the head takes {head.input_shape}: give the two "
                            "halves of one model")
     tree = Sequential(*base.tree.layers, *head.tree.layers)
-    return take_values(take_values(base.blank(tree, base.input_shape, base.dtype), base), head)
+    whole = take_values(take_values(base.blank(tree, base.input_shape, base.dtype), base), head)
+    if base.signature is not None and head.signature is not None:
+        whole.signature = replace(head.signature, shape=base.signature.shape, scaling=base.signature.scaling,
+                                  feature_names=base.signature.feature_names)
+    return whole
 
 
 def cached(base: Model, data: Dataset) -> Dataset:
@@ -79,7 +88,7 @@ def cached(base: Model, data: Dataset) -> Dataset:
     Parameters
     ----------
     base : Model
-        The half that no longer learns.
+        The half that no longer learns; without a signature it gets that of the data.
     data : Dataset
         Data that `base` takes.
 
@@ -88,8 +97,11 @@ def cached(base: Model, data: Dataset) -> Dataset:
     Dataset
         The same rows as features for the other half.
     """
+    if base.signature is None:
+        base.signature = replace(signature_for(base, data), task="numbers", classes=None, target=None)
     parts = {name: base(getattr(data, name)) for name in ("X_train", "X_valid", "X_test")}
-    return replace(data, shape=base.output_shape, **parts)
+    signature = data.signature.as_given(base.output_shape)
+    return replace(data, shape=base.output_shape, signature=signature, **parts)
 
 
 def take_values(model, source):

@@ -6,6 +6,7 @@ import numpy as np
 from minnet.data import Dataset
 from minnet.engine.metrics import mean_loss
 from minnet.engine.model import Model
+from minnet.engine.sample import part_of
 from minnet.engine.state import Snapshot, Step
 from minnet.errors import InvalidValue, check_count, quoted
 
@@ -45,12 +46,13 @@ def early_stopping(steps: Iterable[Step], model: Model, data: Dataset, *, patien
     check_count("patience", patience, 1)
     if not (hasattr(data, "X_valid") and len(data.X_valid)):
         raise InvalidValue(f"early stopping wants a Dataset with a validation part, got {quoted(repr(data))}")
+    valid = part_of(model, data, "valid")
     best, kept, stale, live = np.inf, Snapshot(model), 0, np.count_nonzero(model.mask)
     for step in steps:
         yield step
         if step.batch:
             continue
-        now, before, live = mean_loss(model, data.X_valid, data.y_valid, loss), live, np.count_nonzero(model.mask)
+        now, before, live = mean_loss(model.without_signature(), *valid, loss), live, np.count_nonzero(model.mask)
         if now < (best if live == before else np.inf):
             best, kept, stale = now, Snapshot(model), 0
         else:

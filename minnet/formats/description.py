@@ -4,19 +4,23 @@
     facts = read_description(text, path)         # a dict; its version is checked before anything else
 
 `format_version`, `minnet` (the version that wrote it), `kind` ("model" or "state"), `architecture` (`model.config()`),
-`made` (whatever the caller wants to note), and for a run `state` (runs.py).
+`made` (whatever the caller wants to note), for a model with one its `signature`, and for a run `state` (runs.py).
 """
 import json
 
 import numpy as np
 
 from minnet import __version__
+from minnet.data import Signature
 from minnet.engine.initialisers import INITIALISERS
-from minnet.errors import InvalidType, InvalidValue, file_error, quoted
+from minnet.errors import InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.formats.runs import run_facts
 from minnet.formats.tensors import parse_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of files with a signature; those without one have the first
+VERSIONS = {1: set(), 2: {"signature"}}  # the keys that a version adds
+ENLARGED = "vgg16"  # the scaling of data whose images were enlarged before the model saw them
+RECORDED = {"classes", "shift", "scale", "scaling", "settings"}  # what commands recorded in the first version
 KEYS = {"format_version", "minnet", "kind", "architecture", "made"}
 KINDS = {"model": KEYS, "state": KEYS | {"state"}}
 
@@ -25,8 +29,11 @@ def description(model, state, made):
     """Return the JSON of `model`, and of the run `state` unless it is None; InvalidType for what JSON cannot hold."""
     if made is not None and not isinstance(made, dict):
         raise InvalidType(f"made={quoted(repr(made))}; wanted a dict of what the model was made with")
-    facts = {"format_version": FORMAT_VERSION, "minnet": __version__, "kind": "model" if state is None else "state",
+    version = 1 if model.signature is None else FORMAT_VERSION
+    facts = {"format_version": version, "minnet": __version__, "kind": "model" if state is None else "state",
              "architecture": _named_initialisers(model.config()), "made": made or {}}
+    if model.signature is not None:
+        facts["signature"] = model.signature.to_json()
     if state is not None:
         facts["state"] = run_facts(state)
     try:
@@ -46,17 +53,46 @@ def read_description(text, path):
     if not isinstance(facts, dict):
         raise InvalidValue(f"its description is no table, but {quoted(repr(facts))}")
     version, kind = facts.get("format_version"), facts.get("kind")
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version not in VERSIONS:
         raise file_error(path, f"its format_version is {quoted(repr(version))}, written by minnet "
                                  f"{quoted(repr(facts.get('minnet')))}; this is minnet {__version__}, which reads "
-                                 f"{FORMAT_VERSION}", "read it with the minnet-lab that wrote it, or a newer one")
-    if not isinstance(kind, str) or set(facts) != KINDS.get(kind):
+                                 f"up to {FORMAT_VERSION}", "read it with the minnet-lab that wrote it, or a newer one")
+    wanted = KINDS[kind] | VERSIONS[version] if isinstance(kind, str) and kind in KINDS else None
+    if set(facts) != wanted:
         raise InvalidValue(f"its description is of the kind {quoted(repr(kind))} with the keys "
                            f"{quoted(repr(sorted(facts)))}")
     if not isinstance(facts["made"], dict) or not isinstance(facts["minnet"], str):
         raise InvalidValue("its description does not say in a table what the model was made with, but in "
                            f"{quoted(repr(facts['made']))}, or by which version, but {quoted(repr(facts['minnet']))}")
     return facts
+
+
+def signature_of(facts, shape, outputs):
+    """Return the signature of a model in a file that takes `shape` and gives `outputs`, or None.
+
+    A file of the first version, written by a command, says in `made` how its data were scaled and what the classes are
+    called. Raises InvalidValue or InvalidType where a signature is none, or does not fit the model.
+    """
+    if "signature" in facts:
+        found = Signature.from_json(facts["signature"])
+    elif set(facts["made"]) >= RECORDED:
+        try:
+            found = _recorded(facts["made"], shape)
+        except MinnetError:  # what a caller noted under these names may mean something else
+            return None
+    else:
+        return None
+    if found.shape != tuple(shape) or (found.classes is not None and (len(found.classes),) != tuple(outputs)):
+        raise InvalidValue(f"its signature is {quoted(repr(found))}; the model takes {tuple(shape)} and gives "
+                           f"{tuple(outputs)}")
+    return found
+
+
+def _recorded(made, shape):
+    """Return the signature in what a command recorded in a file of the first version."""
+    scaling = None if made["scaling"] == ENLARGED else {"shift": made["shift"], "scale": made["scale"]}
+    return Signature.from_json({"shape": list(shape), "scaling": scaling, "task": "classes", "target": None,
+                                "feature_names": None, "classes": made["classes"]})
 
 
 def _plain(value):

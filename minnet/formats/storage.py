@@ -23,7 +23,7 @@ from minnet.engine.state import State
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.files import opened, write_whole
 from minnet.formats.architecture import UnknownLayer, layer_table, memory, own_layers, read_architecture
-from minnet.formats.description import description, read_description
+from minnet.formats.description import description, read_description, signature_of
 from minnet.formats.layout import (
     VECTORS,
     arrays_of,
@@ -177,7 +177,7 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     """
     table = layer_table(layers)
     with _about(path), opened(path) as file:
-        head, facts, spec, _ = _checked(file, path, table)
+        head, facts, spec, _, _ = _checked(file, path, table)
     weights = [(name, item) for name, item, _ in spec.places if item.kind == "weight"]
     total = sum(math.prod(item.shape) for _, item in weights)
     remaining = sum(math.prod(head.tensors[name].shape) for name, _ in weights)
@@ -204,7 +204,7 @@ def _loaded(path, layers):
     """Return (Model, State or None) of a file."""
     table = layer_table(layers)
     with _about(path), opened(path) as file:
-        head, facts, spec, forms = _checked(file, path, table)
+        head, facts, spec, forms, signature = _checked(file, path, table)
         wanted, most = memory(spec.length, spec.dtype), most_memory(head.size)
         if wanted > most:
             raise InvalidValue(f"its model takes {wanted:,} bytes of memory; a file of {head.size:,} may ask for "
@@ -212,6 +212,7 @@ def _loaded(path, layers):
         arrays = read_arrays(file, head)
         model = Model.blank(spec.tree, spec.input_shape, spec.dtype)
         fill(model, forms, arrays)
+        model.signature = signature
         if facts["kind"] == "model":
             return model, None
         check_numbers(VECTORS, arrays[VECTORS])
@@ -230,12 +231,13 @@ def _parts(model):
 
 
 def _checked(file, path, table):
-    """Return (head, facts, architecture, forms): all that is known, and all that is checked, before data is read."""
+    """Return (head, facts, architecture, forms, signature): all that is known and checked before data is read."""
     head = read_head(file, path)
     facts = read_description(head.text, path)
     spec = read_architecture(facts["architecture"], table)
     slots = slots_of(facts["state"]) if facts["kind"] == "state" else 0
-    return head, facts, spec, match(head.tensors, spec, slots)
+    signature = signature_of(facts, spec.input_shape, spec.tree.output_shape)
+    return head, facts, spec, match(head.tensors, spec, slots), signature
 
 
 def _rows(spec):

@@ -63,6 +63,7 @@ def compact(model: M, state: State | None = None, *, fold_batchnorm: bool = Fals
     small, source = cut(CompactionPlan(model))
     if fold_batchnorm:
         small, _ = fold_norms(small)
+    small.signature = model.signature
     return small if state is None else (small, _cut_state(state, small, source))
 
 

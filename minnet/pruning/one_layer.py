@@ -2,7 +2,7 @@
 
     ranking = Ranking("magnitude", "weight", data)
     candidates = candidates_of(model, layers, ranking)
-    kinds, base, values = measure(candidates, valid_part(data), [0.5, 0.9])
+    kinds, base, values = measure(candidates, valid_part(model, data), [0.5, 0.9])
     ranked = by_sensitivity(model, names, ranking)              # layers, the most sensitive first
 
 The model itself does not change.
@@ -16,7 +16,7 @@ import numpy as np
 from minnet import threads
 from minnet.engine.metrics import scores as scores_on
 from minnet.engine.model import Model
-from minnet.engine.sample import Sample, training_part
+from minnet.engine.sample import part_of
 from minnet.errors import InvalidValue, quoted
 from minnet.pruning.candidates import Candidates
 from minnet.pruning.scores import Data, Ranking
@@ -25,13 +25,9 @@ from minnet.typing import Arrays
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-def valid_part(data: Data) -> Arrays:
-    """Return (X, y) to measure on: the validation part of a Dataset, the rows of a Sample, or the pair given."""
-    if isinstance(data, Sample):
-        return data.X, data.y
-    if hasattr(data, "X_valid") and len(data.X_valid):
-        return data.X_valid, data.y_valid
-    return training_part(data)
+def valid_part(model: Model, data: Data) -> Arrays:
+    """Return (X, y) to measure on, scaled and coded: the validation part of a Dataset, a Sample, or the pair given."""
+    return part_of(model, data, "valid" if len(getattr(data, "X_valid", ())) else "train")
 
 
 def candidates_of(model: Model, layers: Sequence[str], ranking: Ranking) -> Candidates:
@@ -56,13 +52,13 @@ def measure(candidates: Candidates, rows: Arrays,
     Returns
     -------
     kinds : tuple of str
-        The names of the scores, one number each, that `evaluate` gives for `rows` (X, y).
+        The names of the scores, one number each, of `rows` (X, y), which `valid_part` returns.
     base : (kinds,) array
         Those of the model as it is.
     values : (layer groups, sparsities, kinds) array
         Those of the pruned copies.
     """
-    base = scores_on(candidates.pieces.model, *rows)
+    base = scores_on(candidates.pieces.model.without_signature(), *rows)
     groups = candidates.layer_groups
     counts = [(i, min(round(sparsity * group.size), int(candidates.most[i])))
               for i, group in enumerate(groups) for sparsity in sparsities]
@@ -75,7 +71,7 @@ def _pruned(candidates, rows, number, count):
     """Return the scores of a copy of the model that lost `count` pieces of the layer group `number`."""
     counts = candidates.gone.copy()
     counts[number] = max(count, counts[number])
-    copy = candidates.pieces.model.clone()
+    copy = candidates.pieces.model.without_signature().clone()
     copy.set_mask(copy.mask & candidates.pieces.expand(~candidates.exactly(counts)[-1]))
     return scores_on(copy, *rows)
 
@@ -102,5 +98,5 @@ def by_sensitivity(model: Model, layers: Sequence[str], ranking: Ranking) -> lis
         raise InvalidValue("sensitive and insensitive layers are measured on data, and none were given: "
                            "prune(model, ..., data=data)")
     candidates = candidates_of(model, layers, replace(ranking, per=None))
-    kinds, base, values = measure(candidates, valid_part(ranking.data), SPARSITIES)
+    kinds, base, values = measure(candidates, valid_part(model, ranking.data), SPARSITIES)
     return most_first([group.name for group in candidates.layer_groups], mean_rise(base, values, kinds))

@@ -87,7 +87,7 @@ def score(model: Model, criterion: Criterion, data: Data | None = None, *, sampl
         raise InvalidValue(f"the criterion {name} needs data, got data=None: prune(model, ..., data=data)")
     ignores = function in CRITERIA.values() and traits.needs == "weights"
     seen = NoData(rng) if data is None or ignores else draw_sample(model, data, samples=samples, rng=rng)
-    return check_scores(ask(function, name, model, seen), name, model)
+    return check_scores(ask(function, name, model.without_signature(), seen), name, model)
 
 
 def ask(function: Callable[..., np.ndarray], name: str, model: Model, seen: Sample | NoData) -> np.ndarray:

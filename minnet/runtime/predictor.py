@@ -57,7 +57,7 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
         sparse one, and `Predictor.plan` says so ("n_m/sparse"). Default: the fastest by this machine's rates, which
         are measured once.
     classes : (k,) array_like, optional
-        Labels that `predict` returns. Default: 0, ..., k - 1.
+        Labels that `predict` returns. Default: those of the model's signature, else 0, ..., k - 1.
     weights : {"int8"}, optional
         Store weights as integers from -127 to 127 with a scale for each unit: fewer bytes, and rounded weights.
         Everything else stays in floats.
@@ -148,7 +148,7 @@ class Predictor:
         self.cost = cost
         self.plan = plan
         self.weights = weights
-        self.classes = _check_classes(classes, self.output_shape)
+        self.signature, self.classes = model.signature, _classes_of(model, classes)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
         # up to this many rows, single rows are faster than a tile; -1: there is no program for them
@@ -168,7 +168,7 @@ class Predictor:
         Parameters
         ----------
         X : array_like
-            Rows or images, shape ``(n, *input_shape)``.
+            Rows or images, shape ``(n, *input_shape)``: raw where the model has a signature, which scales them.
 
         Returns
         -------
@@ -181,7 +181,9 @@ class Predictor:
             `X` has another shape, or contains NaN or infinity.
         """
         shape = self.input_shape
-        if not (type(X) is np.ndarray and X.shape[1:] == shape and X.dtype == self.dtype and X.flags.carray):
+        if self.signature is not None:
+            X = self.signature.rows(X, self.dtype)
+        elif not (type(X) is np.ndarray and X.shape[1:] == shape and X.dtype == self.dtype and X.flags.carray):
             X = check_X(X, shape, self.dtype)
         n = len(X)
         out = np.empty((n, *self.output_shape), self.dtype)
@@ -192,6 +194,12 @@ class Predictor:
         return out
 
     __call__ = decision_function
+
+    def inputs(self, X: np.ndarray) -> np.ndarray:
+        """Return raw rows as the program takes them: checked, and scaled by the signature where there is one."""
+        if self.signature is not None:
+            return self.signature.rows(X, self.dtype)
+        return check_X(X, self.input_shape, self.dtype)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).
@@ -221,7 +229,7 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            Shape (n,): class numbers, or labels if `freeze` was given `classes`.
+            Shape (n,): the labels of the model's signature or those that `freeze` was given, else class numbers.
         """
         best = self.decision_function(X).argmax(-1)
         return best if self.classes is None else self.classes[best]
@@ -232,7 +240,7 @@ class Predictor:
         Parameters
         ----------
         X : array_like, optional
-            Rows or images. Default: as many random ones as fill a tile.
+            Rows or images, as for `decision_function`. Default: as many random ones as fill a tile.
 
         Returns
         -------
@@ -240,7 +248,7 @@ class Predictor:
             Kernel, density, FLOPs, bytes and time of each layer; `str` makes a table.
         """
         if X is not None:
-            X = check_X(X, self.input_shape, self.dtype).reshape(-1, self.features)
+            X = self.inputs(X).reshape(-1, self.features)
         return explain(self.programs, self.features, X)
 
     def predict_rows(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
@@ -311,7 +319,7 @@ class StagedPredictor(Predictor):
         self.stages = stages
         self.plan = [name for stage in stages if isinstance(stage, Predictor) for name in stage.plan]
         self.weights = weights
-        self.classes = _check_classes(classes, self.output_shape)
+        self.signature, self.classes = model.signature, _classes_of(model, classes)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
 
     @property
@@ -333,7 +341,7 @@ class StagedPredictor(Predictor):
             As that of a Predictor.
         """
         if X is not None:
-            X = check_X(X, self.input_shape, self.dtype).reshape(-1, self.features)
+            X = self.inputs(X).reshape(-1, self.features)
         return explain_stages(self.stages, _run_stage, self.features, self.dtype, X)
 
     def predict_rows(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
@@ -358,10 +366,11 @@ def _run_stage(stage, x):
     return y
 
 
-def _check_classes(classes, output_shape):
+def _classes_of(model, classes):
     """Return the labels as an array, one for each logit, or None."""
+    output_shape = model.output_shape
     if classes is None:
-        return None
+        return None if model.signature is None else model.signature.classes
     try:
         labels = np.asarray(classes)
     except ValueError as error:  # lists of several lengths

@@ -141,7 +141,7 @@ def _score(model, sample, criterion, live, truth, sparsities):
     name = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", repr(criterion))
     start = time.perf_counter()
     try:
-        scores = np.asarray(function(model, sample))[live].astype(np.float64)
+        scores = np.asarray(function(model.without_signature(), sample))[live].astype(np.float64)
     except MinnetError as error:
         return CriterionScore(name, reason=str(error))
     seconds = time.perf_counter() - start

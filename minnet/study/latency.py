@@ -110,8 +110,8 @@ def latency_table(model: Model, X: np.ndarray, *, batch_size: int = 1,
     masks |= {(group.name, share): _without(pieces, [group], share)
               for group, share in product(pieces.layer_groups, SHARES)}
     masks |= {("all", share): _without(pieces, pieces.layer_groups, share) for share in SHARES}
-    times = timer({name: freeze(_cut(model, mask), batch_size=batch_size) for name, mask in masks.items()},
-                  rows_of(X, batch_size))
+    bare, batches = model.without_signature(), rows_of(model.inputs(X), batch_size)
+    times = timer({name: freeze(_cut(bare, mask), batch_size=batch_size) for name, mask in masks.items()}, batches)
     costs = Costs(model)
     measured = np.array([times[name] for name in masks])
     works = np.array([work(costs, mask) for mask in masks.values()])

@@ -67,8 +67,10 @@ def speeds(nets: Mapping[str, Model], X: np.ndarray) -> dict[str, dict[str, floa
     """Return {name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}: medians, on rows of X.
 
     Latency is that of one row, throughput that of BATCH rows (fewer for a large model), each with the plan that is
-    best for it.
+    best for it. The rows are scaled before.
     """
+    X = next(iter(nets.values())).inputs(X[:BATCH])
+    nets = {name: net.without_signature() for name, net in nets.items()}
     size = batch_for(nets.values())
     latency = median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, rows_of(X, 1))
     span = median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, rows_of(X, size))

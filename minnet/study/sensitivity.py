@@ -230,7 +230,7 @@ def sensitivity(model: Model, data: Dataset | Arrays, *, sparsities: Sequence[fl
         raise InvalidValue("sparsities is empty; give at least one number in [0, 1]")
     ranking = Ranking(criterion, structure, data, samples, reduction, rng=rng)
     candidates = candidates_of(model, choose(model, layers, protect), ranking)
-    kinds, base, values = measure(candidates, valid_part(data), steps)
+    kinds, base, values = measure(candidates, valid_part(model, data), steps)
     return Sensitivity(tuple(group.name for group in candidates.layer_groups), steps, kinds, values, base)
 
 

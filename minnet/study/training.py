@@ -8,23 +8,23 @@
 The same settings give the same model.
 """
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from minnet.data import SCALINGS, Dataset, load_data, none, unit
+from minnet.data import Dataset, Scaling, Signature, load_data, none, scaled, unit
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
-from minnet.files import sniff
+from minnet.files import file_digest, sniff
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.storage import describe, load
 from minnet.model import Model
-from minnet.models import MODELS, vgg16, vgg16_input
+from minnet.models import MODELS, as_bgr, vgg16, vgg16_input
 from minnet.pruning.penalties import PENALTIES
 from minnet.study.settings import (
     FROZEN,
@@ -179,11 +179,16 @@ class Training:
 
     @property
     def made(self) -> dict[str, object]:
-        """Return what a model's file records: data, scaling and settings, without paths."""
+        """Return what a model's file records beside its signature: data and settings, without paths."""
         data, settings = self.data, self.settings.record()
         settings = {name: value for name, value in settings.items() if name not in NOT_KEPT}
-        return {"data": data.name, "classes": data.classes.tolist(), "scaling": data.scaling,
-                "shift": data.shift.tolist(), "scale": data.scale.tolist(), "settings": settings}
+        made = {"data": data.name, "scaling": data.scaling, "settings": settings}
+        if data.enlarged is not None:
+            shift, scale = data.enlarged.scaling or (np.zeros(()), np.ones(()))
+            made["enlarged"] = {"shift": shift.tolist(), "scale": scale.tolist()}
+        if is_file(self.settings.data):
+            made["data_sha256"] = file_digest(self.settings.data)
+        return made
 
     def seed(self, use: int) -> np.random.Generator:
         """Return a Generator for one use, determined by the seed of the settings.
@@ -203,25 +208,57 @@ class Training:
 
 def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:
     """Return the data as the model expects it, the model of the settings, and whether it is already trained."""
-    data = data_for(settings.model, settings.data, settings.seed, settings.target)
+    given = given_model(settings.model)
+    data = data_for(settings.model if given is None else given, settings.data, settings.seed, settings.target,
+                    enlarged=is_enlarged(settings.model))
     if settings.model == PRETRAINED:
         return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
     if settings.weights is not None:
         raise InvalidValue(f"weights={quoted(str(settings.weights))} need model {PRETRAINED}, not "
                            f"{quoted(str(settings.model))}: use model {PRETRAINED}, or `minnet import`")
-    return data, *model_of(settings, data, rng)
+    if given is not None:
+        return data, given, True
+    return data, check_choice("model", settings.model, MODELS)(data.shape, data.n_classes, rng=rng), False
 
 
-def data_for(model: object, data: object, seed: Seed, target: str | None = None) -> Dataset:
-    """Return the Dataset `data`, scaled as `model` (a name, a Model or a file, which records it) expects it."""
-    scaling = PRETRAINED if model == PRETRAINED else "unit"
-    if is_onnx(model):
-        scaling = as_given.__name__
-    elif is_saved(model):
-        scaling = describe(model)["made"].get("scaling", scaling)
-    rule = as_given if scaling == as_given.__name__ else scaling if scaling in SCALINGS else "unit"
-    data = load_data(data, rng=seed, target=target, scaling=rule)
-    return vgg16_input(data) if scaling == PRETRAINED and data.scaling != PRETRAINED else data
+def data_for(model: object, data: object, seed: Seed, target: str | None = None, *,
+             enlarged: bool = False) -> Dataset:
+    """Return the Dataset `data` for `model`, a name or a Model, to whose signature the data are held.
+
+    A Model without a signature gets one: it takes rows as given. Where images are to be `enlarged`, see `vgg16_input`.
+    """
+    if isinstance(data, Dataset) and (not enlarged or data.enlarged is not None):
+        return data
+    trained = isinstance(model, Model)
+    if enlarged:
+        found = vgg16_input(load_data(data, rng=seed, target=target))
+        if trained and model.signature is not None:
+            labels = model.signature
+            for part in ("train", "valid", "test"):
+                labels.codes(getattr(found, f"y_{part}"))  # which refuses unknown ones
+            found = replace(found, signature=labels, classes=labels.classes, n_classes=len(labels.classes))
+        return found
+    if not trained:
+        return load_data(data, rng=seed, target=target)
+    if model.signature is not None:
+        return load_data(data, rng=seed, target=target, model=model)
+    found = load_data(data, rng=seed, target=target, scaling=as_given)
+    model.signature = elsewhere(model, found)
+    return replace(found, signature=model.signature)
+
+
+def elsewhere(model: Model, data: Dataset) -> Signature:
+    """Return the signature of a model that knows none, for these data: rows as given, and labels 0 ... k-1.
+
+    Text, whose labels no number tells, is in the order of the alphabet where there is one for each output.
+    """
+    signature, k = data.signature.reshape(model.input_shape), model.output_shape[-1]
+    if data.classes.dtype.kind == "U" and data.n_classes == k:
+        return signature
+    if data.classes.dtype.kind == "U" or not 0 <= data.classes.min() <= data.classes.max() < k:
+        raise InvalidValue(f"the data have the labels {quoted(str(data.classes.tolist()))}; the model gives {k} "
+                           "outputs and knows no names: name them, as in `minnet import FILE --classes a,b,c`")
+    return replace(signature, classes=np.arange(k))
 
 
 def frozen(settings: Settings, model: Model, data: Dataset) -> tuple[Model | None, Model, Dataset]:
@@ -233,14 +270,16 @@ def frozen(settings: Settings, model: Model, data: Dataset) -> tuple[Model | Non
     return base, rest, cached(base, data)
 
 
-def model_of(settings: Settings, data: Dataset, rng: Seed) -> tuple[Model, bool]:
-    """Return the model of the settings (a Model, its file, or a name) and whether it is already trained."""
-    model = settings.model
+def given_model(model: object) -> Model | None:
+    """Return the Model that the setting `model` is or whose file it names, None for the name of an architecture."""
     if isinstance(model, Model):
-        return model, True
-    if is_saved(model) or is_onnx(model):
-        return load_model(model), True
-    return check_choice("model", model, MODELS)(data.shape, data.n_classes, rng=rng), False
+        return model
+    return load_model(model) if is_saved(model) or is_onnx(model) else None
+
+
+def is_enlarged(model: object) -> bool:
+    """Return True if the setting `model` takes images that `vgg16_input` has enlarged."""
+    return model == PRETRAINED or (is_saved(model) and describe(model)["made"].get("scaling") == PRETRAINED)
 
 
 def is_onnx(model: object) -> bool:
@@ -253,13 +292,28 @@ def is_saved(model: object) -> bool:
     return _is_file(model, "safetensors")
 
 
+def is_file(source: object) -> bool:
+    """Return True if `source` is the name of a file that is there."""
+    return isinstance(source, str | os.PathLike) and os.path.isfile(source)
+
+
+def enlarged_by(path: Path, model: Model) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return the function that enlarges raw images as the training of the model in a file did, None for most models."""
+    if not is_enlarged(path):
+        return None
+    made = describe(path)["made"]
+    before = made.get("enlarged") or made  # where a file of the first version has it
+    scaling = Scaling(np.asarray(before["shift"], np.float64), np.asarray(before["scale"], np.float64))
+    return lambda X: as_bgr(scaled(X, scaling, np.float64), model.input_shape[0])
+
+
 def _is_file(model, kind):
-    return isinstance(model, str | os.PathLike) and os.path.isfile(model) and sniff(model) == kind
+    return is_file(model) and sniff(model) == kind
 
 
 def as_given(X: np.ndarray, full_scale: float | None) -> tuple:
-    """Return the scaling for a model from elsewhere, which contains its own: only bytes are divided by 255."""
-    return unit(X, full_scale) if X.dtype == np.uint8 or full_scale is not None else none(X, full_scale)
+    """Return the scaling for a model from elsewhere, which contains its own: only named sets of images are scaled."""
+    return unit(X, full_scale) if full_scale is not None else none(X, full_scale)
 
 
 def load_model(path: Path) -> Model:

@@ -1,0 +1,223 @@
+"""Doors x contracts: however a model was made, and however it is used, raw rows in give the same labels out.
+
+A way of making a model is a row of MAKERS, a way of using it one of USES; each row meets each kind of data. A model is
+trained on rows that are scaled, so where they are scaled twice, or not at all, its labels are others.
+"""
+import copy
+import pickle
+import warnings
+from functools import cache
+
+import numpy as np
+import pytest
+
+import minnet as mn
+from minnet.data import from_arrays
+from minnet.errors import InvalidValue
+
+
+def table(seed=0, n=150):
+    """Three classes by two of four columns, which differ in range by thousands."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    X = rng.normal(size=(n, 4)) * [1, 1000, 1, 1] + [0, 5000, 3, 100]
+    X[:, 1] += 4000 * y
+    X[:, 2] += 3 * (y == 1)
+    return X, y
+
+
+def one_hot(seed=0, n=200):
+    """Bytes of 0 and 1."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 5, (n, 3))
+    return np.eye(5, dtype=np.uint8)[values].reshape(n, -1), (values[:, 0] + values[:, 1]) % 3
+
+
+def images(seed=0, n=120):
+    """Grey images of bytes (n, 6, 6): one of three lines is bright."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    X = rng.integers(0, 60, (n, 6, 6))
+    X[np.arange(n), 2 * y] += 150
+    return X.astype(np.uint8), y
+
+
+DATA = {"raw table": table, "one-hot bytes": one_hot, "images of bytes": images}
+LABELS = {"strings": np.array(["setosa", "b", "a"]), "numbers": np.array([7, -1, 2**40]),
+          "bytes": np.array([b"x", b"z", b"y"])}
+
+
+@cache
+def trained(kind, labels):
+    """(model, data, raw rows, labels in text or numbers) with at least 90 % right on raw rows."""
+    X, y = DATA[kind]()
+    data = from_arrays(X, LABELS[labels][y], rng=0)
+    model = mn.models.mlp(data.shape, 3, hidden=(16,), rng=0)
+    for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.2, momentum=0.9), epochs=40, batch_size=16, rng=0):
+        pass
+    return model, data, X, data.signature.labels(y.size and np.unique(LABELS[labels][y], return_inverse=True)[1])
+
+
+def saved(model, tmp_path):
+    mn.save(model, tmp_path / "m.safetensors")
+    return mn.load(tmp_path / "m.safetensors")
+
+
+def pruned(model, data):
+    copy_ = model.clone()
+    mn.prune(copy_, 0.3, criterion="taylor", data=data, rng=0)
+    return copy_
+
+
+MAKERS = {
+    "train": lambda model, data, tmp_path: model,
+    "prune": lambda model, data, tmp_path: pruned(model, data),
+    "prune and compact": lambda model, data, tmp_path: mn.compact(pruned(model, data)),
+    "clone": lambda model, data, tmp_path: model.clone(),
+    "float64": lambda model, data, tmp_path: model.clone(np.float64),
+    "save and load": lambda model, data, tmp_path: saved(model, tmp_path),
+    "pickle": lambda model, data, tmp_path: pickle.loads(pickle.dumps(model)),
+    "deepcopy": lambda model, data, tmp_path: copy.deepcopy(model),
+    "split and join": lambda model, data, tmp_path: mn.join(*mn.split(model, "dense1")),
+    "expand": lambda model, data, tmp_path: mn.expand(mn.compact(model), model),
+}
+USES = {
+    "predict": lambda model, X: model.predict(X),
+    "logits": lambda model, X: model.signature.labels(model(X).argmax(axis=1)),
+    "predict_proba": lambda model, X: model.signature.labels(model.predict_proba(X).argmax(axis=1)),
+    "freeze": lambda model, X: mn.freeze(model).predict(X),
+    "freeze for one row": lambda model, X: np.concatenate([mn.freeze(model, 1).predict(row[None]) for row in X]),
+    "inputs": lambda model, X: model.signature.labels(model.without_signature()(model.inputs(X)).argmax(axis=1)),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("kind", DATA)
+def test_raw_rows_in_and_the_same_labels_out(kind, maker, labels, tmp_path):
+    source, data, X, y = trained(kind, labels)
+    model = MAKERS[maker](source, data, tmp_path)
+    assert model.signature == source.signature
+    wanted = model.predict(X)
+    assert (wanted == y).mean() > (0.6 if "prune" in maker else 0.9)
+    for name, use in USES.items():
+        assert use(model, X[:40]).tolist() == wanted[:40].tolist(), name
+    scores = mn.evaluate(model, X, y, intervals=False)
+    assert scores.accuracy == pytest.approx((wanted == y).mean())
+    assert mn.evaluate(mn.freeze(model), X, y, intervals=False).accuracy == pytest.approx(scores.accuracy)
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_whatever_holds_the_values(kind):
+    """Bytes, integers, floats, lists, another shape of the same rows, or one row: the same labels."""
+    model, _, X, _ = trained(kind, "strings")
+    wanted = model.predict(X).tolist()
+    for dtype in ("f4", "f8", ">f8") + (() if kind == "raw table" else ("u1", "i4", "i8")):
+        assert model.predict(X.astype(dtype)).tolist() == model.predict(X.astype(dtype).tolist()).tolist()
+        if np.array_equal(X.astype(dtype), X):
+            assert model.predict(X.astype(dtype)).tolist() == wanted
+    assert model.predict(X[:1]).tolist() == wanted[:1]
+    if X.ndim == 3:
+        assert model.predict(X[..., None]).tolist() == model.predict(X[:, None]).tolist() == wanted
+        with pytest.warns(UserWarning, match="are taken as"):
+            assert model.predict(X.reshape(len(X), -1)).tolist() == wanted
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_a_subset_of_the_classes_is_scored_by_name(kind):
+    """Some classes, one class, one row: by name, nothing renumbered and nothing fitted; a strange label is refused."""
+    model, _, X, y = trained(kind, "strings")
+    right = model.predict(X) == y
+    for rows in (np.flatnonzero(y != "a"), np.flatnonzero(y == "setosa"), np.array([3])):
+        assert mn.evaluate(model, X[rows], y[rows], intervals=False).accuracy == pytest.approx(right[rows].mean())
+    with pytest.raises(InvalidValue, match="does not know: 'strange'"):
+        mn.evaluate(model, X[:2], ["strange", "a"])
+    some = np.flatnonzero(y != "a")
+    later = mn.load_data((X[some], y[some]), model=model, rng=1)
+    assert later.signature is model.signature and later.n_classes == 3
+    longer = model.clone()
+    for _ in mn.train(longer, later, optimizer=mn.SGD(lr=0.01), epochs=2, rng=0):
+        pass
+    assert longer.signature is model.signature
+    assert (longer.predict(X[some]) == y[some]).mean() > 0.9, "trained towards its own outputs"
+
+
+def test_a_model_trained_on_arrays_takes_arrays_as_given():
+    X, y = table()
+    X = (X - X.mean(0)) / X.std(0)
+    model = mn.models.mlp((4,), 3, hidden=(16,), rng=0)
+    for _ in mn.train(model, (X, y), optimizer=mn.SGD(lr=0.2), epochs=20, rng=0):
+        pass
+    assert model.signature is None and (model.predict(X) == y).mean() > 0.9
+    assert (mn.freeze(model).predict(X) == model.predict(X)).all()
+    assert mn.evaluate(model, X, y, intervals=False).accuracy > 0.9
+
+
+def test_training_goes_through_one_scaling():
+    """The loss of a run on a Dataset is that of a run on the arrays that its signature makes, bit for bit; so are the
+    scores of a criterion, early stopping and sensitivity."""
+    _, data, _, _ = trained("raw table", "strings")
+    nets = [mn.models.mlp(data.shape, 3, hidden=(8,), rng=0) for _ in range(2)]
+    pair = data.scaled(data.X_train), data.signature.codes(data.y_train)
+    runs = [[step.loss for step in mn.train(net, given, epochs=4, rng=0)]
+            for net, given in zip(nets, (data, pair), strict=True)]
+    assert runs[0] == runs[1] and nets[0].values.tobytes() == nets[1].values.tobytes()
+    for criterion in ("taylor", "wanda", "snip"):
+        found = [getattr(mn.criteria, criterion)(net, given) for net, given in zip(nets, (data, pair), strict=True)]
+        assert found[0].tobytes() == found[1].tobytes()
+    valid = data.scaled(data.X_valid), data.signature.codes(data.y_valid)
+    np.testing.assert_array_equal(mn.sensitivity(nets[0], data, rng=0).values,
+                                  mn.sensitivity(nets[1], valid, rng=0).values)
+
+
+def test_an_own_criterion_may_call_the_model():
+    """What a criterion sees is scaled already, and the model that it is given takes it so."""
+    model, data, _, _ = trained("raw table", "strings")
+    seen = []
+
+    def criterion(net, sample):
+        seen.append((net(sample.X).argmax(axis=1) == sample.y).mean())
+        return np.abs(net.weights)
+
+    mn.prune(model.clone(), 0.1, criterion=criterion, data=data, rng=0)
+    assert seen[0] > 0.9
+
+
+def test_columns_in_another_order(tmp_path):
+    from minnet.data import load_rows
+
+    X, y = table()
+    names, order = ["a", "b", "c", "d"], [2, 0, 3, 1]
+    rows = np.column_stack([X, y])
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header=",".join([*names, "kind"]), comments="")
+    np.savetxt(tmp_path / "u.csv", rows[:, [4, *order]], delimiter=",", comments="",
+               header=",".join(["kind", *(names[i] for i in order)]))
+    data = mn.load_data(tmp_path / "t.csv", rng=0)
+    assert data.signature.feature_names == tuple(names) and data.signature.target == "kind"
+    model = mn.models.mlp(data.shape, 3, hidden=(16,), rng=0)
+    for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.2, momentum=0.9), epochs=30, rng=0):
+        pass
+    with pytest.warns(UserWarning, match="another order"):
+        found, labels = load_rows(tmp_path / "u.csv", model)
+    np.testing.assert_array_equal(labels, y)
+    np.testing.assert_allclose(found, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mn.evaluate(model, found, labels, intervals=False).accuracy > 0.9
+
+
+# --- what is to be refused, or the same again ------------------------------------------------------------------------
+
+
+def test_a_file_of_the_first_version_tells_its_signature(tmp_path):
+    """As commit 292127d wrote it: shift, scale and classes in what it was made with."""
+    model, data, X, _ = trained("raw table", "strings")
+    bare = model.clone()
+    bare.signature = None
+    made = {"data": "t", "classes": data.classes.tolist(), "scaling": "unit", "shift": data.shift.tolist(),
+            "scale": data.scale.tolist(), "settings": {}}
+    mn.save(bare, tmp_path / "old.safetensors", made=made)
+    again = mn.load(tmp_path / "old.safetensors")
+    assert again.predict(X).tolist() == model.predict(X).tolist()
+    mn.save(bare, tmp_path / "own.safetensors", made=made | {"shift": "what I call so"})
+    assert mn.load(tmp_path / "own.safetensors").signature is None
