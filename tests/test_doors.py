@@ -221,3 +221,50 @@ def test_a_file_of_the_first_version_tells_its_signature(tmp_path):
     assert again.predict(X).tolist() == model.predict(X).tolist()
     mn.save(bare, tmp_path / "own.safetensors", made=made | {"shift": "what I call so"})
     assert mn.load(tmp_path / "own.safetensors").signature is None
+
+
+# --- exports ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("kind", DATA)
+def test_an_onnx_file_takes_raw_rows(kind, channels_last, tmp_path):
+    """ONNX Runtime gives the same labels on raw rows; reading the file gives the model with its signature."""
+    runtime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    model, _, X, _ = trained(kind, "strings")
+    mn.save_onnx(model, tmp_path / "m.onnx", channels_last=channels_last)
+    rows = model.signature.arranged(X)
+    rows = rows.transpose(0, 3, 1, 2) if rows.ndim == 4 and not channels_last else rows
+    session = runtime.InferenceSession((tmp_path / "m.onnx").read_bytes())
+    logits, = session.run(None, {"input": rows.astype(np.float32)})
+    assert model.signature.classes[logits.argmax(axis=1)].tolist() == model.predict(X).tolist()
+    told = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert told["classes"] == '["a", "b", "setosa"]'
+    again = mn.load_onnx(tmp_path / "m.onnx")
+    assert again.signature == model.signature and again.predict(X).tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_a_c_file_takes_raw_rows(kind, tmp_path):
+    """Compiled, it gives the same labels on raw rows; the labels are in it."""
+    import ctypes
+    import shutil
+    import subprocess
+
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    model, _, X, _ = trained(kind, "strings")
+    mn.save_c(model, tmp_path / "m.c")
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, "m.c", "-o", "m.so", "-lm"], cwd=tmp_path, check=True)
+    library = ctypes.CDLL(str(tmp_path / "m.so"))
+    names = (ctypes.c_char_p * 3).in_dll(library, "minnet_classes")
+    rows = np.ascontiguousarray(model.signature.arranged(X), np.float32)
+    output, work = np.zeros(3, np.float32), np.zeros(100_000, np.float32)
+    found = []
+    for row in rows[:50]:
+        library.minnet_predict(*(array.ctypes.data_as(ctypes.c_void_p) for array in (row, output, work)))
+        found.append(names[int(output.argmax())].decode())
+    assert found == model.predict(X[:50]).tolist()

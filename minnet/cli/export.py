@@ -7,12 +7,18 @@
 
 Options of one format are refused for another.
 """
+from __future__ import annotations
+
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from minnet.cli.console import Console
 from minnet.cli.options import out_option, output_folder
 from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
+
+if TYPE_CHECKING:  # NumPy is loaded by `run` alone
+    from minnet.model import Model
 
 FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetensors"}
 
@@ -49,4 +55,15 @@ def run(args: Namespace, console: Console) -> None:
     name = FILES[args.to]
     write_files(out, {name: data})
     console.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
-    console.info(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}")
+    console.info(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}; {takes(model, args.to)}")
+
+
+def takes(model: Model, to: str) -> str:
+    """Return what the file takes, in a few words."""
+    if model.signature is None:
+        return "it takes the model's own input, and the model says of none how it was scaled"
+    if to == "safetensors":
+        return "it holds the weights alone: the scaling and the labels are not in it"
+    scaled = "raw values, which it scales itself" if model.signature.scaling is not None else "values as given"
+    known = "" if model.signature.classes is None else f"; the {len(model.signature.classes)} labels are in the file"
+    return f"it takes {scaled}, {' x '.join(map(str, model.input_shape))}{known}"

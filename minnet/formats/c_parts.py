@@ -154,6 +154,15 @@ static void scale(float *x, int n, int c, const float *gain, const float *shift)
             x[i * c + k] = x[i * c + k] * gain[k] + shift[k];
 }
 """,
+    "scale_input": """
+/* y (n) = (x - shift) / scale, whose m numbers repeat */
+static void scale_input(const float *x, int n, const float *shift, const float *scale, int m, float *y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] = (x[i] - shift[i % m]) / scale[i % m];
+}
+""",
     "relu": """
 /* x (n) = max(x, 0), in place */
 static void relu(float *x, int n)

@@ -10,10 +10,12 @@ function can run in several threads. Of weights that are mostly pruned only the 
 """
 import math
 import re
+import string
 
 import numpy as np
 
 from minnet import __version__
+from minnet.data.labels import label_name
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
@@ -33,6 +35,7 @@ from minnet.typing import Path
 MOST_NUMBERS = 2**24        # compilers need a hundred times the memory of the source
 SPARSE = 1 / 4              # below this share of live entries a weight is stored sparse
 PER_LINE = 8
+PLAIN = string.ascii_letters + string.digits + " _-.,:+()"    # what a C string holds as it is
 LOWEST = "-3.402823466e38f"     # the padding of a max pool
 
 HEAD = """/* A neural network with {parameters} parameters, written by minnet {version}.
@@ -54,6 +57,9 @@ void minnet_predict(const float *input, float *output, float *work);
 
 def save_c(model: Model, path: Path) -> None:
     """Write a model as one C99 file with a function `minnet_predict`, in float32; the file is written atomically.
+
+    Of a model with a signature it takes raw rows, and has the labels as the array `minnet_classes`, the names of the
+    columns as `minnet_features`.
 
     Parameters
     ----------
@@ -85,7 +91,8 @@ def c_source(model: Model) -> str:
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer()
-    end = writer.write(model.tree, Buffer("input", 0, math.prod(model.input_shape), False))
+    start = _scaled(writer, model.signature, Buffer("input", 0, math.prod(model.input_shape), False))
+    end = writer.write(model.tree, start)
     writer.call("copy", end, end.size, "output")
     head = HEAD.format(
         parameters=f"{model.n_parameters:,}", version=__version__, input=_product(model.input_shape),
@@ -94,8 +101,39 @@ def c_source(model: Model) -> str:
     used = [name for name in PARTS if name in writer.used | {n for part in writer.used for n in NEEDS.get(part, ())}]
     body = "".join(f"    {line}\n" for line in writer.calls)
     unused = "" if writer.work else "    (void)work;\n"
-    return "".join([head, *writer.arrays, *[PARTS[name] for name in used],
+    return "".join([head, _names(model.signature), *writer.arrays, *[PARTS[name] for name in used],
                     "\nvoid minnet_predict(const float *input, float *output, float *work)\n{\n", unused, body, "}\n"])
+
+
+def _scaled(writer, signature, x):
+    """Add the call that scales the input, if the model has a scaling; return the Buffer that the layers read."""
+    if signature is None or signature.scaling is None:
+        return x
+    shift, scale = np.broadcast_arrays(*signature.scaling)
+    if shift.ndim > 1:
+        shift, scale = (np.broadcast_to(v, signature.shape) for v in (shift, scale))
+    names = writer.floats("input.shift", shift), writer.floats("input.scale", scale)
+    y = writer.allocate(x.size)
+    writer.call("scale_input", x, x.size, *names, shift.size, y)
+    return y
+
+
+def _names(signature):
+    """Return the C text that says what the file takes, and the labels and columns as arrays."""
+    if signature is None:
+        return ""
+    text = "\n/* The input is raw: values as in the data that the model was trained on, which it scales itself. */\n"
+    for name, what, values in (("classes", "the label of each output", signature.classes),
+                               ("features", "the name of each input", signature.feature_names)):
+        if values is not None:
+            cells = ",\n    ".join(_c_text(label_name(value)) for value in values)
+            text += f"\n/* {what} */\nconst char *const minnet_{name}[] = {{\n    {cells}\n}};\n"
+    return text
+
+
+def _c_text(text):
+    """Return a C string literal: bytes of UTF-8, of which only letters, digits and a few signs are not escaped."""
+    return '"' + "".join(chr(b) if chr(b) in PLAIN else f"\\{b:03o}" for b in text.encode("utf-8", "replace")) + '"'
 
 
 class Buffer:

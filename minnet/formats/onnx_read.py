@@ -20,6 +20,7 @@ from minnet.formats.layout import most_memory
 from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
 from minnet.formats.onnx_net import Net, Node, Signal
 from minnet.formats.onnx_ops import OPS, compute
+from minnet.formats.onnx_signature import fitting, take_signature
 from minnet.formats.onnx_tree import tree_of
 from minnet.model import Model
 from minnet.typing import Path
@@ -73,9 +74,13 @@ def load_onnx(path: Path) -> Model:
         raise file_error(path, f"is {KINDS[kind]}, not an ONNX model", "give the .onnx file, whole")
     data = read_bounded(path, LARGEST_FILE)
     try:
-        reader = _Reader(onnx, _parse(onnx, data), most_memory(len(data)) // NUMBER_BYTES)
+        proto = _parse(onnx, data)
+        signature = take_signature(onnx, proto)
+        reader = _Reader(onnx, proto, most_memory(len(data)) // NUMBER_BYTES)
         net, end = reader.walk()
-        return _model(net, end, reader.shape, path)
+        model = _model(net, end, reader.shape, path)
+        model.signature = fitting(signature, model.input_shape, model.output_shape)
+        return model
     except UnsupportedGraph as error:
         raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", FIX) from error
 

@@ -24,6 +24,7 @@ from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, imp
 from minnet.files import write_whole
 from minnet.formats.assign import dense_of
 from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
+from minnet.formats.onnx_signature import metadata, scaling_nodes
 from minnet.model import Model
 from minnet.typing import Path
 
@@ -37,7 +38,8 @@ TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: bool = False) -> None:
     """Write a model as an ONNX file, atomically; its input is (n, c, h, w) for images, else (n, ...).
 
-    Dropout is left out.
+    Dropout is left out. Of a model with a signature the file takes raw rows: it begins with the scaling, and its
+    metadata have the labels ("classes") and the names of the columns ("feature_names") as JSON.
 
     Parameters
     ----------
@@ -73,13 +75,16 @@ def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = Fals
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer(onnx, model, sparse, channels_last)
-    end = writer.write(model.tree, writer.transposed(INPUT, model.input_shape, TO_CHANNELS_FIRST))
+    start = INPUT if model.signature is None else scaling_nodes(writer, model.signature, INPUT)
+    end = writer.write(model.tree, writer.transposed(start, model.input_shape, TO_CHANNELS_FIRST))
     writer.name_output(writer.transposed(end, model.output_shape, TO_CHANNELS_LAST))
     graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
                                    [writer.value(OUTPUT, model.output_shape)], writer.initializers)
     opset = onnx.helper.make_opsetid("", writer.opset)
     proto = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="minnet",
                                    producer_version=__version__)
+    if model.signature is not None:
+        onnx.helper.set_model_props(proto, metadata(model.signature))
     return proto.SerializeToString(deterministic=True)
 
 

@@ -1,0 +1,97 @@
+"""A model's signature in an ONNX file: its scaling as the first two nodes, its names in the metadata.
+
+    x = scaling_nodes(writer, signature, "input")        # (x - shift) / scale, in float32
+    metadata(signature)                                  # "classes", "feature_names" and "minnet.signature", as JSON
+    signature = take_signature(onnx, proto)              # and takes these nodes out again
+
+A runtime is given raw rows. What a file says of scaling is believed where its nodes compute that, and only there.
+"""
+import json
+
+import numpy as np
+
+from minnet.data import Signature
+from minnet.errors import MinnetError, NotFinite
+from minnet.formats.channels import IMAGE_AXES
+from minnet.formats.tensors import parse_json
+
+KEY = "minnet.signature"
+STEPS = (("Sub", "shift"), ("Div", "scale"))
+PREFIX = "minnet.scaling"
+MOST_JSON = 2**24  # characters of a signature
+
+
+def scaling_nodes(writer, signature: Signature, x: str) -> str:
+    """Add the nodes that scale the input `x` to an ONNX writer, and return the name of what they give."""
+    for (op, name), values in zip(STEPS, signature.scaling or (), strict=False):
+        if name == "shift" and not values.any():
+            continue
+        array = _laid_out(values, len(signature.shape), writer.channels_last)
+        if not np.isfinite(array).all() or (name == "scale" and not array.all()):
+            raise NotFinite(f"the {name} of the model's scaling is beyond float32: it cannot be exported")
+        x = writer.node(op, [x, writer.tensor(f"{PREFIX}.{name}", array)], f"{PREFIX}.{op}")
+    return x
+
+
+def _laid_out(values, axes, channels_last):
+    """Return a shift or scale as float32 that broadcasts with the file's input, whose batch comes first."""
+    with np.errstate(over="ignore"):
+        array = values.astype(np.float32)
+    if axes != IMAGE_AXES or channels_last or array.ndim == 0:
+        return array
+    array = array.reshape((1,) * (IMAGE_AXES - array.ndim) + array.shape)
+    return np.ascontiguousarray(array.transpose(2, 0, 1))  # (c, h, w)
+
+
+def metadata(signature: Signature) -> dict[str, str]:
+    """Return what the file's metadata says of the signature, as text."""
+    facts = signature.to_json()
+    found = {name: json.dumps(facts[name]) for name in ("classes", "feature_names") if facts[name] is not None}
+    return found | {KEY: json.dumps(facts, sort_keys=True, separators=(",", ":"))}
+
+
+def take_signature(onnx, proto) -> Signature | None:
+    """Return the signature in a file's metadata, and take the nodes out that scale; None where there is none.
+
+    Where the graph does not begin with these nodes, the signature has no scaling: the graph says what is computed.
+    """
+    texts = [entry.value for entry in proto.metadata_props if entry.key == KEY]
+    if len(texts) != 1 or not isinstance(texts[0], str) or len(texts[0]) > MOST_JSON:
+        return None
+    try:
+        signature = Signature.from_json(parse_json("its signature", texts[0]))
+    except MinnetError:  # the file is another's, and its graph can be read without
+        return None
+    if signature.scaling is None or _without_scaling(onnx, proto.graph, signature):
+        return signature
+    return signature.as_given(signature.shape)
+
+
+def fitting(signature: Signature | None, shape: tuple[int, ...], outputs: tuple[int, ...]) -> Signature | None:
+    """Return the signature if it is that of a model which takes `shape` and gives `outputs`, else None."""
+    if signature is None or signature.shape != shape:
+        return None
+    return signature if signature.classes is None or (len(signature.classes),) == outputs else None
+
+
+def _without_scaling(onnx, graph, signature):
+    """Take the nodes of the scaling out of the graph; return whether they were there, and as the signature says."""
+    wanted = [(op, name, values) for (op, name), values in zip(STEPS, signature.scaling, strict=True)
+              if name == "scale" or values.any()]
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    nodes, x = list(graph.node[: len(wanted)]), graph.input[0].name if graph.input else ""
+    for node, (op, name, values) in zip(nodes, wanted, strict=False):
+        array = tensors.get(f"{PREFIX}.{name}")
+        if node.op_type != op or list(node.input) != [x, f"{PREFIX}.{name}"] or array is None:
+            return False
+        given = [_laid_out(values, len(signature.shape), last).tobytes() for last in (False, True)]
+        if array.data_location == onnx.TensorProto.EXTERNAL or array.raw_data not in given:
+            return False
+        x = node.output[0]
+    readers = [node for node in graph.node[len(wanted):] if x in node.input]
+    if len(nodes) < len(wanted) or x in {value.name for value in graph.output}:
+        return False
+    for node in readers:
+        node.input[:] = [graph.input[0].name if name == x else name for name in node.input]
+    del graph.node[: len(wanted)]
+    return True
