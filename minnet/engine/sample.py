@@ -122,7 +122,8 @@ def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
 def labels_of(data, model) -> Sequence:
     """Return the label of each output of `model`: those by which it takes `data`, else the numbers of the outputs."""
     signature = signature_for(model, data)
-    return range(model.output_shape[-1]) if signature is None or signature.classes is None else signature.classes
+    labels = getattr(data, "classes", None) if signature is None else signature.classes
+    return range(model.output_shape[-1]) if labels is None else labels
 
 
 def signature_for(model, data) -> Signature | None:
