@@ -3,19 +3,24 @@
 Drawn from the training part only; layers run as in use (no dropout, running statistics), so a criterion never depends
 on how rows are put into batches.
 """
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnet.arrays import as_numbers, check_X
 from minnet.blas import one_blas_thread
-from minnet.data import Dataset, Signature
 from minnet.engine.losses import LOSSES, check_targets, default_loss
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 from minnet.typing import Seed
+
+if TYPE_CHECKING:  # the engine loads no readers
+    from minnet.data import Signature
 
 SAMPLES = 1024
 
@@ -109,7 +114,7 @@ def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     if isinstance(data, tuple) and len(data) == 2:
         X, y = data
     elif hasattr(data, f"X_{part}") and hasattr(data, f"y_{part}"):
-        if isinstance(data, Dataset):
+        if hasattr(data, "signature"):
             return data.inputs(part, signature_for(model, data), model.dtype)
         X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
     else:
@@ -128,9 +133,8 @@ def labels_of(data, model) -> Sequence:
 
 def signature_for(model, data) -> Signature | None:
     """Return the signature by which `model` takes `data`: its own, else that of a Dataset, else None."""
-    if model.signature is not None or not isinstance(data, Dataset):
-        return model.signature
-    return data.signature.reshape(model.input_shape)
+    own = getattr(data, "signature", None)
+    return model.signature if model.signature is not None or own is None else own.reshape(model.input_shape)
 
 
 def check_pair(X, y, model, loss: str | Callable | None = None) -> tuple[np.ndarray, np.ndarray, Callable]:
