@@ -184,9 +184,9 @@ def test_a_bad_description_is_refused(folder, name):
 
 def test_a_newer_version_says_who_wrote_it(folder):
     def newer(file):
-        file.facts = {"format_version": 2, "minnet": "7.1.0", "shape": "all new"}
+        file.facts = {"format_version": 3, "minnet": "7.1.0", "shape": "all new"}
 
-    refuse(spoil(folder, newer), "format_version is 2, written by minnet '7.1.0'", f"this is minnet {mn.__version__}")
+    refuse(spoil(folder, newer), "format_version is 3, written by minnet '7.1.0'", f"this is minnet {mn.__version__}")
 
 
 # --- tensors against the architecture --------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_no_name_reaches_the_terminal_or_the_disk_as_it_is(folder, name):
     """As the name of a tensor, a layer, a type, an argument, the writer: the message is one printable line."""
     for change in (lambda file: file.replace(name, np.zeros(1, "u1")), layer(0, name=name), layer(0, type=name),
                    lambda file: file.layers[0].update({name: 1}), fact("kind", name), fact(name, 1),
-                   lambda file: file.facts.update(minnet=name, format_version=2), layer(0, initialiser=name)):
+                   lambda file: file.facts.update(minnet=name, format_version=3), layer(0, initialiser=name)):
         refuse(spoil(folder, change), read=(load,))
 
 

@@ -196,7 +196,23 @@ class Predictor:
     __call__ = decision_function
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
-        """Return raw rows as the program takes them: checked, and scaled by the signature where there is one."""
+        """Return raw rows as the program takes them: checked, and scaled by the signature where there is one.
+
+        Parameters
+        ----------
+        X : array_like
+            Rows or images as the user's file has them.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, *input_shape), in the predictor's dtype.
+
+        Raises
+        ------
+        InvalidValue, InvalidType, NotFinite
+            `X` has another shape, holds no real numbers, or NaN or infinity.
+        """
         if self.signature is not None:
             return self.signature.rows(X, self.dtype)
         return check_X(X, self.input_shape, self.dtype)
