@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, odd, plain
-from trees import masked_models, random_input
+from trees import compiled_models, random_input
 
 from minnet.kernels.program.interpreter import ROW, STOP
 from minnet.kernels.program.ops import HALF, OPERANDS, RUN
@@ -169,7 +169,7 @@ def n_m_rows(draw, dtype):
 @st.composite
 def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
-    model = draw(masked_models(dtype=dtype))
+    model = draw(compiled_models(dtype))
     nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, HALF, RUN]))
     chosen = kernels_of([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, LinearNode)], nodes, tile)
     program = emit(nodes, chosen, tile, np.dtype(dtype))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_freeze import PLANS, ROUNDING, ROWS, assert_same_logits, sparse_model
-from trees import masked_models, random_input, randomise
+from trees import compiled_models, random_input, randomise
 
 import minnet as mn
 from minnet.engine.sparse import SparseDense
@@ -57,7 +57,7 @@ def test_logits_are_those_of_the_rounded_model(build, shape, share, plan):
 @given(data=st.data())
 def test_whole_numbers_compute_what_their_floats_do(dtype, data):
     """For all kinds of layers; BatchNorm is folded before weights are rounded."""
-    model, plan = data.draw(masked_models(dtype=dtype)), data.draw(st.sampled_from(PLANS[1:]))
+    model, plan = data.draw(compiled_models(dtype)), data.draw(st.sampled_from(PLANS[1:]))
     predictor = freeze(model, plan=plan, weights="int8")
     X = random_input(model, data.draw(ROWS), 0)
     logits, rows = predictor(X), X.reshape(len(X), -1)
@@ -71,7 +71,7 @@ def test_whole_numbers_compute_what_their_floats_do(dtype, data):
 
 
 @settings(max_examples=50)
-@given(model=masked_models(dtype=np.float32))
+@given(model=compiled_models(np.float32))
 def test_what_rounding_does(model):
     before = [node for node in graph(model) if isinstance(node, LinearNode)]
     after = [node for node in graph(model, quantised=True) if isinstance(node, LinearNode)]

@@ -20,6 +20,7 @@ from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.errors import InvalidValue
 from minnet.model import Model
+from minnet.runtime.graph import compiles
 
 ACTIVATIONS = [layer for layer in LAYERS.values() if issubclass(layer, Activation)] + [Softmax]
 STATISTICS = ("mean", "variance")  # no mask may cut these
@@ -223,3 +224,8 @@ def masked_models(draw, tree=None, kinds=MASKS, dtype=np.float64):
 def random_input(model, rows=5, rng=0):
     """Rows or images of normal numbers for `model`, in its dtype."""
     return np.random.default_rng(rng).normal(size=(rows, *model.input_shape)).astype(model.dtype)
+
+
+def compiled_models(dtype):
+    """Models with a mask all of whose layers have kernels of frozen nets: others run by their forward in between."""
+    return masked_models(dtype=dtype).filter(lambda model: compiles(model.tree))
