@@ -112,7 +112,9 @@ def kill_at_random(old, folder, n, rng):
                 raise SystemExit("a run ended without a change: does `minnet prune digits --epochs 1` work here?")
             time.sleep(rng.uniform(0, longest))
             process.send_signal(signal.SIGKILL)
-        counts[outcome(folder, kept, 1)] += 1
+        found = outcome(folder, kept, 1)
+        counts[found] += 1
+        print(f"  kill {sum(counts[name] for name in OUTCOMES)}: {found}", flush=True)
         counts["in a change"] += os.path.lexists(folder / CHANGE)
         counts["not at rest"] += not is_at_rest(folder)
     return counts, longest
@@ -178,6 +180,7 @@ def main(argv=None):
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args(argv)
+    os.environ["MINNET_NUM_THREADS"] = "1"  # threads that wait for each other take long where other processes run
     with tempfile.TemporaryDirectory() as place:
         old, new, folder = (Path(place) / name for name in ("old", "new", "out"))
         for seed, path in enumerate((old, new)):
