@@ -76,7 +76,8 @@ def rows_of(model):
     from minnet.errors import MinnetError
 
     try:
-        X = mn.load_data("mnist").X_test[:ROWS]
+        data = mn.load_data("mnist")
+        X = data.scaled(data.X_test[:ROWS])
     except MinnetError:
         rng = np.random.default_rng(0)
         X = rng.random((ROWS, 28, 28, 1), np.float32) * (rng.random((ROWS, 28, 28, 1)) < 0.2)

@@ -26,7 +26,8 @@ def images_of(name):
 
     try:
         data = mn.load_data(name)
-        return np.concatenate([data.X_train, data.X_valid]), np.concatenate([data.y_train, data.y_valid])
+        return (data.scaled(np.concatenate([data.X_train, data.X_valid])),
+                np.concatenate([data.y_train, data.y_valid]))
     except MinnetError:
         rng = np.random.default_rng(0)
         return rng.random((EPOCH_ROWS, 28, 28, 1), dtype=np.float32), rng.integers(0, 10, EPOCH_ROWS)

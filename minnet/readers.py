@@ -14,6 +14,7 @@ import io
 import lzma
 import math
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -38,6 +39,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 ENCRYPTED = 0x1  # a flag of a member of a zip archive
 NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 X_KINDS, Y_KINDS = "biuf", "biufSU"  # NumPy's letters for the kinds of dtypes that features and labels may have
+CALLED = {"label", "class", "target", "y"}  # names of a column of classes
+FEWEST_COUNTED = 3  # columns of a header 0, 1, 2, ...; two may as well be a sample
+NUMBER = re.compile(r"-?[0-9]{1,9}")
 LONGEST_INTEGER = 18  # digits that surely fit in 64 bits
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile, struct.error, ValueError,
            SyntaxError, NotImplementedError, RuntimeError)  # what the standard library raises on damaged archives
@@ -162,10 +166,12 @@ def read_csv(path, target=None):
     return read_table(path, target)[:2]
 
 
-def read_table(path, target=None, learnt=None):
+def read_table(path, target=None, learnt=None, *, ask=True):
     """Return the Table in a file in UTF-8; `target` is the name or number of the column of classes.
 
-    Without it that is the column called `learnt` if there is one, else the last.
+    Without it that is the column called `learnt` if there is one, else the last; with `ask`, a table in which another
+    one is called label, class, target or y is refused, since either may be meant. A first line 0, 1, 2, ... of three
+    columns or more is a header, as pandas writes it for columns without names.
 
     Comma, semicolon or tab separates; a first line with a cell that is no number names the columns. Each error
     names its line and column. y is of whole numbers, other numbers or text, whichever holds for all labels.
@@ -173,14 +179,14 @@ def read_table(path, target=None, learnt=None):
     with opened(path) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", newline="")
         try:
-            return _table(path, text, target, learnt)
+            return _table(path, text, target, learnt, ask)
         except UnicodeDecodeError as error:
             raise file_error(path, f"is no text in UTF-8 ({error.reason})", fix="save it as UTF-8") from error
         finally:
             text.detach()
 
 
-def _table(path, lines, target, learnt=None):
+def _table(path, lines, target, learnt, ask):
     """Return the Table in the lines of the file."""
     rows = _rows(path, lines)
     first = _, head = next(rows, (0, []))
@@ -189,8 +195,13 @@ def _table(path, lines, target, learnt=None):
         raise file_error(path, what, fix="separate numbers and class by commas")
     if target is None and head.count(learnt) == 1:
         target = learnt
+    if isinstance(target, str) and target not in head and NUMBER.fullmatch(target):
+        target = int(target)
     place = _target_place(path, head, target)
-    named = isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
+    counted = len(head) >= FEWEST_COUNTED and head == [str(i) for i in range(len(head))]
+    named = counted or isinstance(target, str) or not any(map(_is_number, head[:place] + head[place + 1:]))
+    if ask and named and target is None:
+        _ask_for_target(path, head)
     names = tuple(head) if named else None
     values, labels = array("d"), []
     for number, cells in rows if named else chain([first], rows):
@@ -200,6 +211,15 @@ def _table(path, lines, target, learnt=None):
         raise file_error(path, "holds no rows", fix="a row is numbers and a class")
     X = np.frombuffer(values).reshape(len(labels), -1)
     return Table(X, _as_labels(labels), names and (*names[:place], *names[place + 1:]), names and names[place])
+
+
+def _ask_for_target(path, names):
+    """Refuse a table whose last column is called nothing in particular, and another one as if it held the classes."""
+    meant = [name for name in names[:-1] if name.strip().lower() in CALLED]
+    if meant and names[-1].strip().lower() not in CALLED:
+        what = f"has a column {quoted(repr(meant[0]))}, and the last one is {quoted(repr(names[-1]))}"
+        raise file_error(path, what, fix=f"say which holds the classes: --target {quoted(meant[0])}, or --target "
+                                         f"{quoted(names[-1])}")
 
 
 def _rows(path, lines):

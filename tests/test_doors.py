@@ -206,6 +206,22 @@ def test_columns_in_another_order(tmp_path):
         assert mn.evaluate(model, found, labels, intervals=False).accuracy > 0.9
 
 
+def test_evaluate_takes_data_of_any_kind(tmp_path):
+    """A Dataset (its test part), a pair, a file (every row)."""
+    model, data, X, y = trained("raw table", "strings")
+    np.savez(tmp_path / "t.npz", X=X, y=y)
+    wanted = mn.evaluate(model, X, y, intervals=False).accuracy
+    for given in ((X, y), tmp_path / "t.npz", str(tmp_path / "t.npz"), {"X": X, "y": y}):
+        assert mn.evaluate(model, given, intervals=False).accuracy == wanted
+        assert mn.evaluate(mn.freeze(model), given, intervals=False).accuracy == wanted
+    tested = mn.evaluate(model, data, intervals=False)
+    assert tested.accuracy == mn.evaluate(model, data.X_test, data.y_test, intervals=False).accuracy
+    bare = mn.models.mlp(data.shape, 3, hidden=(4,), rng=0)
+    assert 0 <= mn.evaluate(bare, data, intervals=False).accuracy <= 1
+    with pytest.raises(InvalidValue, match="knows neither scaling nor labels"):
+        mn.evaluate(bare, tmp_path / "t.npz")
+
+
 # --- what is to be refused, or the same again ------------------------------------------------------------------------
 
 

@@ -452,3 +452,36 @@ def test_any_bytes_give_data_or_one_line(tmp_path_factory, content):
             read(path)
         except MinnetError as error:
             assert str(error).isprintable()
+
+
+# --- headers and the column of classes --------------------------------------------------------------------------------
+
+
+def test_a_header_of_numbers_is_a_header(tmp_path):
+    """As pandas writes columns without names; two columns may as well be a sample."""
+    path = tmp_path / "f.csv"
+    path.write_text("0,1,2\n0.5,1.5,0\n2.5,3.5,1\n")
+    X, y = read_csv(path)
+    assert X.tolist() == [[0.5, 1.5], [2.5, 3.5]] and y.tolist() == [0, 1]
+    path.write_text("0,1\n2,0\n")
+    assert len(read_csv(path)[1]) == 2
+    path.write_text("0,1,3\n2,0,1\n")
+    assert len(read_csv(path)[1]) == 2
+
+
+def test_the_target_may_be_a_number_as_text(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("a,0.5,1.5\nb,2.5,3.5\n")
+    X, y = read_csv(path, "0")
+    assert X.tolist() == [[0.5, 1.5], [2.5, 3.5]] and y.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["label", "class", "target", "y", "Label"])
+def test_a_column_that_may_be_the_classes_is_asked_about(tmp_path, name):
+    path = tmp_path / "f.csv"
+    path.write_text(f"{name},p0,p1\n0,0.5,1\n1,2.5,2\n")
+    refused(path, lambda path: read_csv(path), f"has a column '{name}', and the last one is 'p1'")
+    refused(path, lambda path: read_csv(path), f"--target {name}, or --target p1")
+    assert read_csv(path, name)[1].tolist() == [0, 1] and read_csv(path, "p1")[1].tolist() == [1, 2]
+    path.write_text(f"{name},p0,kind\n0,0.5,1\n".replace("kind", "class"))
+    assert read_csv(path)[1].tolist() == [1], "the last one is called so as well"

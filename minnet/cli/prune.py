@@ -68,6 +68,7 @@ def run(args: Namespace, console: Console) -> None:
     out = output_folder(args)
     from minnet.cli.compiling import compiling
     from minnet.cli.imbalance import hint_imbalance
+    from minnet.cli.target import say_target
     from minnet.cli.writing import save_on_failure, write_job
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
@@ -76,6 +77,7 @@ def run(args: Namespace, console: Console) -> None:
     with compiling(console) as wait_for_kernels:
         job = Job(settings)
         console.info(job.plan)
+        say_target(job, console)
         hint_imbalance(job, console)
         with save_on_failure(job, out):
             _show_progress(job, console)

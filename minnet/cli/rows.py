@@ -38,7 +38,7 @@ def rows_of(what: str, signature: Signature | None, target: str | None = None, s
 
 def _table_rows(path, signature, target):
     """Return the numeric columns of a .csv that the model takes, and their names: those of classes are left out."""
-    table = read_table(path, target, signature and signature.target)
+    table = read_table(path, target, signature and signature.target, ask=False)
     if signature is None or target is not None or table.y.dtype.kind not in "if":
         return table.X, table.names
     wanted = table.target in signature.feature_names if table.names and signature.feature_names else \

@@ -52,6 +52,7 @@ def run(args: Namespace, console: Console) -> None:
     out = output_folder(args)
     from minnet.cli.compiling import announce_compilation
     from minnet.cli.imbalance import hint_imbalance
+    from minnet.cli.target import say_target
     from minnet.cli.writing import save_on_failure, write_and_describe
     from minnet.formats.storage import file_bytes
     from minnet.study.folder import MODEL
@@ -61,6 +62,7 @@ def run(args: Namespace, console: Console) -> None:
     settings = settings_from(args, data=args.what)
     announce_compilation(console)
     job = Training(settings)
+    say_target(job, console)
     hint_imbalance(job, console)
     with save_on_failure(job, out):
         train_with_progress(job, console)

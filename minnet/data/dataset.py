@@ -219,7 +219,7 @@ def load_rows(data: Data, model: object, *, target: str | int | None = None) -> 
     UnknownName, FileError, InvalidValue, InvalidType
         As for `load_data`; but a single row will do, or a single class.
     """
-    raw = find(data, target, model.signature.target)
+    raw = find(data, target, model.signature.target, ask=model.signature.feature_names is None)
     X, y = model.signature.arranged(raw.X, column_names(raw)), as_label_array(raw.y)
     if not 0 < len(X) == len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")

@@ -95,16 +95,17 @@ def _idx_folder(folder, name):
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
-def find(data: object, target: str | int | None, learnt: str | None = None) -> Raw:
+def find(data: object, target: str | int | None, learnt: str | None = None, ask: bool = True) -> Raw:
     """Return the `Raw` that `data` means.
 
-    The labels of a table are in the column `target`, else in the one called `learnt` if there is one, else in the last.
+    The labels of a table are in the column `target`, else in the one called `learnt` if there is one, else in the last;
+    with `ask`, where another one may be meant, that is an error.
     """
     given = data
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
-        return _from_path(os.fsdecode(data), target, learnt)
+        return _from_path(os.fsdecode(data), target, learnt, ask)
     if target is not None:
         what = repr(getattr(given, "__name__", given))
         raise InvalidValue(f"target={quoted(repr(target))} is for files, and this is {quoted(what)}: leave it out")
@@ -118,7 +119,7 @@ def find(data: object, target: str | int | None, learnt: str | None = None) -> R
     raise InvalidType(f"data={quoted(repr(made))}: give a name, a file, (X, y), or a mapping with X and y")
 
 
-def _from_path(path, target, learnt):
+def _from_path(path, target, learnt, ask):
     """Read the samples in a file or folder, by its content."""
     if os.path.isdir(path):
         return _idx_folder(Path(path), Path(path).name)
@@ -131,7 +132,7 @@ def _from_path(path, target, learnt):
         raise file_error(path, f"is {KINDS[kind]}, no data set", fix="give a .npz with X and y, or a .csv in UTF-8")
     if kind == "npz":
         return Raw(Path(path).stem, *(read_npz(path) if target is None else read_npz(path, target)))
-    table = read_table(path, target, learnt)
+    table = read_table(path, target, learnt, ask=ask)
     return Raw(Path(path).stem, table.X, table.y, feature_names=table.names, target=table.target)
 
 

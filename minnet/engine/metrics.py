@@ -6,6 +6,7 @@ import numpy as np
 from minnet.engine.answers import Answers, answers, number_rates, rates
 from minnet.engine.intervals import bootstrap, percentiles, wilson
 from minnet.engine.losses import softmax
+from minnet.engine.sample import scored_rows
 from minnet.engine.scores import Scores
 from minnet.typing import ArrayLike, ClassWeight
 
@@ -23,7 +24,7 @@ def scores(model, X, y, loss: str | Callable | None = None) -> Scores:
     return scores_of(answers(model, X, y, loss))
 
 
-def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: ClassWeight = None,
+def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weight: ClassWeight = None,
              sample_weight: ArrayLike | None = None, intervals: bool = True) -> Scores:
     """Score a model (or a Predictor) on rows `X` with class numbers or numbers `y`.
 
@@ -31,10 +32,11 @@ def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: C
     ----------
     model : Model or Predictor
         What is scored; called once.
-    X : array_like
-        Shape ``(n, *input_shape)``.
-    y : array_like
-        Shape (n,): class numbers, or (n, k) numbers.
+    X : array_like, Dataset, (X, y), str or os.PathLike
+        Raw rows, ``(n, *input_shape)``; or, without `y`, data: the test part of a Dataset, a pair of arrays, or all
+        rows of a file, whose scaling and labels are the model's own.
+    y : array_like, optional
+        Shape (n,): labels by the model's signature, class numbers where it has none, or (n, k) numbers.
     loss : str or callable, optional
         A name in LOSSES or a function of that form; by default cross_entropy for class numbers, mse for other numbers.
     class_weight : "balanced" or mapping, optional
@@ -78,6 +80,8 @@ def evaluate(model, X, y, *, loss: str | Callable | None = None, class_weight: C
     .. [2] Guo et al. (2017), "On calibration of modern neural networks", equation 3.
     .. [3] Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
+    if y is None:
+        X, y = scored_rows(model, X)
     return describe(answers(model, X, y, loss, class_weight, sample_weight), intervals)
 
 

@@ -124,6 +124,25 @@ def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
 
 
+def scored_rows(model, data) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and labels to score, as `model(X)` takes them: the test part of a Dataset, a pair, or all of a file.
+
+    Raises InvalidValue where a model without a signature is to take a file, and what `load_rows` raises.
+    """
+    if isinstance(data, tuple) and len(data) == 2:
+        return data
+    if hasattr(data, "X_test") and hasattr(data, "y_test"):
+        if model.signature is None and hasattr(data, "signature"):
+            return data.inputs("test", signature_for(model, data), model.dtype)
+        return data.X_test, data.y_test
+    from minnet.data import load_rows  # the engine loads no readers
+
+    if model.signature is None:
+        raise InvalidValue(f"data={quoted(repr(data))}: this model knows neither scaling nor labels, for it was "
+                           "trained on bare arrays: give X and y")
+    return load_rows(data, model)
+
+
 def labels_of(data, model) -> Sequence:
     """Return the label of each output of `model`: those by which it takes `data`, else the numbers of the outputs."""
     signature = signature_for(model, data)
