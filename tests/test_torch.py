@@ -13,7 +13,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.lr_schedules import cosine
 from minnet.engine.normalise import BatchNorm
-from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
+from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Lion, RMSprop
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.tape import Tape
 from minnet.model import Model
@@ -111,6 +111,20 @@ NETS = {
                  Sequential(Conv2d(5, 1, 2, use_bias=False), BatchNorm(momentum=0.3))),  # Adam makes large
         ReLU(), GlobalAvgPool2d(), Dense(3))),
 }
+class TorchLion(torch.optim.Optimizer):
+    """Lion, which PyTorch does not have, by algorithm 2 of Chen et al. (2023)."""
+
+    def step(self):
+        with torch.no_grad():
+            for group in self.param_groups:
+                beta1, beta2 = group["betas"]
+                for p in group["params"]:
+                    m = self.state[p].setdefault("m", torch.zeros_like(p))
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.sub_(group["lr"] * torch.sign(beta1 * m + (1 - beta1) * p.grad))
+                    m.mul_(beta2).add_((1 - beta2) * p.grad)
+
+
 STEPPERS = {  # ours, theirs
     "sgd": (SGD(0.05), lambda p: torch.optim.SGD(p, 0.05)),
     "momentum": (SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)),
@@ -120,6 +134,8 @@ STEPPERS = {  # ours, theirs
                            lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, weight_decay=0.1)),
     "rmsprop": (RMSprop(0.01, decay=0.8, weight_decay=0.1),
                 lambda p: torch.optim.RMSprop(p, 0.01, alpha=0.8, weight_decay=0.1)),
+    "lion": (Lion(0.01, betas=(0.8, 0.95), weight_decay=0.1),
+             lambda p: TorchLion(p, {"lr": 0.01, "betas": (0.8, 0.95), "weight_decay": 0.1})),
     "adam": (Adam(0.01, betas=(0.8, 0.95)), lambda p: torch.optim.Adam(p, 0.01, betas=(0.8, 0.95))),
     "adam, coupled decay": (Adam(0.01, weight_decay=0.1), lambda p: torch.optim.Adam(p, 0.01, weight_decay=0.1)),
     "adamw": (AdamW(0.01, weight_decay=0.3), lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.3)),

@@ -7,6 +7,18 @@ MOST_PRINTED = 30  # classes that `str` shows
 class Scores(dict):
     """A mapping whose entries are attributes too, as in scikit-learn's Bunch; `str` shows it as a table."""
 
+    accuracy: float      # entries that type checkers know; classes have the first ones, numbers r2, mae and rmse
+    recall_macro: float
+    f1_macro: float
+    brier: float
+    ece: float
+    loss: float
+    r2: float
+    mae: float
+    rmse: float
+    per_class: dict
+    intervals: dict
+
     def __getattr__(self, name: str) -> object:
         try:
             return self[name]
