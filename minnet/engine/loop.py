@@ -21,8 +21,6 @@ from minnet.engine.tape import Tape
 from minnet.errors import Diverged, InvalidType, InvalidValue, quoted
 from minnet.kernels.steps import square_norm, zero_masked
 
-NOT_FINITE_IS_CHECKED = {"over": "ignore", "invalid": "ignore"}  # the loss says so, once a batch
-
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -205,7 +203,7 @@ def do_batches(job, stepper, order, stop, start):
     """
     state = job.state
     check_state(state, state.model)
-    with one_blas_thread(), np.errstate(**NOT_FINITE_IS_CHECKED):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss says so, once a batch
         stepper.begin()
         try:
             loss = 0.0

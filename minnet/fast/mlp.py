@@ -9,8 +9,7 @@ import numpy as np
 from minnet import threads
 from minnet.engine.tape import aligned
 from minnet.fast.sharded import ShardedStepper
-from minnet.kernels.mlp.dense import Mlp
-from minnet.kernels.mlp.multi_step import PLAN_COLUMNS, Data, MlpWorkspace, mlp_steps
+from minnet.kernels.mlp.multi_step import PLAN_COLUMNS, MlpWorkspace, mlp_steps
 from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS, slabs_of
 from minnet.kernels.steps import NO_STEP, SETTINGS, STEP_CODES
 
@@ -54,7 +53,7 @@ class MultiStepper:
         job, losses, start = self.job, self.losses[: len(settings)], first * self.job.batch_size
         self.plan[:] = job.batch_size, start, step, len(self.grads), job.model.n_weights, self.zero_blocks
         losses[:] = 0
-        threads.run(self.calls(Data(self.X, job.y, order), settings, losses))
+        threads.run(self.calls((self.X, job.y, order), settings, losses))
         n = np.full(len(losses), job.batch_size)
         n[-1] = min(job.batch_size, len(order) - start - (len(losses) - 1) * job.batch_size)
         return losses.sum(axis=1) / n
@@ -69,11 +68,11 @@ class MlpStepper(MultiStepper):
         super().__init__(job, chain, kernel, why)
         self.zero_blocks, shards = zero_blocks, len(self.grads)
         self.progress = np.zeros(shards + 1, np.int64)
-        self.workspace = mlp_workspace(job.batch_size, shards, chain.widths.tolist(), job.model.dtype)
+        self.workspace = tuple(mlp_workspace(job.batch_size, shards, chain.widths.tolist(), job.model.dtype))
 
     def calls(self, data, settings, losses):
         """Return a call for each thread."""
-        job, net = self.job, Mlp(self.chain.widths, self.chain.starts)
+        job, net = self.job, (self.chain.widths, self.chain.starts)
         self.progress[:] = 0
         return [partial(mlp_steps, shard, data, self.plan, net, settings, job.model.mask, self.progress, self.workspace,
                         losses, self.grads, job.model.values, job.vectors) for shard in range(len(self.grads))]

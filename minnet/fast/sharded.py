@@ -19,11 +19,14 @@ class ShardedStepper:
     name = "layers"
 
     def __init__(self, job: Job, tree, slices: list[slice], why: str):
-        self.job, self.tree, self.slices, self.why = job, tree, slices, why
+        self.job, self.tree, self.why = job, tree, why
         model, rngs = job.model, job.state.rngs
+        self.layers = tuple(model.layers.values())
         self.grads = np.zeros((len(rngs), len(model.values)), model.dtype)
         self.tapes = [Tape(model, training=True, rng=rng, grads=row)
                       for rng, row in zip(rngs, self.grads, strict=True)]
+        self.step = OptimizerStep(job, self.grads[:, : model.n_trainable])
+        self.moves = [partial(self.step.move, part) for part in slices]
 
     def begin(self):
         """Do nothing: what is trained is the model itself."""
@@ -69,12 +72,24 @@ class ShardedStepper:
 
     def update(self, t):
         """Make step t from the gradient: penalties, clipping, optimizer, prox, statistics."""
-        job, model = self.job, self.job.model
-        lr, gradient = job.learning_rate(t), self.grads[:, : model.n_trainable]
+        job, model, step = self.job, self.job.model, self.step
         for penalty in job.penalties:
             penalty.add_gradient(model, self.grads[0])
-        step, scale = job.state.optimizer.step, clip_scale(job, gradient)
-        threads.run([partial(step, model, part, gradient, job.vectors, lr, scale, t) for part in self.slices])
-        apply_prox(job, lr)
-        for layer in model.layers.values():
+        step.t, step.lr, step.scale = t, job.learning_rate(t), clip_scale(job, step.grads)
+        threads.run(self.moves)
+        apply_prox(job, step.lr)
+        for layer in self.layers:
             layer.commit(self.tapes[0])
+
+
+class OptimizerStep:
+    """The optimizer's step under way, which threads make together; it holds no stepper, so that none is kept alive."""
+
+    def __init__(self, job, grads):
+        self.job, self.grads = job, grads
+        self.t, self.lr, self.scale = 0, 0.0, 1.0
+
+    def move(self, window):
+        """Move one thread's slice of the vector."""
+        job = self.job
+        job.state.optimizer.step(job.model, window, self.grads, job.vectors, self.lr, self.scale, self.t)

@@ -7,7 +7,7 @@ from minnet.engine.tape import LINE, aligned
 from minnet.fast.chain import BY_INPUT, BY_OUTPUT
 from minnet.fast.mlp import MultiStepper
 from minnet.fast.sharded import ShardedStepper
-from minnet.kernels.mlp.multi_step import SparseMlpWorkspace, sparse_mlp_steps
+from minnet.kernels.mlp.multi_step import sparse_mlp_steps
 from minnet.kernels.mlp.small_batch import STEP_BLOCK, small_batch_steps, small_batch_workspace
 from minnet.kernels.mlp.sparse import sparse_mlp_gradient, sparse_mlp_workspace
 from minnet.kernels.sparse.spmm import padded_batch
@@ -25,12 +25,12 @@ class SparseMlpStepper(MultiStepper):
         size = sparse_mlp_workspace(rows, list(map(int, chain.widths)))
         size = -(-size // LINE) * LINE  # each thread's begins a cache line
         numbers = aligned(shards * size, job.model.dtype).reshape(shards, size)
-        self.workspace = SparseMlpWorkspace(numbers, np.empty((shards, rows), np.int32))
+        self.workspace = numbers, np.empty((shards, rows), np.int32)
 
     def calls(self, data, settings, losses):
         """Return a call for each thread."""
         job, self.progress[:] = self.job, 0
-        net = self.chain.positions(BY_OUTPUT)
+        net = tuple(self.chain.positions(BY_OUTPUT))
         return [partial(sparse_mlp_steps, shard, data, self.plan, net, settings, job.model.mask, self.progress,
                         self.workspace, losses, self.grads, job.model.values, job.vectors)
                 for shard in range(len(self.grads))]
@@ -47,12 +47,12 @@ class SmallBatchStepper(MultiStepper):
         widths = list(map(int, chain.widths))
         size = small_batch_workspace(batch, padded_batch(batch), widths, self.shards)
         self.grads = np.empty((self.shards, max(STEP_BLOCK, *widths)), job.model.dtype)  # scratch: no gradient is kept
-        self.workspace = SparseMlpWorkspace(np.empty((1, size), job.model.dtype), np.empty((1, batch), np.int32))
+        self.workspace = np.empty((1, size), job.model.dtype), np.empty((1, batch), np.int32)
 
     def calls(self, data, settings, losses):
         """Return the same call for each thread."""
         job, self.progress[:] = self.job, 0
-        net = self.chain.positions(BY_INPUT)  # as they are now: positions move
+        net = tuple(self.chain.positions(BY_INPUT))  # as they are now: positions move
         call = partial(small_batch_steps, data, self.plan, net, settings, job.model.mask, self.progress, self.workspace,
                        losses, self.grads, job.model.values, job.vectors)
         return self.shards * [call]

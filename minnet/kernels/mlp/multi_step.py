@@ -7,17 +7,20 @@ the same. The work of a stage has as many tasks, called shards, as there are row
 What the kernels here and in small_batch.py take:
 
     shard      the number of this thread, below the number of shards: it begins with the tasks of that number
-    data       Data, the data set and the order of its rows in this epoch
+    data       as Data, the data set and the order of its rows in this epoch
     plan       (PLAN_COLUMNS,) int64, see BATCH, ...
-    net        Mlp or SparseMlp
+    net        as Mlp or SparseMlp
     settings   (steps, SETTINGS) float64, those of the optimizer for each step (see kernels/steps.py)
     mask       (n,) bool
     progress   int64, zeros: counters that threads share (see each kernel)
-    workspace  scratch, a named tuple
+    workspace  scratch, as MlpWorkspace or SparseMlpWorkspace
     losses     (steps, batch) float64: written, the loss of each row
     grads      (shards, n): written
     values     (n,): updated
     vectors    (slots, n_trainable), the optimizer's: updated
+
+`data`, `net` and `workspace` come as plain tuples and get their names inside: of a named tuple Numba makes an object for
+each field at every call, which stays until the garbage collector comes.
 """
 from typing import NamedTuple
 
@@ -26,8 +29,8 @@ from numba.extending import register_jitable
 
 from minnet.kernels.jit import kernel
 from minnet.kernels.layers.losses import softmax_cross_entropy
-from minnet.kernels.mlp.dense import gather_columns, mlp_backward, mlp_forward
-from minnet.kernels.mlp.sparse import sparse_mlp_gradient
+from minnet.kernels.mlp.dense import Mlp, gather_columns, mlp_backward, mlp_forward
+from minnet.kernels.mlp.sparse import SparseMlp, sparse_mlp_gradient
 from minnet.kernels.mlp.zero_blocks import (
     BLOCK_COLUMNS,
     SLAB_COLUMNS,
@@ -214,23 +217,26 @@ def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losse
     then the number of tasks done; workspace: MlpWorkspace. Where no step is made (NO_STEP), the sum of the rows of
     `grads` is the gradient of the last batch; else what is there for the first layer's weights is undefined.
     """
+    given, mlp = Data(data[0], data[1], data[2]), Mlp(net[0], net[1])
+    scratch = MlpWorkspace(workspace[0], workspace[1], workspace[2], workspace[3],
+                           workspace[4], workspace[5], workspace[6])
     shards = grads.shape[0]
-    behind = net.widths[0] * net.widths[1]
+    behind = mlp.widths[0] * mlp.widths[1]
     for stage in range(3 * settings.shape[0]):
         spin_until(progress, shards, stage * shards)
         step, kind = stage // 3, stage % 3
-        rows = batch_rows(step, plan, data.order)
+        rows = batch_rows(step, plan, given.order)
         for i in range(shards):
             part = (shard + i) % shards  # its own first: their weights are in this core's cache
             if not compare_and_increment(progress, part, stage):
                 continue
             if kind == 0:
-                features_forward(part, data.X, rows, plan, net, values, workspace)
+                features_forward(part, given.X, rows, plan, mlp, values, scratch)
             elif kind == 1:
-                rows_pass(part, data.y, rows, plan, net, values, workspace, losses[step], grads)
+                rows_pass(part, given.y, rows, plan, mlp, values, scratch, losses[step], grads)
             else:
-                coming = batch_rows(step + 1, plan, data.order)
-                features_backward(part, data.X, rows, coming, plan, net, settings[step], mask, workspace, grads, values,
+                coming = batch_rows(step + 1, plan, given.order)
+                features_backward(part, given.X, rows, coming, plan, mlp, settings[step], mask, scratch, grads, values,
                                   vectors)
                 low, high = shard_range(vectors.shape[1] - behind, part, shards)
                 if plan[STEP] != NO_STEP:
@@ -249,11 +255,13 @@ def sparse_mlp_steps(shard, data, plan, net, settings, mask, progress, workspace
     A task is the gradient of a shard of the batch, or the step of a shard of the vector. progress: (shards + 1,), as in
     `mlp_steps`; workspace: SparseMlpWorkspace, with a row for each shard.
     """
+    given, mlp = Data(data[0], data[1], data[2]), SparseMlp(net[0], net[1], net[2])
+    scratch = SparseMlpWorkspace(workspace[0], workspace[1])
     shards = grads.shape[0]
     for stage in range(2 * settings.shape[0]):
         spin_until(progress, shards, stage * shards)
         step = stage // 2
-        rows = batch_rows(step, plan, data.order)
+        rows = batch_rows(step, plan, given.order)
         for i in range(shards):
             part = (shard + i) % shards
             if not compare_and_increment(progress, part, stage):
@@ -264,7 +272,7 @@ def sparse_mlp_steps(shard, data, plan, net, settings, mask, progress, workspace
             elif high == low:  # fewer rows than shards
                 grads[part, :] = 0
             else:
-                sparse_mlp_gradient(data.X, data.y, rows[low:high], net, values, values.dtype.type(1.0 / rows.size),
-                                    workspace.numbers[part], workspace.labels[part, : high - low],
+                sparse_mlp_gradient(given.X, given.y, rows[low:high], mlp, values, values.dtype.type(1.0 / rows.size),
+                                    scratch.numbers[part], scratch.labels[part, : high - low],
                                     losses[step, low:high], grads[part])
             fetch_add(progress, shards)

@@ -20,8 +20,8 @@ from minnet.kernels.jit import kernel
 from minnet.kernels.layers.losses import softmax_cross_entropy
 from minnet.kernels.layers.pointwise import relu
 from minnet.kernels.mlp.dense import mask_dead
-from minnet.kernels.mlp.multi_step import SHARDS, batch_rows, shard_range, step_window
-from minnet.kernels.mlp.sparse import BIAS, DENSE, INDICES, INDPTR, INS, LIVE, OUTS, WEIGHT
+from minnet.kernels.mlp.multi_step import SHARDS, Data, SparseMlpWorkspace, batch_rows, shard_range, step_window
+from minnet.kernels.mlp.sparse import BIAS, DENSE, INDICES, INDPTR, INS, LIVE, OUTS, WEIGHT, SparseMlp
 from minnet.kernels.simd.atomics import fetch_add, spin_until
 from minnet.kernels.sparse.spmm import (
     backward_coo,
@@ -153,7 +153,9 @@ def shard_backward(layer, shard, plan, settings, mask, net, lanes, inputs, delta
 @kernel
 def small_batch_steps(data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
     """Make a training step for each row of `settings`; see multi_step.py for the arguments. progress: (2,)."""
-    table, shards = net.table, plan[SHARDS]
+    given, mlp = Data(data[0], data[1], data[2]), SparseMlp(net[0], net[1], net[2])
+    scratch = SparseMlpWorkspace(workspace[0], workspace[1])
+    table, shards = mlp.table, plan[SHARDS]
     layers, k = table.shape[0], table[table.shape[0] - 1, OUTS]
     phases, ins, outs = 2 * layers + 1, table[:, INS].sum(), table[:, OUTS].sum()
     while True:
@@ -162,18 +164,18 @@ def small_batch_steps(data, plan, net, settings, mask, progress, workspace, loss
         if step >= settings.shape[0]:
             return
         spin_until(progress, DONE, task - shard)
-        rows = batch_rows(step, plan, data.order)
-        n, lanes, numbers = rows.size, padded_batch(rows.size), workspace.numbers[0]
+        rows = batch_rows(step, plan, given.order)
+        n, lanes, numbers = rows.size, padded_batch(rows.size), scratch.numbers[0]
         inputs = numbers[: lanes * ins]
         sums = numbers[lanes * ins : lanes * (ins + shards * outs)].reshape(shards, lanes * outs)
         deltas = numbers[lanes * (ins + shards * outs) : lanes * (ins + (shards + 1) * outs)]
         if phase < layers:
-            shard_forward(phase, shard, shards, data.X, rows, net, values, lanes, inputs, sums)
+            shard_forward(phase, shard, shards, given.X, rows, mlp, values, lanes, inputs, sums)
         elif phase > layers:
-            shard_backward(2 * layers - phase, shard, plan, settings[step], mask, net, lanes, inputs, deltas, grads,
+            shard_backward(2 * layers - phase, shard, plan, settings[step], mask, mlp, lanes, inputs, deltas, grads,
                            values, vectors)
         elif shard == 0:  # the loss is too little work to be shared
             logits = numbers[numbers.size - 2 * n * k :].reshape(2, n, k)
-            batch_loss(data.y, rows, lanes, sums, workspace.labels[0, :n], losses[step, :n], logits[0], logits[1],
+            batch_loss(given.y, rows, lanes, sums, scratch.labels[0, :n], losses[step, :n], logits[0], logits[1],
                        deltas[lanes * (outs - k) :].reshape(k, lanes))
         fetch_add(progress, DONE)
