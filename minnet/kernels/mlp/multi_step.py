@@ -19,8 +19,8 @@ What the kernels here and in small_batch.py take:
     values     (n,): updated
     vectors    (slots, n_trainable), the optimizer's: updated
 
-`data`, `net` and `workspace` come as plain tuples and get their names inside: of a named tuple Numba makes an object for
-each field at every call, which stays until the garbage collector comes.
+`data`, `net` and `workspace` come as plain tuples and get their names inside: of a named tuple Numba makes an object
+for each field at every call, which stays until the garbage collector comes.
 """
 from typing import NamedTuple
 
