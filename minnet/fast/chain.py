@@ -82,6 +82,7 @@ def fill_layer(row, index, form, indptr, indices):
 def chain_of(model, fewest):
     """Return the Chain or SparseChain of `model`, or None where its layers have to be walked one by one."""
     layers = [layer for layer in _leaves(model.tree) if type(layer) is not Flatten]
+    # Every other layer is dense, and the ones between are ReLU: the kernels know no other form.
     dense, between = layers[::2], layers[1::2]
     fits = (len(layers) % 2 and all(type(layer) in (Dense, SparseDense) for layer in dense)
             and all(type(layer) is ReLU for layer in between))

@@ -81,6 +81,7 @@ def stepper_for(job: Job):
         return MlpStepper(job, chain, kernel, zeros, "a chain of Dense and ReLU under cross-entropy")
     if why:
         return SparseMlpGradientStepper(job, chain, slices, why)
+    # With few rows a pass reads each weight for a row or two: sharing layers, not rows, reads each weight once.
     if job.batch_size <= FEW:
         return SmallBatchStepper(job, chain, kernel, f"a sparse chain; batches of at most {FEW} rows")
     return SparseMlpStepper(job, chain, kernel, "a sparse chain under cross-entropy")
@@ -120,12 +121,14 @@ def shard_count(model, batch_size, loss, *, live_only=True, one_by_one=False, we
     layers = model.layers.values()
     if any(layer.shares_batch for layer in layers):
         return 1
+    # By their live weights alone: what is counted here is the work of the model that is trained.
     replaced = set(sparse_layers(model)) if live_only else set()
     sparse = {layer for layer in layers for p in layer.parameters if p.index is not None or layer in replaced}
     macs = sum(layer.positions * (SPARSE_MAC_COST * np.count_nonzero(p.mask) if layer in sparse else p.size)
                for layer in layers for p in layer.parameters if p.kind == "weight")
     chain = not lacks_chain(loss, weighted) and chain_of(model, FEWEST_WEIGHTS) is not None
     worth = CHAIN_MACS if chain and not (sparse and one_by_one) else SHARD_MACS
+    # A thread with fewer rows than a vector holds would compute with empty lanes.
     if not sparse:
         most = batch_size
     else:  # threads share the layers of small batches

@@ -48,6 +48,7 @@ class LiveWeightStepper:
         state, model = self.job.state, self.job.model
         np.not_equal(self.mask, model.mask, out=self.changed)
         changed = self.changed.any()
+        # Comparing the mask costs a walk over its bytes; zeroing what it cuts, one over all vectors.
         if self.topology is None or changed:
             state.apply_mask()
         if self.topology != model.topology or changed:
@@ -61,6 +62,7 @@ class LiveWeightStepper:
     def take_positions(self):
         """Note which weights are live now; make another model and stepper where there are others than before."""
         before = self.live
+        # A LiveModel is kept as long as its sizes fit: its stepper and their buffers then stay as well.
         self.live = live_model(self.job, before, self.changed, self.sparse_layers(self.job.model))
         if self.inner is None or before is not self.live:
             trained = {} if self.live is None else {"model": self.live.model, "vectors": self.live.vectors}
@@ -72,6 +74,7 @@ class LiveWeightStepper:
 
     def end(self):
         """Put the numbers back into the caller's model and State."""
+        # Interrupted before the first batch: there is nothing to put back.
         if self.inner is None:
             return
         self.inner.end()
@@ -97,6 +100,7 @@ def live_positions(weight, known, changed):
     """Return the flat positions of a weight's live entries, sorted: those `known`, but where the mask has `changed`."""
     if known is None or changed is None:
         return np.flatnonzero(weight.mask)
+    # Both steps go by binary search, so the cost is that of the changes and one copy, not of the whole weight.
     moved = np.flatnonzero(weight.of(changed))
     added = weight.mask.reshape(-1)[moved]
     kept = np.delete(known, np.searchsorted(known, moved[~added]))
@@ -136,6 +140,7 @@ class LiveModel:
                 self.model.parameters[name].index[:] = index
         self.index = np.concatenate(places)
         self.model.mask[:] = model.mask[self.index]
+        # Index arrays that steppers keep (see SparseChain.positions) are made anew where this number has changed.
         self.model.topology += 1
 
     def gather(self, state):

@@ -52,6 +52,7 @@ class MultiStepper:
         """Make a step for each row of `settings`; return the mean loss of each batch."""
         job, losses, start = self.job, self.losses[: len(settings)], first * self.job.batch_size
         self.plan[:] = job.batch_size, start, step, len(self.grads), job.model.n_weights, self.zero_blocks
+        # The last batch may be short; the losses of rows that it lacks stay 0.
         losses[:] = 0
         threads.run(self.calls((self.X, job.y, order), settings, losses))
         n = np.full(len(losses), job.batch_size)
@@ -86,6 +87,7 @@ class MlpGradientStepper(ShardedStepper):
     def __init__(self, job, chain, zero_blocks, slices, why):
         super().__init__(job, None, slices, why)
         self.passes = MlpStepper(job, chain, None, zero_blocks, why)
+        # One array: the call writes the gradient where clipping, penalties and the optimizer read it.
         self.passes.grads = self.grads
         self.no_step = np.zeros((1, SETTINGS))
 

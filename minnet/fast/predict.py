@@ -16,6 +16,7 @@ def predict_rows(model, tree, X, values=None, shards=None):
     """
     out = np.empty((len(X), *model.output_shape), X.dtype)
     shards = predict_shards(model, len(X)) if shards is None else shards
+    # Passes of equal length, a multiple of the threads: none waits long for the others.
     passes = shards * -(-len(X) // (shards * model.rows_at_once()))
     rows = -(-len(X) // max(passes, 1)) or 1
     starts = range(0, len(X), rows)

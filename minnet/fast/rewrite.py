@@ -47,6 +47,7 @@ def join_pools(layers):
     found = []
     for layer in layers:
         before = found[-1] if found else None
+        # Exact classes: a subclass may compute something else.
         pools = type(layer) is MaxPool2d and not is_padded(layer)
         if pools and type(before) is Conv2d and not before.pointwise:
             found[-1] = ConvPool(before, layer)
@@ -145,6 +146,7 @@ class ConvPool:
         grad = conv.weight.of(tape.grads).reshape(-1, conv.filters)
         part, wanted = tape.buffer(conv, "part", grad.shape), tape.wants_dx(conv)
         dx = tape.buffer(conv, "dx", x.shape if wanted else (0, *x.shape[1:]))
+        # The kernel adds to it, call by call, so that no call is long enough to hold up Ctrl-C.
         grad[...] = 0
         for first in range(0, len(x), self.per_call):
             stop = min(first + self.per_call, len(x))

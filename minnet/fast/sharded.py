@@ -45,6 +45,7 @@ class ShardedStepper:
         """Write the gradient of a batch's mean loss to the rows of `grads`, which add up to it; return the loss."""
         rows, parts = self.job.rows(order, batch), len(self.tapes)
         n, total = len(rows), self.job.total(rows)
+        # A batch of fewer rows than threads leaves some shards empty: their gradient is 0.
         edges = [n * i // parts for i in range(parts + 1)]
         return sum(threads.run([partial(self.shard, tape, rows[edges[i] : edges[i + 1]], total)
                                 for i, tape in enumerate(self.tapes)]))
@@ -76,6 +77,7 @@ class ShardedStepper:
         for penalty in job.penalties:
             penalty.add_gradient(model, self.grads[0])
         step.t, step.lr, step.scale = t, job.learning_rate(t), clip_scale(job, step.grads)
+        # No two slices overlap, and the kernel reads all rows of the gradient in the same order: same bits.
         threads.run(self.moves)
         apply_prox(job, step.lr)
         for layer in self.layers:
