@@ -206,7 +206,7 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            Shape (n, *input_shape), in the predictor's dtype.
+            Shape ``(n, *input_shape)``, in the predictor's dtype.
 
         Raises
         ------
