@@ -4,6 +4,7 @@ The sum of the rows of `grads` is the gradient; the optimizer's kernel adds them
 the numbers are those of LayerStepper to the bit, and with several they differ by the order of that sum.
 """
 import math
+import weakref
 from functools import partial
 
 import numpy as np
@@ -26,6 +27,8 @@ class ShardedStepper:
         self.tapes = [Tape(model, training=True, rng=rng, grads=row)
                       for rng, row in zip(rngs, self.grads, strict=True)]
         self.step = OptimizerStep(job, self.grads[:, : model.n_trainable])
+        # Made once, so that a step takes no memory; by a weak reference, so that a dropped run is freed at once.
+        self.shards = [partial(type(self).part, weakref.proxy(self), i) for i in range(len(rngs))]
         self.moves = [partial(self.step.move, part) for part in slices]
 
     def begin(self):
@@ -43,12 +46,14 @@ class ShardedStepper:
 
     def gradient(self, order, batch):
         """Write the gradient of a batch's mean loss to the rows of `grads`, which add up to it; return the loss."""
-        rows, parts = self.job.rows(order, batch), len(self.tapes)
-        n, total = len(rows), self.job.total(rows)
-        # A batch of fewer rows than threads leaves some shards empty: their gradient is 0.
-        edges = [n * i // parts for i in range(parts + 1)]
-        return sum(threads.run([partial(self.shard, tape, rows[edges[i] : edges[i + 1]], total)
-                                for i, tape in enumerate(self.tapes)]))
+        self.rows = self.job.rows(order, batch)
+        self.total = self.job.total(self.rows)
+        return sum(threads.run(self.shards))
+
+    def part(self, i):
+        """Do shard i of the batch; where it has fewer rows than threads, some shards are empty: their gradient is 0."""
+        n, parts = len(self.rows), len(self.tapes)
+        return self.shard(self.tapes[i], self.rows[n * i // parts : n * (i + 1) // parts], self.total)
 
     def shard(self, tape, rows, n):
         """Write one thread's part of the gradient of the mean over n rows (or weights); return its part of the loss."""
