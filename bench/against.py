@@ -1,8 +1,8 @@
-"""Time this checkout beside another one, in turns: `python -m bench.against OTHER_PYTHON [ROUNDS]`.
+"""Time this checkout beside another one, in turns: `python -m bench.against OTHER_PYTHON [ROUNDS [WORD ...]]`.
 
 OTHER_PYTHON is the interpreter of an environment in which the other commit is installed. Both run the same worker,
 against_worker.py, one job a process, alternately; a row shows both medians and the ratio other / ours with its
-quartiles: 1 means as fast, below 1 slower.
+quartiles: 1 means as fast, below 1 slower. With words, only the jobs whose names hold one of them are timed.
 """
 import json
 import statistics
@@ -21,12 +21,12 @@ def timed(python, job):
     return json.loads(done.stdout)[job]
 
 
-def main(other, rounds=5):
-    """Print a row for each job."""
+def main(other, rounds=5, *words):
+    """Print a row for each job; at least two rounds."""
     jobs = subprocess.run([sys.executable, "-c", f"import runpy; print(*runpy.run_path({str(WORKER)!r})['JOBS'], "
                            "sep='\\n')"], capture_output=True, text=True, check=True).stdout.splitlines()
     print("| work | ours | other | other / ours (quartiles) |\n|---|---|---|---|")
-    for job in jobs:
+    for job in [job for job in jobs if not words or any(word in job for word in words)]:
         pairs = [(timed(sys.executable, job), timed(other, job)) for _ in range(int(rounds))]
         ratios = [theirs / ours for ours, theirs in pairs]
         low, middle, high = statistics.quantiles(ratios, n=4)
