@@ -76,11 +76,18 @@ class Model(engine.Model):
         -------
         numpy.ndarray
             Shape (n, k).
+
+        Raises
+        ------
+        InvalidValue
+            The model gives numbers.
         """
+        if self.signature is not None:
+            self.signature.check_probabilities()
         return softmax(self(X))
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Predict the class with the largest logit, the first of equals.
+        """Predict the class with the largest logit, the first of equals; or numbers, in the units of the target.
 
         Parameters
         ----------
@@ -90,10 +97,11 @@ class Model(engine.Model):
         Returns
         -------
         numpy.ndarray
-            Shape (n,): the labels of the signature, or class numbers where it has none.
+            Shape (n,): the labels of the signature, or class numbers where it has none. Of a model whose signature says
+            that it gives numbers, these: (n, k), or (n,) where k is 1.
         """
-        best = self(X).argmax(-1)
-        return best if self.signature is None else self.signature.labels(best)
+        outputs = self(X)
+        return outputs.argmax(-1) if self.signature is None else self.signature.predictions(outputs)
 
     def rewire(self, parameter: Parameter, drop, grow, state=None) -> None:
         """Move live weights of a parameter born sparse.

@@ -229,8 +229,8 @@ BAD_Y = {
     "None": ([None] * 60, NotFinite, "60 values"),
     "ragged": ([[0], [1, 2]] * 30, InvalidType, "array"),
     "a class of one": (np.where(np.arange(60) == 7, 9, Y), InvalidValue, "at least 2"),
-    "a class a sample": (np.arange(60), InvalidValue, "60 classes"),
-    "one hundred classes": (np.arange(60) // 2, InvalidValue, "30 classes"),
+    "a class a sample": (np.arange(60), InvalidValue, "60 different numbers"),
+    "one hundred classes": (np.arange(60) // 2, InvalidValue, "30 different numbers"),
 }
 
 

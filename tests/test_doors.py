@@ -222,6 +222,103 @@ def test_evaluate_takes_data_of_any_kind(tmp_path):
         mn.evaluate(bare, tmp_path / "t.npz")
 
 
+# --- numbers instead of classes --------------------------------------------------------------------------------------
+
+
+def numeric(k, seed=0, n=200):
+    """Rows of four columns, and k numbers that differ in their units by thousands."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4)) * [1, 1000, 1, 1] + [0, 5000, 3, 100]
+    y = ((X - X.mean(0)) / X.std(0))[:, :k] * [1e-2, 50, 2000][:k] + [0, -7000, 40000][:k]
+    return X, y[:, 0] if k == 1 else y
+
+
+@cache
+def fitted(k):
+    """(model, data, raw rows, numbers) of a model that explains most of their variance."""
+    X, y = numeric(k)
+    data = from_arrays(X, y, task="regression", rng=0)
+    model = mn.models.mlp(data.shape, data.n_outputs, hidden=(16,), rng=0)
+    for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.1, momentum=0.9), epochs=40, batch_size=16, rng=0):
+        pass
+    return model, data, X, y
+
+
+NUMERIC_USES = {
+    "predict": lambda model, X: model.predict(X),
+    "outputs": lambda model, X: model.signature.predictions(model(X)),
+    "freeze": lambda model, X: mn.freeze(model).predict(X),
+    "freeze for one row": lambda model, X: np.concatenate([mn.freeze(model, 1).predict(row[None]) for row in X]),
+    "inputs": lambda model, X: model.signature.predictions(model.without_signature()(model.inputs(X))),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("k", [1, 3])
+def test_raw_rows_in_and_numbers_in_their_units_out(k, maker, tmp_path):
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    source, data, X, y = fitted(k)
+    model = MAKERS[maker](source, data, tmp_path)
+    assert model.signature == source.signature and model.signature.task == "numbers"
+    wanted, spread = model.predict(X), y.std(axis=0)
+    assert wanted.shape == y.shape and r2_score(y, wanted) > (0.3 if "prune" in maker else 0.95)
+    for name, use in NUMERIC_USES.items():
+        np.testing.assert_allclose(use(model, X[:20]) / spread, wanted[:20] / spread, atol=1e-4, err_msg=name)
+    for net in (model, mn.freeze(model)):
+        scores = mn.evaluate(net, X, y)
+        assert scores.r2 == pytest.approx(r2_score(y, wanted), abs=1e-5)
+        assert scores.mae == pytest.approx(mean_absolute_error(y, wanted), rel=1e-3)
+        assert scores.rmse == pytest.approx(root_mean_squared_error(y, wanted), rel=1e-3)
+        assert all(scores.intervals[name][0] <= scores[name] <= scores.intervals[name][1] for name in ("r2", "rmse"))
+        with pytest.raises(InvalidValue, match="this model gives numbers"):
+            net.predict_proba(X)
+
+
+def test_numbers_are_scaled_by_the_training_part_alone():
+    _, data, X, y = fitted(3)
+    shift, scale = data.signature.target_scaling
+    np.testing.assert_allclose(shift, data.y_train.mean(axis=0))
+    np.testing.assert_allclose(scale, data.y_train.std(axis=0))
+    for given in (y.tolist(), y[:, :1], y[:, 2].astype(int), list(y[:, 2])):
+        found = from_arrays(X, given, task="regression", rng=0)
+        assert found.signature.codes(found.y_train).std(axis=0) == pytest.approx(1)
+    assert from_arrays(X, np.full(len(X), 5.0), task="regression").signature.target_scaling.scale == [1]
+
+
+def test_training_on_numbers_goes_through_one_scaling():
+    """The loss of a run on a Dataset is that of mse on the arrays that its signature makes, bit for bit."""
+    _, data, _, _ = fitted(3)
+    nets = [mn.models.mlp(data.shape, 3, hidden=(8,), rng=0) for _ in range(2)]
+    pair = data.scaled(data.X_train), data.signature.codes(data.y_train)
+    runs = [[step.loss for step in mn.train(net, given, epochs=4, rng=0)]
+            for net, given in zip(nets, (data, pair), strict=True)]
+    assert runs[0] == runs[1] and nets[0].values.tobytes() == nets[1].values.tobytes()
+    found = mn.sensitivity(nets[0], data, rng=0)
+    assert found.scores == ("r2", "mae", "rmse", "loss")
+    assert found.base.tolist() == pytest.approx(
+        list(mn.evaluate(nets[0], data.X_valid, data.y_valid, intervals=False).values()), rel=1e-5)
+
+
+@pytest.mark.parametrize("given, words", [(np.arange(60) / 7, "60 different numbers in 60 rows, such as 0.14"),
+                                          (np.arange(60), "60 different numbers in 60 rows"),
+                                          (np.ones((60, 2)) / 3, "1 different numbers"), (["a"] * 60, None)])
+def test_numbers_are_asked_about(given, words):
+    """Where they may be classes or not, the error names both ways out; with a task, what is not that is refused."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    if words is not None:
+        with pytest.raises(InvalidValue, match=f"{words}.*--task regression.*--task classification"):
+            from_arrays(X, given)
+        assert from_arrays(X, given, task="regression").n_outputs == np.ndim(given)
+        return
+    with pytest.raises(mn.MinnetError, match="regression learns numbers"):
+        from_arrays(X, given, task="regression")
+    with pytest.raises(mn.MinnetError, match="unknown task"):
+        from_arrays(X, given, task="magic")
+    with pytest.raises(InvalidValue, match="the model has learnt numbers"):
+        mn.load_data((X, given), task="classification", model=fitted(1)[0])
+
+
 # --- what is to be refused, or the same again ------------------------------------------------------------------------
 
 

@@ -25,8 +25,14 @@ def signatures(draw):
     scale = hnp.arrays(np.float64, window, elements=st.floats(0.01, 1e4))
     scaling = draw(st.none() | st.tuples(hnp.arrays(np.float64, window, elements=NUMBERS), scale))
     names = st.lists(NAMES, min_size=shape[0], max_size=shape[0], unique=True)
-    return Signature(shape, draw(st.none() | CLASSES), scaling, draw(st.none() | names) if len(shape) == 1 else None,
-                     target=draw(st.none() | NAMES))
+    names = draw(st.none() | names) if len(shape) == 1 else None
+    if draw(st.booleans()):
+        return Signature(shape, draw(st.none() | CLASSES), scaling, names, target=draw(st.none() | NAMES))
+    k = draw(st.integers(1, 3))
+    scale = hnp.arrays(np.float64, (k,), elements=st.floats(0.01, 1e4))
+    targets = draw(st.none() | st.tuples(hnp.arrays(np.float64, (k,), elements=NUMBERS), scale))
+    target = draw(st.none() | NAMES | st.lists(NAMES, min_size=k, max_size=k, unique=True).map(tuple))
+    return Signature(shape, None, scaling, names, "numbers", target, targets)
 
 
 def rows_for(signature, data, dtype=np.float32):
@@ -171,6 +177,25 @@ def test_numbers_are_no_labels():
     assert signature.codes([0.5, 2]).tolist() == [0.5, 2]
 
 
+@given(signatures(), st.data())
+def test_numbers_come_back_in_their_units(signature, data):
+    """What is learnt is (y - shift) / scale; `predictions` undoes it, (n,) of a single output."""
+    if signature.target_scaling is None:
+        return
+    shift, scale = signature.target_scaling
+    y = data.draw(hnp.arrays(np.float64, (4, len(shift)), elements=NUMBERS))
+    codes = signature.codes(y)
+    np.testing.assert_array_equal(codes, (y - shift) / scale)
+    back = signature.predictions(codes)
+    np.testing.assert_allclose(back, y[:, 0] if len(shift) == 1 else y, rtol=1e-9, atol=1e-9 * (1 + abs(shift).max()))
+    assert signature.fits(signature.shape, (len(shift),)) and not signature.fits(signature.shape, (len(shift) + 1,))
+    for wrong in (np.ones((4, len(shift) + 1)), ["a"] * 4, np.full((4, len(shift)), np.nan), 1.0):
+        with pytest.raises(MinnetError):
+            signature.codes(wrong)
+    with pytest.raises(InvalidValue, match="this model gives numbers"):
+        signature.check_probabilities()
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -192,11 +217,14 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
                     max_leaves=8)
 
 
-@given(st.sampled_from([*GOOD, None]), JSON)
-def test_nothing_in_a_file_is_trusted(key, value):
+NUMERIC = Signature((2,), None, task="numbers", target=("s", "t"), target_scaling=([1.0, 2.0], [3.0, 4.0])).to_json()
+
+
+@given(st.sampled_from([*GOOD, "target_scaling", None]), JSON, st.sampled_from([GOOD, NUMERIC]))
+def test_nothing_in_a_file_is_trusted(key, value, good):
     """Whatever stands in one place of a file, it is a signature that can be used, or one of our errors."""
     try:
-        signature = Signature.from_json(value if key is None else GOOD | {key: value})
+        signature = Signature.from_json(value if key is None else good | {key: value})
     except MinnetError as error:
         assert str(error).isprintable() and len(str(error)) < 2000
     else:
@@ -208,7 +236,16 @@ def test_nothing_in_a_file_is_trusted(key, value):
     ("scaling", {"shift": 0, "scale": 0}), ("scaling", {"shift": float("nan"), "scale": 1}),
     ("scaling", {"shift": [0, 0, 0], "scale": 1}), ("scaling", {"shift": "1", "scale": 1}), ("classes", ["a", "a"]),
     ("classes", ["1", 1]), ("classes", []), ("classes", [[1]]), ("feature_names", ["x"]), ("feature_names", ["x", "x"]),
-    ("feature_names", [1, 2]), ("task", "magic"), ("task", "numbers"), ("target", 3), ("classes", ["a" * 10**5])])
+    ("feature_names", [1, 2]), ("task", "magic"), ("task", "numbers"), ("target", 3),
+    ("target", ["t", "t"]), ("target", [1]), ("target", []),
+    ("target_scaling", {"shift": 0, "scale": 1}), ("classes", ["a" * 10**5])])
 def test_what_is_no_signature(key, value):
     with pytest.raises(MinnetError):
         Signature.from_json(GOOD | {key: value})
+
+
+@pytest.mark.parametrize("value", [{"shift": 0}, {"shift": [0, 0], "scale": [1, 0]}, {"shift": [[0]], "scale": [1]},
+                                   {"shift": [0, 0, 0], "scale": [1, 1]}, {"shift": "1", "scale": 1}, [0, 1], 3])
+def test_what_is_no_scaling_of_targets(value):
+    with pytest.raises(MinnetError):
+        Signature.from_json(NUMERIC | {"target_scaling": value})

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
-from minnet.data.labels import as_label_array
 from minnet.data.scaling import SCALINGS
 from minnet.data.signature import Signature
 from minnet.data.sources import Raw, column_names, find
+from minnet.data.tasks import as_targets, kind_of, standard_targets
 from minnet.errors import InvalidValue, check_choice, check_fraction, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
 
@@ -41,17 +41,18 @@ class Dataset:
     X_train, X_valid, X_test : numpy.ndarray
         Samples ``(n, *shape)``, unscaled; images have their channels last.
     y_train, y_valid, y_test : numpy.ndarray
-        Labels (n,), whole numbers or text.
+        Labels (n,), whole numbers or text; or numbers to learn, (n,) or (n, k).
     shape : tuple of int
         Shape of one sample: (d,) or (h, w, c).
     n_classes : int
-        The number of classes.
-    classes : numpy.ndarray
-        The labels (n_classes,) that occur, in order: that of output i of a model at place i.
+        The number of classes; 0 of numbers.
+    classes : numpy.ndarray or None
+        The labels (n_classes,) that occur, in order: that of output i of a model at place i. None of numbers.
     scaling : str
         The name of the rule that gave the signature's shift and scale.
     signature : Signature
-        What a model trained on it takes and gives: shape, scaling and classes, fitted on the training part alone.
+        What a model trained on it takes and gives: shape, scaling, and classes or the scaling of the numbers to learn,
+        fitted on the training part alone.
     dtype : type or str
         Of what `scaled` returns.
     enlarged : Signature or None
@@ -67,7 +68,7 @@ class Dataset:
     y_test: np.ndarray
     shape: tuple[int, ...]
     n_classes: int
-    classes: np.ndarray
+    classes: np.ndarray | None
     scaling: str
     signature: Signature
     dtype: Dtype = np.float32
@@ -89,7 +90,7 @@ class Dataset:
         Returns
         -------
         tuple of numpy.ndarray
-            Inputs ``(n, *shape)``, and codes (n,) of the labels.
+            Inputs ``(n, *shape)``, and codes (n,) of the labels, or scaled numbers (n, k).
 
         Raises
         ------
@@ -126,6 +127,11 @@ class Dataset:
         return self.signature.rows(X, self.dtype)
 
     @property
+    def n_outputs(self) -> int:
+        """How many outputs a model for it has: one for each class, or for each number of a row."""
+        return self.n_classes or (1 if self.y_train.ndim == 1 else self.y_train.shape[1])
+
+    @property
     def shift(self) -> np.ndarray:
         """What is subtracted from raw samples; it broadcasts with one."""
         return np.zeros(()) if self.signature.scaling is None else self.signature.scaling.shift
@@ -140,7 +146,8 @@ class Dataset:
 
     def __repr__(self):
         sizes = f"{len(self.y_train)} + {len(self.y_valid)} + {len(self.y_test)}"
-        return f"Dataset({self.name!r}, {sizes} samples of shape {self.shape}, {self.n_classes} classes)"
+        gives = f"{self.n_classes} classes" if self.n_classes else f"{self.n_outputs} numbers"
+        return f"Dataset({self.name!r}, {sizes} samples of shape {self.shape}, {gives})"
 
 
 Data = (str | os.PathLike[str] | tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike] | Callable[[], object]
@@ -149,9 +156,9 @@ Scaling = str | Callable[[np.ndarray, float | None], tuple[ArrayLike, ArrayLike]
 
 
 def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit", valid: float | None = None,
-              test: float | None = None, target: str | int | None = None, dtype: Dtype = np.float32,
-              model: object = None) -> Dataset:
-    """Load a data set and split it by class.
+              test: float | None = None, target: str | int | None = None, task: str | None = None,
+              dtype: Dtype = np.float32, model: object = None) -> Dataset:
+    """Load a data set and split it: by class, or for numbers at random.
 
     Parameters
     ----------
@@ -170,6 +177,9 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         The test part's share of all samples, by default 0.2; an official test part is kept.
     target : str or int, optional
         The column of a table with the classes, by name or number (the last one), or the member of an archive ("y").
+    task : {"classification", "regression"}, optional
+        Whether the targets are classes or numbers. By default that of the `model`, else classes; numbers that are not
+        whole, or of which many differ, are an error without it.
     dtype : type or str
         numpy.float32 or numpy.float64, of what `Dataset.scaled` returns.
     model : Model or Predictor, optional
@@ -194,7 +204,8 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         return data
     signature = getattr(model, "signature", None)
     raw = find(data, target, None if signature is None else signature.target)
-    return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature)
+    kind = kind_of(task, None if signature is None else signature.task)
+    return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind)
 
 
 def load_rows(data: Data, model: object, *, target: str | int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -220,28 +231,32 @@ def load_rows(data: Data, model: object, *, target: str | int | None = None) -> 
         As for `load_data`; but a single row will do, or a single class.
     """
     raw = find(data, target, model.signature.target, ask=model.signature.feature_names is None)
-    X, y = model.signature.arranged(raw.X, column_names(raw)), as_label_array(raw.y)
+    X = model.signature.arranged(raw.X, column_names(raw))
+    y, _ = as_targets(raw.y, model.signature.task, raw.target)
     if not 0 < len(X) == len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
     return X, y
 
 
 def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling = "unit", valid: float = VALID,
-                test: float = TEST, dtype: Dtype = np.float32, name: str = "arrays") -> Dataset:
-    """Make a data set of arrays, split by class.
+                test: float = TEST, task: str | None = None, dtype: Dtype = np.float32,
+                name: str = "arrays") -> Dataset:
+    """Make a data set of arrays, split by class, or for numbers at random.
 
     Parameters
     ----------
     X : array_like
         Samples (n, d), (n, h, w) or (n, h, w, c).
     y : array_like
-        Labels (n,), whole numbers or text.
+        Labels (n,), whole numbers or text; or numbers, (n,) or (n, k).
     rng : int, numpy.random.Generator or None
         What the parts are drawn by.
     scaling : str or callable
         As for `load_data`.
     valid, test : float
         The parts' shares of all samples.
+    task : {"classification", "regression"}, optional
+        As for `load_data`.
     dtype : type or str
         numpy.float32 or numpy.float64.
     name : str
@@ -257,29 +272,31 @@ def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling =
     InvalidValue, InvalidType, NotFinite
         As for `load_data`.
     """
-    return _prepare(Raw(name, X, y), rng, scaling, valid, test, dtype)
+    return _prepare(Raw(name, X, y), rng, scaling, valid, test, dtype, kind=kind_of(task))
 
 
-def _prepare(raw, rng, scaling, valid, test, dtype, signature=None):
+def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
     """Check and split; fit the signature on the training part unless one is given."""
     if dtype not in (np.float32, np.float64, "float32", "float64"):
         raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
-    X, y, names = _as_samples(raw.X), as_label_array(raw.y), column_names(raw)
-    codes, classes = _as_codes(y)
+    (y, kind), X, names = as_targets(raw.y, kind, raw.target), _as_samples(raw.X), column_names(raw)
+    codes, classes = _as_codes(y) if kind == "classes" else (np.zeros(len(y), np.int64), None)
     if len(X) != len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
-    parts = _split(raw, codes, len(classes), rng, valid, test)
+    parts = _split(raw, codes, 1 if classes is None else len(classes), rng, valid, test)
     if signature is None:
         fitted = tuple(rule(X[parts[0]], raw.full_scale))
-        signature = Signature(X.shape[1:], classes, fitted, names, target=raw.target)
+        of_targets = standard_targets(y[parts[0]]) if kind == "numbers" else None
+        signature = Signature(X.shape[1:], classes, fitted, names, kind, raw.target, of_targets)
     else:
         X, classes = signature.arranged(X, names), classes if signature.classes is None else signature.classes
         signature.codes(y)  # which refuses unknown labels
     signature.rows(np.stack([X.min(axis=0), X.max(axis=0)]), dtype)  # where these are finite, all are
     name = scaling if isinstance(scaling, str) else rule.__name__
     arrays = [array[rows] for rows in parts for array in (X, y)]
-    return Dataset(raw.name, *arrays, signature.shape, len(classes), classes, name, signature, dtype)
+    n_classes = 0 if classes is None else len(classes)
+    return Dataset(raw.name, *arrays, signature.shape, n_classes, classes, name, signature, dtype)
 
 
 def _as_samples(X):
@@ -327,16 +344,17 @@ def _draw(rows, y, size, n_classes, name, generator):
         return rows, rows[:0]
     left = len(rows) - size
     if min(size, left) < n_classes:
-        problem = f"{name} would have {size} samples and {max(left, 0)} would be left, for {n_classes} classes"
+        many = f", for {n_classes} classes" * (n_classes > 1)
+        problem = f"{name} would have {size} samples and {max(left, 0)} would be left{many}"
         raise InvalidValue(f"{problem}; change {name}=, or give more samples")
     counts = np.bincount(y[rows], minlength=n_classes)
-    if counts.min() < 2:
+    if n_classes > 1 and counts.min() < 2:
         rare = f"class {counts.argmin()} (in order) has {counts.min()} samples left for {name} and training"
         raise InvalidValue(f"{rare}; wanted at least 2: take that class out, or set {name}=0")
     from sklearn.model_selection import train_test_split
 
     seed = int(generator.integers(SEEDS))
-    rest, part = train_test_split(rows, test_size=size, stratify=y[rows], random_state=seed)
+    rest, part = train_test_split(rows, test_size=size, stratify=y[rows] if n_classes > 1 else None, random_state=seed)
     return np.sort(rest), np.sort(part)
 
 

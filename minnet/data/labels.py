@@ -1,4 +1,4 @@
-"""Labels of classes: arrays of whole numbers or text, and the name by which a label is known wherever it comes from."""
+"""Targets: labels of classes, whole numbers or text, each known by one name wherever it comes from; or numbers."""
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
@@ -31,6 +31,18 @@ def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
             bad = y[y != np.round(y)][0]
             raise InvalidValue(f"{name} holds {bad}, which is no class; wanted whole numbers or text")
     return y
+
+
+def as_number_array(y: ArrayLike, name: str = "y") -> np.ndarray:
+    """Return targets that are numbers as an array (n,) or (n, k), float64; a single column is (n,).
+
+    Raises InvalidType for text, InvalidValue for another shape, and NotFinite.
+    """
+    array = as_numbers(name, y).astype(np.float64)
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+        raise InvalidValue(f"{name} has the shape {array.shape}; wanted (n,) numbers, or (n, k) for k outputs")
+    check_finite(name, array)
+    return array[:, 0] if array.shape[1:] == (1,) else array
 
 
 def as_text(label: str | bytes) -> str:

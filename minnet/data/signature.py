@@ -4,6 +4,9 @@
     signature.rows(X, np.float32)          # checked, columns in order, (X - shift) / scale
     signature.codes(["setosa", ...])       # 0 ... k-1, by name
     signature.labels([0, 1])               # and back
+    numbers = Signature((4,), task="numbers", target_scaling=(mean, deviation))
+    numbers.codes(y)                       # (y - mean) / deviation, (n, k): what a model of numbers learns
+    numbers.predictions(model_outputs)     # and back, in the units of y
     Signature.from_json(signature.to_json()) == signature
 
 `rows` is the one place that checks and scales: the arithmetic is float64 and rounded once, so the same values in any
@@ -18,7 +21,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite, check_X
-from minnet.data.labels import as_label_array, label_name
+from minnet.data.labels import as_label_array, as_number_array, label_name
 from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
 from minnet.typing import ArrayLike, Dtype
 
@@ -28,6 +31,7 @@ MOST_SHOWN = 10       # labels or columns that a message lists
 LONGEST_NAME = 10_000  # characters of a name or label in a file
 MOST_AXES = 8         # of a row's shape in a file
 KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
+SOME = {"target_scaling"}  # keys that only some signatures have
 
 
 class Scaling(NamedTuple):
@@ -54,8 +58,11 @@ class Signature:
         Names (d,) of the columns, for rows of shape (d,).
     task : {"classes", "numbers"}
         Whether outputs are scores of classes or numbers.
-    target : str, optional
-        Name of the column that was learnt.
+    target : str or tuple of str, optional
+        Name of the column that was learnt, or the names of several.
+    target_scaling : (array_like, array_like), optional
+        (shift, scale) of numbers, each (k,) or one number: the model gives (y - shift) / scale of each target y. None
+        where it gives them as they are.
 
     Raises
     ------
@@ -68,15 +75,16 @@ class Signature:
     scaling: Scaling | None = None
     feature_names: tuple[str, ...] | None = None
     task: str = "classes"
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
+    target_scaling: Scaling | None = None
 
     def __post_init__(self):
         if self.task not in TASKS:
             raise InvalidValue(f"task={quoted(repr(self.task))}; wanted one of {', '.join(TASKS)}")
-        if self.target is not None and not isinstance(self.target, str):
-            raise InvalidType(f"target={quoted(repr(self.target))}; wanted a column's name")
-        checked = {"shape": _check_shape(self.shape), "classes": _check_classes(self.classes, self.task)}
+        checked = {"shape": _check_shape(self.shape), "classes": _check_classes(self.classes, self.task),
+                   "target": _check_target(self.target)}
         checked["scaling"] = _check_scaling(self.scaling, checked["shape"])
+        checked["target_scaling"] = _check_target_scaling(self.target_scaling, self.task)
         checked["feature_names"] = _check_names(self.feature_names, checked["shape"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -127,11 +135,13 @@ class Signature:
     def codes(self, y: ArrayLike) -> np.ndarray:
         """Return the codes (n,), int64, of labels (n,), matched by name: 1, 1.0, True and "1" are one label.
 
-        For numbers instead of classes return `y` as numbers. A label that no class has is an InvalidValue that lists
-        the unknown ones; a class that never occurs is none.
+        For numbers (n,) or (n, k) instead of classes return these, or (y - shift) / scale (n, k) by `target_scaling`. A
+        label that no class has is an InvalidValue that lists the unknown ones; a class that never occurs is none.
         """
-        if self.task == "numbers":
-            return as_numbers("y", y)
+        if self.task == "numbers" and self.target_scaling is None:
+            return as_number_array(y)
+        if self.target_scaling is not None:
+            return (self.number_rows(y) - self.target_scaling.shift) / self.target_scaling.scale
         found, inverse = np.unique(as_label_array(y), return_inverse=True)
         found = found.tolist()
         if self.classes is None:
@@ -148,6 +158,40 @@ class Signature:
     def labels(self, codes: np.ndarray) -> np.ndarray:
         """Return the labels of codes 0 ... k-1 in any shape; the codes themselves where there are no names."""
         return np.asarray(codes) if self.classes is None else self.classes[codes]
+
+    def number_rows(self, y: ArrayLike) -> np.ndarray:
+        """Return targets that are numbers, (n,) or (n, k), as an array (n, k), float64, in their own units.
+
+        Raises InvalidType, InvalidValue or NotFinite for anything else, and for another k than `target_scaling` has.
+        """
+        rows = as_number_array(y)
+        rows = rows[:, None] if rows.ndim == 1 else rows
+        k = None if self.target_scaling is None else len(self.target_scaling.shift)
+        if k not in (None, rows.shape[1]):
+            raise InvalidValue(f"y has the shape {np.shape(y)}; the model gives {k} numbers a row: wanted (n, {k})")
+        return rows
+
+    def numbers(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the outputs (n, k) of a model of numbers in the units of its target; float64 where these differ."""
+        if self.target_scaling is None:
+            return outputs
+        return outputs.astype(np.float64) * self.target_scaling.scale + self.target_scaling.shift
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Return what a model with these outputs (n, k) predicts.
+
+        Labels (n,) of the highest outputs, the first of equals; or numbers in the units of the target, (n, k), and (n,)
+        where k is 1.
+        """
+        if self.task == "classes":
+            return self.labels(outputs.argmax(-1))
+        found = self.numbers(outputs)
+        return found[:, 0] if found.shape[1:] == (1,) else found
+
+    def check_probabilities(self) -> None:
+        """Raise InvalidValue where outputs are numbers, which have no probabilities."""
+        if self.task == "numbers":
+            raise InvalidValue("predict_proba is for classes, and this model gives numbers: use predict")
 
     def reshape(self, shape: tuple[int, ...]) -> Self:
         """Return this signature for a model that takes the same numbers as rows of another `shape`.
@@ -170,13 +214,21 @@ class Signature:
         """Return a signature with the same outputs that takes rows of `shape` as they are."""
         return replace(self, shape=tuple(shape), scaling=None, feature_names=None)
 
+    def fits(self, shape: tuple[int, ...], outputs: tuple[int, ...]) -> bool:
+        """Return whether a model that takes rows of `shape` and gives `outputs` can have this signature."""
+        known = self.classes if self.target_scaling is None else self.target_scaling.shift
+        return self.shape == tuple(shape) and (known is None or known.shape == tuple(outputs))
+
     def to_json(self) -> dict:
         """Return what JSON holds of it; `from_json` reads it back."""
-        scaling = None if self.scaling is None else {"shift": self.scaling.shift.tolist(),
-                                                     "scale": self.scaling.scale.tolist()}
-        return {"shape": list(self.shape), "scaling": scaling, "task": self.task, "target": self.target,
-                "feature_names": None if self.feature_names is None else list(self.feature_names),
-                "classes": None if self.classes is None else self.classes.tolist()}
+        scaling = self.scaling and {name: value.tolist() for name, value in self.scaling._asdict().items()}
+        target = list(self.target) if isinstance(self.target, tuple) else self.target
+        facts = {"shape": list(self.shape), "scaling": scaling, "task": self.task, "target": target,
+                 "feature_names": None if self.feature_names is None else list(self.feature_names),
+                 "classes": None if self.classes is None else self.classes.tolist()}
+        if self.target_scaling is not None:
+            facts["target_scaling"] = {name: value.tolist() for name, value in self.target_scaling._asdict().items()}
+        return facts
 
     @classmethod
     def from_json(cls, facts: object) -> Self:
@@ -184,21 +236,18 @@ class Signature:
 
         Raises InvalidValue or InvalidType for anything that `to_json` does not write.
         """
-        if not isinstance(facts, dict) or set(facts) != KEYS:
+        if not isinstance(facts, dict) or set(facts) - SOME != KEYS:
             raise InvalidValue(f"its signature is {quoted(repr(facts))}; wanted a table of {', '.join(sorted(KEYS))}")
         shape, scaling, classes, names = (facts[key] for key in ("shape", "scaling", "classes", "feature_names"))
         if not (isinstance(shape, list) and len(shape) <= MOST_AXES):
             raise InvalidValue(f"its signature has the shape {quoted(repr(shape))}")
-        if scaling is not None:
-            if not isinstance(scaling, dict) or set(scaling) != {"shift", "scale"}:
-                raise InvalidValue(f"its signature has the scaling {quoted(repr(scaling))}")
-            scaling = (_plain_numbers(scaling["shift"]), _plain_numbers(scaling["scale"]))
         for what, values in (("classes", classes), ("feature_names", names)):
             _check_list(what, values)
-        if not (isinstance(facts["task"], str) and isinstance(facts["target"], str | None)):
-            raise InvalidType(f"its signature has the task {quoted(repr(facts['task']))} and the target "
-                              f"{quoted(repr(facts['target']))}")
-        return cls(tuple(shape), classes, scaling, names, facts["task"], facts["target"])
+        target = tuple(facts["target"]) if isinstance(facts["target"], list) else facts["target"]
+        if not isinstance(facts["task"], str):
+            raise InvalidType(f"its signature has the task {quoted(repr(facts['task']))}")
+        return cls(tuple(shape), classes, _plain_scaling(scaling), names, facts["task"], target,
+                   _plain_scaling(facts.get("target_scaling")))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Signature) and self.to_json() == other.to_json()
@@ -296,6 +345,26 @@ def _check_classes(classes, task):
     return array
 
 
+def _check_target(target):
+    """Return the name of the column that was learnt, or a tuple of several that differ."""
+    names = (target,) if isinstance(target, str | None) else tuple(target) if isinstance(target, tuple | list) else ()
+    if not names or (target is not None and not all(isinstance(name, str) for name in names)) or \
+            len(set(names)) < len(names) or any(len(name) > LONGEST_NAME for name in names if name):
+        raise InvalidType(f"target={quoted(repr(target))}; wanted a column's name, or names that differ")
+    return target if isinstance(target, str | None) else names
+
+
+def _check_target_scaling(scaling, task):
+    """Return the Scaling of targets, both (k,); None where it changes nothing."""
+    if scaling is None:
+        return None
+    if task != "numbers":
+        raise InvalidValue(f"target_scaling={quoted(repr(scaling))} with task={task!r}: only numbers are scaled")
+    sizes = [np.size(value) for value in scaling] if isinstance(scaling, tuple | list) else [0]
+    found = _check_scaling(scaling, (max(sizes),))
+    return found and Scaling(*(np.broadcast_to(value, (max(sizes),)) for value in found))
+
+
 def _check_scaling(scaling, shape):
     """Return the Scaling in float64: finite, no scale 0, and broadcasting with a row; None where it changes nothing."""
     if scaling is None:
@@ -337,6 +406,15 @@ def _check_list(what, values):
     right = values is None or (isinstance(values, list) and all(isinstance(v, str | int | float) for v in values))
     if not right or any(len(v) > LONGEST_NAME for v in values or () if isinstance(v, str)):
         raise InvalidType(f"its signature has {what} {quoted(repr(values))}; wanted a list of numbers or text")
+
+
+def _plain_scaling(scaling):
+    """Return the (shift, scale) that a file holds, or None."""
+    if scaling is None:
+        return None
+    if not isinstance(scaling, dict) or set(scaling) != {"shift", "scale"}:
+        raise InvalidValue(f"its signature has the scaling {quoted(repr(scaling))}")
+    return _plain_numbers(scaling["shift"]), _plain_numbers(scaling["scale"])
 
 
 def _plain_numbers(values):

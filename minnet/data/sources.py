@@ -24,8 +24,8 @@ IDX_FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("
 class Raw:
     """Raw samples and labels; the last `n_test` are the official test part, `full_scale` is X's largest value.
 
-    X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text. `feature_names` are those
-    of the columns of a table, `target` is that of its labels.
+    X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text, or of numbers to learn
+    (n,) or (n, k). `feature_names` are those of the columns of a table, `target` is that of its labels, or those of k.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Raw:
     full_scale: float | None = None
     n_test: int = 0
     feature_names: tuple[str, ...] | None = None
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
 
 
 def digits() -> Raw:

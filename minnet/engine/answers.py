@@ -27,13 +27,14 @@ class Answers:
     Attributes
     ----------
     outputs : numpy.ndarray
-        Shape (n, k), float64.
+        Shape (n, k), float64; numbers in the units of their targets.
     targets : numpy.ndarray
         Class numbers (n,), or numbers (n, k).
     mean : float
         The mean loss, all rows alike.
     losses : numpy.ndarray
-        The loss of each row; NaN where a loss of the caller's own does not tell them.
+        The loss of each row, of numbers as training scales them; NaN where a loss of the caller's own does not tell
+        them.
     weights : numpy.ndarray or None
         The weight of each row; None where all count the same.
     """
@@ -105,14 +106,16 @@ def answers(model, X, y, loss: str | Callable | None = None, class_weight: Class
             sample_weight: ArrayLike | None = None) -> Answers:
     """Call the model once, on all rows, and return its Answers."""
     signature = getattr(model, "signature", None)
-    y = y if signature is None else signature.codes(y)
-    loss_of: Callable = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)
-    outputs, targets = np.asarray(model(X), np.float64), check_targets(y, model, loss_of)
+    codes = y if signature is None else signature.codes(y)
+    loss_of: Callable = default_loss(codes) if loss is None else check_choice("loss", loss, LOSSES)
+    outputs, targets = np.asarray(model(X), np.float64), check_targets(codes, model, loss_of)
     if not 0 < len(outputs) == len(targets):
         raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
     weights = row_weights(targets, sample_weight, class_weight, _labels(signature, outputs.shape[1]))
     losses = np.full(len(outputs), np.nan)
     mean = float(loss_of(outputs, targets, None, None, losses))
+    if signature is not None and signature.target_scaling is not None:
+        outputs, targets = signature.numbers(outputs), signature.number_rows(y)
     return Answers(outputs, targets, mean, losses, weights)
 
 

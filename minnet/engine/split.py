@@ -48,7 +48,8 @@ def split(model: Model, last: str) -> tuple[Model, Model]:
     halves = (layers[:cut], model.input_shape), (layers[cut:], layers[cut - 1].output_shape)
     base, head = (take_values(model.blank(Sequential(*part), shape, model.dtype), model) for part, shape in halves)
     if model.signature is not None:
-        base.signature = replace(model.signature, task="numbers", classes=None, target=None)
+        base.signature = replace(model.signature, task="numbers", classes=None, target=None,
+                                 target_scaling=None)
         head.signature = model.signature.as_given(base.output_shape)
     return base, head
 
@@ -98,7 +99,8 @@ def cached(base: Model, data: Dataset) -> Dataset:
         The same rows as features for the other half.
     """
     if base.signature is None:
-        base.signature = replace(signature_for(base, data), task="numbers", classes=None, target=None)
+        base.signature = replace(signature_for(base, data), task="numbers", classes=None, target=None,
+                                 target_scaling=None)
     parts = {name: base(getattr(data, name)) for name in ("X_train", "X_valid", "X_test")}
     signature = data.signature.as_given(base.output_shape)
     return replace(data, shape=base.output_shape, signature=signature, **parts)

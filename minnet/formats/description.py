@@ -82,7 +82,7 @@ def signature_of(facts, shape, outputs):
             return None
     else:
         return None
-    if found.shape != tuple(shape) or (found.classes is not None and (len(found.classes),) != tuple(outputs)):
+    if not found.fits(shape, outputs):
         raise InvalidValue(f"its signature is {quoted(repr(found))}; the model takes {tuple(shape)} and gives "
                            f"{tuple(outputs)}")
     return found

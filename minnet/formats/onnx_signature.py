@@ -69,9 +69,7 @@ def take_signature(onnx, proto) -> Signature | None:
 
 def fitting(signature: Signature | None, shape: tuple[int, ...], outputs: tuple[int, ...]) -> Signature | None:
     """Return the signature if it is that of a model which takes `shape` and gives `outputs`, else None."""
-    if signature is None or signature.shape != shape:
-        return None
-    return signature if signature.classes is None or (len(signature.classes),) == outputs else None
+    return signature if signature is not None and signature.fits(shape, outputs) else None
 
 
 def _without_scaling(onnx, graph, signature):

@@ -58,7 +58,8 @@ def measure(candidates: Candidates, rows: Arrays,
     values : (layer groups, sparsities, kinds) array
         Those of the pruned copies.
     """
-    base = scores_on(candidates.pieces.model.without_signature(), *rows)
+    rows = _in_units(candidates.pieces.model, rows)
+    base = scores_on(_taking_inputs(candidates.pieces.model), *rows)
     groups = candidates.layer_groups
     counts = [(i, min(round(sparsity * group.size), int(candidates.most[i])))
               for i, group in enumerate(groups) for sparsity in sparsities]
@@ -71,9 +72,24 @@ def _pruned(candidates, rows, number, count):
     """Return the scores of a copy of the model that lost `count` pieces of the layer group `number`."""
     counts = candidates.gone.copy()
     counts[number] = max(count, counts[number])
-    copy = candidates.pieces.model.without_signature().clone()
+    copy = _taking_inputs(candidates.pieces.model).clone()
     copy.set_mask(copy.mask & candidates.pieces.expand(~candidates.exactly(counts)[-1]))
     return scores_on(copy, *rows)
+
+
+def _taking_inputs(model):
+    """Return a view of the model that takes scaled rows, and gives numbers in the units of its target as before."""
+    view, signature = model.without_signature(), model.signature
+    if signature is not None and signature.task == "numbers":
+        view.signature = signature.as_given(model.input_shape)
+    return view
+
+
+def _in_units(model, rows):
+    """Return (X, y) with y, where they are numbers, in the units of the target."""
+    X, y = rows
+    return (X, y) if model.signature is None or model.signature.target_scaling is None else \
+        (X, model.signature.numbers(y))
 
 
 def mean_rise(base: np.ndarray, values: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:

@@ -229,13 +229,20 @@ class Predictor:
         -------
         numpy.ndarray
             Shape (n, k).
+
+        Raises
+        ------
+        InvalidValue
+            The model gives numbers.
         """
+        if self.signature is not None:
+            self.signature.check_probabilities()
         logits = self.decision_function(X)
         shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return shifted / shifted.sum(axis=-1, keepdims=True)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Predict the class with the largest logit, the first of equals.
+        """Predict the class with the largest logit, the first of equals; or numbers, in the units of the target.
 
         Parameters
         ----------
@@ -245,9 +252,13 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            Shape (n,): the labels of the model's signature or those that `freeze` was given, else class numbers.
+            Shape (n,): the labels of the model's signature or those that `freeze` was given, else class numbers. Of a
+            model of numbers these, as `Model.predict` gives them.
         """
-        best = self.decision_function(X).argmax(-1)
+        outputs = self.decision_function(X)
+        if self.signature is not None and self.signature.task == "numbers":
+            return self.signature.predictions(outputs)
+        best = outputs.argmax(-1)
         return best if self.classes is None else self.classes[best]
 
     def explain(self, X: np.ndarray | None = None) -> Explanation:
@@ -387,6 +398,8 @@ def _classes_of(model, classes):
     output_shape = model.output_shape
     if classes is None:
         return None if model.signature is None else model.signature.classes
+    if model.signature is not None and model.signature.task == "numbers":
+        raise InvalidValue(f"classes={quoted(repr(classes))}: this model gives numbers, which have no labels")
     try:
         labels = np.asarray(classes)
     except ValueError as error:  # lists of several lengths

@@ -1,0 +1,89 @@
+"""Tasks: whether the targets of a data set are classes or numbers, as the user says or as their values tell.
+
+    y, kind = as_targets(raw.y, None)               # labels, "classes"
+    y, kind = as_targets(raw.y, "numbers")          # numbers (n,) or (n, k)
+    shift, scale = standard_targets(y[training])    # mean and standard deviation of each column
+
+Numbers of which nobody said whether they are classes are these where they look so, else an error that asks.
+"""
+import numpy as np
+
+from minnet.data.labels import as_label_array, as_number_array
+from minnet.data.scaling import standard
+from minnet.errors import InvalidType, InvalidValue, MinnetError, check_choice, quoted
+from minnet.typing import ArrayLike
+
+TASKS = {"classification": "classes", "regression": "numbers"}  # as users say it, and as a signature does
+MANY = 20  # different whole numbers up to which they are taken as classes
+FEW_ROWS = 10  # rows of each, on average, from which on many are taken as classes
+
+
+def kind_of(task: str | None, learnt: str | None = None) -> str | None:
+    """Return "classes" or "numbers", of a task's name, or what a trained model has `learnt`; None where neither says.
+
+    Raises UnknownName for another task, InvalidValue where the model has learnt the other one.
+    """
+    kind = None if task is None else str(check_choice("task", task, TASKS))
+    if None not in (kind, learnt) and kind != learnt:
+        raise InvalidValue(f"task={task!r}, but the model has learnt {learnt}: leave the task out")
+    return learnt if kind is None else kind
+
+
+def as_targets(y: ArrayLike, kind: str | None, column: object = None) -> tuple[np.ndarray, str]:
+    """Return targets as an array, and whether they are "classes" or "numbers".
+
+    Parameters
+    ----------
+    y : array_like
+        Labels (n,), or numbers (n,) or (n, k).
+    kind : {"classes", "numbers"}, optional
+        What they are; None finds out: text is classes, and so are whole numbers, unless there are more than 20
+        different ones with fewer than 10 rows each on average.
+    column : str or tuple of str, optional
+        Name of their column in a table, for messages.
+
+    Returns
+    -------
+    tuple of numpy.ndarray and str
+        The labels (n,), or numbers in float64; and the kind.
+
+    Raises
+    ------
+    InvalidValue
+        They may be either, or are not what `kind` says.
+    InvalidType, NotFinite
+        They are text where numbers are wanted, or not finite.
+    """
+    name = "y" if column is None else f"column {quoted(repr(column))}" if isinstance(column, str) else \
+        f"columns {', '.join(quoted(repr(one)) for one in column)}"
+    if kind == "numbers":
+        try:
+            return as_number_array(y, name), kind
+        except InvalidType as error:
+            raise InvalidType(f"{error}: regression learns numbers") from error
+    if kind is None:
+        _check_told(y, name)
+    return as_label_array(y, name), "classes"
+
+
+def standard_targets(y: np.ndarray) -> tuple[ArrayLike, ArrayLike]:
+    """Return mean and standard deviation of each column of targets (n,) or (n, k): both (k,); 1 for a constant."""
+    return standard(y.reshape(len(y), -1), None)
+
+
+def _check_told(y, name):
+    """Raise InvalidValue for numbers that may be classes or not, so that the user says which."""
+    try:
+        numbers = as_number_array(y, name)
+    except (MinnetError, TypeError):  # text, or nothing that can be learnt: that is said later
+        return
+    found = np.unique(numbers)
+    whole = (found == np.round(found)).all()
+    few = len(found) <= MANY or len(found) * FEW_ROWS <= len(numbers)
+    one_hot = numbers.ndim > 1 and set(found.tolist()) <= {0, 1}
+    if len(found) == 0 or one_hot or (whole and few and numbers.ndim == 1):
+        return
+    example = "" if whole else f", such as {found[found != np.round(found)][0]:g}, which is no class"
+    raise InvalidValue(f"{name} holds {len(found)} different numbers in {len(numbers)} rows{example}: say --task "
+                       "regression to learn them as numbers, or --task classification (in Python "
+                       'task="regression" and so on)')
