@@ -4,7 +4,10 @@ A way of making a model is a row of MAKERS, a way of using it one of USES; each 
 trained on rows that are scaled, so where they are scaled twice, or not at all, its labels are others.
 """
 import copy
+import ctypes
 import pickle
+import shutil
+import subprocess
 import warnings
 from functools import cache
 
@@ -358,21 +361,22 @@ def test_an_onnx_file_takes_raw_rows(kind, channels_last, tmp_path):
     assert again.signature == model.signature and again.predict(X).tolist() == model.predict(X).tolist()
 
 
-@pytest.mark.parametrize("kind", DATA)
-def test_a_c_file_takes_raw_rows(kind, tmp_path):
-    """Compiled, it gives the same labels on raw rows; the labels are in it."""
-    import ctypes
-    import shutil
-    import subprocess
-
+def compiled(folder):
+    """The library that a C compiler makes of m.c in the folder."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no C compiler")
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, "m.c", "-o", "m.so", "-lm"], cwd=folder, check=True)
+    return ctypes.CDLL(str(folder / "m.so"))
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_a_c_file_takes_raw_rows(kind, tmp_path):
+    """Compiled, it gives the same labels on raw rows; the labels are in it."""
     model, _, X, _ = trained(kind, "strings")
     mn.save_c(model, tmp_path / "m.c")
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, "m.c", "-o", "m.so", "-lm"], cwd=tmp_path, check=True)
-    library = ctypes.CDLL(str(tmp_path / "m.so"))
+    library = compiled(tmp_path)
     names = (ctypes.c_char_p * 3).in_dll(library, "minnet_classes")
     rows = np.ascontiguousarray(model.signature.arranged(X), np.float32)
     output, work = np.zeros(3, np.float32), np.zeros(100_000, np.float32)
@@ -381,3 +385,53 @@ def test_a_c_file_takes_raw_rows(kind, tmp_path):
         library.minnet_predict(*(array.ctypes.data_as(ctypes.c_void_p) for array in (row, output, work)))
         found.append(names[int(output.argmax())].decode())
     assert found == model.predict(X[:50]).tolist()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_an_onnx_file_gives_numbers_in_their_units(k, tmp_path):
+    """ONNX Runtime gives what `predict` gives; reading the file gives the model with its signature."""
+    runtime = pytest.importorskip("onnxruntime")
+    model, data, X, y = fitted(k)
+    for net in (model, mn.compact(pruned(model, data))):
+        mn.save_onnx(net, tmp_path / "m.onnx")
+        session = runtime.InferenceSession((tmp_path / "m.onnx").read_bytes())
+        found, = session.run(None, {"input": X.astype(np.float32)})
+        np.testing.assert_allclose(found / y.std(axis=0), net.predict(X).reshape(len(X), k) / y.std(axis=0), atol=1e-4)
+        again = mn.load_onnx(tmp_path / "m.onnx")
+        assert again.signature == net.signature and again.predict(X).tobytes() == net.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("spoil", ["scale", "node", "reader"])
+def test_what_an_onnx_file_says_of_its_numbers_is_not_believed(spoil, tmp_path):
+    """Where the graph does not end as the metadata say, it alone is believed, or refused as nothing that is read."""
+    onnx = pytest.importorskip("onnx")
+    model = fitted(3)[0]
+    mn.save_onnx(model, tmp_path / "m.onnx")
+    proto = onnx.load(tmp_path / "m.onnx")
+    if spoil == "scale":
+        tensor, = (tensor for tensor in proto.graph.initializer if tensor.name == "minnet.target.scale")
+        tensor.raw_data = np.ones(3, np.float32).tobytes()
+    elif spoil == "node":
+        proto.graph.node[-1].op_type = "Sub"
+    else:
+        proto.graph.node[-1].input[0] = proto.graph.node[-3].output[0]
+    onnx.save(proto, tmp_path / "m.onnx")
+    try:
+        again = mn.load_onnx(tmp_path / "m.onnx")
+    except mn.MinnetError:
+        return
+    assert again.signature is None or again.signature.target_scaling is None
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_c_file_gives_numbers_in_their_units(k, tmp_path):
+    model, _, X, y = fitted(k)
+    mn.save_c(model, tmp_path / "m.c")
+    assert "numbers in the units of the target" in (tmp_path / "m.c").read_text()
+    library = compiled(tmp_path)
+    output, work, found = np.zeros(k, np.float32), np.zeros(100_000, np.float32), []
+    for row in X[:50].astype(np.float32):
+        library.minnet_predict(*(array.ctypes.data_as(ctypes.c_void_p) for array in (row, output, work)))
+        found.append(output.copy())
+    spread = y.std(axis=0)
+    np.testing.assert_allclose(np.array(found) / spread, model.predict(X[:50]).reshape(50, k) / spread, atol=1e-4)

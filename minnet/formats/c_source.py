@@ -42,7 +42,7 @@ HEAD = """/* A neural network with {parameters} parameters, written by minnet {v
  *
  *   void minnet_predict(const float *input, float *output, float *work);
  *
- * input: {input} = MINNET_INPUTS floats, channels last; output: {output} = MINNET_OUTPUTS floats (logits);
+ * input: {input} = MINNET_INPUTS floats, channels last; output: {output} = MINNET_OUTPUTS floats ({gives});
  * work: MINNET_WORK floats, for this call alone. ISO C99; link with -lm.
  */
 #include <math.h>
@@ -59,7 +59,8 @@ def save_c(model: Model, path: Path) -> None:
     """Write a model as one C99 file with a function `minnet_predict`, in float32; the file is written atomically.
 
     Of a model with a signature it takes raw rows, and has the labels as the array `minnet_classes`, the names of the
-    columns as `minnet_features`.
+    columns as `minnet_features`. A model of numbers gives them in the units of its target, whose names are
+    `minnet_targets`.
 
     Parameters
     ----------
@@ -92,11 +93,12 @@ def c_source(model: Model) -> str:
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer()
     start = _scaled(writer, model.signature, Buffer("input", 0, math.prod(model.input_shape), False))
-    end = writer.write(model.tree, start)
+    end = _in_units(writer, model.signature, writer.write(model.tree, start))
     writer.call("copy", end, end.size, "output")
     head = HEAD.format(
         parameters=f"{model.n_parameters:,}", version=__version__, input=_product(model.input_shape),
-        output=_product(model.output_shape), inputs=math.prod(model.input_shape), work=max(writer.work, 1),
+        output=_product(model.output_shape), gives=_gives(model.signature),
+        inputs=math.prod(model.input_shape), work=max(writer.work, 1),
         outputs=math.prod(model.output_shape))
     used = [name for name in PARTS if name in writer.used | {n for part in writer.used for n in NEEDS.get(part, ())}]
     body = "".join(f"    {line}\n" for line in writer.calls)
@@ -118,17 +120,40 @@ def _scaled(writer, signature, x):
     return y
 
 
+def _in_units(writer, signature, y):
+    """Add the call that gives numbers in the units of their target, of the Buffer `y`; return the Buffer of these."""
+    if signature is None or signature.target_scaling is None:
+        return y
+    y, (shift, scale) = writer.writable(y), signature.target_scaling
+    writer.call("scale", y, 1, y.size, writer.floats("target.scale", scale), writer.floats("target.shift", shift))
+    return y
+
+
+def _gives(signature):
+    """Return what the outputs are, in a word or two."""
+    if signature is None or signature.task == "classes":
+        return "logits"
+    return "numbers in the units of the target"
+
+
 def _names(signature):
     """Return the C text that says what the file takes, and the labels and columns as arrays."""
     if signature is None:
         return ""
     text = "\n/* The input is raw: values as in the data that the model was trained on, which it scales itself. */\n"
     for name, what, values in (("classes", "the label of each output", signature.classes),
-                               ("features", "the name of each input", signature.feature_names)):
+                               ("features", "the name of each input", signature.feature_names),
+                               ("targets", "the name of each output", _target_names(signature))):
         if values is not None:
             cells = ",\n    ".join(_c_text(label_name(value)) for value in values)
             text += f"\n/* {what} */\nconst char *const minnet_{name}[] = {{\n    {cells}\n}};\n"
     return text
+
+
+def _target_names(signature):
+    """Return the names of the outputs that are numbers, or None."""
+    names = (signature.target,) if isinstance(signature.target, str) else signature.target
+    return names if signature.task == "numbers" else None
 
 
 def _c_text(text):

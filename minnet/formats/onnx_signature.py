@@ -1,12 +1,14 @@
-"""A model's signature in an ONNX file: its scaling as the first two nodes, its names in the metadata.
+"""A model's signature in an ONNX file: its scaling as the first two nodes and, of numbers, the last; names in metadata.
 
     x = scaling_nodes(writer, signature, "input")        # (x - shift) / scale, in float32
+    y = target_nodes(writer, signature, y)               # y * scale + shift, of numbers: in the units of the target
     metadata(signature)                                  # "classes", "feature_names" and "minnet.signature", as JSON
     signature = take_signature(onnx, proto)              # and takes these nodes out again
 
 A runtime is given raw rows. What a file says of scaling is believed where its nodes compute that, and only there.
 """
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from minnet.formats.tensors import parse_json
 KEY = "minnet.signature"
 STEPS = (("Sub", "shift"), ("Div", "scale"))
 PREFIX = "minnet.scaling"
+TARGET_STEPS = (("Mul", "scale"), ("Add", "shift"))
+TARGET_PREFIX = "minnet.target"
 MOST_JSON = 2**24  # characters of a signature
 
 
@@ -26,11 +30,32 @@ def scaling_nodes(writer, signature: Signature, x: str) -> str:
     for (op, name), values in zip(STEPS, signature.scaling or (), strict=False):
         if name == "shift" and not values.any():
             continue
-        array = _laid_out(values, len(signature.shape), writer.channels_last)
-        if not np.isfinite(array).all() or (name == "scale" and not array.all()):
-            raise NotFinite(f"the {name} of the model's scaling is beyond float32: it cannot be exported")
+        array = _checked(_laid_out(values, len(signature.shape), writer.channels_last), name)
         x = writer.node(op, [x, writer.tensor(f"{PREFIX}.{name}", array)], f"{PREFIX}.{op}")
     return x
+
+
+def target_nodes(writer, signature: Signature, y: str) -> str:
+    """Add the nodes that give numbers in the units of the target, of outputs `y`; return the name of what they give."""
+    for op, name, values in _target_steps(signature):
+        array = _checked(values, name)
+        y = writer.node(op, [y, writer.tensor(f"{TARGET_PREFIX}.{name}", array)], f"{TARGET_PREFIX}.{op}")
+    return y
+
+
+def _target_steps(signature):
+    """Return (op, name, float32 values) of the last nodes; those that change nothing are left out."""
+    with np.errstate(over="ignore"):
+        steps = [(op, name, getattr(signature.target_scaling, name).astype(np.float32)) for op, name in TARGET_STEPS
+                 if signature.target_scaling is not None]
+    return [(op, name, values) for op, name, values in steps if (values != (name == "scale")).any()]
+
+
+def _checked(array, name):
+    """Return a shift or scale in float32; NotFinite where that cannot hold it."""
+    if not np.isfinite(array).all() or (name == "scale" and not array.all()):
+        raise NotFinite(f"the {name} of the model's scaling is beyond float32: it cannot be exported")
+    return array
 
 
 def _laid_out(values, axes, channels_last):
@@ -46,7 +71,8 @@ def _laid_out(values, axes, channels_last):
 def metadata(signature: Signature) -> dict[str, str]:
     """Return what the file's metadata says of the signature, as text."""
     facts = signature.to_json()
-    found = {name: json.dumps(facts[name]) for name in ("classes", "feature_names") if facts[name] is not None}
+    names = ("classes", "feature_names", *(("target",) if signature.task == "numbers" else ()))
+    found = {name: json.dumps(facts[name]) for name in names if facts[name] is not None}
     return found | {KEY: json.dumps(facts, sort_keys=True, separators=(",", ":"))}
 
 
@@ -62,6 +88,8 @@ def take_signature(onnx, proto) -> Signature | None:
         signature = Signature.from_json(parse_json("its signature", texts[0]))
     except MinnetError:  # the file is another's, and its graph can be read without
         return None
+    if not _without_target_scaling(onnx, proto.graph, _target_steps(signature)):
+        signature = replace(signature, target_scaling=None)
     if signature.scaling is None or _without_scaling(onnx, proto.graph, signature):
         return signature
     return signature.as_given(signature.shape)
@@ -92,4 +120,28 @@ def _without_scaling(onnx, graph, signature):
     for node in readers:
         node.input[:] = [graph.input[0].name if name == x else name for name in node.input]
     del graph.node[: len(wanted)]
+    return True
+
+
+def _without_target_scaling(onnx, graph, wanted):
+    """Take the nodes that give numbers in units out of the graph; return whether they were there, as `wanted` says."""
+    if not wanted:
+        return True
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    nodes, end = list(graph.node[-len(wanted):]), graph.output[0].name if len(graph.output) == 1 else ""
+    before = [None, *(node.output[0] for node in nodes[:-1])]
+    if len(nodes) < len(wanted) or list(nodes[-1].output) != [end]:
+        return False
+    for node, x, (op, name, values) in zip(nodes, before, wanted, strict=True):
+        array = tensors.get(f"{TARGET_PREFIX}.{name}")
+        right = node.op_type == op and list(node.input[1:]) == [f"{TARGET_PREFIX}.{name}"] and array is not None
+        if not right or (x is not None and node.input[0] != x) or \
+                array.data_location == onnx.TensorProto.EXTERNAL or array.raw_data != values.tobytes():
+            return False
+    x, rest = nodes[0].input[0], graph.node[: -len(wanted)]
+    makers = [node for node in rest if list(node.output) == [x]]
+    if len(makers) != 1 or any(x in node.input for node in rest):
+        return False
+    makers[0].output[0] = end
+    del graph.node[-len(wanted):]
     return True

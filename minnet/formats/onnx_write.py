@@ -24,7 +24,7 @@ from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, imp
 from minnet.files import write_whole
 from minnet.formats.assign import dense_of
 from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
-from minnet.formats.onnx_signature import metadata, scaling_nodes
+from minnet.formats.onnx_signature import metadata, scaling_nodes, target_nodes
 from minnet.model import Model
 from minnet.typing import Path
 
@@ -39,7 +39,8 @@ def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: 
     """Write a model as an ONNX file, atomically; its input is (n, c, h, w) for images, else (n, ...).
 
     Dropout is left out. Of a model with a signature the file takes raw rows: it begins with the scaling, and its
-    metadata have the labels ("classes") and the names of the columns ("feature_names") as JSON.
+    metadata have the labels ("classes") and the names of the columns ("feature_names") as JSON. A model of numbers
+    gives them in the units of its target.
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = Fals
     writer = _Writer(onnx, model, sparse, channels_last)
     start = INPUT if model.signature is None else scaling_nodes(writer, model.signature, INPUT)
     end = writer.write(model.tree, writer.transposed(start, model.input_shape, TO_CHANNELS_FIRST))
-    writer.name_output(writer.transposed(end, model.output_shape, TO_CHANNELS_LAST))
+    end = writer.transposed(end, model.output_shape, TO_CHANNELS_LAST)
+    writer.name_output(end if model.signature is None else target_nodes(writer, model.signature, end))
     graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
                                    [writer.value(OUTPUT, model.output_shape)], writer.initializers)
     opset = onnx.helper.make_opsetid("", writer.opset)
