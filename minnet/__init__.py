@@ -41,6 +41,7 @@ _HOMES = {
     "minnet.pruning.prune": ("prune", "plan_prune"),
     "minnet.pruning.result": ("Record",),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
+    "minnet.estimators.classifier": ("PrunedClassifier",),
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
     "minnet.study.sensitivity": ("sensitivity",),

@@ -63,6 +63,7 @@ from minnet.pruning.prune import plan_prune as plan_prune
 from minnet.pruning.result import Record as Record
 from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
+from minnet.estimators.classifier import PrunedClassifier as PrunedClassifier
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.sensitivity import sensitivity as sensitivity
@@ -144,6 +145,7 @@ __all__ = [
     "Record",
     "Predictor",
     "freeze",
+    "PrunedClassifier",
     "compare_criteria",
     "latency_table",
     "sensitivity",

@@ -26,10 +26,16 @@ Result = TypeVar("Result")
 
 
 def n_threads() -> int:
-    """Return the number of threads that minnet uses: `MINNET_NUM_THREADS`, else the CPUs of this process."""
+    """Return the number of threads that minnet uses: `MINNET_NUM_THREADS`, else the CPUs of this process.
+
+    Without the former, `NUMBA_NUM_THREADS` is an upper limit: joblib sets it in its worker processes, so that these
+    share the CPUs.
+    """
     given = os.environ.get("MINNET_NUM_THREADS", "").strip()
     if not given:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        most = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+        return min(cpus, max(1, int(most))) if most.isascii() and most.isdigit() else cpus
     number = int(given) if given.isascii() and given.isdigit() and len(given) <= len(str(MOST_THREADS)) else 0
     if not 1 <= number <= MOST_THREADS:
         wanted = f"a whole number from 1 to {MOST_THREADS}, or nothing for all CPUs"

@@ -49,7 +49,7 @@ def row_weights(y: np.ndarray, sample_weight: ArrayLike | None = None, class_wei
                                "numbers: give sample_weight instead")
         weights = weights * class_factors(y, weights, class_weight, labels)[y]
     if len(y) and not weights.any():
-        raise InvalidValue("the weights of all rows are 0: at least one must be above 0")
+        raise InvalidValue("the weights of all rows are zero: at least one must be above 0")
     return weights
 
 

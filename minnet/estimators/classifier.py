@@ -1,0 +1,297 @@
+"""PrunedClassifier: a pruned net as a classifier of scikit-learn."""
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from minnet.data.signature import Signature
+from minnet.engine.losses import softmax
+from minnet.engine.optimizers import Optimizer
+from minnet.engine.state import Step
+from minnet.engine.weights import row_weights
+from minnet.errors import InvalidValue, quoted
+from minnet.estimators.base import PrunedEstimator, RandomSource
+from minnet.pruning.parse import Structure
+from minnet.pruning.rounds import PruneSchedule
+from minnet.pruning.scores import Criterion
+from minnet.typing import ArrayLike, ClassWeight
+
+BINARY = 2
+
+
+class PrunedClassifier(ClassifierMixin, PrunedEstimator):
+    """Classify by a neural net that is pruned while it is trained.
+
+    The parameters up to `n_iter_no_change` are named as those of scikit-learn's MLPClassifier, and mean the same.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+        Widths of the hidden layers.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        What follows each hidden layer.
+    solver : str or Optimizer
+        "adam", "sgd" (with Nesterov's momentum 0.9), another name in OPTIMIZERS, or an optimizer, which has its own
+        learning rate.
+    alpha : float
+        Strength of the L2 penalty: alpha / 2 times the sum of the squared weights, divided by the weight of the rows of
+        a batch, joins the mean loss.
+    batch_size : int or "auto"
+        Rows of a step; "auto" is min(200, n).
+    learning_rate_init : float
+        Learning rate.
+    max_iter : int
+        The most epochs.
+    random_state : int, numpy.random.RandomState or None
+        What initial weights, the order of rows, validation rows and a criterion's sample are drawn from.
+    tol : float
+        The gain of the loss, or of the validation score, that counts.
+    verbose : bool
+        Whether a line is written for each epoch.
+    warm_start : bool
+        Whether `fit` goes on from the weights and the mask of the fit before.
+    early_stopping : bool
+        Whether accuracy on validation rows decides when to stop, and which epoch is kept.
+    validation_fraction : float
+        Share of the rows that are held out for it.
+    n_iter_no_change : int or math.inf
+        Training stops after more than so many epochs in a row without a gain of `tol`, once it is fully pruned.
+    sparsity : float or None
+        Share of the pieces, mostly weights, that are removed; 0 prunes nothing, None is for a structure or distribution
+        that sets the count.
+    criterion, structure, distribution
+        As for `minnet.prune`.
+    schedule : str, callable or list, optional
+        How pruning proceeds, by default as the recipe does.
+    recipe : str or callable
+        A name in RECIPES or a function of that form: how training and pruning alternate.
+    penalty : (str, float), Penalty or sequence of these, optional
+        Penalties beside `alpha`, as ("l1", 1e-5): names in PENALTIES with their strength.
+    prune_iter : int or "auto"
+        Epochs that the recipe takes; training then goes on at full sparsity until it converges. "auto" is 20 epochs or
+        6,000 steps, whichever are more, at most `max_iter`.
+    image_shape : (h, w) or (h, w, c), optional
+        Rows are images of this shape: two convolutions of 3 x 3, each with a pool of 2 x 2, come first.
+    class_weight : "balanced" or mapping, optional
+        A weight for each class; see `minnet.train`.
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray
+        The labels (k,).
+    model_ : Model
+        The trained, masked net, with a signature.
+    predictor_ : Predictor
+        The same, compacted and frozen: what predicts.
+    result_ : Result
+        What the last pruning did: `remaining`, `sparsity`, `per_layer`, `explain`.
+    loss_curve_, validation_scores_ : list of float
+        The loss of each epoch; the scores on validation rows, None without `early_stopping`.
+    n_iter_ : int
+        How many epochs were done.
+    loss_, best_loss_, best_validation_score_ : float
+        The last loss and the best ones.
+    n_features_in_, feature_names_in_, n_layers_, n_outputs_
+        As for MLPClassifier; n_outputs_ is the number of classes.
+
+    Notes
+    -----
+    Rows of float32 are learnt in float32, which is faster; all others in float64. Rows are not scaled: put a scaler
+    before it in a pipeline. Sparse rows (CSR) are made dense, all at once in `fit`.
+
+    References
+    ----------
+    Zhu and Gupta, 2017, "To prune, or not to prune", section 3: the default recipe.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = PrunedClassifier(sparsity=0.8, learning_rate_init=0.01, random_state=0).fit(X, y)
+    >>> bool(classifier.score(X, y) > 0.9)
+    True
+    """
+
+    def __init__(self, hidden_layer_sizes: int | Iterable[int] = (100,), activation: str = "relu", *,
+                 solver: str | Optimizer = "adam", alpha: float = 0.0001, batch_size: int | str = "auto",
+                 learning_rate_init: float = 0.001, max_iter: int = 200, random_state: RandomSource = None,
+                 tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, early_stopping: bool = False,
+                 validation_fraction: float = 0.1, n_iter_no_change: float = 10, sparsity: float | None = 0.9,
+                 criterion: Criterion = "magnitude", structure: Structure = "weight",
+                 distribution: str | dict | Callable = "global", schedule: PruneSchedule | None = None,
+                 recipe: str | Callable[..., Iterator[Step]] = "gradual", penalty: object = None,
+                 prune_iter: int | str = "auto", image_shape: Iterable[int] | None = None,
+                 class_weight: ClassWeight = None):
+        super().__init__(hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
+                         learning_rate_init=learning_rate_init, max_iter=max_iter, random_state=random_state, tol=tol,
+                         verbose=verbose, warm_start=warm_start, early_stopping=early_stopping,
+                         validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change,
+                         sparsity=sparsity, criterion=criterion, structure=structure, distribution=distribution,
+                         schedule=schedule, recipe=recipe, penalty=penalty, prune_iter=prune_iter,
+                         image_shape=image_shape)
+        self.class_weight = class_weight
+
+    classes_: np.ndarray
+    _loss = "cross_entropy"
+    _stratify = True
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train and prune the net.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix
+            Rows (n, features).
+        y : array_like
+            Labels (n,): numbers or text.
+        sample_weight : array_like, optional
+            A weight (n,) of at least 0 for each row.
+
+        Returns
+        -------
+        PrunedClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            A parameter cannot be used.
+        ValueError
+            Rows or labels cannot be learnt from, as scikit-learn checks them.
+        Diverged
+            The loss is NaN or infinite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            `max_iter` epochs were not enough.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None,
+                    sample_weight: ArrayLike | None = None) -> Self:
+        """Pass once over some rows, then prune: after `prune_iter` passes (20 for "auto") as far as `sparsity` says.
+
+        Pruning follows the schedule, "cubic" by default; `recipe` is not used.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix
+            Rows (n, features).
+        y : array_like
+            Labels (n,).
+        classes : array_like, optional
+            All labels that will occur; wanted at the first call.
+        sample_weight : array_like, optional
+            A weight (n,) of at least 0 for each row.
+
+        Returns
+        -------
+        PrunedClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            As from `fit`; `classes` are missing, or others than at the first call.
+        """
+        first = not hasattr(self, "model_")
+        if classes is None and first:
+            raise InvalidValue("classes must be passed on the first call to partial_fit: all labels that will occur")
+        if classes is not None:
+            classes = np.unique(classes)
+            if not first and not np.array_equal(classes, self.classes_):
+                raise InvalidValue(f"classes={quoted(repr(classes))} is not the same as on last call to partial_fit, "
+                                   f"was: {quoted(repr(self.classes_))}")
+            self.classes_ = classes
+        return self._partial_fit(X, y, sample_weight, first, learn=False)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict the label of each row.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix
+            Rows (n, features).
+
+        Returns
+        -------
+        numpy.ndarray
+            Labels (n,).
+        """
+        codes = self._answers(X).argmax(axis=1)
+        return self.classes_[codes]
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Compute the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix
+            Rows (n, features).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, k): columns in the order of `classes_`, rows with the sum 1.
+        """
+        return softmax(self._answers(X))
+
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Compute the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix
+            Rows (n, features).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, k).
+        """
+        logits = self._answers(X)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Compute the logits; for two classes, how much that of the second is above that of the first.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix
+            Rows (n, features).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, k), or (n,) for two classes.
+        """
+        logits = self._answers(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == BINARY else logits
+
+    def _targets(self, y, sample_weight, learn):
+        """Return codes of the labels, and weights of the rows."""
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        found, codes = np.unique(y, return_inverse=True)
+        if learn:
+            self.classes_ = found
+        unknown = np.setdiff1d(found, self.classes_)
+        if len(unknown):
+            raise InvalidValue(f"y has classes {quoted(repr(unknown))}, not in `self.classes_`: "
+                               f"{quoted(repr(self.classes_))}")
+        codes = np.searchsorted(self.classes_, found)[codes].astype(np.int64)
+        self._outputs = len(self.classes_)
+        return codes, row_weights(codes, sample_weight, self.class_weight, self.classes_)
+
+    def _signature(self, shape, names):
+        """Return a signature with the labels."""
+        return Signature(shape, classes=self.classes_, feature_names=names)
+
+    def _score_outputs(self, outputs, targets, weights):
+        """Return the accuracy."""
+        return float(np.average(outputs.argmax(axis=1) == targets, weights=weights))

@@ -1,0 +1,179 @@
+"""Fitting: train and prune a model as a recipe says, then train on until it has converged.
+
+    fitting = Fitting(model, (X, codes), pruning, train, epochs=200, rule=Convergence(1e-4, 10))
+    fitting.run(rng=0)
+    fitting.losses, fitting.state, fitting.result
+
+Training may stop early once the model is as sparse as was asked; before, the recipe still changes it.
+"""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from minnet.engine.rng import as_rng
+from minnet.engine.state import Snapshot, State, Step
+from minnet.errors import check_choice, check_count, check_fraction
+from minnet.estimators.convergence import Convergence
+from minnet.model import Model
+from minnet.pruning.parse import Structure
+from minnet.pruning.prune import prune
+from minnet.pruning.recipes import RECIPES
+from minnet.pruning.result import Result
+from minnet.pruning.rounds import PruneSchedule, share_of
+from minnet.pruning.scores import Criterion
+from minnet.typing import Arrays, Seed
+
+Validation = Callable[[Model], float]
+
+
+class Latest(list[Result]):
+    """A record of prunings that keeps the last one alone: each holds as many numbers as the model."""
+
+    def append(self, result: Result) -> None:
+        """Keep `result` in place of the one before."""
+        self[:] = [result]
+
+
+@dataclass
+class Pruning:
+    """How much is pruned, and how: the parameters of an estimator by their names there.
+
+    `sparsity` None is for a structure or distribution that sets the count; 0 prunes nothing.
+    """
+
+    sparsity: float | None
+    criterion: Criterion
+    structure: Structure
+    distribution: object
+    schedule: PruneSchedule | None
+    recipe: str | Callable[..., Iterator[Step]]
+    record: Latest = field(default_factory=Latest)
+
+    def __post_init__(self):
+        if self.sparsity is not None:
+            check_fraction("sparsity", self.sparsity)
+        self.steps = check_choice("recipe", self.recipe, RECIPES)
+        self.prune = partial(prune, criterion=self.criterion, structure=self.structure,
+                             distribution=self.distribution, record=self.record)
+
+    @property
+    def reached(self) -> bool:
+        """Whether as much is pruned as was asked."""
+        if self.sparsity == 0:
+            return True
+        units = self.record[-1].units if self.record else None
+        return units is not None and (self.sparsity is None
+                                      or units.total - units.remaining >= round(self.sparsity * units.total))
+
+    @property
+    def result(self) -> Result | None:
+        """The Result of the last pruning; None before the first."""
+        return self.record[-1] if self.record else None
+
+    def run(self, model: Model, data: Arrays, train: Callable[..., Iterator[Step]], epochs: int,
+            rng: Seed) -> Iterator[Step]:
+        """Return the steps of the recipe."""
+        own = {} if self.schedule is None else {"schedule": self.schedule}
+        steps: Iterator[Step] = partial(self.steps, **own)(model, data, self.sparsity, epochs=epochs, prune=self.prune,
+                                                           train=train, rng=rng)
+        return steps
+
+    def none(self, model: Model) -> None:
+        """Note a Result of a pruning that removes nothing."""
+        prune(model, count=0, record=self.record)
+
+    def after(self, model: Model, data: Arrays, progress: float, rng: Seed) -> None:
+        """Prune as far as the schedule is at `progress` in [0, 1]; for training that has no end of its own."""
+        if self.sparsity == 0:
+            self.none(model)
+            return
+        share = None if self.sparsity is None else \
+            self.sparsity * share_of("cubic" if self.schedule is None else self.schedule, self.sparsity)(progress)
+        self.prune(model, share, data=data, rng=rng)
+
+
+class Fitting:
+    """One fit: the model, its data, how to prune and when to stop; afterwards the losses of the epochs and more.
+
+    Parameters
+    ----------
+    model : Model
+        What is trained, without a signature: inputs as its layers take them.
+    data : (X, y)
+        Inputs and targets.
+    pruning : Pruning
+        How it is pruned.
+    train : callable
+        `minnet.train`, with everything bound but model, data, epochs, rng and state.
+    epochs, recipe_epochs : int
+        At most so many, and how many of them the recipe takes.
+    rule : Convergence
+        When to stop.
+    validation : callable, optional
+        The score of a model on rows that are not trained on; without it the loss decides.
+    report : callable
+        Called with a line about each epoch.
+    """
+
+    def __init__(self, model: Model, data: Arrays, pruning: Pruning, train: Callable[..., Iterator[Step]], *,
+                 epochs: int, recipe_epochs: int, rule: Convergence, validation: Validation | None = None,
+                 report: Callable[[str], None] = lambda line: None):
+        self.model, self.data, self.pruning, self.train = model, data, pruning, train
+        self.epochs, self.recipe_epochs = check_count("max_iter", epochs, 1), recipe_epochs
+        self.rule, self.validation, self.report = rule, validation, report
+        self.losses: list[float] = []
+        self.scores: list[float] = []
+        self.state: State | None = None
+
+    def run(self, rng: Seed) -> None:
+        """Train until the rule says stop or the epochs are over; then the best epoch's values where one is validated.
+
+        Epochs are compared with those that had as many live weights.
+        """
+        live, kept = -1, None
+        for step in self.steps(rng):
+            self.state = step.state
+            if step.batch:
+                continue
+            self.losses.append(step.loss)
+            now = int(np.count_nonzero(self.model.mask))
+            if now != live:
+                self.rule.reset()
+            live = now
+            if self.rule.update(self.score(step.loss)) and self.validation is not None:
+                kept = Snapshot(self.model)
+            if self.rule.converged and self.pruning.reached:
+                break
+        if kept is not None:
+            kept.put_back()
+
+    def score(self, loss: float) -> float:
+        """Return what the rule compares, and report it: the score on validation rows, or minus the loss."""
+        line = f"epoch {len(self.losses)}, loss {loss:.8f}, sparsity {self.model.sparsity:.4f}"
+        if self.validation is None:
+            self.report(line)
+            return -loss
+        self.scores.append(self.validation(self.model))
+        self.report(f"{line}, validation score {self.scores[-1]:.6f}")
+        return self.scores[-1]
+
+    @property
+    def converged(self) -> bool:
+        """Whether training stopped before its epochs were over."""
+        return self.rule.converged or len(self.losses) < self.epochs
+
+    def steps(self, rng: Seed) -> Iterator[Step]:
+        """Yield the steps of the recipe, then those of training on from its last one."""
+        recipe, rest = as_rng(rng).spawn(2)
+        done, state = 0, None
+        if self.pruning.sparsity == 0:
+            self.pruning.none(self.model)
+        else:
+            for step in self.pruning.run(self.model, self.data, self.train, self.recipe_epochs, recipe):
+                done, state = done + (not step.batch), step.state
+                yield step
+        if done < self.epochs:
+            before = 0 if state is None else state.epoch
+            yield from self.train(self.model, self.data, epochs=before + self.epochs - done, state=state, rng=rest)
