@@ -13,7 +13,8 @@ import numpy as np
 
 import minnet as mn
 
-ROWS, REPEATS = 12_000, 5
+ROWS = 12_000
+WARM_UP, MEASURED, REPEATS = 1.0, 1.5, 5  # seconds: a second thread may need some to reach a core of its own
 SHAPE = (28, 28, 1)
 
 
@@ -96,15 +97,19 @@ JOBS = {
 
 
 def main(names):
-    """Time each job: once to warm up, then a median."""
+    """Time each job: some runs to warm up, then the median of those of MEASURED seconds, at least REPEATS."""
     found = {}
     for name in names:
-        job, times = JOBS[name](), []
-        for _ in range(REPEATS + 1):
+        job, times, begin = JOBS[name](), [], time.perf_counter()
+        job()
+        while time.perf_counter() < begin + WARM_UP:
+            job()
+        begin = time.perf_counter()
+        while len(times) < REPEATS or time.perf_counter() < begin + MEASURED:
             start = time.perf_counter()
             job()
             times.append(time.perf_counter() - start)
-        found[name] = statistics.median(times[1:])
+        found[name] = statistics.median(times)
     sys.stdout.write(json.dumps(found))
 
 

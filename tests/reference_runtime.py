@@ -29,6 +29,10 @@ def store_rows(code, at, index, x, row, count, out):
         out[row : row + count, f] = x[start : start + count]
 
 
+def scale_rows(X, shift, scale, y):
+    y[:] = (wide(X) - shift) / scale
+
+
 def copy(code, at, x, y):
     planes, lines, columns, run, x0, x_plane, x_line, x_column, y0, y_plane, y_line, y_column = operands(code, at, 12)
     for plane, line, column in np.ndindex(planes, lines, columns):

@@ -46,6 +46,13 @@ def stores(draw, dtype):
 
 
 @st.composite
+def raw_rows(draw, dtype):
+    rows, columns = draw(few), draw(few)
+    scale = floats(draw, np.float64, columns, elements=st.sampled_from([-3.0, 0.25, 16.0, 255.0, 1e30]))
+    return floats(draw, dtype, rows, columns), floats(draw, np.float64, columns), scale, np.ones((rows, columns), dtype)
+
+
+@st.composite
 def copies(draw, dtype):
     shape = planes, lines, columns, run = [draw(gap) for _ in range(4)]
     steps = []
@@ -202,6 +209,7 @@ def shared_logits(tasks, counters, begun, patience, code, index, weights, value,
 RUNTIME_CASES = {
     "load_rows": Case(loads, exact=True),
     "store_rows": Case(stores, exact=True),
+    "scale_rows": Case(raw_rows),
     "copy": Case(copies, exact=True),
     "clear": Case(stretches, exact=True),
     "add": Case(additions),

@@ -14,6 +14,7 @@ from tables import NETS, make
 from trees import masked_models, random_input, randomise
 
 from minnet import threads
+from minnet.data import Signature
 from minnet.engine.activations import LeakyReLU, ReLU
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
@@ -23,7 +24,7 @@ from minnet.engine.layer import Layer
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.engine.sparse import SparseDense
-from minnet.errors import InvalidType, InvalidValue, MinnetError, UnknownName, Unsupported
+from minnet.errors import InvalidType, InvalidValue, MinnetError, NotFinite, UnknownName, Unsupported
 from minnet.kernels.program.ops import HALF, RUN
 from minnet.model import Model
 from minnet.models import lenet_5, lenet_300_100, resnet_8
@@ -57,6 +58,55 @@ def sparse_model(build=lenet_300_100, shape=(28 * 28,), share=0.1, dtype=np.floa
     mask[: model.n_weights] = rng.random(model.n_weights) < share
     model.set_mask(mask)
     return model
+
+
+# --- raw rows --------------------------------------------------------------------------------------------------------
+
+
+SCALINGS = {"divided by a power of two": (0, 16), "divided": (0, 255), "divided by 0.03": (0, -0.03),
+            "shifted far": (1e5, 3), "by feature": (0, 5, "each"), "as given": (0, 1), "by 1e30": (0, 1e30)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scaling", SCALINGS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_raw_rows_give_the_logits_of_scaled_ones(dtype, scaling, data):
+    """However the program scales them: in its first weights, by a kernel before it, or not at all; in any dtype."""
+    model, rng = data.draw(masked_models(dtype=dtype)), np.random.default_rng(data.draw(st.integers(0, 99)))
+    shift, scale, *each = SCALINGS[scaling]
+    if each:
+        scale = rng.uniform(1, scale, model.input_shape)
+    model.signature = Signature(model.input_shape, scaling=(shift, scale))
+    rows = data.draw(ROWS)
+    scaled = random_input(model, rows, 0).astype(np.float64)
+    X = (scaled * scale + shift).astype(data.draw(st.sampled_from([dtype, np.float32, np.float64])))
+    predictor = freeze(model, data.draw(st.sampled_from([None, 1])), data.draw(st.sampled_from([None, "sparse"])))
+    assert_same_logits(predictor, model, X)
+    assert_same_logits(predictor, model, np.asfortranarray(X))
+
+
+def test_a_divisor_is_in_the_first_weights_only_where_they_alone_read_the_input():
+    first = {"dense": [Dense(3)], "conv": [Conv2d(2, 3, padding="same"), Flatten(), Dense(3)],
+             "flat": [Flatten(), Dense(3)], "two readers": [Concat([Sequential([Conv2d(2, 1)]), Sequential([Conv2d(1, 1)])]), Flatten(), Dense(3)],
+             "activation": [ReLU(), Flatten(), Dense(3)], "shortcut": [Residual(Sequential([Conv2d(2, 1)])), Flatten(), Dense(3)]}
+    for name, layers in first.items():
+        model = Model(Sequential(layers), (4,) if name == "dense" else (4, 4, 2), rng=0)
+        model.signature = Signature(model.input_shape, scaling=(0, 255))
+        assert (freeze(model).scaling is None) == (name not in ("activation", "shortcut")), name
+
+
+@pytest.mark.parametrize("scaling", [(0, 16), (1, 16)])
+def test_numbers_that_are_not_finite_are_refused_in_any_dtype(scaling):
+    model = lenet_300_100((4,), 3, rng=0)
+    model.signature = Signature((4,), range(3), scaling)
+    predictor = freeze(model)
+    for bad in (np.nan, np.inf, -np.inf):
+        for dtype in (np.float16, np.float32, np.float64):
+            with pytest.raises(NotFinite, match="row 1"):
+                predictor(np.array([[0] * 4, [0, 0, bad, 0]], dtype))
+    with pytest.raises(NotFinite):
+        predictor(np.array([[1e300] * 4]))
 
 
 # --- the same numbers ------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from minnet.kernels.program.planes import BLOCK_PLANES
 from minnet.kernels.program.rows import ROWS
 from minnet.model import Model
 
+LARGEST_DIVISOR = 2.0**32  # of inputs: weights divided by it neither overflow nor vanish
 INT8_MAX = 127  # the largest quantised weight: the range is symmetric about 0
 
 
@@ -204,13 +205,19 @@ def compiles(layer: Layer) -> bool:
     return find_row(TRACES, layer) is not None and all(map(compiles, layer.children()))
 
 
-def graph(model: Model, quantised: bool = False) -> list[Node]:
-    """Return the nodes of `model`, the input first, in the order of the pass; weights are floats, or quantised."""
+def graph(model: Model, quantised: bool = False, divisor: float = 1) -> list[Node]:
+    """Return the nodes of `model`, the input first, in the order of the pass; weights are floats, or quantised.
+
+    With a `divisor` (see `input_divisor`) the nodes take inputs that are yet to be divided by it.
+    """
     builder = GraphBuilder(model)
     builder.layer(model.tree, builder.add(Node([], model.input_shape)))
     fold_affine(builder.nodes)
     pool_first(builder.nodes)
     attach_pools(builder.nodes)
+    if divisor != 1:
+        for node in first_linear_nodes(builder.nodes):
+            node.entries = (node.entries / divisor).astype(node.entries.dtype)
     for node in builder.nodes:
         if quantised and isinstance(node, LinearNode):
             node.quantise()
@@ -225,6 +232,30 @@ def count_readers(nodes: Sequence[Node]) -> dict[Node, int]:
             count[source] += 1
     count[nodes[-1]] += 1
     return count
+
+
+def input_divisor(model: Model) -> float:
+    """Return the d of a signature that scales rows to x / d, if the first weights may be divided by it instead; else 1.
+
+    They may where x / d is read by linear layers only, since (x / d) W = x (W / d), padding with zeros included. A
+    shift stays outside of the weights: x W - shift W loses the digits that x and shift have in common.
+    """
+    scaling = None if model.signature is None else model.signature.scaling
+    if scaling is None or scaling.shift.any() or (scaling.scale != scaling.scale.flat[0]).any():
+        return 1
+    divisor = float(scaling.scale.flat[0])
+    return divisor if 1 / LARGEST_DIVISOR <= abs(divisor) <= LARGEST_DIVISOR and first_linear_nodes(graph(model)) else 1
+
+
+def first_linear_nodes(nodes: Sequence[Node]) -> list[LinearNode]:
+    """Return the linear nodes that read the input, flattened or not; none where another node reads it too."""
+    inputs = [nodes[0]]
+    for node in nodes:
+        if isinstance(node, ReshapeNode) and node.inputs[0] in inputs:
+            inputs.append(node)
+    readers = [node for node in nodes if any(source in inputs for source in node.inputs) and node not in inputs]
+    linear = [node for node in readers if isinstance(node, LinearNode)]
+    return linear if len(linear) == len(readers) and nodes[-1] not in inputs else []
 
 
 def fold_affine(nodes: list[Node]) -> None:

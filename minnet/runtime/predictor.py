@@ -21,10 +21,11 @@ from minnet import threads
 from minnet.arrays import check_X
 from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
 from minnet.kernels.program.ops import HALF, RUN
+from minnet.kernels.program.scale import scale_rows
 from minnet.model import Model
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import Explanation, explain, explain_stages
-from minnet.runtime.graph import compiles, graph
+from minnet.runtime.graph import compiles, graph, input_divisor
 from minnet.runtime.plans import check_plan, fastest_plan, kernels_of, linear_nodes, plan_names, total_seconds
 from minnet.runtime.program import Program
 from minnet.runtime.rates import machine_rates
@@ -77,7 +78,8 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
     check_kind("freeze", model, Model)
     if not compiles(model.tree):
         return freeze_stages(model, batch_size, plan, classes, weights)
-    nodes, rates = graph(model, quantised=check_weights(weights)), machine_rates()
+    divisor = input_divisor(model)
+    nodes, rates = graph(model, check_weights(weights), divisor), machine_rates()
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
     plan = fastest_plan(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
@@ -92,7 +94,7 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
         tiles = [best]
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
     plan = plan_names([chosen[tile] for tile in sorted(programs)])
-    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name)
+    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name, takes_raw=divisor != 1)
 
 
 def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str] | None,
@@ -139,23 +141,31 @@ class Predictor:
         Labels that `predict` returns.
     weights : str
         "int8", or the model's dtype.
+    takes_raw : bool, optional
+        The programs take raw rows: what the signature divides them by is in the first weights.
     """
 
     def __init__(self, model: Model, programs: dict[int, Program], cost: dict[int, float], plan: list[str],
-                 classes: np.ndarray | Sequence[object] | None, weights: str) -> None:
-        self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
+                 classes: np.ndarray | Sequence[object] | None, weights: str, takes_raw: bool = False) -> None:
+        self._describe(model, classes, takes_raw)
         self.programs = programs
         self.cost = cost
         self.plan = plan
         self.weights = weights
-        self.signature, self.classes = model.signature, _classes_of(model, classes)
-        self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.tile = max(programs)
         # up to this many rows, single rows are faster than a tile; -1: there is no program for them
         self.rows_below_tile = int(cost[self.tile] / cost[1]) if 1 in programs else -1
         # with fewer rows, a second thread does not pay
         self.serial_below = {tile: tile * PARALLEL_SECONDS / seconds if seconds < PARALLEL_SECONDS else 0
                              for tile, seconds in cost.items() if tile in programs}
+
+    def _describe(self, model, classes, takes_raw=False):
+        """Note what `model` takes and gives; `scaling` is what is left to do with raw rows before a program runs."""
+        self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
+        self.signature, self.classes = model.signature, _classes_of(model, classes)
+        self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
+        scaling = None if takes_raw or self.signature is None else self.signature.scaling
+        self.scaling = scaling and tuple(np.array(np.broadcast_to(v, self.input_shape)).reshape(-1) for v in scaling)
 
     @property
     def nbytes(self) -> int:
@@ -180,23 +190,20 @@ class Predictor:
         InvalidValue
             `X` has another shape, or contains NaN or infinity.
         """
-        shape = self.input_shape
-        if self.signature is not None:
-            X = self.signature.rows(X, self.dtype)
-        elif not (type(X) is np.ndarray and X.shape[1:] == shape and X.dtype == self.dtype and X.flags.carray):
-            X = check_X(X, shape, self.dtype)
-        n = len(X)
+        known = type(X) is np.ndarray and X.shape[1:] == self.input_shape and X.dtype.kind in "biuf"
+        inputs = self._unchecked_inputs(X) if known else self.inputs(X)
+        n = len(inputs)
         out = np.empty((n, *self.output_shape), self.dtype)
-        rows = X if X.ndim == 2 else X.reshape(n, self.features)
-        total = self.predict_rows(rows, 0, n, out if out.ndim == 2 else out.reshape(n, self.outputs))
-        if total - total != 0:  # NaN or infinite: a value of X is, or only the sum of large ones overflows
-            check_X(X, shape, self.dtype)
+        total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n,
+                                  out if out.ndim == 2 else out.reshape(n, self.outputs))
+        if known and total - total != 0:  # NaN or infinite: a value of X is, or only the sum of large ones overflows
+            self.inputs(X)
         return out
 
     __call__ = decision_function
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
-        """Return raw rows as the program takes them: checked, and scaled by the signature where there is one.
+        """Return raw rows as the program takes them: checked, and scaled unless the program does it.
 
         Parameters
         ----------
@@ -213,9 +220,20 @@ class Predictor:
         InvalidValue, InvalidType, NotFinite
             `X` has another shape, holds no real numbers, or NaN or infinity.
         """
-        if self.signature is not None:
+        if self.scaling is not None:
             return self.signature.rows(X, self.dtype)
-        return check_X(X, self.input_shape, self.dtype)
+        return check_X(X if self.signature is None else self.signature.arranged(X), self.input_shape, self.dtype)
+
+    def _unchecked_inputs(self, X):
+        """Return what `inputs` does of an array of numbers in the right shape, but do not look for NaN."""
+        if X.dtype != self.dtype or not X.flags.carray:
+            with np.errstate(over="ignore"):
+                X = np.require(X, self.dtype if self.scaling is None else np.float64, "CAWE")
+        if self.scaling is None:
+            return X
+        scaled = np.empty((len(X), self.features), self.dtype)
+        scale_rows(X.reshape(scaled.shape), *self.scaling, scaled)
+        return scaled
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).
@@ -342,12 +360,10 @@ class StagedPredictor(Predictor):
 
     def __init__(self, model: Model, stages: Sequence[Predictor | Model],
                  classes: np.ndarray | Sequence[object] | None, weights: str) -> None:
-        self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
+        self._describe(model, classes)
         self.stages = stages
         self.plan = [name for stage in stages if isinstance(stage, Predictor) for name in stage.plan]
         self.weights = weights
-        self.signature, self.classes = model.signature, _classes_of(model, classes)
-        self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
 
     @property
     def nbytes(self) -> int:
