@@ -87,11 +87,12 @@ def test_raw_rows_give_the_logits_of_scaled_ones(dtype, scaling, data):
 
 
 def test_a_divisor_is_in_the_first_weights_only_where_they_alone_read_the_input():
+    branches = [Sequential(Conv2d(2, 1)) for _ in range(3)]
     first = {"dense": [Dense(3)], "conv": [Conv2d(2, 3, padding="same"), Flatten(), Dense(3)],
-             "flat": [Flatten(), Dense(3)], "two readers": [Concat([Sequential([Conv2d(2, 1)]), Sequential([Conv2d(1, 1)])]), Flatten(), Dense(3)],
-             "activation": [ReLU(), Flatten(), Dense(3)], "shortcut": [Residual(Sequential([Conv2d(2, 1)])), Flatten(), Dense(3)]}
+             "flat": [Flatten(), Dense(3)], "two readers": [Concat(*branches[:2]), Flatten(), Dense(3)],
+             "activation": [ReLU(), Flatten(), Dense(3)], "shortcut": [Residual(branches[2]), Flatten(), Dense(3)]}
     for name, layers in first.items():
-        model = Model(Sequential(layers), (4,) if name == "dense" else (4, 4, 2), rng=0)
+        model = Model(Sequential(*layers), (4,) if name == "dense" else (4, 4, 2), rng=0)
         model.signature = Signature(model.input_shape, scaling=(0, 255))
         assert (freeze(model).scaling is None) == (name not in ("activation", "shortcut")), name
 
