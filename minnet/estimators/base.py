@@ -187,9 +187,9 @@ class PrunedEstimator(BaseEstimator):
                         sample_weight=weights)
         pruning = Pruning(self.sparsity, self.criterion, self.structure, self.distribution, self.schedule, self.recipe)
         epochs = check_count("max_iter", self.max_iter, 1)
-        recipe_epochs = parameters.pruning_epochs(self.prune_iter, epochs, -(-len(X) // batch))
-        rule = Convergence(check_real("tol", self.tol, 0), self.n_iter_no_change)
-        return Fitting(self.model_, (X, y), pruning, bound, epochs=epochs, recipe_epochs=recipe_epochs, rule=rule,
+        for_pruning = parameters.pruning_epochs(self.prune_iter, epochs, -(-len(X) // batch))
+        rule = Convergence(check_real("tol", self.tol, 0), parameters.patience(self.n_iter_no_change))
+        return Fitting(self.model_, (X, y), pruning, bound, epochs=epochs, pruning_epochs=for_pruning, rule=rule,
                        validation=validation, report=_write_line if self.verbose else _say_nothing)
 
     def _held_out(self, X, y, weights, random):

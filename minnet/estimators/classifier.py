@@ -71,8 +71,9 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     penalty : (str, float), Penalty or sequence of these, optional
         Penalties beside `alpha`, as ("l1", 1e-5): names in PENALTIES with their strength.
     prune_iter : int or "auto"
-        Epochs that the recipe takes; training then goes on at full sparsity until it converges. "auto" is 20 epochs or
-        6,000 steps, whichever are more, at most `max_iter`.
+        Epochs for pruning: in the first quarter the net is trained dense, then the recipe takes over ("set", "rigl",
+        "synflow", "force" and "lottery_ticket" take all of them); after it training goes on at full sparsity until it
+        converges. "auto" is 20 epochs or 6,000 steps, whichever are more, at most `max_iter`.
     image_shape : (h, w) or (h, w, c), optional
         Rows are images of this shape: two convolutions of 3 x 3, each with a pool of 2 x 2, come first.
     class_weight : "balanced" or mapping, optional

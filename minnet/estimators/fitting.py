@@ -1,8 +1,8 @@
-"""Fitting: train and prune a model as a recipe says, then train on until it has converged.
+"""Fitting: train a model dense, prune it as a recipe says, then train on until it has converged.
 
-    fitting = Fitting(model, (X, codes), pruning, train, epochs=200, rule=Convergence(1e-4, 10))
+    fitting = Fitting(model, (X, codes), pruning, train, epochs=200, pruning_epochs=20, rule=Convergence(1e-4, 10))
     fitting.run(rng=0)
-    fitting.losses, fitting.state, fitting.result
+    fitting.losses, fitting.state, fitting.pruning.result
 
 Training may stop early once the model is as sparse as was asked; before, the recipe still changes it.
 """
@@ -19,11 +19,14 @@ from minnet.estimators.convergence import Convergence
 from minnet.model import Model
 from minnet.pruning.parse import Structure
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes import RECIPES
+from minnet.pruning.recipes import RECIPES, REGROW, iterated
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule, share_of
 from minnet.pruning.scores import Criterion
 from minnet.typing import Arrays, Seed
+
+DENSE_SHARE = 4  # of the epochs for pruning, one part in so many trains the dense net first
+FROM_THE_START = {*REGROW, *iterated.RECIPES, "lottery_ticket"}  # recipes that want the net as it was initialised
 
 Validation = Callable[[Model], float]
 
@@ -107,8 +110,8 @@ class Fitting:
         How it is pruned.
     train : callable
         `minnet.train`, with everything bound but model, data, epochs, rng and state.
-    epochs, recipe_epochs : int
-        At most so many, and how many of them the recipe takes.
+    epochs, pruning_epochs : int
+        At most so many, and how many of them the recipe takes, with the dense training before it.
     rule : Convergence
         When to stop.
     validation : callable, optional
@@ -118,10 +121,10 @@ class Fitting:
     """
 
     def __init__(self, model: Model, data: Arrays, pruning: Pruning, train: Callable[..., Iterator[Step]], *,
-                 epochs: int, recipe_epochs: int, rule: Convergence, validation: Validation | None = None,
+                 epochs: int, pruning_epochs: int, rule: Convergence, validation: Validation | None = None,
                  report: Callable[[str], None] = lambda line: None):
         self.model, self.data, self.pruning, self.train = model, data, pruning, train
-        self.epochs, self.recipe_epochs = check_count("max_iter", epochs, 1), recipe_epochs
+        self.epochs, self.pruning_epochs = check_count("max_iter", epochs, 1), pruning_epochs
         self.rule, self.validation, self.report = rule, validation, report
         self.losses: list[float] = []
         self.scores: list[float] = []
@@ -165,15 +168,18 @@ class Fitting:
         return self.rule.converged or len(self.losses) < self.epochs
 
     def steps(self, rng: Seed) -> Iterator[Step]:
-        """Yield the steps of the recipe, then those of training on from its last one."""
-        recipe, rest = as_rng(rng).spawn(2)
+        """Yield the steps of dense training, of the recipe, and of training on from its last one."""
+        dense, recipe, rest = as_rng(rng).spawn(3)
         done, state = 0, None
         if self.pruning.sparsity == 0:
             self.pruning.none(self.model)
         else:
-            for step in self.pruning.run(self.model, self.data, self.train, self.recipe_epochs, recipe):
+            first = 0 if self.pruning.recipe in FROM_THE_START else self.pruning_epochs // DENSE_SHARE
+            yield from self.train(self.model, self.data, epochs=first, rng=dense)
+            for step in self.pruning.run(self.model, self.data, self.train, self.pruning_epochs - first, recipe):
                 done, state = done + (not step.batch), step.state
                 yield step
+            done += first
         if done < self.epochs:
             before = 0 if state is None else state.epoch
             yield from self.train(self.model, self.data, epochs=before + self.epochs - done, state=state, rng=rest)

@@ -24,9 +24,10 @@ from minnet.typing import Dtype, Seed
 
 ACTIVATIONS: dict[str, Callable[[], Layer] | None] = {"identity": None, "logistic": Sigmoid, "tanh": Tanh,
                                                       "relu": ReLU}
+INITIALISER = "glorot"    # as of MLPClassifier; layers with few inputs then have no larger weights than others
 MOMENTUM = 0.9            # of SGD, with Nesterov's look ahead
 LARGEST_BATCH = 200       # rows of an "auto" batch
-PRUNING_EPOCHS = 20       # that a recipe takes at least, if there are as many
+PRUNING_EPOCHS = 20       # that pruning takes at least, if there are as many
 PRUNING_STEPS = 6000      # and steps: few rows make few of them in an epoch
 FILTERS = (16, 32)        # of the convolutions before the hidden layers, where rows are images
 SMALLEST_POOLED = 4       # height or width of an image that is still halved
@@ -45,18 +46,17 @@ def build(hidden: int | Iterable[int], activation: str, shape: tuple[int, ...], 
     between = ACTIVATIONS[activation]
     layers: list[Layer] = []
     after = [] if between is None else [between]
-    initialiser = "he" if activation == "relu" else "glorot"
     if len(shape) > 1:
         size = min(shape[:2])
         for filters in FILTERS:
-            layers += [Conv2d(filters, 3, padding="same", initialiser=initialiser), *(make() for make in after)]
+            layers += [Conv2d(filters, 3, padding="same", initialiser=INITIALISER), *(make() for make in after)]
             if size >= SMALLEST_POOLED:
                 layers.append(MaxPool2d(2))
                 size //= 2
         layers.append(Flatten())
     for width in widths(hidden):
-        layers += [Dense(width, initialiser=initialiser), *(make() for make in after)]
-    return Model(Sequential(*layers, Dense(outputs, initialiser="glorot")), shape, rng=rng, dtype=dtype)
+        layers += [Dense(width, initialiser=INITIALISER), *(make() for make in after)]
+    return Model(Sequential(*layers, Dense(outputs, initialiser=INITIALISER)), shape, rng=rng, dtype=dtype)
 
 
 def widths(hidden: int | Iterable[int]) -> list[int]:
@@ -109,10 +109,15 @@ def batch_rows(batch_size: int | str, n: int) -> int:
 
 
 def pruning_epochs(prune_iter: int | str, max_iter: int, batches: int) -> int:
-    """Return how many epochs of `batches` steps the recipe takes, of `max_iter` in all."""
+    """Return how many epochs of `batches` steps pruning takes, of `max_iter` in all."""
     if isinstance(prune_iter, str) and prune_iter == AUTO:
         return min(max_iter, max(PRUNING_EPOCHS, math.ceil(PRUNING_STEPS / batches)))
     return min(max_iter, check_count("prune_iter", prune_iter, 1))
+
+
+def patience(n_iter_no_change: float) -> float:
+    """Return how many epochs in a row may be without a gain."""
+    return math.inf if n_iter_no_change == math.inf else check_count("n_iter_no_change", n_iter_no_change, 1)
 
 
 def penalties(penalty: object) -> tuple[object, ...]:
