@@ -201,7 +201,7 @@ def test_columns_in_another_order(tmp_path):
     for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.2, momentum=0.9), epochs=30, rng=0):
         pass
     with pytest.warns(UserWarning, match="another order"):
-        found, labels = load_rows(tmp_path / "u.csv", model)
+        found, labels, _ = load_rows(tmp_path / "u.csv", model)
     np.testing.assert_array_equal(labels, y)
     np.testing.assert_allclose(found, X)
     with warnings.catch_warnings():

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minnet.data import load_data
+from minnet.delimited import read_csv
 from minnet.errors import FileError, InvalidValue, MinnetError, UnknownName
-from minnet.readers import MOST_EXPANSION, SMALL_BYTES, read_csv, read_idx, read_npz
+from minnet.readers import MOST_EXPANSION, SMALL_BYTES, read_idx, read_npz
 
 MIB = 2**20
 
@@ -385,7 +386,7 @@ BAD_CSV = {
     "overflow": (b"1,2,0\n3,1e999,1\n", "'1e999'"),
     "underscores": (b"1,2,0\n3,1_000,1\n", "'1_000'"),
     "other scripts' digits": ("1,2,0\n3,٣,1\n".encode(), "column 2"),
-    "a comma in numbers": (b"1,5;2;0\n3,5;4;1\n", "line 1"),
+    "a comma in numbers": (b"1,5;2;0\n3.5;4;1\n", "line 2, column 1: '3.5'", "--decimal ."),
     "a formula": (b"1,2,0\n3,=cmd(),1\n", "'=cmd()'"),
     "no class": (b"1,2,0\n3,4, \n", "line 2 has no class"),
     "for the terminal": (b"1,2,0\n3,\x1b[31m,1\n", r"\x1b[31m"),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from minnet.cli.commands import COMMANDS, load
-from minnet.cli.console import Console, print_error
+from minnet.cli.console import Console, print_error, warnings_as_lines
 from minnet.cli.options import remove_empty_dirs
 from minnet.cli.parser import Usage, overview
 from minnet.cli.signals import SIGNALS, Stopped, handle_signals
@@ -78,8 +78,10 @@ def _run(argv: list[str]) -> int:
     if args.help:
         print(parser.format_help(), end="")
         return DONE
+    console = Console(json=args.json, quiet=args.quiet)
     try:
-        return run(args, Console(json=args.json, quiet=args.quiet)) or DONE
+        with warnings_as_lines(console):
+            return run(args, console) or DONE
     finally:
         remove_empty_dirs(args)
 

@@ -11,6 +11,7 @@ Colours and bars appear on a terminal only; NO_COLOR and TERM=dumb are obeyed.
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -54,6 +55,24 @@ class Console:
             return
         with _bar() as bar:
             yield bar
+
+
+@contextmanager
+def warnings_as_lines(console: Console) -> Iterator[None]:
+    """Print the UserWarnings that the block gives as lines of the console; others are shown as before."""
+    before = warnings.showwarning
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if category is UserWarning:
+            console.info(str(message))
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def is_terminal(stream: TextIO | None) -> bool:

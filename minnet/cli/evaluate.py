@@ -10,11 +10,11 @@ classes may be absent. Parts are those of the training if --seed is the same.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from minnet.cli.console import Console
-from minnet.cli.options import DATA_HELP, class_weight_option, data_options, per_class_option
+from minnet.cli.options import DATA_HELP, class_weight_option, data_options, per_class_option, reading
 from minnet.cli.parser import Parser
 from minnet.cli.parts import PARTS, part_of
 from minnet.cli.tables import aligned, facts_text, single
@@ -31,7 +31,8 @@ def options(parser: Parser) -> None:
     add = parser.options.add_argument
     parser.add_argument("model", metavar="MODEL_FILE", help="file of a saved model")
     add("--data", metavar="DATA", default="digits", help=f"data set: {DATA_HELP} (default: digits)")
-    add("--part", choices=PARTS, help="part of the data to score (default: all of a file, test of a named data set)")
+    add("--part", choices=PARTS,
+        help="part of the data to score (default: all of a file; test of a named data set or one with a test part)")
     data_options(parser)
     class_weight_option(parser, "give every class the same weight in all scores (default: every row the same)")
     per_class_option(parser)
@@ -40,23 +41,28 @@ def options(parser: Parser) -> None:
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     from minnet.cli.compiling import announce_compilation
+    from minnet.data import is_split
     from minnet.engine.metrics import evaluate
     from minnet.study.result import plain
     from minnet.study.training import is_file, load_model
 
     model = load_model(args.model)
-    part = args.part or ("all" if is_file(args.data) else "test")
+    part = args.part or ("all" if is_file(args.data) and not is_split(args.data) else "test")
     name, X, y = _rows(model, part, args, console)
     announce_compilation(console)
     facts = {"data": name, "part": part, "samples": len(y), "parameters": model.n_parameters,
              "sparsity": model.sparsity}
-    labels = model.signature and model.signature.classes
-    labels = range(model.output_shape[-1]) if labels is None else labels.tolist()
-    result = plain(facts | dict(evaluate(model, X, y, class_weight=args.class_weight)) | {"classes": labels})
+    result = plain(facts | dict(evaluate(model, X, y, class_weight=args.class_weight)) | {"classes": labels_of(model)})
     lines = [facts_text(single(result), console)]
     if args.per_class:
         lines += ["", *aligned(class_table(result), console)]
     console.result("\n".join(lines), result)
+
+
+def labels_of(model: Model) -> Sequence:
+    """Return the label of each output."""
+    labels = model.signature and model.signature.classes
+    return range(model.output_shape[-1]) if labels is None else labels.tolist()
 
 
 def class_table(result: Mapping) -> list[tuple[str, ...]]:
@@ -74,16 +80,20 @@ def _rows(model: Model, part: str, args: Namespace, console: Console) -> tuple[s
     """Return the name of the data, and the rows and labels to score."""
     from pathlib import Path
 
-    from minnet.data import load_rows
+    from minnet.cli.target import say_target
+    from minnet.data import is_split, load_rows
     from minnet.files import file_digest
     from minnet.formats.storage import describe
     from minnet.study.training import data_for, is_enlarged, is_file, is_saved
 
     enlarged = is_enlarged(args.model)
-    if part == "all" and is_file(args.data) and model.signature is not None and not enlarged:
+    if part == "all" and is_file(args.data) and not is_split(args.data) and model.signature and not enlarged:
         made = describe(args.model)["made"] if is_saved(args.model) else {}
         if made.get("data_sha256") == file_digest(args.data):
             console.info("the model was trained on rows of this very file: --part test scores those it has not seen")
-        return Path(args.data).stem, *load_rows(args.data, model, target=args.target)
-    data = data_for(model, args.data, args.seed, args.target, enlarged=enlarged)
+        X, y, target = load_rows(args.data, model, **reading(args))
+        say_target(args.data, target, args.target, len(labels_of(model)), console)
+        return Path(args.data).stem, X, y
+    data = data_for(model, args.data, args.seed, reading(args), enlarged=enlarged)
+    say_target(args.data, data.signature.target, args.target, data.n_classes, console)
     return data.name, *part_of(data, part)

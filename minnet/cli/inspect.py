@@ -8,7 +8,7 @@ A file is recognised by its content, not by its name.
 from argparse import Namespace
 
 from minnet.cli.console import Console
-from minnet.cli.options import DATA_HELP, data_options, is_model
+from minnet.cli.options import DATA_HELP, data_options, is_model, part_options, reading
 from minnet.cli.parser import Parser
 from minnet.cli.tables import aligned, facts_text
 
@@ -17,6 +17,7 @@ def options(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument("what", metavar="FILE", help=f"file of a saved model, or data set: {DATA_HELP}")
     data_options(parser)
+    part_options(parser)
 
 
 def run(args: Namespace, console: Console) -> None:
@@ -51,8 +52,9 @@ def _data(args):
     from minnet.data import load_data
     from minnet.errors import quoted
 
-    data = load_data(args.what, rng=args.seed, target=args.target)
+    data = load_data(args.what, rng=args.seed, **reading(args))
     return {"kind": "a data set", "data": data.name, "shape": " x ".join(map(str, data.shape)),
             "train": len(data.y_train), "valid": len(data.y_valid), "test": len(data.y_test),
-            "n_classes": data.n_classes, "classes": quoted(", ".join(map(str, data.classes.tolist()))),
+            "target": data.signature.target and quoted(data.signature.target), "n_classes": data.n_classes,
+            "classes": quoted(", ".join(map(str, data.classes.tolist()))),
             "scaling": data.scaling}

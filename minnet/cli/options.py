@@ -16,6 +16,7 @@ from minnet.study.settings import (
     MANY_ROWS,
     PRETRAINED,
     PRETRAINED_LR,
+    READING,
     SGD_DECAY,
     SGD_LR,
     SMALL_BATCH,
@@ -31,9 +32,36 @@ DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.
 
 
 def data_options(parser: Parser) -> None:
-    """Add --target, for data from a file."""
+    """Add --target and how a table is written, for data from a file."""
     add = parser.options.add_argument
-    add("--target", metavar="COLUMN", help="column of a .csv (array of a .npz) with the classes (default: last; y)")
+    add("--target", metavar="COLUMN",
+        help="name or number of a .csv's column (array of a .npz) with the classes (default: last; y)")
+    table_options(parser)
+
+
+def table_options(parser: Parser) -> None:
+    """Add how a table is written."""
+    add = parser.options.add_argument
+    add("--ignore", action="append", metavar="COLUMN",
+        help="name or number of a .csv's column not to read, as an index; may be repeated")
+    add("--delimiter", metavar="CHAR",
+        help="what separates a .csv's columns: a character, tab or space (default: found out)")
+    add("--header", type=kinds.yes_or_no, metavar="yes|no",
+        help="whether a .csv's first line names its columns (default: found out)")
+    add("--decimal", metavar="CHAR", help="decimal mark of a .csv, a point or comma (default: found out)")
+    add("--encoding", metavar="NAME", help="encoding of a .csv, as latin-1 or utf-16 (default: utf-8)")
+
+
+def part_options(parser: Parser) -> None:
+    """Add --test and --valid, parts of the data in files of their own."""
+    add = parser.options.add_argument
+    add("--test", metavar="FILE", help="data of the test part (default: the official one, else a fifth of DATA)")
+    add("--valid", metavar="FILE", help="data of the validation part (default: the official one, else drawn)")
+
+
+def reading(args: Namespace) -> dict[str, object]:
+    """Return the arguments of `load_data` that the options of a file give."""
+    return {name: getattr(args, name) for name in READING if getattr(args, name, None) is not None}
 
 
 def class_weight_option(parser: Parser, text: str) -> None:

@@ -126,6 +126,13 @@ def real(text: str) -> float:
     return _checked(check_real, "it", _number(text))
 
 
+def yes_or_no(text: str) -> bool:
+    """Parse yes or no."""
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"{quoted(repr(text))}; wanted yes or no")
+    return text == "yes"
+
+
 def patterns(text: str) -> list[str]:
     """Parse names or shell-style patterns, separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]

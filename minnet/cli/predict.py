@@ -1,7 +1,7 @@
 """Predict the class of every sample, one per line, named as in the training data.
 
   minnet predict minnet-out/model.safetensors new.csv        rows of numbers; a column of classes is ignored
-  minnet predict minnet-out/model.safetensors new.npz        its array X
+  minnet predict minnet-out/model.safetensors new.npz        its array X, or X_test of an official split
   minnet predict minnet-out/model.safetensors digits         the test part of a named data set
 
 The samples are scaled as the training data were, images for VGG16 enlarged: the model's file records how.
@@ -9,7 +9,7 @@ The samples are scaled as the training data were, images for VGG16 enlarged: the
 from argparse import Namespace
 
 from minnet.cli.console import Console
-from minnet.cli.options import DATA_HELP
+from minnet.cli.options import DATA_HELP, reading, table_options
 from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 
@@ -19,7 +19,9 @@ def options(parser: Parser) -> None:
     add = parser.options.add_argument
     parser.add_argument("model", metavar="MODEL_FILE", help="file of a saved model")
     parser.add_argument("what", metavar="DATA", help=f"samples: {DATA_HELP}")
-    add("--target", metavar="COLUMN", help="column of a .csv with the classes, to ignore (default: last, if any)")
+    add("--target", metavar="COLUMN",
+        help="name or number of a .csv's column of classes, not to read (default: last, if any)")
+    table_options(parser)
 
 
 def run(args: Namespace, console: Console) -> None:
@@ -35,7 +37,7 @@ def run(args: Namespace, console: Console) -> None:
                            "classes: files of `minnet train`, `minnet import` and `minnet prune MODEL_FILE --data "
                            "DATA` do; `minnet evaluate` accepts any model, with labelled data")
     enlarge = enlarged_by(args.model, model)
-    X = rows_of(args.what, None if enlarge else model.signature, args.target, args.seed)
+    X = rows_of(args.what, None if enlarge else model.signature, reading(args), args.seed)
     announce_compilation(console)
     labels = freeze(model).predict(enlarge(X) if enlarge else X).tolist()
     text = "\n".join(quoted(str(label)) for label in labels)

@@ -22,6 +22,7 @@ from minnet.cli.options import (
     data_options,
     out_option,
     output_folder,
+    part_options,
     per_class_option,
     pruning_options,
     settings_from,
@@ -42,6 +43,7 @@ def options(parser: Parser) -> None:
     pruning_options(parser)
     training_options(parser, "epochs of dense training, and again of pruning")
     data_options(parser)
+    part_options(parser)
     per_class_option(parser)
     out_option(parser)
 
@@ -77,7 +79,7 @@ def run(args: Namespace, console: Console) -> None:
     with compiling(console) as wait_for_kernels:
         job = Job(settings)
         console.info(job.plan)
-        say_target(job, console)
+        say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
         hint_imbalance(job, console)
         with save_on_failure(job, out):
             _show_progress(job, console)

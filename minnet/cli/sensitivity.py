@@ -21,6 +21,7 @@ from minnet.cli.options import (
     data_options,
     out_option,
     output_folder,
+    part_options,
     settings_from,
     training_options,
 )
@@ -46,6 +47,7 @@ def options(parser: Parser) -> None:
         add(f"--{name}", type=kinds.patterns, action="extend", metavar="NAMES", help=text)
     training_options(parser)
     data_options(parser)
+    part_options(parser)
     out_option(parser)
 
 
@@ -63,6 +65,7 @@ def run(args: Namespace, console: Console) -> None:
     settings = settings_from(args, **data_and_model(args))
     out = output_folder(args)
     from minnet.cli.compiling import announce_compilation
+    from minnet.cli.target import say_target
     from minnet.cli.writing import save_on_failure
     from minnet.pruning.choose import choose
     from minnet.pruning.one_layer import SPARSITIES, candidates_of
@@ -74,6 +77,7 @@ def run(args: Namespace, console: Console) -> None:
 
     announce_compilation(console)
     job = Training(settings)
+    say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
     if not job.given:  # errors in the arguments are raised before the training
         candidates_of(job.model, choose(job.model, settings.layers, settings.protect),
                       Ranking(settings.criterion, settings.structure, job.data, rng=args.seed))

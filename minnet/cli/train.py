@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from minnet.cli.console import Console
-from minnet.cli.options import DATA_HELP, data_options, out_option, output_folder, settings_from, training_options
+from minnet.cli.options import (
+    DATA_HELP,
+    data_options,
+    out_option,
+    output_folder,
+    part_options,
+    settings_from,
+    training_options,
+)
 from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import facts_text, single
@@ -27,6 +35,7 @@ def options(parser: Parser) -> None:
                         help=f"data set: {DATA_HELP} (default: digits)")
     training_options(parser)
     data_options(parser)
+    part_options(parser)
     out_option(parser)
 
 
@@ -62,7 +71,7 @@ def run(args: Namespace, console: Console) -> None:
     settings = settings_from(args, data=args.what)
     announce_compilation(console)
     job = Training(settings)
-    say_target(job, console)
+    say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
     hint_imbalance(job, console)
     with save_on_failure(job, out):
         train_with_progress(job, console)

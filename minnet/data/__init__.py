@@ -17,3 +17,5 @@ from minnet.data.signature import Signature as Signature
 from minnet.data.signature import scaled as scaled
 from minnet.data.sources import DATASETS as DATASETS
 from minnet.data.sources import Raw as Raw
+from minnet.data.sources import is_split as is_split
+from minnet.data.sources import is_table as is_table

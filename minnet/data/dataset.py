@@ -11,22 +11,25 @@ learns from the training part alone.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 
-from minnet.arrays import as_numbers, check_finite
+from minnet.data.parts import as_samples, join_parts
 from minnet.data.scaling import SCALINGS
 from minnet.data.signature import Signature
-from minnet.data.sources import Raw, column_names, find
+from minnet.data.sources import Raw, column_names, find, is_table
 from minnet.data.tasks import as_targets, kind_of, standard_targets
+from minnet.delimited import check_format
 from minnet.errors import InvalidValue, check_choice, check_fraction, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
 
 TEST = 0.2  # of all samples: with fewer than 360 test digits a mean over seeds hides a point
 VALID = 0.1  # of all samples
 OFFICIAL_VALID = 1 / 12  # of the 60,000 training images of MNIST: 5,000
+MOST_SHOWN = 10  # labels that a message lists
 SEEDS = 2**32  # scikit-learn takes seeds below
 
 
@@ -155,26 +158,30 @@ Data = (str | os.PathLike[str] | tuple[ArrayLike, ArrayLike] | Mapping[str, Arra
 Scaling = str | Callable[[np.ndarray, float | None], tuple[ArrayLike, ArrayLike]]
 
 
-def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit", valid: float | None = None,
-              test: float | None = None, target: str | int | None = None, task: str | None = None,
-              dtype: Dtype = np.float32, model: object = None) -> Dataset:
+def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit", valid: float | Data | None = None,
+              test: float | Data | None = None, target: str | int | None = None, task: str | None = None,
+              dtype: Dtype = np.float32, model: object = None, delimiter: str | None = None,
+              header: bool | None = None, decimal: str | None = None, encoding: str | None = None,
+              ignore: str | int | Iterable[str | int] = ()) -> Dataset:
     """Load a data set and split it: by class, or for numbers at random.
 
     Parameters
     ----------
     data : str, os.PathLike, tuple, mapping, callable or Dataset
-        A name in `DATASETS`; a file, told by its content: a NumPy archive (.npz) with X and y, or a table (.csv); a
-        folder with MNIST's four IDX files; a pair (X, y) or a mapping with these keys; or a function without arguments
-        that returns a `Raw` or such arrays. A Dataset is returned as it is.
+        A name in `DATASETS`; a file, told by its content: a NumPy archive (.npz) with X and y, or with official parts
+        (X_train, y_train, X_test, y_test, or x_train, train_images, train_labels, val_images and the like), or a table
+        (.csv); a folder with MNIST's four IDX files; a pair (X, y) or a mapping with these keys; or a function without
+        arguments that returns a `Raw` or such arrays. A Dataset is returned as it is.
     rng : int, numpy.random.Generator or None
         What the parts are drawn by.
     scaling : str or callable
         A name in `SCALINGS`, or a function (X_train, full_scale) -> (shift, scale).
-    valid : float, optional
+    valid : float or data, optional
         The validation part's share of all samples, by default 0.1; of all that is not the official test part where
-        there is one, by default 1/12.
-    test : float, optional
-        The test part's share of all samples, by default 0.2; an official test part is kept.
+        there is one, by default 1/12. Or the part itself, as a file or arrays; an official one is kept.
+    test : float or data, optional
+        The test part's share of all samples, by default 0.2; or the part itself, as a file or arrays, whose columns and
+        labels are matched by name. An official test part is kept.
     target : str or int, optional
         The column of a table with the classes, by name or number (the last one), or the member of an archive ("y").
     task : {"classification", "regression"}, optional
@@ -185,6 +192,16 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     model : Model or Predictor, optional
         One that is trained: the data are held to its signature, which becomes theirs. Columns are put in its order,
         labels are matched by name, some classes may be absent, and no scaling is fitted.
+    delimiter : str, optional
+        What separates the columns of a table: one character, "tab" or "space"; found out by default.
+    header : bool, optional
+        Whether the first line of a table names its columns; found out by default.
+    decimal : {".", ","}, optional
+        The decimal mark of a table; found out by default.
+    encoding : str, optional
+        Of a table, as "latin-1"; UTF-8 by default.
+    ignore : str, int or iterable of these
+        Columns of a table that are not read, by name or number, such as an index.
 
     Returns
     -------
@@ -202,14 +219,22 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     """
     if isinstance(data, Dataset):
         return data
-    signature = getattr(model, "signature", None)
-    raw = find(data, target, None if signature is None else signature.target)
+    signature, form = getattr(model, "signature", None), check_format(delimiter, header, decimal, encoding, ignore)
+    learnt, wanted = (None, None) if signature is None else (signature.target, signature.feature_names)
+    raw = find(data, target, learnt, form=form, wanted=wanted)
+    given = {part: source for part, source in (("valid", valid), ("test", test)) if _is_source(source)}
+    raw = _with_parts(raw, given, target, form) if given else raw
+    valid, test = (None if part in given else share for part, share in (("valid", valid), ("test", test)))
     kind = kind_of(task, None if signature is None else signature.task)
     return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind)
 
 
-def load_rows(data: Data, model: object, *, target: str | int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def load_rows(data: Data, model: object, *, target: str | int | None = None, delimiter: str | None = None,
+              header: bool | None = None, decimal: str | None = None, encoding: str | None = None,
+              ignore: str | int | Iterable[str | int] = ()) -> tuple[np.ndarray, np.ndarray, str | None]:
     """Load all rows and labels of a data set as a trained model takes them: nothing is split and nothing is fitted.
+
+    Of a data set that has an official test part they are those of that part.
 
     Parameters
     ----------
@@ -219,23 +244,53 @@ def load_rows(data: Data, model: object, *, target: str | int | None = None) -> 
         One with a signature. Columns are put in its order; labels are matched by name later, where they are used.
     target : str or int, optional
         As for `load_data`; by default the column that the model learnt, where the table has it.
+    delimiter, header, decimal, encoding, ignore
+        As for `load_data`.
 
     Returns
     -------
-    tuple of numpy.ndarray
-        Raw rows ``(n, *shape)``, and labels (n,).
+    tuple of numpy.ndarray, numpy.ndarray, str or None
+        Raw rows ``(n, *shape)``, labels (n,), and the name of the labels' column where there is one.
 
     Raises
     ------
     UnknownName, FileError, InvalidValue, InvalidType
         As for `load_data`; but a single row will do, or a single class.
     """
-    raw = find(data, target, model.signature.target, ask=model.signature.feature_names is None)
+    form, names = check_format(delimiter, header, decimal, encoding, ignore), model.signature.feature_names
+    raw = find(data, target, model.signature.target, ask=names is None, form=form, wanted=names)
     X = model.signature.arranged(raw.X, column_names(raw))
     y, _ = as_targets(raw.y, model.signature.task, raw.target)
     if not 0 < len(X) == len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
-    return X, y
+    return X[-raw.n_test:], y[-raw.n_test:], raw.target  # all where there is none
+
+
+def _is_source(value):
+    """Return True for a part that is given as data, not as a share, be it in text."""
+    text = isinstance(value, str) and value.replace(".", "", 1).isdigit()
+    return not (value is None or text or isinstance(value, Real))
+
+
+def _with_parts(raw, given, target, form):
+    """Return `raw` with the parts that are `given` as data behind it: columns and labels are matched by name."""
+    X, names, n = as_samples(raw.X), column_names(raw), len(raw.X)
+    ends = n - raw.n_test - raw.n_valid, n - raw.n_test, n
+    parts = {part: (X[end - size:end], raw.y[end - size:end], names) for part, end, size in
+             zip(("train", "valid", "test"), ends, (ends[0], raw.n_valid, raw.n_test), strict=True) if size}
+    for part, source in given.items():
+        if part in parts:
+            raise InvalidValue(f"{part}={quoted(repr(source))}: {raw.name} has its official {part} part; leave {part} "
+                               "away")
+        written = (form if names is None else form._replace(ignore=())) if is_table(source) else check_format()
+        other = find(source, target if is_table(source) and raw.target is None else None, raw.target, ask=False,
+                     form=written, wanted=names)
+        if raw.target is not None and other.target not in (None, raw.target):
+            raise InvalidValue(f"{part}={quoted(repr(source))} has no column {quoted(repr(raw.target))}, which holds "
+                               "the classes")
+        parts[part] = other.X, other.y, column_names(other)
+    X, y, n_valid, n_test = join_parts(parts)
+    return replace(raw, X=X, y=y, n_valid=n_valid, n_test=n_test, feature_names=names)
 
 
 def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling = "unit", valid: float = VALID,
@@ -280,11 +335,11 @@ def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
     if dtype not in (np.float32, np.float64, "float32", "float64"):
         raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
-    (y, kind), X, names = as_targets(raw.y, kind, raw.target), _as_samples(raw.X), column_names(raw)
+    (y, kind), X, names = as_targets(raw.y, kind, raw.target), as_samples(raw.X), column_names(raw)
     codes, classes = _as_codes(y) if kind == "classes" else (np.zeros(len(y), np.int64), None)
     if len(X) != len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
-    parts = _split(raw, codes, 1 if classes is None else len(classes), rng, valid, test)
+    parts = _split(raw, codes, np.zeros(1) if classes is None else classes, rng, valid, test)
     if signature is None:
         fitted = tuple(rule(X[parts[0]], raw.full_scale))
         of_targets = standard_targets(y[parts[0]]) if kind == "numbers" else None
@@ -299,18 +354,6 @@ def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
     return Dataset(raw.name, *arrays, signature.shape, n_classes, classes, name, signature, dtype)
 
 
-def _as_samples(X):
-    """Return X (n, *shape) with the channels of images last, checked."""
-    X = as_numbers("X", X)
-    if X.ndim == 3:
-        X = X[..., None]  # (n, h, w, 1)
-    if X.ndim not in (2, 4) or X.size == 0:
-        hint = "; for one feature give X.reshape(-1, 1)" if X.ndim == 1 else ""
-        raise InvalidValue(f"X has the shape {X.shape}; wanted (n, d), (n, h, w) or (n, h, w, c), none 0{hint}")
-    check_finite("X", X)
-    return X
-
-
 def _as_codes(y):
     """Return (codes, classes): labels as int64 0..k-1, and the k labels in order."""
     classes, codes = np.unique(y, return_inverse=True)
@@ -319,42 +362,49 @@ def _as_codes(y):
     return codes.astype(np.int64), classes
 
 
-def _split(raw, y, n_classes, rng, valid, test):
+def _split(raw, y, classes, rng, valid, test):
     """Return sorted indices of the three parts; each class has its share in each part that is drawn."""
     n = len(y)
-    rest, last = np.arange(n - raw.n_test), np.arange(n - raw.n_test, n)
-    if raw.n_test and test is not None:
-        raise InvalidValue(f"test={test}: {raw.name} has its official test part of {raw.n_test}; leave test away")
+    rest, middle, last = np.split(np.arange(n), [n - raw.n_test - raw.n_valid, n - raw.n_test])
+    for name, share, size in (("test", test, raw.n_test), ("valid", valid, raw.n_valid)):
+        if size and share is not None:
+            raise InvalidValue(f"{name}={share}: {raw.name} has its official {name} part of {size}; leave {name} away")
     generator = _generator(rng)
     if not raw.n_test:
-        size = round(check_fraction("test", TEST if test is None else test) * n)
-        rest, last = _draw(rest, y, size, n_classes, "test", generator)
-    share = (OFFICIAL_VALID if raw.n_test else VALID) if valid is None else valid
-    size = round(check_fraction("valid", share) * (n - raw.n_test))
-    rest, middle = _draw(rest, y, size, n_classes, "valid", generator)
-    missing = np.setdiff1d(np.arange(n_classes), y[rest])
+        size = round(check_fraction("test", TEST if test is None else test) * (n - raw.n_valid))
+        rest, last = _draw(rest, y, size, classes, "test", generator)
+    if not raw.n_valid:
+        share = (OFFICIAL_VALID if raw.n_test else VALID) if valid is None else valid
+        size = round(check_fraction("valid", share) * (n - raw.n_test))
+        rest, middle = _draw(rest, y, size, classes, "valid", generator)
+    missing = np.setdiff1d(np.arange(len(classes)), y[rest])
     if missing.size:
-        raise InvalidValue(f"{missing.size} of {n_classes} classes have no training sample; lower test= and valid=")
+        named = ", ".join(quoted(repr(label)) for label in classes[missing[:MOST_SHOWN]].tolist())
+        raise InvalidValue(f"{missing.size} of {len(classes)} classes have no training sample: {named}; mend these "
+                           "labels, take their rows out, or lower test= and valid=")
     return rest, middle, last
 
 
-def _draw(rows, y, size, n_classes, name, generator):
+def _draw(rows, y, size, classes, name, generator):
     """Draw `size` of the rows, stratified by class; return (rest, part)."""
     if size == 0:
         return rows, rows[:0]
     left = len(rows) - size
-    if min(size, left) < n_classes:
-        many = f", for {n_classes} classes" * (n_classes > 1)
+    present = np.unique(y[rows])
+    if min(size, left) < len(present):
+        many = f", for {len(classes)} classes" * (len(classes) > 1)
         problem = f"{name} would have {size} samples and {max(left, 0)} would be left{many}"
         raise InvalidValue(f"{problem}; change {name}=, or give more samples")
-    counts = np.bincount(y[rows], minlength=n_classes)
-    if n_classes > 1 and counts.min() < 2:
-        rare = f"class {counts.argmin()} (in order) has {counts.min()} samples left for {name} and training"
-        raise InvalidValue(f"{rare}; wanted at least 2: take that class out, or set {name}=0")
+    counts = np.bincount(y[rows])[present]
+    if len(classes) > 1 and counts.min() < 2:
+        label = quoted(repr(classes[present[counts.argmin()]].item()))
+        raise InvalidValue(f"class {label} has 1 sample left for {name} and training; wanted at least 2: take that "
+                           f"class out, bring a {name} part of its own, or set {name}=0")
     from sklearn.model_selection import train_test_split
 
     seed = int(generator.integers(SEEDS))
-    rest, part = train_test_split(rows, test_size=size, stratify=y[rows] if n_classes > 1 else None, random_state=seed)
+    by = y[rows] if len(classes) > 1 else None
+    rest, part = train_test_split(rows, test_size=size, stratify=by, random_state=seed)
     return np.sort(rest), np.sort(part)
 
 

@@ -1,4 +1,6 @@
 """Targets: labels of classes, whole numbers or text, each known by one name wherever it comes from; or numbers."""
+from numbers import Integral
+
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
@@ -11,6 +13,7 @@ def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
 
     Raises InvalidType or InvalidValue for other shapes and kinds, and NotFinite.
     """
+    given = y
     try:
         y = np.asarray(y)
     except ValueError as error:
@@ -22,6 +25,7 @@ def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
         raise InvalidValue(f"{name} has the shape {y.shape}; wanted (n,){hint}")
     if y.dtype.kind == "O" and len(y) and all(isinstance(label, str | bytes) for label in y):
         y = np.array([as_text(label) for label in y])
+    y = _whole_numbers(y, given)
     if y.dtype.kind == "S":
         y = np.array([as_text(label) for label in y.tolist()], str)
     if y.dtype.kind != "U":
@@ -43,6 +47,23 @@ def as_number_array(y: ArrayLike, name: str = "y") -> np.ndarray:
         raise InvalidValue(f"{name} has the shape {array.shape}; wanted (n,) numbers, or (n, k) for k outputs")
     check_finite(name, array)
     return array[:, 0] if array.shape[1:] == (1,) else array
+
+
+def _whole_numbers(y, given):
+    """Return Python's whole numbers in a dtype that holds them exactly, else as text: as floats some would become one.
+
+    NumPy makes an array of objects or of floats of a list of large ones. Anything else is returned as it is.
+    """
+    values = y.tolist() if y.dtype.kind == "O" else given if isinstance(given, list | tuple) else ()
+    if y.dtype.kind not in "fO" or not values:
+        return y
+    if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in values):
+        return y
+    low, high = min(values), max(values)
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.array(values, dtype)
+    return np.array([str(int(value)) for value in values])
 
 
 def as_text(label: str | bytes) -> str:

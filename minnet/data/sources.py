@@ -5,16 +5,20 @@ To add a data set, write a function that returns a `Raw` and name it in the tabl
 import os
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from minnet.data.parts import join_parts
 from minnet.data.scaling import BYTE
+from minnet.delimited import PLAIN, Format, read_table
 from minnet.errors import InvalidType, InvalidValue, file_error, quoted, unknown
 from minnet.files import KINDS, sniff
-from minnet.readers import read_idx, read_npz, read_table
+from minnet.readers import npz_parts, read_idx, read_npz
 
+TEXT = ("text", "utf-16")  # kinds that can be tables, by what `sniff` says
 OFFICIAL_TEST = 10_000
 OFFICIAL_SIDE = 28  # pixels
 IDX_FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -26,6 +30,7 @@ class Raw:
 
     X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text, or of numbers to learn
     (n,) or (n, k). `feature_names` are those of the columns of a table, `target` is that of its labels, or those of k.
+    The `n_valid` before the test part are the official validation part.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Raw:
     n_test: int = 0
     feature_names: tuple[str, ...] | None = None
     target: str | tuple[str, ...] | None = None
+    n_valid: int = 0
 
 
 def digits() -> Raw:
@@ -95,20 +101,23 @@ def _idx_folder(folder, name):
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
-def find(data: object, target: str | int | None, learnt: str | None = None, ask: bool = True) -> Raw:
+def find(data: object, target: str | int | None, learnt: str | None = None, ask: bool = True,
+         form: Format = PLAIN, wanted: Sequence[str] | None = None) -> Raw:
     """Return the `Raw` that `data` means.
 
     The labels of a table are in the column `target`, else in the one called `learnt` if there is one, else in the last;
-    with `ask`, where another one may be meant, that is an error.
+    with `ask`, where another one may be meant, that is an error. `form` tells how a table is written; of its columns
+    those `wanted` are read where all are there.
     """
     given = data
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
-        return _from_path(os.fsdecode(data), target, learnt, ask)
+        return _from_path(os.fsdecode(data), target, learnt, ask, form, wanted)
+    what = quoted(repr(getattr(given, "__name__", given)))
     if target is not None:
-        what = repr(getattr(given, "__name__", given))
-        raise InvalidValue(f"target={quoted(repr(target))} is for files, and this is {quoted(what)}: leave it out")
+        raise InvalidValue(f"target={quoted(repr(target))} is for files, and this is {what}: leave it out")
+    _refuse_form(form, f"this is {what}")
     name, made = (data.__name__, data()) if callable(data) else ("arrays", data)
     if isinstance(made, Raw):
         return made
@@ -119,21 +128,58 @@ def find(data: object, target: str | int | None, learnt: str | None = None, ask:
     raise InvalidType(f"data={quoted(repr(made))}: give a name, a file, (X, y), or a mapping with X and y")
 
 
-def _from_path(path, target, learnt, ask):
+def _from_path(path, target, learnt, ask, form, wanted):
     """Read the samples in a file or folder, by its content."""
     if os.path.isdir(path):
+        _refuse_form(form, f"{quoted(path)} is a folder")
         return _idx_folder(Path(path), Path(path).name)
     if not os.path.exists(path) and os.path.basename(path) == path and not Path(path).suffix:
         raise unknown("data set", path, [*DATASETS, "FILE.npz", "FILE.csv"])
     kind = sniff(path)
     if kind == "zip" and not zipfile.is_zipfile(path):
         raise file_error(path, "is a zip archive that is damaged or cut off", fix="fetch it again, or save it again")
-    if kind not in FILES:
-        raise file_error(path, f"is {KINDS[kind]}, no data set", fix="give a .npz with X and y, or a .csv in UTF-8")
     if kind == "npz":
-        return Raw(Path(path).stem, *(read_npz(path) if target is None else read_npz(path, target)))
-    table = read_table(path, target, learnt, ask=ask)
+        _refuse_form(form, f"{quoted(path)} is {KINDS[kind]}")
+        return _from_npz(path, target)
+    check_table(path, kind, form)
+    table = read_table(path, target, learnt, ask=ask, form=form, wanted=wanted)
     return Raw(Path(path).stem, table.X, table.y, feature_names=table.names, target=table.target)
+
+
+def _from_npz(path, target):
+    """Read X and y, or the official parts of an archive without X."""
+    name, parts = Path(path).stem, npz_parts(path) if target is None else {}
+    if not parts:
+        return Raw(name, *(read_npz(path) if target is None else read_npz(path, target)))
+    read = {part: (*read_npz(path, members["y"], members["X"]), None) for part, members in parts.items()}
+    X, y, n_valid, n_test = join_parts(read)
+    return Raw(name, X, y, n_test=n_test, n_valid=n_valid)
+
+
+def check_table(path: str, kind: str, form: Format) -> None:
+    """Refuse a file whose content, by what `sniff` says, is no text that may be a table."""
+    if kind in TEXT or (kind == "unknown" and form.encoding is not None):
+        return
+    other = ", or name the encoding of a text that is not UTF-8, as in --encoding latin-1" * (kind == "unknown")
+    raise file_error(path, f"is {KINDS[kind]}, no data set", fix=f"give a .npz with X and y, or a .csv in UTF-8{other}")
+
+
+def _refuse_form(form, what):
+    """Refuse options of tables for what is none."""
+    told = [name for name, value in form._asdict().items() if value not in (None, ())]
+    if told:
+        raise InvalidValue(f"{' and '.join(told)}: for tables in text files only, and {what}: leave it out")
+
+
+def is_table(source: object) -> bool:
+    """Return True for the name of a file that is no archive: a table, if it is data at all."""
+    return isinstance(source, str | os.PathLike) and os.path.isfile(source) and sniff(source) != "npz"
+
+
+def is_split(source: object) -> bool:
+    """Return True for the name of an archive with a test part of its own."""
+    there = isinstance(source, str | os.PathLike) and os.path.isfile(source)
+    return there and sniff(source) == "npz" and "test" in npz_parts(source)
 
 
 def column_names(raw: Raw) -> tuple[str, ...] | None:
@@ -144,5 +190,4 @@ def column_names(raw: Raw) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-FILES = ("npz", "text", "utf-16")  # kinds that can be data, by what `sniff` says
 DATASETS = {"digits": digits, "mnist": mnist, "fashion-mnist": fashion_mnist}

@@ -140,7 +140,7 @@ def scored_rows(model, data) -> tuple[np.ndarray, np.ndarray]:
     if model.signature is None:
         raise InvalidValue(f"data={quoted(repr(data))}: this model knows neither scaling nor labels, for it was "
                            "trained on bare arrays: give X and y")
-    return load_rows(data, model)
+    return load_rows(data, model)[:2]
 
 
 def labels_of(data, model) -> Sequence:

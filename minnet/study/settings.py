@@ -11,6 +11,7 @@ SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
 SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
+READING = ("target", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid")  # go to `load_data`
 SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor the structure gives the number
 
 
@@ -55,6 +56,12 @@ class Settings:
         Largest loss allowed for a score.
     target : str, optional
         Column of a file that contains the classes.
+    ignore : tuple of str
+        Columns of a table that are not read.
+    delimiter, header, decimal, encoding : optional
+        How a table is written, as in `load_data`.
+    test, valid : str, optional
+        Files of the test and validation parts.
     precision : str, optional
         "int8": also measure both models with 8-bit weights.
     seed : int
@@ -85,8 +92,20 @@ class Settings:
     class_weight: str | Mapping | None = None
     guard: Mapping = field(default_factory=dict)
     target: str | None = None
+    ignore: tuple = ()
+    delimiter: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    test: str | None = None
+    valid: str | None = None
     precision: str | None = None
     seed: int = 0
+
+    @property
+    def reading(self) -> dict[str, object]:
+        """Return the arguments of `load_data` that say how files are read and what the parts are."""
+        return {name: getattr(self, name) for name in READING}
 
     def record(self) -> dict[str, object]:
         """Return the settings as JSON types: functions and classes by name.

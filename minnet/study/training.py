@@ -8,7 +8,7 @@
 The same settings give the same model.
 """
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -45,7 +45,7 @@ LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # allows one learning rate for dense and convolutional models
 WEIGHTS, TRAINING, PRUNING, DRY_RUN = range(4)  # uses of random numbers, each with its own stream
 DENSE = "dense"
-NOT_KEPT = ("data", "model", "guard", "weights")  # settings that a model's file omits: they may be paths
+NOT_KEPT = ("data", "model", "guard", "weights", "test", "valid")  # left out of a model's file: they may be paths
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Training:
 def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:
     """Return the data as the model expects it, the model of the settings, and whether it is already trained."""
     given = given_model(settings.model)
-    data = data_for(settings.model if given is None else given, settings.data, settings.seed, settings.target,
+    data = data_for(settings.model if given is None else given, settings.data, settings.seed, settings.reading,
                     enlarged=is_enlarged(settings.model))
     if settings.model == PRETRAINED:
         return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
@@ -221,9 +221,10 @@ def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:
     return data, check_choice("model", settings.model, MODELS)(data.shape, data.n_classes, rng=rng), False
 
 
-def data_for(model: object, data: object, seed: Seed, target: str | None = None, *,
-             enlarged: bool = False) -> Dataset:
+def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlarged: bool = False) -> Dataset:
     """Return the Dataset `data` for `model`, a name or a Model, to whose signature the data are held.
+
+    `reading` holds further arguments of `load_data`.
 
     A Model without a signature gets one: it takes rows as given. Where images are to be `enlarged`, see `vgg16_input`.
     """
@@ -231,7 +232,7 @@ def data_for(model: object, data: object, seed: Seed, target: str | None = None,
         return data
     trained = isinstance(model, Model)
     if enlarged:
-        found = vgg16_input(load_data(data, rng=seed, target=target))
+        found = vgg16_input(load_data(data, rng=seed, **reading))
         if trained and model.signature is not None:
             labels = model.signature
             for part in ("train", "valid", "test"):
@@ -239,10 +240,10 @@ def data_for(model: object, data: object, seed: Seed, target: str | None = None,
             found = replace(found, signature=labels, classes=labels.classes, n_classes=len(labels.classes))
         return found
     if not trained:
-        return load_data(data, rng=seed, target=target)
+        return load_data(data, rng=seed, **reading)
     if model.signature is not None:
-        return load_data(data, rng=seed, target=target, model=model)
-    found = load_data(data, rng=seed, target=target, scaling=as_given)
+        return load_data(data, rng=seed, **reading, model=model)
+    found = load_data(data, rng=seed, **reading, scaling=as_given)
     model.signature = elsewhere(model, found)
     return replace(found, signature=model.signature)
 
