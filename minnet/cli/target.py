@@ -3,10 +3,11 @@ from minnet.cli.console import Console
 from minnet.errors import quoted
 
 
-def say_target(source: object, name: str | None, asked: str | None, n_classes: int, console: Console) -> None:
+def say_target(source: object, name: object, asked: str | None, n_classes: int, console: Console) -> None:
     """Print the column of the classes and how many there are, or of the numbers, if the data are a table in a file.
 
-    `n_classes` is 0 for numbers. `name` is that of the column, None where the table has no header; `asked` is what --target says.
+    `n_classes` is 0 for numbers. `name` is that of the column, None where the table has no header; `asked` is what
+    --target says.
     """
     from minnet.data import is_table
 
