@@ -1,4 +1,4 @@
-"""Score a model on data: accuracy, macro recall, macro F1, loss, and each class on request.
+"""Score a model on data: accuracy, macro recall, macro F1, loss, and each class on request; or R2, MAE, RMSE, loss.
 
   minnet evaluate minnet-out/model.safetensors --data later.csv            every row of a file
   minnet evaluate minnet-out/model.safetensors --data digits               the test part of a named data set
@@ -18,6 +18,7 @@ from minnet.cli.options import DATA_HELP, class_weight_option, data_options, per
 from minnet.cli.parser import Parser
 from minnet.cli.parts import PARTS, part_of
 from minnet.cli.tables import aligned, facts_text, single
+from minnet.errors import InvalidValue
 from minnet.report.classes import interval_text
 
 if TYPE_CHECKING:  # NumPy is loaded by `run` alone
@@ -52,7 +53,10 @@ def run(args: Namespace, console: Console) -> None:
     announce_compilation(console)
     facts = {"data": name, "part": part, "samples": len(y), "parameters": model.n_parameters,
              "sparsity": model.sparsity}
-    result = plain(facts | dict(evaluate(model, X, y, class_weight=args.class_weight)) | {"classes": labels_of(model)})
+    scores = evaluate(model, X, y, class_weight=args.class_weight)
+    result = plain(facts | dict(scores) | ({"classes": labels_of(model)} if "per_class" in scores else {}))
+    if args.per_class and "per_class" not in scores:
+        raise InvalidValue("--per-class is for classes, and this model gives numbers: leave it out")
     lines = [facts_text(single(result), console)]
     if args.per_class:
         lines += ["", *aligned(class_table(result), console)]
@@ -92,7 +96,8 @@ def _rows(model: Model, part: str, args: Namespace, console: Console) -> tuple[s
         if made.get("data_sha256") == file_digest(args.data):
             console.info("the model was trained on rows of this very file: --part test scores those it has not seen")
         X, y, target = load_rows(args.data, model, **reading(args))
-        say_target(args.data, target, args.target, len(labels_of(model)), console)
+        n_classes = len(labels_of(model)) if model.signature.task == "classes" else 0
+        say_target(args.data, target, args.target, n_classes, console)
         return Path(args.data).stem, X, y
     data = data_for(model, args.data, args.seed, reading(args), enlarged=enlarged)
     say_target(args.data, data.signature.target, args.target, data.n_classes, console)

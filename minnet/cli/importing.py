@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from minnet.cli import parser as kinds
 from minnet.cli.console import Console
-from minnet.cli.options import out_option, output_folder
+from minnet.cli.options import TASKS, out_option, output_folder
 from minnet.cli.parser import Parser
 from minnet.cli.tables import facts_text
 from minnet.errors import InvalidValue, file_error, quoted
@@ -40,6 +40,7 @@ def options(parser: Parser) -> None:
     add("--feature-names", metavar="NAMES", help="names of the columns, in the model's order, as in age,height")
     add("--scaling", metavar="SHIFT,SCALE",
         help="two numbers: the model takes (x - SHIFT) / SCALE of raw values, as in 0,255 (default: values as given)")
+    add("--task", choices=TASKS, help="what the outputs are: classes, or numbers (default: as the file says)")
     out_option(parser)
 
 
@@ -74,12 +75,31 @@ def signature_from(args: Namespace, model: Model) -> Signature:
     from minnet.data import Signature
 
     k, told = model.output_shape[-1], model.signature
+    if args.task == "regression" or (args.task is None and told is not None and told.task == "numbers"):
+        return _signature_of_numbers(args, model)
     classes = list(range(k)) if told is None or told.classes is None else told.classes
-    names, scaling = told and told.feature_names, told and told.scaling
     if args.classes is not None and not _is_number(args.classes):
         classes = [label.strip() for label in args.classes.split(",")]
         if len(classes) != k:
             raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
+    return Signature(model.input_shape, classes, *_inputs(args, told))
+
+
+def _signature_of_numbers(args, model):
+    """Return the signature of a model that gives numbers: as the file told, or as they are."""
+    from minnet.data import Signature
+
+    told = model.signature if model.signature is not None and model.signature.task == "numbers" else None
+    if args.classes is not None and not _is_number(args.classes):
+        raise InvalidValue(f"--classes {quoted(args.classes)}: the model gives numbers, without labels: leave it out")
+    scaling, names = _inputs(args, model.signature)
+    return Signature(model.input_shape, None, scaling, names, "numbers", told and told.target,
+                     told and told.target_scaling)
+
+
+def _inputs(args, told):
+    """Return the scaling and the names of the columns: as the options say, or as the file told."""
+    names, scaling = told and told.feature_names, told and told.scaling
     if args.feature_names is not None:
         names = tuple(name.strip() for name in args.feature_names.split(","))
     if args.scaling is not None:
@@ -87,7 +107,7 @@ def signature_from(args: Namespace, model: Model) -> Signature:
             scaling = tuple(float(number) for number in args.scaling.split(","))
         except ValueError as error:
             raise InvalidValue(f"--scaling {quoted(args.scaling)}: give two numbers, as in 0,255") from error
-    return Signature(model.input_shape, classes, scaling, names)
+    return scaling, names
 
 
 def _is_number(text):

@@ -55,6 +55,14 @@ def _data(args):
     data = load_data(args.what, rng=args.seed, **reading(args))
     return {"kind": "a data set", "data": data.name, "shape": " x ".join(map(str, data.shape)),
             "train": len(data.y_train), "valid": len(data.y_valid), "test": len(data.y_test),
-            "target": data.signature.target and quoted(data.signature.target), "n_classes": data.n_classes,
-            "classes": quoted(", ".join(map(str, data.classes.tolist()))),
+            "target": data.signature.target and quoted(str(data.signature.target)), **_targets(data),
             "scaling": data.scaling}
+
+
+def _targets(data):
+    """Return the facts of the classes, or of the numbers to learn."""
+    from minnet.errors import quoted
+
+    if data.classes is None:
+        return {"numbers": data.n_outputs}
+    return {"n_classes": data.n_classes, "classes": quoted(", ".join(map(str, data.classes.tolist())))}

@@ -28,14 +28,16 @@ OUT = "minnet-out"
 DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y, or a .csv file"
 DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a saved model"
 MODEL_DATA_HELP = "data set for a saved model"
+TASKS = ("classification", "regression")  # as in data/tasks.py, which would load NumPy
 DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
 
 
 def data_options(parser: Parser) -> None:
-    """Add --target and how a table is written, for data from a file."""
+    """Add --target, --task and how a table is written, for data from a file."""
     add = parser.options.add_argument
     add("--target", metavar="COLUMN",
-        help="name or number of a .csv's column (array of a .npz) with the classes (default: last; y)")
+        help="name or number of a .csv's column (array of a .npz) with the classes or numbers (default: last; y)")
+    add("--task", choices=TASKS, help="learn classes, or numbers (default: classes; of a saved model its own)")
     table_options(parser)
 
 
@@ -111,7 +113,7 @@ def pruning_options(parser: Parser) -> None:
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
         help="remove only weights with LO <= |w| <= HI (default: any)")
     add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
-        help="largest loss of a score, e.g. accuracy:0.01; exit code 1 above it")
+        help="largest loss of a score, e.g. accuracy:0.01 (regression: r2:0.01); exit code 1 above it")
     add("--precision", metavar="NAME", help="int8: also measure both models with 8-bit weights")
 
 

@@ -1,4 +1,4 @@
-"""Predict the class of every sample, one per line, named as in the training data.
+"""Predict the class of every sample, one per line, named as in the training data; or its numbers, in their units.
 
   minnet predict minnet-out/model.safetensors new.csv        rows of numbers; a column of classes is ignored
   minnet predict minnet-out/model.safetensors new.npz        its array X, or X_test of an official split
@@ -39,6 +39,8 @@ def run(args: Namespace, console: Console) -> None:
     enlarge = enlarged_by(args.model, model)
     X = rows_of(args.what, None if enlarge else model.signature, reading(args), args.seed)
     announce_compilation(console)
-    labels = freeze(model).predict(enlarge(X) if enlarge else X).tolist()
-    text = "\n".join(quoted(str(label)) for label in labels)
-    console.result(text, {"model": args.model, "data": args.what, "classes": labels})
+    found = freeze(model).predict(enlarge(X) if enlarge else X)
+    kind = model.signature.task
+    lines = map(str, found.tolist()) if kind == "classes" else (
+        ",".join(f"{number:.9g}" for number in row) for row in found.reshape(len(found), -1).tolist())
+    console.result("\n".join(map(quoted, lines)), {"model": args.model, "data": args.what, kind: found.tolist()})

@@ -15,4 +15,4 @@ def say_target(source: object, name: object, asked: str | None, n_classes: int, 
         return
     column = "the last column" if asked is None else f"column {quoted(str(asked))}"
     column = column if name is None else f"column {quoted(repr(name))}"
-    console.info(f"class: {column} ({n_classes} classes)" if n_classes else f"number to learn: {column}")
+    console.info(f"class: {column} ({n_classes} classes)" if n_classes else f"number: {column} (regression)")

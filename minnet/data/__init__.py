@@ -19,3 +19,5 @@ from minnet.data.sources import DATASETS as DATASETS
 from minnet.data.sources import Raw as Raw
 from minnet.data.sources import is_split as is_split
 from minnet.data.sources import is_table as is_table
+from minnet.data.tasks import TASKS as TASKS
+from minnet.data.tasks import task_of as task_of

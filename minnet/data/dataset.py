@@ -229,8 +229,9 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind)
 
 
-def load_rows(data: Data, model: object, *, target: str | int | None = None, delimiter: str | None = None,
-              header: bool | None = None, decimal: str | None = None, encoding: str | None = None,
+def load_rows(data: Data, model: object, *, target: str | int | None = None, task: str | None = None,
+              delimiter: str | None = None, header: bool | None = None, decimal: str | None = None,
+              encoding: str | None = None,
               ignore: str | int | Iterable[str | int] = ()) -> tuple[np.ndarray, np.ndarray, str | None]:
     """Load all rows and labels of a data set as a trained model takes them: nothing is split and nothing is fitted.
 
@@ -244,6 +245,8 @@ def load_rows(data: Data, model: object, *, target: str | int | None = None, del
         One with a signature. Columns are put in its order; labels are matched by name later, where they are used.
     target : str or int, optional
         As for `load_data`; by default the column that the model learnt, where the table has it.
+    task : {"classification", "regression"}, optional
+        What the model has learnt; an error where it is the other one.
     delimiter, header, decimal, encoding, ignore
         As for `load_data`.
 
@@ -260,7 +263,7 @@ def load_rows(data: Data, model: object, *, target: str | int | None = None, del
     form, names = check_format(delimiter, header, decimal, encoding, ignore), model.signature.feature_names
     raw = find(data, target, model.signature.target, ask=names is None, form=form, wanted=names)
     X = model.signature.arranged(raw.X, column_names(raw))
-    y, _ = as_targets(raw.y, model.signature.task, raw.target)
+    y, _ = as_targets(raw.y, kind_of(task, model.signature.task), raw.target)
     if not 0 < len(X) == len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
     return X[-raw.n_test:], y[-raw.n_test:], raw.target  # all where there is none

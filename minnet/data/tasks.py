@@ -29,6 +29,11 @@ def kind_of(task: str | None, learnt: str | None = None) -> str | None:
     return learnt if kind is None else kind
 
 
+def task_of(kind: str) -> str:
+    """Return the task, as users say it, of "classes" or "numbers"."""
+    return next(task for task, found in TASKS.items() if found == kind)
+
+
 def as_targets(y: ArrayLike, kind: str | None, column: object = None) -> tuple[np.ndarray, str]:
     """Return targets as an array, and whether they are "classes" or "numbers".
 

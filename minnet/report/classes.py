@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 PERCENT = 100
 RATES = ("precision", "recall", "f1")
+PLAIN = ("loss", "brier", "r2", "mae", "rmse")  # scores that are no shares
 MOST_CONFUSED = 30  # classes up to which a confusion matrix is shown
 MOST_ROWS = 100     # classes whose rows are shown: those whose recall changed most
 
@@ -66,7 +67,7 @@ def score_intervals(result: Mapping, name: str) -> tuple[str, str, str]:
     """Return the intervals of a score before, after and of the difference, as text; "" for what is not known."""
     before, after = (result[net].get("intervals", {}).get(name) for net in ("before", "after"))
     change = result.get("change", {}).get(name, {}).get("interval")
-    if name in ("loss", "brier"):
+    if name in PLAIN:
         return tuple(_plain_interval(interval) for interval in (before, after, change))
     return interval_text(before), interval_text(after), interval_text(change, "+")
 

@@ -3,7 +3,7 @@
     for row in comparison(result):
         row.label, row.before, row.after, row.change
 
-FIGURES and OPTIONAL are the rows of the first table, in order.
+CLASSES or NUMBERS, then FIGURES and OPTIONAL are the rows of the first table, in order.
 """
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,8 @@ class Row:
 
 def comparison(result: Mapping) -> list[Row]:
     """Return the rows that compare the models before and after pruning."""
-    return _rows_of(result, FIGURES + tuple(figure for figure in OPTIONAL if figure[0] in result["before"]))
+    scores = NUMBERS if "r2" in result["before"] else CLASSES
+    return _rows_of(result, scores + FIGURES + tuple(figure for figure in OPTIONAL if figure[0] in result["before"]))
 
 
 def calibration(result: Mapping) -> list[Row]:
@@ -70,6 +71,20 @@ def loss(label: str, before: float | None, after: float | None) -> Row:
     return Row(label, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", _sign(before - after))
 
 
+def units(label: str, before: float | None, after: float | None) -> Row:
+    """Return the row of an error in the units of the target."""
+    if before is None or after is None:
+        return Row(label, number(before), number(after), "")
+    return Row(label, f"{before:.5g}", f"{after:.5g}", f"{after - before:+.3g}", _sign(before - after))
+
+
+def explained(label: str, before: float | None, after: float | None) -> Row:
+    """Return the row of R2, whose change is in points: hundredths of the variance."""
+    if before is None or after is None:
+        return Row(label, number(before), number(after), "")
+    return replace(score(label, before, after), before=f"{before:.4f}", after=f"{after:.4f}")
+
+
 def size(label: str, before: float | None, after: float | None, better: str, worse: str) -> Row:
     """Return the row of a quantity of which less is better."""
     return _ratio(label, before, after, before, after, (better, worse))
@@ -102,10 +117,17 @@ def _sign(gain):
     return None if gain == 0 else gain > 0
 
 
-FIGURES = (
+CLASSES = (
     ("accuracy", "accuracy", score, ()),
     ("recall_macro", "macro recall", score, ()),
     ("f1_macro", "macro F1", score, ()),
+)
+NUMBERS = (
+    ("r2", "R2", explained, ()),
+    ("mae", "mean absolute error", units, ()),
+    ("rmse", "root mean squared error", units, ()),
+)
+FIGURES = (
     ("loss", "loss", loss, ()),
     ("parameters", "parameters (nonzero)", size, ("fewer", "more")),
     ("macs", "multiply-adds", size, ("fewer", "more")),
@@ -119,6 +141,7 @@ CALIBRATION = (
 )
 OPTIONAL = (  # figures of --precision
     ("accuracy_int8", "accuracy, int8 weights", score, ()),
+    ("r2_int8", "R2, int8 weights", explained, ()),
     ("bytes_frozen", "bytes in memory", size, ("smaller", "larger")),
     ("bytes_frozen_int8", "bytes in memory, int8", size, ("smaller", "larger")),
 )

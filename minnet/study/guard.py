@@ -1,28 +1,31 @@
 """Guards: the largest loss of a score that is allowed, and the error when it is exceeded.
 
     check_guards({"accuracy": 0.01}, before, after)     # GuardMissed where accuracy fell by more than one point
+    check_guards({"r2": 0.01}, before, after)           # of numbers: R2, or mae and rmse in the units of the target
 
-SCORES lists the scores that can be guarded.
+SCORES lists the scores that can be guarded, for models of classes and of numbers.
 """
 import math
 from collections.abc import Mapping
 
 from minnet.errors import MinnetError, check_choice, check_real
 
-SCORES = {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1}  # name -> 1 if higher is better, else -1
+SCORES = {"classes": {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1},  # 1 if higher is better, else -1
+          "numbers": {"r2": 1, "mae": -1, "rmse": -1, "loss": -1}}
+SIGNS = SCORES["classes"] | SCORES["numbers"]
 
 
 class GuardMissed(MinnetError):
     """The pruned model lost more of a score than a guard allows."""
 
 
-def check_limits(guards: Mapping[str, float] | None) -> dict[str, float]:
-    """Check `guards`, a mapping from a name in SCORES to the largest loss allowed, and return it as a dict.
+def check_limits(guards: Mapping[str, float] | None, kind: str = "classes") -> dict[str, float]:
+    """Check `guards`, a mapping from a name in SCORES[kind] to the largest loss allowed, and return it as a dict.
 
     None is returned as an empty dict. Raises UnknownName, InvalidType or InvalidValue.
     """
     for name, limit in (guards or {}).items():
-        check_choice("score to guard", name, SCORES)
+        check_choice(f"score to guard of {kind},", name, SCORES[kind])
         check_real(f"the guard on {name}", limit, 0)
     return dict(guards or {})
 
@@ -33,7 +36,7 @@ def check_guards(guards: Mapping[str, float], before: Mapping[str, float | None]
     missed = []
     for name, limit in guards.items():
         a, b = (math.nan if value is None else value for value in (before[name], after[name]))
-        lost = SCORES[name] * (a - b)
+        lost = SIGNS[name] * (a - b)
         if not lost <= limit:
             missed.append(f"{name} changed from {a:.4f} to {b:.4f}, worse by {lost:.4f}, allowed {limit:g}")
     if missed:

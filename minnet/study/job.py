@@ -62,7 +62,7 @@ class Job(Training):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.guard = check_limits(settings.guard)
+        self.guard = check_limits(settings.guard, self.data.signature.task)
         for name in ("layers", "protect"):
             check_numbers_of_layers(name, getattr(settings, name), len(weighted(self.model)))
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)

@@ -41,7 +41,7 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
 
     The figures are what `evaluate` returns for the frozen model, its plan, parameters (nonzero), macs, and the speeds
     with that plan; the confusion matrix is None for more than MOST_CONFUSED classes. With a `precision` (see `freeze`)
-    they include the accuracy with such weights and the memory of both frozen models.
+    they include the accuracy (of numbers r2) with such weights and the memory of both frozen models.
     """
     times, figures = speeds(nets, data.X_test), {}
     for name, net in nets.items():
@@ -52,8 +52,8 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
             figures[name]["confusion"] = None
         if precision is not None:
             rounded = freeze(net, weights=precision)
-            accuracy = scores(rounded, data.X_test, data.y_test)["accuracy"]
-            figures[name] |= {f"accuracy_{precision}": accuracy, "bytes_frozen": fast.nbytes,
+            score, value = next(iter(scores(rounded, data.X_test, data.y_test).items()))  # accuracy or r2
+            figures[name] |= {f"{score}_{precision}": value, "bytes_frozen": fast.nbytes,
                               f"bytes_frozen_{precision}": rounded.nbytes}
     return figures
 

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from minnet import __version__, threads
+from minnet.data import task_of
 from minnet.model import Model
 from minnet.pruning.paths import effective_sparsity
 
@@ -30,7 +31,8 @@ def result_of(job, figures: Mapping[str, dict]) -> dict:
     reached = {"reached_weights": job.model.sparsity, "effective": effective_sparsity(job.model),
                "reached_units": job.reached if of_units else units_removed(job.whole(job.dense), job.small)}
     return plain({
-        "minnet": __version__, "data": job.data.name, **main, "threads": threads.n_threads(),
+        "minnet": __version__, "data": job.data.name, "task": task_of(job.data.signature.task), **main,
+        "threads": threads.n_threads(),
         "sparsity": {"asked": job.sparsity, "of": "units" if of_units else "weights", **reached},
         "words": summary(share, figures["before"], figures["after"]), **figures,
         "classes": job.data.classes, "layers": layers_of(job.model), "start": job.start, "settings": settings,
@@ -84,13 +86,14 @@ def plain(value: object) -> object:
 
 
 def summary(share: str, before: Mapping, after: Mapping) -> str:
-    """Return one sentence that begins with the `share` removed and gives gains and loss of accuracy."""
-    gain = PERCENT * (after["accuracy"] - before["accuracy"])
+    """Return one sentence that begins with the `share` removed and gives gains and loss of accuracy, or of R2."""
+    name, label, form = ("r2", "R2", "{:.4f}") if "r2" in before else ("accuracy", "accuracy", "{:.2%}")
+    gain = PERCENT * (after[name] - before[name])
     change = f"{abs(gain):.2f} points {'higher' if gain > 0 else 'lower'}" if gain else "unchanged"
     file, work, time = (times(before, after, *words) for words in (
         ("bytes_on_disk", "smaller", "larger"), ("macs", "fewer", "more"), ("latency_us", "faster", "slower")))
-    return (f"{share} removed: file {file}, {work} multiply-adds, one sample {time}; accuracy "
-            f"{before['accuracy']:.2%} -> {after['accuracy']:.2%} ({change})")
+    return (f"{share} removed: file {file}, {work} multiply-adds, one sample {time}; {label} "
+            f"{form.format(before[name])} -> {form.format(after[name])} ({change})")
 
 
 def times(before: Mapping, after: Mapping, name: str, better: str, worse: str) -> str:

@@ -11,7 +11,7 @@ SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
 SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
-READING = ("target", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid")  # go to `load_data`
+READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid")  # for load_data
 SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor the structure gives the number
 
 
@@ -55,7 +55,9 @@ class Settings:
     guard : mapping of str to float
         Largest loss allowed for a score.
     target : str, optional
-        Column of a file that contains the classes.
+        Column of a file that contains the classes or numbers.
+    task : {"classification", "regression"}, optional
+        Whether these are classes or numbers. Default: that of a trained model, else classes where they look so.
     ignore : tuple of str
         Columns of a table that are not read.
     delimiter, header, decimal, encoding : optional
@@ -92,6 +94,7 @@ class Settings:
     class_weight: str | Mapping | None = None
     guard: Mapping = field(default_factory=dict)
     target: str | None = None
+    task: str | None = None
     ignore: tuple = ()
     delimiter: str | None = None
     header: bool | None = None

@@ -212,13 +212,13 @@ def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:
     data = data_for(settings.model if given is None else given, settings.data, settings.seed, settings.reading,
                     enlarged=is_enlarged(settings.model))
     if settings.model == PRETRAINED:
-        return data, vgg16(data.shape, data.n_classes, weights=settings.weights, rng=rng), False
+        return data, vgg16(data.shape, data.n_outputs, weights=settings.weights, rng=rng), False
     if settings.weights is not None:
         raise InvalidValue(f"weights={quoted(str(settings.weights))} need model {PRETRAINED}, not "
                            f"{quoted(str(settings.model))}: use model {PRETRAINED}, or `minnet import`")
     if given is not None:
         return data, given, True
-    return data, check_choice("model", settings.model, MODELS)(data.shape, data.n_classes, rng=rng), False
+    return data, check_choice("model", settings.model, MODELS)(data.shape, data.n_outputs, rng=rng), False
 
 
 def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlarged: bool = False) -> Dataset:
@@ -237,7 +237,8 @@ def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlar
             labels = model.signature
             for part in ("train", "valid", "test"):
                 labels.codes(getattr(found, f"y_{part}"))  # which refuses unknown ones
-            found = replace(found, signature=labels, classes=labels.classes, n_classes=len(labels.classes))
+            n_classes = 0 if labels.classes is None else len(labels.classes)
+            found = replace(found, signature=labels, classes=labels.classes, n_classes=n_classes)
         return found
     if not trained:
         return load_data(data, rng=seed, **reading)
@@ -251,9 +252,14 @@ def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlar
 def elsewhere(model: Model, data: Dataset) -> Signature:
     """Return the signature of a model that knows none, for these data: rows as given, and labels 0 ... k-1.
 
-    Text, whose labels no number tells, is in the order of the alphabet where there is one for each output.
+    Text, whose labels no number tells, is in the order of the alphabet where there is one for each output. Numbers are
+    those that the model gives.
     """
     signature, k = data.signature.reshape(model.input_shape), model.output_shape[-1]
+    if data.classes is None:
+        if data.n_outputs != k:
+            raise InvalidValue(f"the data have {data.n_outputs} numbers a row to learn; the model gives {k} outputs")
+        return replace(signature, target_scaling=None)
     if data.classes.dtype.kind == "U" and data.n_classes == k:
         return signature
     if data.classes.dtype.kind == "U" or not 0 <= data.classes.min() <= data.classes.max() < k:
