@@ -42,6 +42,7 @@ _HOMES = {
     "minnet.pruning.result": ("Record",),
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.estimators.classifier": ("PrunedClassifier",),
+    "minnet.estimators.regressor": ("PrunedRegressor",),
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
     "minnet.study.sensitivity": ("sensitivity",),

@@ -64,6 +64,7 @@ from minnet.pruning.result import Record as Record
 from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
 from minnet.estimators.classifier import PrunedClassifier as PrunedClassifier
+from minnet.estimators.regressor import PrunedRegressor as PrunedRegressor
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.sensitivity import sensitivity as sensitivity
@@ -146,6 +147,7 @@ __all__ = [
     "Predictor",
     "freeze",
     "PrunedClassifier",
+    "PrunedRegressor",
     "compare_criteria",
     "latency_table",
     "sensitivity",

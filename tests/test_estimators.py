@@ -5,7 +5,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_diabetes, load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import minnet as mn
@@ -15,7 +15,7 @@ QUICK = {"max_iter": 60, "learning_rate_init": 0.01, "sparsity": 0.5, "random_st
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks provoke warnings, and look at those that matter
-@parametrize_with_checks([mn.PrunedClassifier(**QUICK)])
+@parametrize_with_checks([mn.PrunedClassifier(**QUICK), mn.PrunedRegressor(**QUICK)])
 def test_by_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -78,3 +78,34 @@ def test_exports(iris, fitted, tmp_path, ending):
     assert (model.predict(iris[0]) == fitted.predict(iris[0])).all()
     with pytest.raises(mn.MinnetError, match="choose from"):
         fitted.export(tmp_path / "e.pkl")
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_regressor(outputs, tmp_path):
+    """Numbers in their own units, whatever these are; and the model, the frozen net and the files give the same."""
+    X, y = load_diabetes(return_X_y=True)
+    X, y = (X - X.mean(axis=0)) / X.std(axis=0), y if outputs == 1 else np.column_stack([y, 1e6 - 1e3 * y])
+    fitted = mn.PrunedRegressor(**QUICK).fit(X, y)
+    found = fitted.predict(X)
+    assert found.shape == y.shape and fitted.score(X, y) > 0.5
+    assert fitted.model_.sparsity == 0.5 == fitted.result_.sparsity
+    np.testing.assert_allclose(fitted.model_.predict(X), found)
+    np.testing.assert_allclose(fitted.predictor_.predict(X), found)
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(fitted)).predict(X), found)
+    for ending, read in ((".onnx", mn.load_onnx), (".safetensors", mn.load)):
+        fitted.export(tmp_path / f"r{ending}")
+        np.testing.assert_allclose(read(tmp_path / f"r{ending}").predict(X), found, rtol=1e-4)
+    again = mn.PrunedRegressor(**QUICK | {"early_stopping": True, "max_iter": 100}).fit(X, y)
+    assert again.best_validation_score_ == max(again.validation_scores_) > 0.3
+
+
+def test_a_regressor_learns_bit_by_bit():
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    y = 1000 + 5 * X[:, 0] - 3 * np.abs(X[:, 1])
+    fitted = mn.PrunedRegressor(**QUICK | {"prune_iter": 20})
+    for _ in range(15):
+        for start in range(0, 300, 100):
+            fitted.partial_fit(X[start : start + 100], y[start : start + 100])
+    assert fitted.model_.sparsity == 0.5 and fitted.score(X, y) > 0.9
+    with pytest.raises(ValueError, match="has learnt 1"):
+        fitted.partial_fit(X, np.column_stack([y, y]))

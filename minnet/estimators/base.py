@@ -108,6 +108,7 @@ class PrunedEstimator(BaseEstimator):
 
     _loss = ""            # name of the loss
     _several = False      # whether targets (n, k) are taken
+    _numeric = False      # whether targets are numbers
     _stratify = False     # whether validation rows are drawn by class
 
     def _decay(self, batch, weights):
@@ -163,7 +164,7 @@ class PrunedEstimator(BaseEstimator):
     def _prepared(self, X, y, sample_weight, first, learn):
         """Return (inputs, targets, weights, random generator); make the model on the first pass."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=first,
-                             multi_output=self._several)
+                             multi_output=self._several, y_numeric=self._numeric)
         if issparse(X):
             X = X.toarray()
         y, weights = self._targets(y, sample_weight, learn)
@@ -265,6 +266,7 @@ class PrunedEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.target_tags.multi_output = self._several
         return tags
 
 
