@@ -42,7 +42,7 @@ NETS = {
 }
 SELF_COUNTING = {"n_m", "2:4", "1:3", "pattern"}                   # structures that refuse a sparsity
 COUNTED = [name for name in (*STRUCTURES, "2x3", "3x1") if name not in SELF_COUNTING]
-UNITS = ("neuron", "filter", "channel")                            # these keep one unit an axis, and go whole
+UNITS = ("neuron", "filter", "channel", "input")                   # these keep one unit an axis, and go whole
 IMAGES = ("filter", "kernel", "pattern")                           # these want a convolution
 IMAGE_NETS = ("conv", "residual", "depthwise")
 

@@ -13,10 +13,11 @@ from minnet.errors import InvalidValue
 from minnet.pruning.budgets import Costs
 from minnet.pruning.candidates import Infeasible
 from minnet.pruning.choose import choose
-from minnet.pruning.criteria import CRITERIA
+from minnet.pruning.criteria import CRITERIA, TRAITS
 from minnet.pruning.distributions import DISTRIBUTIONS
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import prune
+from minnet.pruning.traits import Traits
 
 NETS = ("dense", "normed", "conv", "residual")
 EXAMPLES = 60
@@ -39,7 +40,7 @@ def criterion_of(judge, model):
 def prunings(draw, structures):
     """(net, structure, all else that `prune` takes but a budget): what can be asked together."""
     judge, structure = draw(judges), draw(st.sampled_from(structures))
-    assume(fits(structure, judge[1]))
+    assume(fits(structure, judge[1]) and not (structure == "input" and TRAITS.get(judge[0], Traits()).unit))
     model = make(judge[1])
     return judge[1], structure, {"structure": structure, "criterion": criterion_of(judge, model),
                                  "data": sample_for(model), "rng": 0}

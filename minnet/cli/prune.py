@@ -4,6 +4,7 @@
   minnet prune digits --sparsity 0.95 --criterion taylor --seed 1
   minnet prune digits --model small_conv --structure filter --sparsity 0.5
   minnet prune mine.csv --target kind --guard accuracy:0.01
+  minnet prune mine.csv --structure input --keep 8      a model that takes the best 8 columns alone
   minnet prune minnet-out/dense.safetensors --data digits      start from a saved model
   minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
@@ -32,7 +33,7 @@ from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import aligned
 from minnet.report.classes import class_rows, notable
-from minnet.report.rows import comparison, layers, names
+from minnet.report.rows import comparison, inputs, layers, names
 
 
 def options(parser: Parser) -> None:
@@ -112,7 +113,7 @@ def text(result: dict, console: Console, per_class: bool = False) -> str:
         console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
         *aligned([("", first, second, "change"), *rows], console), "",
         *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
-        *_class_lines(result, console, per_class), result["words"]])
+        *_class_lines(result, console, per_class), *inputs(result), result["words"]])
 
 
 def _class_lines(result, console, per_class):

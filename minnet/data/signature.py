@@ -22,16 +22,18 @@ import numpy as np
 
 from minnet.arrays import as_numbers, check_finite, check_X
 from minnet.data.labels import as_label_array, as_number_array, label_name
+from minnet.data.selection import Selection, check_selection, picked_scaling, same_numbers, without_ones
 from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
 from minnet.typing import ArrayLike, Dtype
 
-TASKS = ("classes", "numbers")
+AS_GIVEN = "as given"  # the task of a model that was trained on bare arrays: targets are taken as they are
+TASKS = ("classes", "numbers", AS_GIVEN)
 CHUNK = 1024          # rows that are scaled at once, in float64
 MOST_SHOWN = 10       # labels or columns that a message lists
 LONGEST_NAME = 10_000  # characters of a name or label in a file
 MOST_AXES = 8         # of a row's shape in a file
 KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
-SOME = {"target_scaling"}  # keys that only some signatures have
+SOME = {"target_scaling", "selection"}  # keys that only some signatures have
 
 
 class Scaling(NamedTuple):
@@ -56,13 +58,16 @@ class Signature:
         (shift, scale), in float64, which broadcast with a row; None takes rows as given.
     feature_names : sequence of str, optional
         Names (d,) of the columns, for rows of shape (d,).
-    task : {"classes", "numbers"}
-        Whether outputs are scores of classes or numbers.
+    task : {"classes", "numbers", "as given"}
+        Whether outputs are scores of classes or numbers; "as given" where nothing is known of them.
     target : str or tuple of str, optional
         Name of the column that was learnt, or the names of several.
     target_scaling : (array_like, array_like), optional
         (shift, scale) of numbers, each (k,) or one number: the model gives (y - shift) / scale of each target y. None
         where it gives them as they are.
+    selection : (tuple of int, tuple of int), optional
+        (columns, source), where a model takes some features only: their places along the last axis of rows of the
+        shape `source`, which are flattened first where `shape` has one axis.
 
     Raises
     ------
@@ -77,6 +82,7 @@ class Signature:
     task: str = "classes"
     target: str | tuple[str, ...] | None = None
     target_scaling: Scaling | None = None
+    selection: Selection | None = None
 
     def __post_init__(self):
         if self.task not in TASKS:
@@ -86,6 +92,7 @@ class Signature:
         checked["scaling"] = _check_scaling(self.scaling, checked["shape"])
         checked["target_scaling"] = _check_target_scaling(self.target_scaling, self.task)
         checked["feature_names"] = _check_names(self.feature_names, checked["shape"])
+        checked["selection"] = check_selection(self.selection, checked["shape"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -96,8 +103,8 @@ class Signature:
         ----------
         X : array_like
             Raw rows (n, *shape). Named columns (pandas, polars) are taken by name where this signature has names: in
-            its order, without those that it does not know. A shape that differs by axes of 1 or by flattening is
-            reshaped.
+            its order, without those that it does not know. Of arrays as wide as `selection.source` its columns are
+            taken. A shape that differs by axes of 1 or by flattening is reshaped.
         dtype : type or str
             numpy.float32 or numpy.float64, of the result.
         names : sequence of str, optional
@@ -126,9 +133,13 @@ class Signature:
     def arranged(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray:
         """Return raw rows with columns and shape as `rows` takes them, unscaled; arguments and errors as there."""
         raw: np.ndarray = as_numbers("X", self._by_name(X, names))
+        if raw.ndim and self.selection is not None:
+            raw = self.selection.pick(raw, self.shape)
         if raw.ndim and raw.shape[1:] != self.shape:
             raw = self._reshaped(raw)
         if raw.ndim == 0 or raw.shape[1:] != self.shape:
+            if self.selection is not None:
+                raise InvalidValue(self.selection.wanted(raw.shape, self.shape))
             check_X(raw, self.shape, np.float64)  # which says what is wrong
         return raw
 
@@ -138,6 +149,8 @@ class Signature:
         For numbers (n,) or (n, k) instead of classes return these, or (y - shift) / scale (n, k) by `target_scaling`. A
         label that no class has is an InvalidValue that lists the unknown ones; a class that never occurs is none.
         """
+        if self.task == AS_GIVEN:
+            return np.atleast_1d(as_numbers("y", y))
         if self.task == "numbers" and self.target_scaling is None:
             return as_number_array(y)
         if self.target_scaling is not None:
@@ -183,7 +196,7 @@ class Signature:
         Labels (n,) of the highest outputs, the first of equals; or numbers in the units of the target, (n, k), and (n,)
         where k is 1.
         """
-        if self.task == "classes":
+        if self.task != "numbers":
             return self.labels(outputs.argmax(-1))
         found = self.numbers(outputs)
         return found[:, 0] if found.shape[1:] == (1,) else found
@@ -200,7 +213,7 @@ class Signature:
         """
         if tuple(shape) == self.shape:
             return self
-        if not _same_numbers(self.shape, tuple(shape)):
+        if not same_numbers(self.shape, tuple(shape)):
             first = len(shape) > 1 and self.shape == (*shape[-1:], *shape[:-1])
             raise InvalidValue(f"the data have rows of shape {self.shape}, the model takes {tuple(shape)}: "
                                + ("channels go last: X.transpose(0, 2, 3, 1)" if first else
@@ -208,11 +221,24 @@ class Signature:
         scaling = self.scaling and Scaling(*(v if v.ndim == 0 else np.broadcast_to(v, self.shape).reshape(shape)
                                              for v in self.scaling))
         return replace(self, shape=tuple(shape), scaling=scaling,
-                       feature_names=self.feature_names if len(shape) == 1 else None)
+                       feature_names=self.feature_names if len(shape) == 1 else None,
+                       selection=self.selection if len(shape) == 1 else None)
+
+    def select(self, places: Sequence[int], shape: tuple[int, ...]) -> Self:
+        """Return the signature of a model that takes some features only, as rows of `shape`.
+
+        `places` are theirs along the last axis of this signature's rows, flattened where `shape` has one axis.
+        """
+        places = [int(place) for place in places]
+        names, scaling, chosen = self.feature_names, self.scaling, Selection(tuple(places), self.shape)
+        return replace(self, shape=tuple(shape), feature_names=names and tuple(names[place] for place in places),
+                       scaling=scaling and Scaling(*(picked_scaling(values, places, self.shape, shape)
+                                                     for values in scaling)),
+                       selection=chosen if self.selection is None else self.selection.of(places))
 
     def as_given(self, shape: tuple[int, ...]) -> Self:
         """Return a signature with the same outputs that takes rows of `shape` as they are."""
-        return replace(self, shape=tuple(shape), scaling=None, feature_names=None)
+        return replace(self, shape=tuple(shape), scaling=None, feature_names=None, selection=None)
 
     def fits(self, shape: tuple[int, ...], outputs: tuple[int, ...]) -> bool:
         """Return whether a model that takes rows of `shape` and gives `outputs` can have this signature."""
@@ -228,6 +254,8 @@ class Signature:
                  "classes": None if self.classes is None else self.classes.tolist()}
         if self.target_scaling is not None:
             facts["target_scaling"] = {name: value.tolist() for name, value in self.target_scaling._asdict().items()}
+        if self.selection is not None:
+            facts["selection"] = [list(part) for part in self.selection]
         return facts
 
     @classmethod
@@ -247,7 +275,7 @@ class Signature:
         if not isinstance(facts["task"], str):
             raise InvalidType(f"its signature has the task {quoted(repr(facts['task']))}")
         return cls(tuple(shape), classes, _plain_scaling(scaling), names, facts["task"], target,
-                   _plain_scaling(facts.get("target_scaling")))
+                   _plain_scaling(facts.get("target_scaling")), facts.get("selection"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Signature) and self.to_json() == other.to_json()
@@ -257,7 +285,7 @@ class Signature:
 
     def __repr__(self):
         scaling = "as given" if self.scaling is None else "scaled"
-        gives = f"{'k' if self.classes is None else len(self.classes)} classes" * (self.task == "classes") or "numbers"
+        gives = f"{'k' if self.classes is None else len(self.classes)} classes" * (self.task == "classes") or self.task
         return f"Signature({self.shape}, {scaling} -> {gives})"
 
     def _by_name(self, X, names):
@@ -281,9 +309,9 @@ class Signature:
 
     def _reshaped(self, X):
         """Return X as (n, *shape) where its shape differs by axes of 1 or by flattening, else X."""
-        if not _same_numbers(X.shape[1:], self.shape):
+        if not same_numbers(X.shape[1:], self.shape):
             return X
-        if _without_ones(X.shape[1:]) != _without_ones(self.shape):
+        if without_ones(X.shape[1:]) != without_ones(self.shape):
             warnings.warn(f"rows of shape {X.shape[1:]} are taken as {self.shape}, which the model wants",
                           UserWarning, stacklevel=3)
         return X.reshape(len(X), *self.shape)
@@ -304,16 +332,6 @@ def scaled(X: np.ndarray, scaling: Scaling, dtype: Dtype) -> np.ndarray:
         check_finite("X", X)  # which names what was given
         raise
     return out
-
-
-def _without_ones(shape):
-    return tuple(size for size in shape if size != 1)
-
-
-def _same_numbers(given, wanted):
-    """Return whether rows of the two shapes differ by axes of 1 or by flattening only."""
-    a, b = _without_ones(given), _without_ones(wanted)
-    return a == b or (math.prod(a) == math.prod(b) and min(len(given), len(wanted)) == 1)
 
 
 def _listed(values):

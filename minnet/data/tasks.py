@@ -23,6 +23,7 @@ def kind_of(task: str | None, learnt: str | None = None) -> str | None:
 
     Raises UnknownName for another task, InvalidValue where the model has learnt the other one.
     """
+    learnt = learnt if learnt in TASKS.values() else None  # "as given" is any
     kind = None if task is None else str(check_choice("task", task, TASKS))
     if None not in (kind, learnt) and kind != learnt:
         raise InvalidValue(f"task={task!r}, but the model has learnt {learnt}: leave the task out")

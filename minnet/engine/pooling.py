@@ -39,8 +39,9 @@ class Flatten(FixedLinear):
         return dy.reshape(len(dy), *self.input_shape)
 
     def couple(self, space: Space) -> Space:
-        """Note that each pixel carries all channels."""
-        return space.tile(math.prod(self.input_shape[:-1]))
+        """Note that each pixel carries all channels, or that each number is a unit of its own already."""
+        size = math.prod(self.input_shape)
+        return space if len(space) == size else space.tile(size // self.input_shape[-1])
 
 
 class GlobalAvgPool2d(FixedLinear):

@@ -31,11 +31,13 @@ class Use:
 class Coupling:
     """All units of a model: which are one (joined by a Residual), which are fixed (input, logits), and what uses them.
 
-    `outputs[layer]` (c,) is the unit that each position of the last axis of that layer's output carries.
+    `inputs` are the units of the input. `outputs[layer]` (c,) is the unit that each position of the last axis of that
+    layer's output carries.
     """
 
     def __init__(self):
         self.uses = []
+        self.inputs = np.zeros(0, np.int64)
         self.outputs = {}
         self._parent = np.zeros(0, np.int64)
         self._fixed = []
@@ -144,10 +146,15 @@ def concat(*spaces):
     return Space(spaces[0].coupling, np.concatenate([space.units for space in spaces]))
 
 
-def couple(model):
-    """Walk the tree once; return the Coupling, in which the Spaces of input and logits are fixed."""
+def couple(model, features: int | None = None):
+    """Walk the tree once; return the Coupling, in which the Spaces of input and logits are fixed.
+
+    With `features` the Space of the input has that many units, which may be removed.
+    """
     coupling = Coupling()
-    space = coupling.new(model.input_shape[-1])
-    coupling.fix(space)
+    space = coupling.new(model.input_shape[-1] if features is None else features)
+    coupling.inputs = space.units
+    if features is None:
+        coupling.fix(space)
     coupling.fix(space.through(model.tree))
     return coupling

@@ -131,7 +131,7 @@ def _in_units(writer, signature, y):
 
 def _gives(signature):
     """Return what the outputs are, in a word or two."""
-    if signature is None or signature.task == "classes":
+    if signature is None or signature.task != "numbers":
         return "logits"
     return "numbers in the units of the target"
 

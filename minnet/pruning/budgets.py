@@ -1,9 +1,9 @@
 """Budgets: how much is removed, given in one of several ways, becomes a count.
 
-`sparsity` and `count` give it directly, `units` for each layer. `macs`, `bytes` and `latency` say what may remain:
-pieces are removed in the order of any other pruning until the model is within the budget, and would exceed it again if
-the last one came back. Nothing is timed here: `clock` is a function mask -> seconds, such as `latency_table` fits to
-times that were measured before, so a noisy clock cannot give two counts for one budget.
+`sparsity`, `count` and `keep` give it directly, `units` for each layer. `macs`, `bytes` and `latency` say what may
+remain: pieces are removed in the order of any other pruning until the model is within the budget, and would exceed it
+again if the last one came back. Nothing is timed here: `clock` is a function mask -> seconds, such as `latency_table`
+fits to times that were measured before, so a noisy clock cannot give two counts for one budget.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ class Budget:
     units: Mapping[str, int] | None = None
     latency: float | None = None
     clock: Callable[[np.ndarray], float] | None = None
+    keep: int | None = None
 
     @property
     def given(self) -> list[str]:
@@ -52,7 +53,7 @@ class Budget:
         """Raise if not exactly one budget is given (none where something else sets the count), or it is wrong."""
         sets_count = pieces.own_count or isinstance(distribution, dict)
         if len(self.given) != (0 if sets_count else 1):
-            wanted = "exactly one of sparsity, count, macs, bytes, units and latency" if not sets_count else \
+            wanted = "exactly one of sparsity, count, keep, macs, bytes, units and latency" if not sets_count else \
                 "no budget, since the structure or the distribution sets the count"
             raise InvalidValue(f"got {' and '.join(self.given) or 'no budget'}; wanted {wanted}")
         if distribution != "global" and (pieces.own_count or self.units is not None):
@@ -67,6 +68,8 @@ class Budget:
             check_fraction("sparsity", self.sparsity)
         if self.count is not None:
             check_count("count", self.count, 0, pieces.n)
+        if self.keep is not None:
+            check_count("keep", self.keep, 0, pieces.n)
         if self.units is not None and not isinstance(self.units, dict):
             raise InvalidType(f"units={quoted(repr(self.units))}; wanted a dict of layers and how many units remain")
 
@@ -84,6 +87,8 @@ class Budget:
             return round(float(self.sparsity) * len(candidates))  # half to even
         if self.count is not None:
             return int(self.count)
+        if self.keep is not None:
+            return len(candidates) - int(self.keep)
         return self._within(Costs(model), candidates, distribution)
 
     def losses(self, candidates: Candidates) -> np.ndarray:

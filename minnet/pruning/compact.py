@@ -12,6 +12,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 
+from minnet.data.signature import AS_GIVEN, Signature
 from minnet.engine.model import Model
 from minnet.engine.state import State
 from minnet.errors import InvalidType, InvalidValue, check_kind, quoted
@@ -24,17 +25,19 @@ M = TypeVar("M", bound=Model)  # the class of the model given is that of the one
 
 
 @overload
-def compact(model: M, state: None = None, *, fold_batchnorm: bool = False) -> M: ...
+def compact(model: M, state: None = None, *, fold_batchnorm: bool = False, inputs: bool = False) -> M: ...
 @overload
-def compact(model: M, state: State, *, fold_batchnorm: bool = False) -> tuple[M, State]: ...
-def compact(model: M, state: State | None = None, *, fold_batchnorm: bool = False) -> M | tuple[M, State]:
+def compact(model: M, state: State, *, fold_batchnorm: bool = False, inputs: bool = False) -> tuple[M, State]: ...
+def compact(model: M, state: State | None = None, *, fold_batchnorm: bool = False,
+            inputs: bool = False) -> M | tuple[M, State]:
     """Return a smaller Model with the same outputs (to rounding), without the units that the mask makes superfluous.
 
     A unit is removed where no live path leads from it to the logits, or where all that is read of it is a constant; the
     constant is added to the bias of the layer that read it (which gets one if it had none). A constant that is not 0
     and meets the zeros of padding is not the same everywhere: such a unit stays. Units that a Residual joins are
-    removed together or not at all; input and logits stay; an axis keeps at least one unit, then masked. Layers keep
-    their names, weights that remain masked stay masked, and what is not touched keeps its bits.
+    removed together or not at all; logits stay, and the input unless `inputs` is True; an axis keeps at least one unit,
+    then masked. Layers keep their names, weights that remain masked stay masked, and what is not touched keeps its
+    bits.
 
     Parameters
     ----------
@@ -47,6 +50,10 @@ def compact(model: M, state: State | None = None, *, fold_batchnorm: bool = Fals
         the report counts them.
     fold_batchnorm : bool, default False
         Fold each BatchNorm that can be folded into the layer before it, or after; then no state is taken.
+    inputs : bool, default False
+        Remove features of the input too that no live path reads: columns, pixels where Flatten comes first, or else
+        channels. The `signature` of the smaller model says which ones it takes; it picks them by name from tables, and
+        by index from arrays as wide as those of `model`. An array that has its own columns alone is taken as it is.
 
     Returns
     -------
@@ -60,21 +67,22 @@ def compact(model: M, state: State | None = None, *, fold_batchnorm: bool = Fals
         For layers that were born sparse.
     """
     _check(model, state, fold_batchnorm)
-    small, source = cut(CompactionPlan(model))
+    plan = CompactionPlan(model, inputs)
+    small, source = cut(plan)
     if fold_batchnorm:
         small, _ = fold_norms(small)
-    small.signature = model.signature
+    small.signature = _signature(plan)
     return small if state is None else (small, _cut_state(state, small, source))
 
 
-def compact_report(model: Model, *, fold_batchnorm: bool = False) -> Report:
+def compact_report(model: Model, *, fold_batchnorm: bool = False, inputs: bool = False) -> Report:
     """Report what `compact(model)` removes in each layer and why, and what it cannot remove and why.
 
     Parameters
     ----------
     model : Model
         The pruned model; it does not change.
-    fold_batchnorm : bool, default False
+    fold_batchnorm, inputs : bool, default False
         As in `compact`.
 
     Returns
@@ -88,7 +96,7 @@ def compact_report(model: Model, *, fold_batchnorm: bool = False) -> Report:
         For layers that were born sparse.
     """
     _check(model)
-    plan = CompactionPlan(model)
+    plan = CompactionPlan(model, inputs)
     small, _ = cut(plan)
     return Report(plan, small, fold_norms(small)[1] if fold_batchnorm else {})
 
@@ -149,6 +157,16 @@ def _check(model, state=None, fold_batchnorm=False):
         raise InvalidValue("fold_batchnorm=True removes what training needs: leave out it or the State")
 
 
+def _signature(plan):
+    """Return the signature of the compacted model: that of the model, for the features of the input that are kept."""
+    signature, kept = plan.model.signature, plan.kept_inputs
+    if kept.all():
+        return signature
+    if signature is None:
+        signature = Signature(plan.model.input_shape, task=AS_GIVEN)
+    return signature.select(np.flatnonzero(kept), plan.input_shape)
+
+
 def _cut_state(state, small, source):
     """Return the State of the same run, at the same place, with the optimizer's vectors cut like the values."""
     run = State(small, state.optimizer, state.seed, state.threads)
@@ -163,7 +181,7 @@ def _cut_state(state, small, source):
 
 def _source(small, original):
     """Return the position in `original` of each entry of `small`; -1 for a bias that is not there."""
-    left = survivors(CompactionPlan(original))
+    left = survivors(CompactionPlan(original, inputs=small.input_shape != original.input_shape))
     shapes = {name: p.shape for name, p in small.parameters.items()}
     wanted = {name: positions.shape for name, positions in left.items()}
     new = {name: shape for name, shape in shapes.items() if name not in wanted and name.endswith(".bias")}

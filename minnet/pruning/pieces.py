@@ -51,11 +51,13 @@ class Pieces:
     """What `Weights` and `WeightSets` share.
 
     `unit` is what one piece is called. `own_count` is True where the structure itself decides which pieces are removed
-    (method `cut`); `ranked` is False where the removed pieces need not have the lowest scores.
+    (method `cut`); `ranked` is False where the removed pieces need not have the lowest scores; `frees_inputs` is True
+    where pieces are features of the input, which `compact` then removes.
     """
 
     own_count = False
     ranked = True
+    frees_inputs = False
 
     def __init__(self, model: Model, layer_groups: Sequence[LayerGroup], unit: str) -> None:
         self.model = model

@@ -42,7 +42,7 @@ class _Pruning(Generic[Outcome]):
     def __init__(self, finish: Callable[[PrunePlan], Outcome]) -> None:
         self.finish = finish
 
-    def prune(self, model: Model, sparsity: float | None = None, *, count: int | None = None,
+    def prune(self, model: Model, sparsity: float | None = None, *, count: int | None = None, keep: int | None = None,
               macs: int | float | None = None, bytes: int | float | None = None, units: Mapping[str, int] | None = None,
               latency: float | None = None, clock: Callable[[np.ndarray], float] | None = None,
               criterion: Criterion = "magnitude", structure: Structure = "weight",
@@ -57,7 +57,7 @@ class _Pruning(Generic[Outcome]):
         nothing changes. Masked weights become +0.0. The scope is `layers` without `protect`; n counts everything in it,
         in the pieces of `structure`: weights, or whole units.
 
-        Exactly one budget is given: `sparsity`, `count`, `macs`, `bytes`, `units` or `latency`; none where the
+        Exactly one budget is given: `sparsity`, `count`, `keep`, `macs`, `bytes`, `units` or `latency`; none where the
         structure sets the count ("2:4") or the distribution does (a dict of layers and sparsities). `plan_prune` takes
         the same arguments, changes nothing, and returns a PrunePlan.
 
@@ -69,6 +69,8 @@ class _Pruning(Generic[Outcome]):
             The fraction of the pieces that is masked afterwards, from 0 to 1.
         count : int, optional
             How many pieces are masked afterwards.
+        keep : int, optional
+            How many pieces of the scope remain, as in ``prune(model, structure="input", keep=8)``.
         macs, bytes : int or float, optional
             Multiply-adds, or the size of ``save(compact(model), path)``, that may remain: an int, or a float as a share
             of the unpruned model. Pieces are removed until it holds.
@@ -123,7 +125,7 @@ class _Pruning(Generic[Outcome]):
             If an argument is wrong, if fewer pieces can be removed than are asked for (the message names the largest
             count), or if scores are NaN. Then nothing changes.
         """
-        budget = Budget(sparsity, count, macs, bytes, units, latency, clock)
+        budget = Budget(sparsity, count, macs, bytes, units, latency, clock, keep)
         scope = Scope(layers, protect, value_range, min_density)
         ranking = Ranking(criterion, budget.structure(structure), data, samples, reduction, per, rng)
         return self.finish(_plan(model, budget, scope, ranking, distribution, compensate, record))

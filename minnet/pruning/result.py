@@ -336,13 +336,15 @@ class Result:
         Parameters
         ----------
         state, fold_batchnorm : optional
-            As in `compact`, of the model that was pruned, as it is now.
+            As in `compact`, of the model that was pruned, as it is now. Where whole inputs were pruned, the smaller
+            model takes the others alone.
 
         Returns
         -------
         Model, or (Model, State) with `state`
         """
-        return compact(self.plan.model, state, fold_batchnorm=fold_batchnorm)
+        inputs = self.plan.candidates.pieces.frees_inputs
+        return compact(self.plan.model, state, fold_batchnorm=fold_batchnorm, inputs=inputs)
 
     def undo(self) -> None:
         """Restore the values and the mask as they were before this pruning and its compensation, bit for bit.

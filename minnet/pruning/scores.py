@@ -137,9 +137,13 @@ def name_of(function: Criterion) -> str:
 def reduced(pieces: Pieces, scores: np.ndarray, criterion: Criterion, reduction: Reduction | None) -> np.ndarray:
     """Return the scores (n,) of pieces; without `reduction` the criterion's traits say which.
 
-    Raises InvalidValue where a reduction would lose the sign of scores, NotFinite where a reduced score is NaN.
+    Raises InvalidValue where a reduction would lose the sign of scores or the criterion cannot tell inputs apart,
+    NotFinite where a reduced score is NaN.
     """
     traits, name = traits_of(check_choice("criterion", criterion, CRITERIA)), name_of(criterion)
+    if pieces.frees_inputs and traits.unit:
+        raise InvalidValue(f"the criterion {name} scores the units that a layer makes, and so all inputs alike: take "
+                           "one that scores weights, such as magnitude or taylor")
     if reduction is not None:
         check_choice("reduction", reduction, REDUCTIONS)
     signed = traits.signed or bool(scores.min(initial=0) < 0)

@@ -18,6 +18,7 @@ from minnet.engine.model import Model
 from minnet.errors import InvalidValue, check_count
 from minnet.kernels.select import GONE, STAYS
 from minnet.pruning.candidates import Candidates
+from minnet.pruning.input_features import input_pieces
 from minnet.pruning.pieces import LayerGroup, Pieces, Weights, WeightSets, positions_in
 from minnet.pruning.select import select
 from minnet.pruning.units import unit_pieces
@@ -202,6 +203,35 @@ def channel(model: Model, layers: Sequence[str]) -> Pieces:
     return unit_pieces(model, layers, "channel")
 
 
+def input_(model: Model, layers: Sequence[str]) -> Pieces:
+    """Prune features of the input: all weights that read one of them.
+
+    Features are columns; single pixels where Flatten comes first; else the channels of images. At least one stays.
+    ``compact(model, inputs=True)`` then makes a model that takes the others alone.
+
+    Parameters
+    ----------
+    model : Model
+    layers : sequence of str
+        Names of layers with weights, with all that read the input among them.
+
+    Returns
+    -------
+    Pieces
+
+    Raises
+    ------
+    InvalidValue
+        The input has a single feature, a layer that reads it is not in `layers` or was born sparse, or its features
+        are joined with units that a layer makes.
+
+    References
+    ----------
+    .. [1] Castellano and Fanelli, 2000, "Variable selection using neural-network models".
+    """
+    return input_pieces(model, layers)
+
+
 def n_m(model: Model, layers: Sequence[str], n: int = 2, m: int = 4) -> Pieces:
     """Keep n of each m consecutive weights along the input axis, for each output by itself.
 
@@ -380,4 +410,4 @@ def _only(model: Model, layers: Sequence[str], axes: int, structure: str) -> lis
 
 
 STRUCTURES = {f.__name__.rstrip("_"): f
-              for f in (weight, row, column, block, kernel, neuron, filter_, channel, n_m, pattern)}
+              for f in (weight, row, column, block, kernel, neuron, filter_, channel, input_, n_m, pattern)}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 PERCENT = 100
 KILO = 1000
 SCORE_DIGITS = 2  # of a score in percent
+MOST_INPUTS = 100  # inputs that a line lists
 SAME = 1.05  # a ratio below this is shown as "="
 
 
@@ -48,6 +49,15 @@ def layers(result: Mapping) -> list[tuple[str, str, str, str, str]]:
     """Return (name, shape, weights, remaining, sparsity) of each layer with weights, as text."""
     return [(layer["name"], " x ".join(map(str, layer["shape"])), f"{layer['weights']:,}", f"{layer['remaining']:,}",
              f"{layer['sparsity']:.1%}") for layer in result["layers"]]
+
+
+def inputs(result: Mapping) -> list[str]:
+    """Return the line that lists the inputs that are kept, where inputs were pruned; else none."""
+    if "inputs" not in result:
+        return []
+    kept = [str(name) for name in result["inputs"]["kept"]]
+    shown = ", ".join(kept[:MOST_INPUTS]) + f" and {len(kept) - MOST_INPUTS} more" * (len(kept) > MOST_INPUTS)
+    return [f"inputs kept, {len(kept)} of {result['inputs']['of']}: {shown}"]
 
 
 def names(result: Mapping) -> tuple[str, str]:

@@ -74,8 +74,12 @@ class Job(Training):
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.sparsity = self.asked()
         self.planned = self.dry_run()
-        if settings.count is not None:
-            self.sparsity = settings.count / self.planned.units.total
+        total = self.planned.units.total
+        if settings.count is not None or settings.keep is not None:
+            self.sparsity = (settings.count if settings.keep is None else total - settings.keep) / total
+        self.frees_inputs = self.planned.candidates.pieces.frees_inputs
+        if self.frees_inputs and self.base is not None:
+            raise InvalidValue('structure="input" beside a fixed part, which makes the inputs: leave out freeze')
         if self.sparsity is not None:
             share_of(settings.schedule, self.sparsity)  # checked here: the recipe would raise after training
         self.epochs = settings.epochs * (2 if self.given else 3)
@@ -116,11 +120,11 @@ class Job(Training):
         Returns
         -------
         float or None
-            None if a count, the structure ("2:4") or the distribution (a dict) determines it.
+            None if a count, a number to keep, the structure ("2:4") or the distribution (a dict) determines it.
         """
         s = self.settings
         own_count = structure_of(s.structure)(self.model, choose(self.model)).own_count
-        told = s.count is not None or own_count or isinstance(s.distribution, dict)
+        told = s.count is not None or s.keep is not None or own_count or isinstance(s.distribution, dict)
         return SPARSITY if s.sparsity is None and not told else s.sparsity
 
     def dry_run(self) -> PrunePlan:
@@ -137,15 +141,16 @@ class Job(Training):
         Raises
         ------
         InvalidValue
-            If both `sparsity` and `count` are given, and what `plan_prune` raises.
+            If several of `sparsity`, `count` and `keep` are given, and what `plan_prune` raises.
         """
         s = self.settings
-        if s.sparsity is not None and s.count is not None:
-            raise InvalidValue(f"sparsity={s.sparsity} and count={s.count}: give one of them")
+        given = [f"{name}={getattr(s, name)}" for name in ("sparsity", "count", "keep") if getattr(s, name) is not None]
+        if len(given) > 1:
+            raise InvalidValue(f"{' and '.join(given)}: give one of them")
         if s.value_range is not None:
             in_range(self.model, s.value_range)
         model = self.model if s.compensate is None else self.model.clone()
-        plan = plan_prune(model, self.sparsity, count=s.count, **self.pruning | {"value_range": None},
+        plan = plan_prune(model, self.sparsity, count=s.count, keep=s.keep, **self.pruning | {"value_range": None},
                           rng=self.seed(DRY_RUN))
         if s.compensate is not None:
             plan.apply()
@@ -193,7 +198,7 @@ class Job(Training):
         dict
             The content of result.json.
         """
-        self.small = self.whole(compact(self.model))
+        self.small = self.whole(compact(self.model, inputs=self.frees_inputs))
         nets = {"before": self.whole(self.dense), "after": self.small}
         figures = compare_nets(nets, self.images, self.settings.precision)
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):

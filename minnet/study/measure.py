@@ -69,11 +69,11 @@ def speeds(nets: Mapping[str, Model], X: np.ndarray) -> dict[str, dict[str, floa
     Latency is that of one row, throughput that of BATCH rows (fewer for a large model), each with the plan that is
     best for it. The rows are scaled before.
     """
-    X = next(iter(nets.values())).inputs(X[:BATCH])
+    inputs = {name: net.inputs(X[:BATCH]) for name, net in nets.items()}  # a net may take some features only
     nets = {name: net.without_signature() for name, net in nets.items()}
     size = batch_for(nets.values())
-    latency = median_times({name: freeze(net, batch_size=1) for name, net in nets.items()}, rows_of(X, 1))
-    span = median_times({name: freeze(net, batch_size=size) for name, net in nets.items()}, rows_of(X, size))
+    latency, span = (median_times({name: freeze(net, batch_size=rows) for name, net in nets.items()},
+                                  {name: rows_of(inputs[name], rows) for name in nets}) for rows in (1, size))
     return {name: {"latency_us": latency[name] * MICRO, "throughput_per_s": size / span[name]} for name in nets}
 
 
@@ -88,17 +88,19 @@ def rows_of(X: np.ndarray, n: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(whole[start : start + n]) for start in range(0, len(whole), n)]
 
 
-def median_times(predictors: Mapping[str, Callable], batches: list[np.ndarray]) -> dict[str, float]:
-    """Return {name: median seconds of one call}; the predictors alternate on the same batches."""
-    for predictor in predictors.values():
-        predictor(batches[0])  # warm up: buffers are allocated, kernels compiled
+def median_times(predictors: Mapping[str, Callable],
+                 batches: list[np.ndarray] | Mapping[str, list[np.ndarray]]) -> dict[str, float]:
+    """Return {name: median seconds of one call}; the predictors alternate on the same batches, or each on its own."""
+    own = batches if isinstance(batches, Mapping) else dict.fromkeys(predictors, batches)
+    for name, predictor in predictors.items():
+        predictor(own[name][0])  # warm up: buffers are allocated, kernels compiled
     times = {name: [] for name in predictors}
     end = time.perf_counter() + SECONDS
     for turn in range(MAX_ROUNDS):
         if turn >= MIN_ROUNDS and time.perf_counter() > end:
             break
-        rows = batches[turn % len(batches)]
         for name, predictor in predictors.items():
+            rows = own[name][turn % len(own[name])]
             start = time.perf_counter()
             predictor(rows)
             times[name].append(time.perf_counter() - start)

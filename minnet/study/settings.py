@@ -12,7 +12,7 @@ SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
 READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid")  # for load_data
-SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor the structure gives the number
+SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor `keep` nor the structure gives the number
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class Settings:
     model : str or Model
         Name of an architecture, or a trained model (a Model or a file), which is pruned at once.
     sparsity : float, optional
-        Fraction of the scope (`layers` without `protect`) to remove. Default: 0.9, unless `count`, the structure or
-        the distribution determines it.
+        Fraction of the scope (`layers` without `protect`) to remove. Default: 0.9, unless `count`, `keep`, the
+        structure or the distribution determines it.
     count : int, optional
         Number of weights or units to remove, instead of `sparsity`.
+    keep : int, optional
+        Number of weights or units to keep, instead of `sparsity`.
     criterion, structure, distribution, schedule, recipe : str or callable
         Entries of the tables of these names; `recipe` and `structure` are names only.
     compensate : str or callable, optional
@@ -74,6 +76,7 @@ class Settings:
     model: object = "lenet_300_100"
     sparsity: float | None = None
     count: int | None = None
+    keep: int | None = None
     criterion: str | Callable = "magnitude"
     structure: str = "weight"
     distribution: str | Callable = "global"

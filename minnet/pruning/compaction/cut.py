@@ -59,7 +59,7 @@ def cut(plan: CompactionPlan) -> tuple[Model, np.ndarray]:
             if layer.bias is None and name in added and added[name].any():
                 edits[name]["use_bias"] = True
     tree = layer_from_config(edited(model.tree.config(), edits), classes_of(model.tree))
-    small = type(model).blank(tree, model.input_shape, model.dtype)
+    small = type(model).blank(tree, plan.input_shape, model.dtype)
     source = place(small, left)
     old = source >= 0
     mask = ~old

@@ -32,16 +32,17 @@ class CompactionPlan:
 
     `fate` is by root number; `roots` maps the Coupling's unit numbers to roots; `last` (bool, by root) marks removed
     units whose place remains, all masked, since an axis keeps at least one; `border` names, by root, the reader whose
-    padding makes a constant stay. The model does not change. Raises Unsupported for a layer that was born sparse.
+    padding makes a constant stay. Features of the input can be removed only with `inputs`. The model does not change.
+    Raises Unsupported for a layer that was born sparse.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, inputs: bool = False) -> None:
         for p in model.parameters.values():
             if p.index is not None:
                 raise Unsupported(f"{p.name} was born sparse and has no rows and columns to remove: compaction takes "
                                   "models of dense layers with a mask")
         self.model = model
-        self.coupling = model.couple()
+        self.coupling = model.couple(free_inputs=inputs)
         self.roots = self.coupling.roots(np.arange(self.coupling.n_units))
         self.readers = [use for use in self.coupling.uses if use.reads]
         self.constants = _constants(model, self.readers)
@@ -92,15 +93,31 @@ class CompactionPlan:
     def _last_of_their_axis(self):
         """Return, by root, the first unit of every axis of which all units are removed."""
         last = np.zeros(len(self.fate), bool)
-        for use in self.coupling.uses:
-            units = self.roots[use.units]
+        for axis in (*(use.units for use in self.coupling.uses), self.coupling.inputs):
+            units = self.roots[axis]
             if not (last[units] | (self.fate[units] == STAYS)).any():
                 last[units[0]] = True
         return last
 
     def keeps(self, use: Use) -> np.ndarray:
         """Return (length of the axis,) bool: which positions of a use the compacted model has."""
-        units = self.roots[use.units]
+        return self._kept(use.units)
+
+    @property
+    def kept_inputs(self) -> np.ndarray:
+        """(features,) bool: which features of the input the compacted model takes."""
+        return self._kept(self.coupling.inputs)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of a row of the compacted model: (k,) where single numbers were removed, else with fewer channels."""
+        shape, kept = self.model.input_shape, self.kept_inputs
+        if kept.all():
+            return shape
+        return (*(() if self.model.flattens else shape[:-1]), int(kept.sum()))
+
+    def _kept(self, units):
+        units = self.roots[units]
         return (self.fate[units] == STAYS) | self.last[units]
 
     def added(self, weight: Parameter) -> np.ndarray:

@@ -81,12 +81,13 @@ def _rows(plan):
 
 def _input_row(plan):
     """Return the row of the input's units that no weight reads, or None."""
-    units = plan.roots[: plan.model.input_shape[-1]]  # the first Space of a Coupling is the input's
+    units, kept = plan.roots[plan.coupling.inputs], plan.kept_inputs
     read = np.zeros(len(plan.fate), bool)
     for use in plan.readers:
         read[plan.roots[use.units][rows_with(use.parameter.of(plan.on_path))]] = True
-    unread = int((~read[units]).sum())
-    return Row("input", len(units), len(units), 0, 0, 0, {"is an input": unread}) if unread else None
+    unread, gone = int((~read[units]).sum()), int((~kept).sum())
+    stays = {"is an input": unread - gone} if unread > gone else {}
+    return Row("input", len(units), len(units) - gone, gone, 0, 0, stays) if unread else None
 
 
 def _reasons(plan, use):

@@ -1,0 +1,90 @@
+"""Some features of wider rows: which ones a model takes whose other inputs were removed, and how they are picked.
+
+    chosen = Selection((0, 3), (5,))             # columns 0 and 3 of rows of 5
+    chosen.pick(X, (2,))                         # X (n, 5) becomes (n, 2); X (n, 2) stays as it is
+
+Columns are places along the last axis. Where a model takes flat rows, wider images are flattened first, so that single
+pixels have places; else the last axis holds the channels of images.
+"""
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from minnet.errors import InvalidValue, quoted
+
+MOST_SHOWN = 10  # columns that a message lists
+
+
+class Selection(NamedTuple):
+    """The places that a model takes of rows of the shape `source`."""
+
+    columns: tuple[int, ...]
+    source: tuple[int, ...]
+
+    def pick(self, X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the chosen features (n, *shape) of rows that are wide, X itself where it has others.
+
+        Rows are wide that have the shape `source`, but for axes of 1 and flattening.
+        """
+        if X.shape[1:] == shape or same_numbers(X.shape[1:], shape) or not same_numbers(X.shape[1:], self.source):
+            return X
+        return X.reshape(len(X), *shape[:-1], self.width(shape))[..., list(self.columns)]
+
+    def width(self, shape: tuple[int, ...]) -> int:
+        """Return how many places a wide row has along the last axis, for a model that takes rows of `shape`."""
+        return math.prod(self.source) // math.prod(shape[:-1])
+
+    def of(self, places: Sequence[int]) -> Self:
+        """Return the Selection of the features at these places of what this one gives."""
+        return type(self)(tuple(self.columns[place] for place in places), self.source)
+
+    def wanted(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        """Return the message that X has the shape `given`, where rows of `shape` are wanted, or whole ones."""
+        shown = ", ".join(map(str, self.columns[:MOST_SHOWN]))
+        more = f" and {len(self.columns) - MOST_SHOWN} more" if len(self.columns) > MOST_SHOWN else ""
+        return (f"X has the shape {given}; wanted (n, {', '.join(map(str, shape))}): the columns {shown}{more} (counted "
+                f"from 0) of rows of shape {self.source}, or these rows whole")
+
+
+def check_selection(selection: object, shape: tuple[int, ...]) -> Selection | None:
+    """Return a Selection with which rows of `shape` can be made, or None; InvalidValue for any other."""
+    if selection is None:
+        return None
+    wrong = InvalidValue(f"selection={quoted(repr(selection))}; wanted (columns, source): {shape[-1]} places, in "
+                         f"order, along the last axis of rows of the shape source, which are wider than {shape}")
+    if not (isinstance(selection, tuple | list) and len(selection) == 2):
+        raise wrong
+    columns, source = (tuple(part) if isinstance(part, tuple | list) else () for part in selection)
+    whole = all(type(number) is int and number >= 0 for number in (*columns, *source)) and min(source, default=0) > 0
+    if not whole or len(columns) != shape[-1]:
+        raise wrong
+    found, leading = Selection(columns, source), math.prod(shape[:-1])
+    fits = math.prod(source) % leading == 0 and max(columns) < found.width(shape) > len(columns)
+    if not fits or any(a >= b for a, b in pairwise(columns)):
+        raise wrong
+    return found
+
+
+def picked_scaling(values: np.ndarray, places: Sequence[int], shape: tuple[int, ...],
+                   smaller: tuple[int, ...]) -> np.ndarray:
+    """Return a shift or scale of rows of `shape` for rows of the `smaller` shape, which have some places only."""
+    if values.ndim == 0:
+        return values
+    flat = len(smaller) == 1 < len(shape)
+    whole = np.broadcast_to(values, shape).reshape(-1) if flat else np.broadcast_to(values, (*values.shape[:-1],
+                                                                                             shape[-1]))
+    return whole[..., list(places)]
+
+
+def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its axes of 1."""
+    return tuple(size for size in shape if size != 1)
+
+
+def same_numbers(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Return whether rows of the two shapes differ by axes of 1 or by flattening only."""
+    a, b = without_ones(given), without_ones(wanted)
+    return a == b or (math.prod(a) == math.prod(b) and min(len(given), len(wanted)) == 1)

@@ -1,0 +1,85 @@
+"""Features of the input: columns, pixels or channels, and all weights that read each of them.
+
+    pieces = input_pieces(model, ["dense1", "dense2"])
+
+All layers that read the input must be chosen: a feature is removed from all of them, or it stays.
+"""
+from collections.abc import Sequence
+
+import numpy as np
+
+from minnet.engine.model import Model
+from minnet.engine.space import Coupling
+from minnet.errors import InvalidValue
+from minnet.pruning.pieces import LayerGroup, WeightSets, positions_in
+from minnet.pruning.units import STATISTICS, makers_of
+
+
+class InputPieces(WeightSets):
+    """Pieces that are features of the input; `piece_of` (n_units,) is the piece of each root of the coupling, or -1."""
+
+    frees_inputs = True
+
+    def __init__(self, model: Model, layer_group: LayerGroup, coupling: Coupling, piece_of: np.ndarray) -> None:
+        super().__init__(model, [layer_group], "input", *_members(coupling, piece_of, True),
+                         *_members(coupling, piece_of, False))
+        self.coupling, self.piece_of = coupling, piece_of
+
+    def total(self, vector: np.ndarray) -> np.ndarray:
+        """Return (n,) the sum of `vector` (length of the model's) over all that a removed feature takes with it."""
+        found = super().total(vector)
+        for use in self.coupling.uses:
+            if use.parameter.kind in STATISTICS:
+                piece = self.piece_of[self.coupling.roots(use.units)]
+                found += np.bincount(piece[piece >= 0], use.parameter.of(vector)[piece >= 0], minlength=self.n)
+        return found
+
+
+def input_pieces(model: Model, layers: Sequence[str]) -> InputPieces:
+    """Return one piece for each feature of the input; raises InvalidValue where none can be removed by itself."""
+    coupling = model.couple(free_inputs=True)
+    roots = coupling.roots(coupling.inputs)
+    readers = [use.parameter for use in coupling.uses if use.reads and np.isin(coupling.roots(use.units), roots).any()]
+    _check(model, coupling, roots, readers, layers)
+    piece_of = np.full(coupling.n_units, -1)
+    piece_of[roots] = np.arange(len(roots))
+    names = dict.fromkeys(p.layer for p in readers)
+    group = LayerGroup(tuple(names), tuple(readers), 0, len(roots), keeps=1)
+    return InputPieces(model, group, coupling, piece_of)
+
+
+def _check(model, coupling, roots, readers, layers):
+    """Raise InvalidValue, which says why, where features cannot be removed one by one by these layers."""
+    shape, makers = model.input_shape, makers_of(model, coupling)
+    makers = sorted({name for root in roots.tolist() for name in makers.get(root, ())})
+    left = [p.layer for p in readers if p.layer not in layers]
+    born = [p.layer for p in readers if p.index is not None]
+    if len(roots) == 1:
+        reason = (f"the input of shape {shape} has a single channel, and single pixels are read by a Dense layer after "
+                  "Flatten alone" if len(shape) > 1 else "the input has a single feature")
+    elif makers:
+        reason = f"features are one with units of {', '.join(makers)}, by a Residual or a depthwise convolution"
+    elif coupling.fixed()[roots].any() or not readers:
+        reason = "they are outputs too, or a layer reads them that has no weights for each"
+    elif born:
+        reason = f'{", ".join(born)} was born sparse: take structure="weight"'
+    elif left:
+        reason = f"it is read by {', '.join(left)} too, which is not chosen: choose all layers that read it"
+    else:
+        return
+    raise InvalidValue(f'structure="input" cannot remove features of the input: {reason}')
+
+
+def _members(coupling, piece_of, weights):
+    """Return (flat positions, piece of each) of all weights that read features, or of what scales and shifts them."""
+    positions, pieces = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for use in coupling.uses:
+        p = use.parameter
+        if p.kind in STATISTICS or (p.kind == "weight") != weights or (weights and not use.reads):
+            continue
+        place = positions_in(p) // p.shape[-1] % p.shape[-2] if weights else np.arange(p.size)
+        piece = piece_of[coupling.roots(use.units)][place]
+        inside = np.flatnonzero(piece >= 0)
+        positions.append(p.slice.start + inside)
+        pieces.append(piece[inside])
+    return np.concatenate(positions), np.concatenate(pieces)
