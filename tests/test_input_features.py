@@ -24,7 +24,7 @@ names = pytest.mark.parametrize("net", NETS)
 def of(model, kept):
     """The rows that a compacted model takes of those of `model`, by brute force."""
     x = random_input(model, 5)
-    return x, (x.reshape(len(x), -1)[:, kept] if model.flattens else x[..., kept])
+    return x, (x.reshape(len(x), -1)[:, kept] if model.tree.flattens else x[..., kept])
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
@@ -35,11 +35,11 @@ def test_pieces_are_the_weights_that_read_a_feature(net):
     """Where a piece is masked, the outputs do not depend on the feature; all weights that read the input are in one."""
     model = make(net)
     pieces = input_pieces(model, list(model.layers))
-    assert pieces.n == (np.prod(model.input_shape) if model.flattens else model.input_shape[-1])
+    assert pieces.n == (np.prod(model.input_shape) if model.tree.flattens else model.input_shape[-1])
     x = random_input(model, 4)
     for feature in range(pieces.n):
         other = x.copy()
-        (other.reshape(4, -1) if model.flattens else other)[..., feature] += 1
+        (other.reshape(4, -1) if model.tree.flattens else other)[..., feature] += 1
         assert not np.array_equal(model(other), model(x))
         copy = model.clone()
         copy.set_mask(pieces.expand(np.arange(pieces.n) != feature))
@@ -50,9 +50,9 @@ def test_pieces_are_the_weights_that_read_a_feature(net):
 
 def test_pixels_after_flatten_and_channels_before_a_convolution():
     images = mn.models.mlp((4, 5, 2), 3, hidden=(6,), rng=0)
-    assert images.flattens and input_pieces(images, ["dense1", "dense2"]).n == 40
+    assert images.tree.flattens and input_pieces(images, ["dense1", "dense2"]).n == 40
     assert input_pieces(make("conv"), ["conv1"]).n == 2
-    assert not make("conv").flattens and not make("dense").flattens
+    assert not make("conv").tree.flattens and not make("dense").tree.flattens
 
 
 def test_all_readers_lose_a_feature_and_batch_normalisation_with_them():

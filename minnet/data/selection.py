@@ -45,8 +45,8 @@ class Selection(NamedTuple):
         """Return the message that X has the shape `given`, where rows of `shape` are wanted, or whole ones."""
         shown = ", ".join(map(str, self.columns[:MOST_SHOWN]))
         more = f" and {len(self.columns) - MOST_SHOWN} more" if len(self.columns) > MOST_SHOWN else ""
-        return (f"X has the shape {given}; wanted (n, {', '.join(map(str, shape))}): the columns {shown}{more} (counted "
-                f"from 0) of rows of shape {self.source}, or these rows whole")
+        wanted = f"(n, {', '.join(map(str, shape))})"
+        return (f"X has the shape {given}; wanted {wanted}: the columns {shown}{more} (counted from 0) of rows of shape {self.source}, or these rows whole")
 
 
 def check_selection(selection: object, shape: tuple[int, ...]) -> Selection | None:

@@ -114,6 +114,11 @@ class Sequential(Container):
                 return None
         return dy
 
+    @property
+    def flattens(self):
+        """True if its first layer does."""
+        return bool(self.layers) and self.layers[0].flattens
+
     def map_forward(self, x, visit):
         """Apply the layers first to last."""
         for layer in self.layers:

@@ -24,7 +24,7 @@ Row = TypeVar("Row")
 DECLARATIONS = (  # hold for one `forward`: a class that replaces it and does not repeat them gets those of Layer
     "elementwise", "increasing", "per_unit", "linear", "multiplies_rows", "counts_paths", "stand_in", "couple",
     "saved_input", "weight_vjp", "weight_inputs", "unfolded_input", "tangent", "tangent_backward",
-    "curvature", "square_gradient")
+    "curvature", "square_gradient", "flattens")
 
 
 def _computes(kind: type) -> bool:
@@ -56,6 +56,8 @@ class Layer:
         True if y = x W + b for rows x.
     counts_paths : bool
         True if `forward` and `backward` with weights and gains of 1 and 0 count paths (see pruning/paths.py).
+    flattens : bool
+        True if it begins with Flatten, so that each number of its input is a feature of its own.
     units_argument : str or None
         Constructor argument that sets the number of units it makes; None if it makes none, or always as many.
     shares_batch : bool
@@ -77,6 +79,7 @@ class Layer:
     linear: bool = False
     multiplies_rows: bool = False
     counts_paths: bool = False
+    flattens: bool = False
     input_needs_grad: bool = False
     name: str | None = None
     input_shape: tuple

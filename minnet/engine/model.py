@@ -18,9 +18,8 @@ import numpy as np
 
 from minnet.arrays import check_X
 from minnet.blas import one_blas_thread
-from minnet.engine.containers import Sequential, build_child
+from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, rebuild
-from minnet.engine.pooling import Flatten
 from minnet.engine.rng import as_rng
 from minnet.engine.space import Coupling, couple
 from minnet.engine.summary import Summary
@@ -147,22 +146,14 @@ class Model:
         """Write the gradient to `tape.grads`; return that of the input if the tape wants it."""
         return self.tree.backward(dlogits, tape)
 
-    @property
-    def flattens(self) -> bool:
-        """True where Flatten comes first: then the features of the input are single numbers, else its channels."""
-        first = self.tree
-        while isinstance(first, Sequential) and first.layers:
-            first = first.layers[0]
-        return isinstance(first, Flatten)
-
     def couple(self, free_inputs: bool = False) -> Coupling:
         """Return the Coupling: which axes of which parameters carry the same units.
 
-        With `free_inputs` features of the input may be removed, else they are fixed.
+        With `free_inputs` features of the input may be removed: single numbers where the tree flattens them first, else
+        channels. By default they are fixed.
         """
-        if not free_inputs:
-            return couple(self)
-        return couple(self, math.prod(self.input_shape) if self.flattens else self.input_shape[-1])
+        features = math.prod(self.input_shape) if self.tree.flattens else self.input_shape[-1]
+        return couple(self, features if free_inputs else None)
 
     def __call__(self, X, values: np.ndarray | None = None) -> np.ndarray:
         """Return the logits (n, k) of the rows or images `X`, in use (no dropout, running statistics), batch by batch.

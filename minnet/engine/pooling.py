@@ -22,6 +22,7 @@ class Flatten(FixedLinear):
     """
 
     prefix = "flatten"
+    flattens = True
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name

@@ -12,7 +12,6 @@ from typing import TypeVar, overload
 
 import numpy as np
 
-from minnet.data.signature import AS_GIVEN, Signature
 from minnet.engine.model import Model
 from minnet.engine.state import State
 from minnet.errors import InvalidType, InvalidValue, check_kind, quoted
@@ -163,6 +162,8 @@ def _signature(plan):
     if kept.all():
         return signature
     if signature is None:
+        from minnet.data.signature import AS_GIVEN, Signature  # here, as compaction reads no data otherwise
+
         signature = Signature(plan.model.input_shape, task=AS_GIVEN)
     return signature.select(np.flatnonzero(kept), plan.input_shape)
 

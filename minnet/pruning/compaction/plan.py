@@ -114,7 +114,7 @@ class CompactionPlan:
         shape, kept = self.model.input_shape, self.kept_inputs
         if kept.all():
             return shape
-        return (*(() if self.model.flattens else shape[:-1]), int(kept.sum()))
+        return (*(() if self.model.tree.flattens else shape[:-1]), int(kept.sum()))
 
     def _kept(self, units):
         units = self.roots[units]
