@@ -46,7 +46,8 @@ class Selection(NamedTuple):
         shown = ", ".join(map(str, self.columns[:MOST_SHOWN]))
         more = f" and {len(self.columns) - MOST_SHOWN} more" if len(self.columns) > MOST_SHOWN else ""
         wanted = f"(n, {', '.join(map(str, shape))})"
-        return (f"X has the shape {given}; wanted {wanted}: the columns {shown}{more} (counted from 0) of rows of shape {self.source}, or these rows whole")
+        return (f"X has the shape {given}; wanted {wanted}: the columns {shown}{more} (counted from 0) of rows of "
+                f"shape {self.source}, or these rows whole")
 
 
 def check_selection(selection: object, shape: tuple[int, ...]) -> Selection | None:
