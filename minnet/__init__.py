@@ -43,6 +43,7 @@ _HOMES = {
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.estimators.classifier": ("PrunedClassifier",),
     "minnet.estimators.regressor": ("PrunedRegressor",),
+    "minnet.estimators.from_sklearn": ("from_sklearn",),
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
     "minnet.study.sensitivity": ("sensitivity",),

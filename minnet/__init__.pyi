@@ -65,6 +65,7 @@ from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
 from minnet.estimators.classifier import PrunedClassifier as PrunedClassifier
 from minnet.estimators.regressor import PrunedRegressor as PrunedRegressor
+from minnet.estimators.from_sklearn import from_sklearn as from_sklearn
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.sensitivity import sensitivity as sensitivity
@@ -148,6 +149,7 @@ __all__ = [
     "freeze",
     "PrunedClassifier",
     "PrunedRegressor",
+    "from_sklearn",
     "compare_criteria",
     "latency_table",
     "sensitivity",

@@ -125,6 +125,44 @@ def test_raw_rows_in_and_the_same_labels_out(kind, maker, labels, tmp_path):
     assert mn.evaluate(mn.freeze(model), X, y, intervals=False).accuracy == pytest.approx(scores.accuracy)
 
 
+def _pipeline(net, X, y):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), net).fit(X, y)
+
+
+def _estimator(X, y):
+    net = mn.PrunedClassifier((16,), max_iter=60, learning_rate_init=0.02, batch_size=16, sparsity=0.3, random_state=0)
+    return _pipeline(net, X, y)
+
+
+def _mlp(X, y):
+    from sklearn.neural_network import MLPClassifier
+
+    return _pipeline(MLPClassifier((16,), max_iter=60, learning_rate_init=0.02, batch_size=16, random_state=0), X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("labels", ["strings", "numbers"])
+@pytest.mark.parametrize("make", [_estimator, _mlp])
+@pytest.mark.parametrize("kind", DATA)
+def test_a_model_from_scikit_learn_through_every_door(kind, make, labels, tmp_path):
+    """A pipeline that scales raw rows becomes one model, which gives the pipeline's labels however it is used."""
+    X, y = DATA[kind]()
+    X, y = X.reshape(len(X), -1), LABELS[labels][y]
+    pipeline = make(X, y)
+    source, wanted = mn.from_sklearn(pipeline), pipeline.predict(X)
+    assert (wanted == y).mean() > 0.9
+    for maker in ("train", "clone", "float64", "save and load", "pickle", "expand"):
+        model = MAKERS[maker](source, None, tmp_path)
+        for name, use in USES.items():
+            assert use(model, X[:40]).tolist() == wanted[:40].tolist(), (maker, name)
+    assert mn.evaluate(source, X, y, intervals=False).accuracy == pytest.approx((wanted == y).mean())
+    mn.save_onnx(source, tmp_path / "m.onnx")
+    assert mn.load_onnx(tmp_path / "m.onnx").predict(X).tolist() == wanted.tolist()
+
+
 @pytest.mark.parametrize("kind", DATA)
 def test_whatever_holds_the_values(kind):
     """Bytes, integers, floats, lists, another shape of the same rows, or one row: the same labels."""

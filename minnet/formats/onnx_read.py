@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from minnet.data import Signature
 from minnet.engine.model import name_layers
 from minnet.errors import MinnetError, file_error, import_optional, quoted
 from minnet.files import KINDS, read_bounded, sniff
@@ -21,6 +22,7 @@ from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
 from minnet.formats.onnx_net import Net, Node, Signal
 from minnet.formats.onnx_ops import OPS, compute
 from minnet.formats.onnx_signature import fitting, take_signature
+from minnet.formats.onnx_sklearn import take_estimator
 from minnet.formats.onnx_tree import tree_of
 from minnet.model import Model
 from minnet.typing import Path
@@ -66,7 +68,8 @@ def load_onnx(path: Path) -> Model:
     Notes
     -----
     The graph has one input and one output, and is made of convolutions, dense layers, BatchNorm, pools, activations,
-    sums and concatenations of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten.
+    sums and concatenations of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Of what skl2onnx
+    writes for an MLPClassifier the labels, and the scaling of a StandardScaler before it, become the signature.
     """
     onnx = import_optional("onnx", "onnx", "an ONNX file")
     kind = sniff(path)
@@ -76,9 +79,12 @@ def load_onnx(path: Path) -> Model:
     try:
         proto = _parse(onnx, data)
         signature = take_signature(onnx, proto)
+        estimator = take_estimator(onnx, proto) if signature is None else {}
         reader = _Reader(onnx, proto, most_memory(len(data)) // NUMBER_BYTES)
         net, end = reader.walk()
         model = _model(net, end, reader.shape, path)
+        if estimator:
+            signature = Signature(model.input_shape, **estimator)
         model.signature = fitting(signature, model.input_shape, model.output_shape)
         return model
     except UnsupportedGraph as error:

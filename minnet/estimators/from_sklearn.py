@@ -1,0 +1,113 @@
+"""Read scikit-learn's own nets: a fitted MLPClassifier or MLPRegressor, alone or behind scalers, becomes a Model."""
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from minnet.data.signature import Signature
+from minnet.engine.containers import Sequential
+from minnet.engine.dense import Dense
+from minnet.engine.layer import Layer
+from minnet.errors import InvalidType, Unsupported, quoted
+from minnet.estimators.base import PrunedEstimator
+from minnet.estimators.parameters import ACTIVATIONS
+from minnet.model import Model
+
+OUTPUTS = {"softmax", "logistic", "identity"}  # what follows the last layer
+
+
+def from_sklearn(estimator: object) -> Model:
+    """Make a Model of a fitted MLPClassifier or MLPRegressor, with the same outputs on the same rows.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier, MLPRegressor, PrunedClassifier, PrunedRegressor or Pipeline
+        A fitted net; of a Pipeline the last step, before it StandardScaler, MinMaxScaler, MaxAbsScaler or RobustScaler,
+        which become the scaling of the signature.
+
+    Returns
+    -------
+    Model
+        In the dtype of the net, with a signature: names of columns, scaling, and labels or numbers. Of two classes,
+        which MLPClassifier tells apart by one output z, the logits are -z / 2 and z / 2: their softmax is the same.
+
+    Raises
+    ------
+    InvalidType
+        Another estimator.
+    Unsupported
+        A net with several labels a row or a loss with another last activation, or a scaler that clips.
+    sklearn.exceptions.NotFittedError
+        It is not fitted.
+    """
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    *scalers, net = [step for step in steps[:-1] if step not in (None, "passthrough")] + steps[-1:]
+    if isinstance(net, PrunedEstimator):
+        check_is_fitted(net, "predictor_")
+        model = net.model_.clone()
+    elif isinstance(net, MLPClassifier | MLPRegressor):
+        check_is_fitted(net)
+        model = _model_of(net)
+    else:
+        raise InvalidType(f"{quoted(repr(net))} is no net: give a fitted MLPClassifier or MLPRegressor, or a Pipeline "
+                          "that ends in one")
+    return _behind(scalers, model, getattr(steps[0], "feature_names_in_", None))
+
+
+def _model_of(mlp):
+    """Return the Model of an MLPClassifier or MLPRegressor."""
+    several = isinstance(mlp, MLPClassifier) and mlp.out_activation_ == "logistic" and mlp.n_outputs_ > 1
+    if several or mlp.out_activation_ not in OUTPUTS:
+        what = "several labels a row" if several else f"the last activation {mlp.out_activation_!r}"
+        raise Unsupported(f"{type(mlp).__name__} has {what}, which no Model gives: train one with one label a row")
+    weights, biases = list(mlp.coefs_), list(mlp.intercepts_)
+    if mlp.out_activation_ == "logistic":
+        weights[-1] = np.hstack([-weights[-1] / 2, weights[-1] / 2])
+        biases[-1] = np.hstack([-biases[-1] / 2, biases[-1] / 2])
+    between = ACTIVATIONS[mlp.activation]
+    layers: list[Layer] = [Dense(weights[0].shape[1])]
+    for _, weight in pairwise(weights):
+        layers += [*([] if between is None else [between()]), Dense(weight.shape[1])]
+    model = Model(Sequential(*layers), len(weights[0]), rng=False, dtype=weights[0].dtype.name)
+    dense = [layer for layer in model.layers.values() if isinstance(layer, Dense)]
+    for layer, weight, bias in zip(dense, weights, biases, strict=True):
+        layer.weight.value[...] = weight
+        layer.bias.value[...] = bias
+    model.signature = Signature(model.input_shape, classes=mlp.classes_) if isinstance(mlp, MLPClassifier) else \
+        Signature(model.input_shape, task="numbers")
+    return model
+
+
+def _behind(scalers, model, names):
+    """Return the model with the scaling of these scalers, in order, and the names of the columns."""
+    shift, scale = np.zeros(model.input_shape), np.ones(model.input_shape)
+    for scaler in scalers:
+        check_is_fitted(scaler)
+        less, over = _affine(scaler)
+        shift, scale = shift + scale * less, scale * over  # ((x - shift) / scale - less) / over
+    facts = {"scaling": (shift, scale)} if scalers else {}
+    if names is not None and len(model.input_shape) == 1 and len(set(names)) == len(names):
+        facts["feature_names"] = tuple(map(str, names))
+    model.signature = replace(model.signature, **facts)
+    return model
+
+
+def _affine(scaler):
+    """Return (shift, scale) of a scaler: it computes (x - shift) / scale."""
+    if getattr(scaler, "clip", False):
+        raise Unsupported(f"{quoted(repr(scaler))} clips, which no scaling does: set clip=False")
+    if isinstance(scaler, StandardScaler):
+        return (0.0 if scaler.mean_ is None or not scaler.with_mean else scaler.mean_,
+                1.0 if scaler.scale_ is None else scaler.scale_)
+    if isinstance(scaler, MinMaxScaler):  # x * scale_ + min_
+        return -scaler.min_ / scaler.scale_, 1 / scaler.scale_
+    if isinstance(scaler, MaxAbsScaler):
+        return 0.0, scaler.scale_
+    if isinstance(scaler, RobustScaler):
+        return (scaler.center_ if scaler.with_centering else 0.0), (scaler.scale_ if scaler.with_scaling else 1.0)
+    raise Unsupported(f"{quoted(repr(scaler))} is before the net: only StandardScaler, MinMaxScaler, MaxAbsScaler and "
+                      "RobustScaler become a scaling; transform the rows first, and give the net alone")
