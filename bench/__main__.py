@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.measure import Result, table
 
 SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start")  # in bench/
+SCORES = ("tables",)  # what measures scores and no time: named by the user alone
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
@@ -75,14 +76,20 @@ def keep(found):
 def main(argv=None):
     """Parse, run, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[*SPEED, []], help=f"of {', '.join(SPEED)}; all by default")
+    parser.add_argument("names", nargs="*", choices=[*SPEED, *SCORES, []],
+                        help=f"of {', '.join(SPEED)}, which are the default; or {', '.join(SCORES)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows: to see that it runs, not to quote")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     parser.add_argument("--readme", action=argparse.BooleanOptionalAction, default=None,
                         help="keep the figures, and put the tables into both READMEs: done unless --quick")
     options = parser.parse_args(argv)
     found = {}
-    for name in options.names or SPEED:
+    for name in filter(SCORES.__contains__, options.names):
+        importlib.import_module(f"bench.{name}").main(quick=options.quick)
+    names = [name for name in options.names or SPEED if name not in SCORES]
+    if not names:
+        return
+    for name in names:
         found[name] = importlib.import_module(f"bench.{name}").measure(quick=options.quick)
         print(f"\n## {name}\n\n{table(found[name])}\n\n{missed(found[name])}", flush=True)
     rows = {name: [r.as_dict() for r in results] for name, results in found.items()}

@@ -106,3 +106,17 @@ def test_the_front_page_shows_rows_that_were_measured(bench):
     kept = json.loads((ROOT / "bench/results.json").read_text(encoding="utf-8"))
     measured = {(row["work"], row["peer"].split(",")[0]) for name in bench.main.SPEED for row in kept[name]}
     assert set(bench.main.FRONT) <= measured
+
+
+def test_tables_are_compared_from_files(capsys, monkeypatch):
+    """Each case goes from a CSV file through the main job, and beside it scikit-learn's MLP of the same widths."""
+    from bench import tables
+
+    monkeypatch.setattr(tables, "CASES", {name: tables.CASES[name] for name in ("iris", "diabetes")})
+    iris, diabetes = tables.measure(1, epochs=2, model="mlp")
+    assert iris["score"] == "accuracy" and diabetes["score"] == "R2"
+    assert diabetes["command"].endswith("--task regression")
+    assert all(len(r["minnet"]) == len(r["scikit-learn"]) == 1 for r in (iris, diabetes))
+    assert iris["minnet"][0] > 0.3 and iris["scikit-learn"][0] > 0.8 and -2 < diabetes["minnet"][0] < 1
+    text = tables.table([iris, diabetes])
+    assert text.count("\n") == 3 and "`minnet prune diabetes.csv --task regression` | R2 |" in text
