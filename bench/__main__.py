@@ -12,7 +12,8 @@ from pathlib import Path
 
 from bench.measure import Result, table
 
-SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start")  # in bench/
+SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start",
+         "estimators")  # in bench/
 SCORES = ("tables",)  # what measures scores and no time: named by the user alone
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
