@@ -42,22 +42,23 @@ class Format(NamedTuple):
 
 
 PLAIN = Format()
+Target = str | int | Sequence[str | int] | None  # a column by name or number, or several
 
 
 class Table(NamedTuple):
-    """What a table holds: X (n, d) float64, y (n,), the names of X's columns and of y's; None without a header."""
+    """What a table holds: X (n, d) float64, y (n,) or (n, k), names of their columns; None without a header."""
 
     X: np.ndarray
     y: np.ndarray
     names: tuple[str, ...] | None
-    target: str | None
+    target: str | tuple[str, ...] | None
 
 
 class Columns(NamedTuple):
-    """Which columns are read: the names of all or None, the place of the classes, the places of the features."""
+    """Which columns are read: the names of all or None, the places of the targets, mostly one, and of the features."""
 
     names: tuple[str, ...] | None
-    place: int
+    targets: list[int]
     used: list[int]
     width: int
 
@@ -102,9 +103,9 @@ def read_csv(path, target=None):
     return read_table(path, target)[:2]
 
 
-def read_table(path, target: str | int | None = None, learnt: str | None = None, *, ask: bool = True,
+def read_table(path, target: Target = None, learnt: str | tuple[str, ...] | None = None, *, ask: bool = True,
                form: Format = PLAIN, wanted: Sequence[str] | None = None) -> Table:
-    """Return the Table in a text file; `target` is the name or number of the column of classes.
+    """Return the Table in a text file; `target` is the name or number of the column of classes, or several of numbers.
 
     Without it that is the column called `learnt` if there is one, else the last that is not ignored; with `ask`, a
     table in which another one is called label, class, target or y is refused, since either may be meant. Where all
@@ -136,17 +137,20 @@ def _table(path, lines, target, learnt, ask, form, wanted):
     first = _, head = next(rows, (0, []))
     below = [cells for _, cells in islice(_tolerant(sample, delimiter), 1, None)]
     columns = _columns(path, head, below, target, learnt, form, wanted)
-    if ask and columns.names and target is None and learnt not in head:
+    if ask and columns.names and target is None and not _are_in(learnt, head):
         _ask_for_target(path, columns)
-    values, labels = array("d"), []
+    values, labels = array("d"), [[] for _ in columns.targets]
     for number, cells in rows if columns.names else chain([first], rows):
-        labels.append(_label(path, number, cells[columns.place]))
+        for place, column in zip(columns.targets, labels, strict=True):
+            column.append(_label(path, number, cells[place]))
         values.extend(_features(path, number, cells, columns, decimal))
-    if not labels:
+    if not labels[0]:
         raise file_error(path, "holds no rows", fix="a row is numbers and a class")
-    X, names = np.frombuffer(values).reshape(len(labels), -1), columns.names
-    return Table(X, _as_labels(labels, decimal), names and tuple(names[i] for i in columns.used),
-                 names and names[columns.place])
+    X, names = np.frombuffer(values).reshape(len(labels[0]), -1), columns.names
+    found = [_as_labels(column, decimal) for column in labels]
+    learnt = names and tuple(names[i] for i in columns.targets)
+    return Table(X, found[0] if len(found) == 1 else np.column_stack(found),
+                 names and tuple(names[i] for i in columns.used), learnt[0] if learnt and len(learnt) == 1 else learnt)
 
 
 # --- how it is written ------------------------------------------------------------------------------------------------
@@ -230,22 +234,34 @@ def _columns(path, head, below, target, learnt, form, wanted) -> Columns:
     if len(head) < 2:
         raise file_error(path, f"needs at least two columns, its first line has {len(head)}",
                          fix="separate numbers and class by commas, or name what separates them: --delimiter")
-    if target is None and form.header is not False and head.count(learnt) == 1:
+    if target is None and form.header is not False and _are_in(learnt, head):
         target = learnt
     names = tuple(head) if _is_header(head, below, target, form) else None
     ignored = {_place(path, names, len(head), column, "ignore") for column in form.ignore}
     left = [i for i in range(len(head)) if i not in ignored]
     if target is None and not left:
         raise file_error(path, "has no column that is not ignored", fix="leave one --ignore out")
-    place = left[-1] if target is None else _place(path, names, len(head), target, "target")
-    if place in ignored:
+    targets = [_place(path, names, len(head), column, "target") for column in _several(target)] or left[-1:]
+    if ignored & set(targets):
         raise InvalidValue(f"target={quoted(repr(target))} is a column to ignore too: leave one of them out")
-    used = [i for i in left if i != place]
+    if len(set(targets)) < len(targets):
+        raise InvalidValue(f"target={quoted(repr(target))} names a column twice: leave one out")
+    used = [i for i in left if i not in targets]
     if names and wanted and set(wanted) <= set(names):
         used = [i for i in used if names[i] in wanted]
     if not used:
         raise file_error(path, "has no column left beside that of the classes", fix="leave one --ignore out")
-    return Columns(names, place, used, len(head))
+    return Columns(names, targets, used, len(head))
+
+
+def _several(target: Target) -> list[str | int]:
+    """Return the columns of a target as a list: none, one or several."""
+    return [] if target is None else [target] if isinstance(target, str | int) else list(target)
+
+
+def _are_in(learnt, head) -> bool:
+    """Return whether the columns that a model has learnt are in the first line, each once."""
+    return learnt is not None and all(head.count(column) == 1 for column in _several(learnt))
 
 
 def _is_header(head, below, target, form) -> bool:
@@ -255,7 +271,7 @@ def _is_header(head, below, target, form) -> bool:
     if len(head) >= FEWEST_COUNTED and head == [str(i) for i in range(len(head))]:
         return True
     skipped = set()
-    for column in (*form.ignore, *([] if target is None else [target])):
+    for column in (*form.ignore, *_several(target)):
         number = isinstance(column, int) or bool(NUMBER.fullmatch(column))
         if not number or not -len(head) <= int(column) < len(head):  # it must be a name
             if column not in head:
@@ -285,7 +301,7 @@ def _place(path, names, width, column, what) -> int:
 
 def _ask_for_target(path, columns):
     """Refuse a table whose column of classes is called nothing in particular, and another one as if it held them."""
-    names, last = columns.names, columns.names[columns.place]
+    names, last = columns.names, columns.names[columns.targets[0]]
     meant = [names[i] for i in columns.used if names[i].strip().lower() in CALLED]
     if meant and last.strip().lower() not in CALLED:
         what = f"has a column {quoted(repr(meant[0]))}, and the last one is {quoted(repr(last))}"

@@ -9,6 +9,7 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+import minnet as mn
 from minnet.cli import main
 from minnet.study import measure
 
@@ -115,8 +116,6 @@ def test_one_line_leads_to_the_mend(command, argv, code, words):
 
 def test_a_net_from_elsewhere_is_pruned_on_numbers(command):
     """A net without a signature that gives numbers takes rows and gives numbers as they are."""
-    import minnet as mn
-
     net = mn.models.mlp((10,), 1, hidden=(4,), rng=0)
     mn.save(net, "bare.safetensors")
     done = json.loads(command("prune", "bare.safetensors", "--data", "diabetes.csv", "--task", "regression", "--epochs",
@@ -124,3 +123,37 @@ def test_a_net_from_elsewhere_is_pruned_on_numbers(command):
     assert done["task"] == "regression" and done["settings"]["task"] == "regression"
     model = mn.load("o/model.safetensors")
     assert model.signature.task == "numbers" and model.signature.target_scaling is None
+
+
+def test_several_columns_are_learnt_at_once(command):
+    """--target twice: two outputs, each in its units; predict takes the table with them, without, or with one."""
+    targets = ("--target", "target", "--target", "s1")
+    done = command("train", "diabetes.csv", "--task", "regression", *targets, "--model", "mlp", "--epochs", "10")
+    assert "columns 'target', 's1' (regression)" in done.err
+    model = "minnet-out/model.safetensors"
+    known = [name for name in TABLE.feature_names if name != "s1"]
+    wanted = np.column_stack([TABLE.target, TABLE.data[:, TABLE.feature_names.index("s1")]])
+    found = np.array(json.loads(command("predict", model, "diabetes.csv", "--json").out)["numbers"])
+    assert found.shape == wanted.shape and (r2_score(wanted, found, multioutput="raw_values") > 0.3).all()
+    lines = command("predict", model, "diabetes.csv").out.split()
+    np.testing.assert_allclose([[float(cell) for cell in line.split(",")] for line in lines], found, rtol=1e-7)
+    whole = json.loads(command("evaluate", model, "--data", "diabetes.csv", "--json").out)
+    assert whole["r2"] == pytest.approx(r2_score(wanted, found), rel=1e-4)
+    assert whole["mae"] == pytest.approx(mean_absolute_error(wanted, found), rel=1e-4)
+    places = [TABLE.feature_names.index(name) for name in known]
+    for more in ([], ["s1"]):
+        columns = [*places, *(TABLE.feature_names.index(name) for name in more)]
+        np.savetxt("new.csv", TABLE.data[:3, columns], delimiter=",", comments="", fmt="%.10g",
+                   header=",".join([*known, *more]))
+        told = command("predict", model, "new.csv", "--json").out
+        np.testing.assert_allclose(json.loads(told)["numbers"], found[:3], rtol=1e-6)
+    again = command("train", "diabetes.csv", "--task", "regression", "--target", "10", "--target", "4", "--model",
+                    "mlp", "--epochs", "10", "--out", "again").err
+    assert "columns 'target', 's1'" in again
+    first, second = mn.load(model), mn.load("again/model.safetensors")
+    assert first.values.tobytes() == second.values.tobytes() and first.signature == second.signature
+    for wrong, words in ((("--target", "target", "--target", "target"), "twice"),
+                         (("--target", "target", "--target", "no"), "unknown column"),
+                         (("--target", "target", "--target", "s1", "--ignore", "s1"), "ignore too")):
+        assert words in command("train", "diabetes.csv", "--task", "regression", *wrong, code=2).err
+    assert "regression" in command("train", "diabetes.csv", *targets, code=2).err

@@ -35,8 +35,9 @@ DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.
 def data_options(parser: Parser) -> None:
     """Add --target, --task and how a table is written, for data from a file."""
     add = parser.options.add_argument
-    add("--target", metavar="COLUMN",
-        help="name or number of a .csv's column (array of a .npz) with the classes or numbers (default: last; y)")
+    add("--target", metavar="COLUMN", action=kinds.Several,
+        help="name or number of a .csv's column (array of a .npz) with the classes or numbers (default: last; y); may "
+             "be repeated for numbers")
     add("--task", choices=TASKS, help="learn classes, or numbers (default: classes; of a saved model its own)")
     table_options(parser)
 

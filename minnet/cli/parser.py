@@ -126,6 +126,17 @@ def real(text: str) -> float:
     return _checked(check_real, "it", _number(text))
 
 
+class Several(argparse.Action):
+    """Store the text that an option is given, or a tuple of the texts where it is repeated."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object,
+                 option_string: str | None = None) -> None:
+        """Store what the option is given, behind what it was given before."""
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is None else
+                (*(before if isinstance(before, tuple) else (before,)), values))
+
+
 def yes_or_no(text: str) -> bool:
     """Parse yes or no."""
     if text not in ("yes", "no"):

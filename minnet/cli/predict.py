@@ -8,6 +8,7 @@ The samples are scaled as the training data were, images for VGG16 enlarged: the
 """
 from argparse import Namespace
 
+from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, reading, table_options
 from minnet.cli.parser import Parser
@@ -19,7 +20,7 @@ def options(parser: Parser) -> None:
     add = parser.options.add_argument
     parser.add_argument("model", metavar="MODEL_FILE", help="file of a saved model")
     parser.add_argument("what", metavar="DATA", help=f"samples: {DATA_HELP}")
-    add("--target", metavar="COLUMN",
+    add("--target", metavar="COLUMN", action=kinds.Several,
         help="name or number of a .csv's column of classes, not to read (default: last, if any)")
     table_options(parser)
 

@@ -22,7 +22,7 @@ from minnet.data.scaling import SCALINGS
 from minnet.data.signature import Signature
 from minnet.data.sources import Raw, column_names, find, is_table
 from minnet.data.tasks import as_targets, kind_of, standard_targets
-from minnet.delimited import check_format
+from minnet.delimited import Target, check_format
 from minnet.errors import InvalidValue, check_choice, check_fraction, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
 
@@ -159,7 +159,7 @@ Scaling = str | Callable[[np.ndarray, float | None], tuple[ArrayLike, ArrayLike]
 
 
 def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit", valid: float | Data | None = None,
-              test: float | Data | None = None, target: str | int | None = None, task: str | None = None,
+              test: float | Data | None = None, target: Target = None, task: str | None = None,
               dtype: Dtype = np.float32, model: object = None, delimiter: str | None = None,
               header: bool | None = None, decimal: str | None = None, encoding: str | None = None,
               ignore: str | int | Iterable[str | int] = ()) -> Dataset:
@@ -182,8 +182,9 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     test : float or data, optional
         The test part's share of all samples, by default 0.2; or the part itself, as a file or arrays, whose columns and
         labels are matched by name. An official test part is kept.
-    target : str or int, optional
-        The column of a table with the classes, by name or number (the last one), or the member of an archive ("y").
+    target : str, int or sequence of these, optional
+        The column of a table with the classes, by name or number (the last one), or the member of an archive ("y"); or
+        several columns of numbers.
     task : {"classification", "regression"}, optional
         Whether the targets are classes or numbers. By default that of the `model`, else classes; numbers that are not
         whole, or of which many differ, are an error without it.
@@ -229,7 +230,7 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind)
 
 
-def load_rows(data: Data, model: object, *, target: str | int | None = None, task: str | None = None,
+def load_rows(data: Data, model: object, *, target: Target = None, task: str | None = None,
               delimiter: str | None = None, header: bool | None = None, decimal: str | None = None,
               encoding: str | None = None,
               ignore: str | int | Iterable[str | int] = ()) -> tuple[np.ndarray, np.ndarray, str | None]:
@@ -243,7 +244,7 @@ def load_rows(data: Data, model: object, *, target: str | int | None = None, tas
         As for `load_data`.
     model : Model or Predictor
         One with a signature. Columns are put in its order; labels are matched by name later, where they are used.
-    target : str or int, optional
+    target : str, int or sequence of these, optional
         As for `load_data`; by default the column that the model learnt, where the table has it.
     task : {"classification", "regression"}, optional
         What the model has learnt; an error where it is the other one.

@@ -13,7 +13,7 @@ import numpy as np
 
 from minnet.data.parts import join_parts
 from minnet.data.scaling import BYTE
-from minnet.delimited import PLAIN, Format, read_table
+from minnet.delimited import PLAIN, Format, Target, read_table
 from minnet.errors import InvalidType, InvalidValue, file_error, quoted, unknown
 from minnet.files import KINDS, sniff
 from minnet.readers import npz_parts, read_idx, read_npz
@@ -101,7 +101,7 @@ def _idx_folder(folder, name):
     return Raw(name, np.concatenate([X, X_test]), np.concatenate([y, y_test]), BYTE, len(y_test))
 
 
-def find(data: object, target: str | int | None, learnt: str | None = None, ask: bool = True,
+def find(data: object, target: Target, learnt: str | tuple[str, ...] | None = None, ask: bool = True,
          form: Format = PLAIN, wanted: Sequence[str] | None = None) -> Raw:
     """Return the `Raw` that `data` means.
 
@@ -148,6 +148,9 @@ def _from_path(path, target, learnt, ask, form, wanted):
 
 def _from_npz(path, target):
     """Read X and y, or the official parts of an archive without X."""
+    if isinstance(target, list | tuple):
+        raise InvalidValue(f"target={quoted(repr(target))}: {quoted(path)} is an archive, whose target is one member, "
+                           "(n,) or (n, k)")
     name, parts = Path(path).stem, npz_parts(path) if target is None else {}
     if not parts:
         return Raw(name, *(read_npz(path) if target is None else read_npz(path, target)))

@@ -56,8 +56,8 @@ class Settings:
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
     guard : mapping of str to float
         Largest loss allowed for a score.
-    target : str, optional
-        Column of a file that contains the classes or numbers.
+    target : str or tuple of str, optional
+        Column of a file that contains the classes or numbers, or several columns of numbers.
     task : {"classification", "regression"}, optional
         Whether these are classes or numbers. Default: that of a trained model, else classes where they look so.
     ignore : tuple of str
@@ -96,7 +96,7 @@ class Settings:
     weight_decay: float | None = None
     class_weight: str | Mapping | None = None
     guard: Mapping = field(default_factory=dict)
-    target: str | None = None
+    target: str | tuple | None = None
     task: str | None = None
     ignore: tuple = ()
     delimiter: str | None = None
