@@ -44,6 +44,7 @@ _HOMES = {
     "minnet.estimators.classifier": ("PrunedClassifier",),
     "minnet.estimators.regressor": ("PrunedRegressor",),
     "minnet.estimators.from_sklearn": ("from_sklearn",),
+    "minnet.report.displays": ("ConfusionPairsDisplay", "MaskDisplay", "PruningCurveDisplay", "SensitivityDisplay"),
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
     "minnet.study.sensitivity": ("sensitivity",),
@@ -54,7 +55,7 @@ _MODULES = {
     "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
-    "compensation": "minnet.pruning.compensation",
+    "compensation": "minnet.pruning.compensation", "plot": "minnet.report.displays",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [*_HOME, *_MODULES]

@@ -66,6 +66,10 @@ from minnet.runtime.predictor import freeze as freeze
 from minnet.estimators.classifier import PrunedClassifier as PrunedClassifier
 from minnet.estimators.regressor import PrunedRegressor as PrunedRegressor
 from minnet.estimators.from_sklearn import from_sklearn as from_sklearn
+from minnet.report.displays import ConfusionPairsDisplay as ConfusionPairsDisplay
+from minnet.report.displays import MaskDisplay as MaskDisplay
+from minnet.report.displays import PruningCurveDisplay as PruningCurveDisplay
+from minnet.report.displays import SensitivityDisplay as SensitivityDisplay
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.sensitivity import sensitivity as sensitivity
@@ -80,6 +84,7 @@ from minnet.pruning import schedules as schedules
 from minnet.pruning import penalties as penalties
 from minnet.pruning import recipes as recipes
 from minnet.pruning import compensation as compensation
+from minnet.report import displays as plot
 
 __version__: str
 __all__ = [
@@ -150,6 +155,10 @@ __all__ = [
     "PrunedClassifier",
     "PrunedRegressor",
     "from_sklearn",
+    "ConfusionPairsDisplay",
+    "MaskDisplay",
+    "PruningCurveDisplay",
+    "SensitivityDisplay",
     "compare_criteria",
     "latency_table",
     "sensitivity",
@@ -164,4 +173,5 @@ __all__ = [
     "penalties",
     "recipes",
     "compensation",
+    "plot",
 ]

@@ -76,9 +76,9 @@ def test_an_unknown_name():
 
 def stub_text():
     """What the stub must hold: each name from the module that has it, as type checkers want it written."""
-    shown = [(home, name) for name, home in minnet._HOME.items()]
-    shown += [tuple(home.rsplit(".", 1)) for home in minnet._MODULES.values()]
-    lines = [f"from {home} import {name} as {name}" for home, name in shown]
+    shown = [(home, name, name) for name, home in minnet._HOME.items()]
+    shown += [(*home.rsplit(".", 1), name) for name, home in minnet._MODULES.items()]
+    lines = [f"from {home} import {found} as {name}" for home, found, name in shown]
     listed = "".join(f'    "{name}",\n' for name in minnet.__all__)
     return f"{STUB_HEAD}\n" + "\n".join(lines) + f"\n\n__version__: str\n__all__ = [\n{listed}]\n"
 

@@ -46,7 +46,7 @@ def plot_sensitivity(result: Sensitivity, score: str | None = None, ax: Axes | N
     score = result.scores[0] if score is None else score
     if score not in result.scores:
         raise unknown("score", score, result.scores)
-    ax = _axes(ax)
+    ax = axes_of(ax)
     for name in result.layers:
         ax.plot(result.sparsities, result.at(layer=name, score=score), marker="o", label=name)
     ax.axhline(result.base[result.scores.index(score)], linestyle="--", color="grey", label="unpruned")
@@ -73,7 +73,7 @@ def plot_agreement(agreement: Agreement, ax: Axes | None = None) -> Axes:
     MissingExtra
         If Matplotlib is not installed.
     """
-    ax = _axes(ax)
+    ax = axes_of(ax)
     for row in agreement.scores:
         if not row.reason:
             ax.plot(agreement.sparsities, row.overlap, marker="o", label=row.criterion)
@@ -81,7 +81,7 @@ def plot_agreement(agreement: Agreement, ax: Axes | None = None) -> Axes:
     return _named(ax, "sparsity", "overlap with the oracle")
 
 
-def _axes(ax):
+def axes_of(ax: Axes | None) -> Axes:
     """Return `ax`, or the axes of a new figure outside pyplot's state."""
     if ax is not None:
         return ax
