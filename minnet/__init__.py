@@ -43,6 +43,7 @@ _HOMES = {
     "minnet.runtime.predictor": ("Predictor", "freeze"),
     "minnet.estimators.classifier": ("PrunedClassifier",),
     "minnet.estimators.regressor": ("PrunedRegressor",),
+    "minnet.estimators.selector": ("SparsitySelector",),
     "minnet.estimators.from_sklearn": ("from_sklearn",),
     "minnet.report.displays": ("ConfusionPairsDisplay", "MaskDisplay", "PruningCurveDisplay", "SensitivityDisplay"),
     "minnet.study.agreement": ("compare_criteria",),

@@ -65,6 +65,7 @@ from minnet.runtime.predictor import Predictor as Predictor
 from minnet.runtime.predictor import freeze as freeze
 from minnet.estimators.classifier import PrunedClassifier as PrunedClassifier
 from minnet.estimators.regressor import PrunedRegressor as PrunedRegressor
+from minnet.estimators.selector import SparsitySelector as SparsitySelector
 from minnet.estimators.from_sklearn import from_sklearn as from_sklearn
 from minnet.report.displays import ConfusionPairsDisplay as ConfusionPairsDisplay
 from minnet.report.displays import MaskDisplay as MaskDisplay
@@ -154,6 +155,7 @@ __all__ = [
     "freeze",
     "PrunedClassifier",
     "PrunedRegressor",
+    "SparsitySelector",
     "from_sklearn",
     "ConfusionPairsDisplay",
     "MaskDisplay",

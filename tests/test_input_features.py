@@ -167,7 +167,14 @@ def test_compaction_in_stages_is_compaction_at_once(net):
     prune(first, keep=2, structure="input")
     prune(model, keep=2, structure="input")
     both = compact(first, inputs=True), compact(model, inputs=True)
-    assert both[0].signature == both[1].signature and both[0].signature.selection.source == model.input_shape
+    chosen = [small.signature.selection for small in both]
+    assert chosen[0][:2] == chosen[1][:2] and chosen[0].source == model.input_shape
+    x, _ = of(model, [0])
+    for rows in (x, x[:, list(first.signature.selection.columns)], x[:, list(chosen[0].columns)]):
+        np.testing.assert_array_equal(both[0](rows), both[1](x))
+    assert Signature.from_json(both[0].signature.to_json()) == both[0].signature
+    again = prune(both[0].clone(), keep=1, structure="input").compact()
+    np.testing.assert_array_equal(again(first.inputs(x)), again(x))
     assert both[0].values.tobytes() == both[1].values.tobytes()
 
 
@@ -250,7 +257,8 @@ def test_a_signature_of_images_is_cut_to_pixels_or_channels(scaling):
 
 @pytest.mark.parametrize("selection", [
     3, (), [[0], [4]], [[1, 0], [4]], [[0, 4], [4]], [[0, 1], [2]], [[0, 1], []], [[0, 1], [0]], [[0, -1], [4]],
-    [[0, 1.0], [4]], [[0, True], [4]], ["01", [4]], [[0, 1], [4], 1], [[0, 1], None]])
+    [[0, 1.0], [4]], [[0, True], [4]], ["01", [4]], [[0, 1], [4], 1], [[0, 1], None], [[0, 1], [4], [[0, 1], [4]]],
+    [[0, 1], [4], [[0, 1], [2]]]])
 def test_what_a_file_says_of_columns_is_checked(selection):
     facts = Signature((2,)).to_json() | {"selection": selection}
     with pytest.raises(InvalidValue, match="wanted"):

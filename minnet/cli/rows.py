@@ -45,7 +45,7 @@ def _table_rows(path, signature, target, form):
                        wanted=signature and signature.feature_names)
     if signature is None or target is not None or table.y.dtype.kind not in "iuf":
         return table.X, table.names
-    shapes = signature.shape, *(signature.selection or ())[1:]  # of rows, and of those of which columns are picked
+    shapes = signature.shape, *(signature.selection or ())[1:2]  # of rows, and of those of which columns are picked
     wanted = table.target in signature.feature_names if table.names and signature.feature_names else \
         table.X.shape[1] + 1 in map(int, map(np.prod, shapes))
     if not wanted:

@@ -19,27 +19,40 @@ MOST_SHOWN = 10  # columns that a message lists
 
 
 class Selection(NamedTuple):
-    """The places that a model takes of rows of the shape `source`."""
+    """The places that a model takes of rows of the shape `source`.
+
+    Where features were removed more than once, `narrower` has the places of rows that were left before the last time.
+    """
 
     columns: tuple[int, ...]
     source: tuple[int, ...]
+    narrower: "Selection | None" = None
 
     def pick(self, X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Return the chosen features (n, *shape) of rows that are wide, X itself where it has others.
 
         Rows are wide that have the shape `source`, but for axes of 1 and flattening.
         """
-        if X.shape[1:] == shape or same_numbers(X.shape[1:], shape) or not same_numbers(X.shape[1:], self.source):
+        if X.shape[1:] == shape or same_numbers(X.shape[1:], shape):
             return X
+        if not same_numbers(X.shape[1:], self.source):
+            return X if self.narrower is None else self.narrower.pick(X, shape)
         return X.reshape(len(X), *shape[:-1], self.width(shape))[..., list(self.columns)]
 
     def width(self, shape: tuple[int, ...]) -> int:
         """Return how many places a wide row has along the last axis, for a model that takes rows of `shape`."""
         return math.prod(self.source) // math.prod(shape[:-1])
 
-    def of(self, places: Sequence[int]) -> Self:
-        """Return the Selection of the features at these places of what this one gives."""
-        return type(self)(tuple(self.columns[place] for place in places), self.source)
+    def of(self, places: Sequence[int], shape: tuple[int, ...]) -> Self:
+        """Return the Selection of the features at these places of what this one gives, which are rows of `shape`."""
+        own = type(self)(tuple(places), shape)
+        return type(self)(tuple(self.columns[place] for place in places), self.source,
+                          own if self.narrower is None else self.narrower.of(places, shape))
+
+    def to_json(self) -> list:
+        """Return what JSON holds of it; `check_selection` reads it back."""
+        parts = [list(self.columns), list(self.source)]
+        return parts if self.narrower is None else [*parts, self.narrower.to_json()]
 
     def wanted(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
         """Return the message that X has the shape `given`, where rows of `shape` are wanted, or whole ones."""
@@ -56,9 +69,9 @@ def check_selection(selection: object, shape: tuple[int, ...]) -> Selection | No
         return None
     wrong = InvalidValue(f"selection={quoted(repr(selection))}; wanted (columns, source): {shape[-1]} places, in "
                          f"order, along the last axis of rows of the shape source, which are wider than {shape}")
-    if not (isinstance(selection, tuple | list) and len(selection) == 2):
+    if not (isinstance(selection, tuple | list) and len(selection) in (2, 3)):
         raise wrong
-    columns, source = (tuple(part) if isinstance(part, tuple | list) else () for part in selection)
+    columns, source = (tuple(part) if isinstance(part, tuple | list) else () for part in selection[:2])
     whole = all(type(number) is int and number >= 0 for number in (*columns, *source)) and min(source, default=0) > 0
     if not whole or len(columns) != shape[-1]:
         raise wrong
@@ -66,7 +79,10 @@ def check_selection(selection: object, shape: tuple[int, ...]) -> Selection | No
     fits = math.prod(source) % leading == 0 and max(columns) < found.width(shape) > len(columns)
     if not fits or any(a >= b for a, b in pairwise(columns)):
         raise wrong
-    return found
+    narrower = check_selection(selection[2], shape) if len(selection) > 2 else None
+    if narrower is not None and narrower.width(shape) >= found.width(shape):
+        raise wrong
+    return Selection(columns, source, narrower)
 
 
 def picked_scaling(values: np.ndarray, places: Sequence[int], shape: tuple[int, ...],

@@ -234,7 +234,7 @@ class Signature:
         return replace(self, shape=tuple(shape), feature_names=names and tuple(names[place] for place in places),
                        scaling=scaling and Scaling(*(picked_scaling(values, places, self.shape, shape)
                                                      for values in scaling)),
-                       selection=chosen if self.selection is None else self.selection.of(places))
+                       selection=chosen if self.selection is None else self.selection.of(places, self.shape))
 
     def as_given(self, shape: tuple[int, ...]) -> Self:
         """Return a signature with the same outputs that takes rows of `shape` as they are."""
@@ -255,7 +255,7 @@ class Signature:
         if self.target_scaling is not None:
             facts["target_scaling"] = {name: value.tolist() for name, value in self.target_scaling._asdict().items()}
         if self.selection is not None:
-            facts["selection"] = [list(part) for part in self.selection]
+            facts["selection"] = self.selection.to_json()
         return facts
 
     @classmethod
