@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import re
+import warnings
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -22,6 +23,7 @@ from minnet.errors import FileError, InvalidType, InvalidValue, check_count, fil
 from minnet.files import opened
 
 CALLED = {"label", "class", "target", "y"}  # names of a column of classes
+INDEX_NAMES = ("", "Unnamed: 0")  # of a column that pandas wrote
 FEWEST_COUNTED = 3  # columns of a header 0, 1, 2, ...; two may as well be a sample
 NUMBER = re.compile(r"-?[0-9]{1,9}")
 LONGEST_INTEGER = 20  # characters of one in 64 bits
@@ -147,6 +149,8 @@ def _table(path, lines, target, learnt, ask, form, wanted):
     if not labels[0]:
         raise file_error(path, "holds no rows", fix="a row is numbers and a class")
     X, names = np.frombuffer(values).reshape(len(labels[0]), -1), columns.names
+    if ask:
+        _warn_of_index(X, columns)
     found = [_as_labels(column, decimal) for column in labels]
     learnt = names and tuple(names[i] for i in columns.targets)
     return Table(X, found[0] if len(found) == 1 else np.column_stack(found),
@@ -210,6 +214,15 @@ def _reader(lines, delimiter, strict=True):
     spaced = delimiter == " "
     lines = (line.strip(" \r\n") + "\n" for line in lines) if spaced else lines
     return csv.reader(lines, delimiter=delimiter, strict=strict, skipinitialspace=spaced)
+
+
+def _warn_of_index(X, columns):
+    """Warn of a column without a name, as pandas writes an index, that numbers the rows in any order."""
+    for values, place in zip(X.T, columns.used, strict=True):
+        unnamed = columns.names and columns.names[place] in INDEX_NAMES
+        if unnamed and len(X) > FEWEST_COUNTED and np.array_equal(np.sort(values) - values.min(), np.arange(len(X))):
+            warnings.warn(f"column {place}, {quoted(repr(columns.names[place]))}, numbers the rows and is learnt from "
+                          f"like any other: --ignore {place} leaves it out", UserWarning, stacklevel=2)
 
 
 def _rows(path, lines, delimiter):

@@ -1,4 +1,6 @@
 """Tables as people write them: how one is written is found out or told, and each table has one meaning."""
+import warnings
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,18 @@ def test_a_number_as_target_is_a_number_where_there_is_no_header(tmp_path):
         table = read(tmp_path, text, target="0")
         assert sorted(table.y.tolist()) == [0, 1] and len(table.X) == 2
     assert read(tmp_path, "a,0,b\n1,2,3\n", target="0").target == "0", "a name"
+
+
+def test_an_index_is_warned_of(tmp_path):
+    """A column without a name that numbers the rows, in any order; with a name or other values it is a feature."""
+    rows = ["2,0.5,x", "0,0.1,y", "1,0.7,x", "3,0.2,y"]
+    for head, count in ((",a,kind", 1), ("Unnamed: 0,a,kind", 1), ("n,a,kind", 0)):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            read(tmp_path, "\n".join([head, *rows]))
+            read(tmp_path, "\n".join([head, *rows, "3,0.2,y"]))
+            read(tmp_path, "\n".join([head, *rows]), ignore=0)
+        assert [str(one.message).endswith("--ignore 0 leaves it out") for one in seen] == [True] * count
 
 
 REFUSED = {

@@ -160,6 +160,14 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     scored = capsys.readouterr()
     assert json.loads(scored.out)["accuracy"] == json.loads(said.out)["accuracy"]
     assert "class: column 'kind' (2 classes)" in scored.err
+    assert main(["evaluate", "minnet-out/model.safetensors", "--data", "train.csv", "--quiet"]) == 0
+    capsys.readouterr()
+    for arguments in (["evaluate", "--part", "test", "--data", "train.csv"], ["prune", "--data", "train.csv"]):
+        assert main([arguments[0], "minnet-out/model.safetensors", *arguments[1:]]) == 2, "it has learnt those rows"
+        assert "its test part was a file of its own" in capsys.readouterr().err.splitlines()[-1]
+    pruning = ["--data", "train.csv", "--test", "test.csv", "--sparsity", "0.3", "--epochs", "1", "--json", "--quiet"]
+    assert main(["prune", "minnet-out/model.safetensors", *pruning, "--out", "pruned"]) == 0
+    assert json.loads(capsys.readouterr().out)["before"]["accuracy"] > 0
     assert main(["evaluate", "minnet-out/model.safetensors", "--data", "excel.csv"]) == 2
     assert "as in --encoding latin-1" in capsys.readouterr().err.splitlines()[-1]
     assert main(["predict", "minnet-out/model.safetensors", "excel.csv", "--encoding", "latin-1"]) == 0

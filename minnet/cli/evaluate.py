@@ -88,17 +88,20 @@ def _rows(model: Model, part: str, args: Namespace, console: Console) -> tuple[s
     from minnet.data import is_split, load_rows
     from minnet.files import file_digest
     from minnet.formats.storage import describe
-    from minnet.study.training import data_for, is_enlarged, is_file, is_saved
+    from minnet.study.training import check_test_part, data_for, is_enlarged, is_file, is_saved
 
     enlarged = is_enlarged(args.model)
     if part == "all" and is_file(args.data) and not is_split(args.data) and model.signature and not enlarged:
         made = describe(args.model)["made"] if is_saved(args.model) else {}
         if made.get("data_sha256") == file_digest(args.data):
-            console.info("the model was trained on rows of this very file: --part test scores those it has not seen")
+            own = bool(made.get("test_sha256"))
+            console.info("the model was trained on rows of this very file: " + (
+                "its test part was another one" if own else "--part test scores those it has not seen"))
         X, y, target = load_rows(args.data, model, **reading(args))
         n_classes = len(labels_of(model)) if model.signature.task == "classes" else 0
         say_target(args.data, target, args.target, n_classes, console)
         return Path(args.data).stem, X, y
+    check_test_part(args.model, args.data)
     data = data_for(model, args.data, args.seed, reading(args), enlarged=enlarged)
     say_target(args.data, data.signature.target, args.target, data.n_classes, console)
     return data.name, *part_of(data, part)

@@ -25,7 +25,7 @@ from minnet.study.settings import (
 )
 
 OUT = "minnet-out"
-DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y, or a .csv file"
+DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y (or X_train, x_test, ...), or a .csv"
 DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a saved model"
 MODEL_DATA_HELP = "data set for a saved model"
 TASKS = ("classification", "regression")  # as in data/tasks.py, which would load NumPy

@@ -92,4 +92,4 @@ def _check_told(y, name):
     example = "" if whole else f", such as {found[found != np.round(found)][0]:g}, which is no class"
     raise InvalidValue(f"{name} holds {len(found)} different numbers in {len(numbers)} rows{example}: say --task "
                        "regression to learn them as numbers, or --task classification (in Python "
-                       'task="regression" and so on)')
+                       'task="regression" and so on); if another column holds the classes, name it: --target')

@@ -188,6 +188,8 @@ class Training:
             made["enlarged"] = {"shift": shift.tolist(), "scale": scale.tolist()}
         if is_file(self.settings.data):
             made["data_sha256"] = file_digest(self.settings.data)
+        if is_file(self.settings.test):
+            made["test_sha256"] = file_digest(self.settings.test)
         return made
 
     def seed(self, use: int) -> np.random.Generator:
@@ -209,6 +211,7 @@ class Training:
 def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:
     """Return the data as the model expects it, the model of the settings, and whether it is already trained."""
     given = given_model(settings.model)
+    check_test_part(settings.model, settings.data, settings.test)
     data = data_for(settings.model if given is None else given, settings.data, settings.seed, settings.reading,
                     enlarged=is_enlarged(settings.model))
     if settings.model == PRETRAINED:
@@ -247,6 +250,17 @@ def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlar
     found = load_data(data, rng=seed, **reading, scaling=as_given)
     model.signature = elsewhere(model, found)
     return replace(found, signature=model.signature)
+
+
+def check_test_part(model: object, data: object, test: object = None) -> None:
+    """Refuse to split the file that a saved model was trained on where its test part was a file of its own.
+
+    Rows that the model has learnt would be its test. Raises InvalidValue.
+    """
+    made = describe(model)["made"] if is_saved(model) else {}
+    if test is None and made.get("test_sha256") and is_file(data) and made.get("data_sha256") == file_digest(data):
+        raise InvalidValue(f"the model has learnt from any row of {quoted(str(data))}, for its test part was a file of "
+                           "its own: give that one too, --test FILE (to evaluate, instead: --data FILE)")
 
 
 def elsewhere(model: Model, data: Dataset) -> Signature:
