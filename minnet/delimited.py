@@ -341,11 +341,27 @@ def _is_number(cell):
 
 def _features(path, number, cells, columns, decimal):
     """Return the row's numbers, or raise an error that names the first cell that is none."""
-    row = [_plain(cells[i], decimal) for i in columns.used]
+    row = [cells[i] for i in columns.used]
+    numbers = _all_numbers(row) if decimal == "." else None
+    if numbers is not None:
+        return numbers
+    row = [_plain(cell, decimal) for cell in row]
     for column, cell in zip(columns.used, row, strict=True):
         if not (_is_number(cell) and math.isfinite(float(cell))):
             raise _no_number(path, number, column, cells[column], columns, decimal)
     return map(float, row)
+
+
+def _all_numbers(row):
+    """Return the numbers of a row at once, None where some cell may be none."""
+    text = "".join(row)
+    if not text.isascii() or "_" in text:
+        return None
+    try:
+        numbers = list(map(float, row))
+    except ValueError:
+        return None
+    return numbers if math.isfinite(sum(numbers)) else None
 
 
 def _no_number(path, number, column, cell, columns, decimal) -> FileError:
