@@ -217,10 +217,10 @@ def _reader(lines, delimiter, strict=True):
 
 
 def _warn_of_index(X, columns):
-    """Warn of a column without a name, as pandas writes an index, that numbers the rows in any order."""
+    """Warn of a column without a name, as pandas writes an index, whose whole numbers all differ."""
     for values, place in zip(X.T, columns.used, strict=True):
         unnamed = columns.names and columns.names[place] in INDEX_NAMES
-        if unnamed and len(X) > FEWEST_COUNTED and np.array_equal(np.sort(values) - values.min(), np.arange(len(X))):
+        if unnamed and len(X) > FEWEST_COUNTED and (values % 1 == 0).all() and len(np.unique(values)) == len(X):
             warnings.warn(f"column {place}, {quoted(repr(columns.names[place]))}, numbers the rows and is learnt from "
                           f"like any other: --ignore {place} leaves it out", UserWarning, stacklevel=2)
 

@@ -90,13 +90,13 @@ def test_a_number_as_target_is_a_number_where_there_is_no_header(tmp_path):
 
 
 def test_an_index_is_warned_of(tmp_path):
-    """A column without a name that numbers the rows, in any order; with a name or other values it is a feature."""
-    rows = ["2,0.5,x", "0,0.1,y", "1,0.7,x", "3,0.2,y"]
+    """A column without a name whose whole numbers differ, in any order; with a name or others it is a feature."""
+    rows = ["2,0.5,x", "0,0.1,y", "1,0.7,x", "30,0.2,y"]
     for head, count in ((",a,kind", 1), ("Unnamed: 0,a,kind", 1), ("n,a,kind", 0)):
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             read(tmp_path, "\n".join([head, *rows]))
-            read(tmp_path, "\n".join([head, *rows, "3,0.2,y"]))
+            read(tmp_path, "\n".join([head, *rows, "30,0.2,y"]))
             read(tmp_path, "\n".join([head, *rows]), ignore=0)
         assert [str(one.message).endswith("--ignore 0 leaves it out") for one in seen] == [True] * count
 
