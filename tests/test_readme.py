@@ -29,7 +29,7 @@ def test_its_programs_run(tmp_path, monkeypatch, capsys):
     """One after the other, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
     programs = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(programs) == 3
+    assert len(programs) == 3 and "PrunedClassifier" in programs[1]
     names = {}
     for program in programs:
         exec(compile(program, "README.md", "exec"), names)
