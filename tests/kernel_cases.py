@@ -424,6 +424,7 @@ CASES = {
     "add_squares": Case(square_sums),
     "column_sums": Case(sums),
     "squared_error": Case(regressions, writes=2),
+    "binary_cross_entropy": Case(regressions, writes=2),
     "multiclass_hinge": Case(unsmoothed, writes=2),
     "softmax_cross_entropy": Case(classifications, writes=2),
     "zero_masked": Case(masks, exact=True),

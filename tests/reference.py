@@ -5,6 +5,7 @@ They are the definition: where a kernel and its reference differ by more than ro
 import math
 
 import numpy as np
+from scipy.special import expit
 
 from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS
 
@@ -73,6 +74,12 @@ def squared_error(outputs, targets, scale, losses, doutputs):
     error = wide(outputs) - wide(targets)
     losses[:] = (error**2).mean(axis=1)
     doutputs[:] = scale * 2 * error / outputs.shape[1]
+
+
+def binary_cross_entropy(logits, targets, scale, losses, dlogits):
+    z, t = wide(logits), wide(targets)
+    losses[:] = (np.logaddexp(0, z) - z * t).mean(axis=1)
+    dlogits[:] = scale * (expit(z) - t) / logits.shape[1]
 
 
 def multiclass_hinge(logits, labels, scale, losses, dlogits):

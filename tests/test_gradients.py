@@ -12,6 +12,7 @@ from layer_table import ROWS, TWINS
 from sklearn.metrics import hinge_loss
 from trees import models, random_input
 
+import minnet as mn
 from minnet.engine import losses
 from minnet.engine.layers import LAYERS
 from minnet.engine.sample import draw_sample, gradient
@@ -126,11 +127,16 @@ def numbers(rng, n, k):
     return rng.normal(size=(n, k))
 
 
+def several(rng, n, k):
+    return rng.integers(2, size=(n, k)) * rng.choice([1, 0.9], size=(n, k))
+
+
 LOSSES_HERE = {
     "cross_entropy": (losses.cross_entropy, classes),
     "cross_entropy, smoothed": (partial(losses.cross_entropy, label_smoothing=0.2), classes),
     "mse": (losses.mse, numbers),
     "hinge": (losses.hinge, classes),
+    "binary_cross_entropy": (losses.binary_cross_entropy, several),
 }
 
 
@@ -162,6 +168,28 @@ def test_cross_entropy_of_huge_logits(smoothing):
     wanted = (1 - smoothing) * np.array([2e4, np.log(3)]) + smoothing * np.array([1e4, np.log(3)])
     assert value == pytest.approx(wanted.mean(), rel=1e-12)
     np.testing.assert_allclose(dlogits.sum(axis=1), 0, atol=1e-12)
+
+
+def test_binary_cross_entropy_is_scikit_learn_s():
+    """The mean of each column's log loss; logits of any size; y (n, k) trains a model to give several labels."""
+    from sklearn.metrics import log_loss
+
+    rng = np.random.default_rng(0)
+    logits, targets = 2 * rng.normal(size=(40, 3)), rng.integers(2, size=(40, 3))
+    wanted = np.mean([log_loss(targets[:, j], 1 / (1 + np.exp(-logits[:, j]))) for j in range(3)])
+    assert losses.binary_cross_entropy(logits, targets) == pytest.approx(wanted, rel=1e-12)
+    gradient_ = np.empty((1, 2))
+    assert losses.binary_cross_entropy(np.array([[1e4, -1e4]]), np.array([[0, 0]]), gradient_) == 5000
+    assert gradient_.tolist() == [[0.5, 0]]
+    X = rng.normal(size=(200, 4))
+    y = np.stack([X[:, 0] > 0, X[:, 1] + X[:, 2] > 0, X[:, 3] > 1], axis=1)
+    model = mn.models.mlp((4,), 3, hidden=(16,), rng=0)
+    optimizer = mn.SGD(lr=0.5, momentum=0.9)
+    for _ in mn.train(model, (X, y), loss="binary_cross_entropy", optimizer=optimizer, epochs=30, rng=0):
+        pass
+    assert ((model(X) > 0) == y).mean() > 0.95
+    with pytest.raises(mn.MinnetError, match="wants 0, 1, or what is between"):
+        mn.train(model, (X, 2 * y), loss="binary_cross_entropy")
 
 
 def test_hinge_is_scikit_learn_s():

@@ -30,7 +30,10 @@ def problem(net, loss="cross_entropy", n=7):
     shape, tree = NETS[net]
     rng = np.random.default_rng(0)
     model = randomise(mn.Model(tree, shape, dtype=np.float64), rng)
-    y = rng.normal(size=(n, 3)) if loss == "mse" else rng.integers(3, size=n)
+    if loss == "binary_cross_entropy":
+        y = rng.integers(2, size=(n, 3))
+    else:
+        y = rng.normal(size=(n, 3)) if loss == "mse" else rng.integers(3, size=n)
     return model, draw_sample(model, (rng.normal(size=(n, *shape)), y), samples=None, loss=loss, rng=0)
 
 
@@ -175,7 +178,8 @@ def test_a_loss_without_a_tangent_is_named():
 # --- nets ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse", partial(losses.cross_entropy, label_smoothing=0.1)])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "binary_cross_entropy",
+                                  partial(losses.cross_entropy, label_smoothing=0.1)])
 @pytest.mark.parametrize("net", NETS)
 def test_hessian_vector(net, loss, monkeypatch):
     """Central differences of the gradient, away from kinks; u'Hv = v'Hu; linear in v; any batches."""

@@ -35,7 +35,8 @@ def task_of(kind: str) -> str:
     return next(task for task, found in TASKS.items() if found == kind)
 
 
-def as_targets(y: ArrayLike, kind: str | None, column: object = None) -> tuple[np.ndarray, str]:
+def as_targets(y: ArrayLike, kind: str | None,
+               column: str | tuple[str, ...] | None = None) -> tuple[np.ndarray, str]:
     """Return targets as an array, and whether they are "classes" or "numbers".
 
     Parameters

@@ -81,6 +81,40 @@ def mse(outputs: np.ndarray, targets: np.ndarray, doutputs: np.ndarray | None = 
     return losses.sum() / n
 
 
+def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray, dlogits: np.ndarray | None = None,
+                         n: int | None = None, losses: np.ndarray | None = None) -> float:
+    """Return the mean over rows and columns of -t log p - (1 - t) log(1 - p), where p = sigmoid(logit).
+
+    Each output is a question of its own, so a row may have several labels, or none.
+
+    Parameters
+    ----------
+    logits : numpy.ndarray
+        Shape (rows, k).
+    targets : numpy.ndarray
+        Shape (rows, k), or (rows,) where k is 1: 0, 1, or probabilities between them.
+    dlogits : numpy.ndarray, optional
+        Where the gradient with respect to the logits is written.
+    n : int, optional
+        What the sum over rows is divided by; the number of rows unless given.
+    losses : numpy.ndarray, optional
+        Where the loss of each row is written, float64.
+
+    Returns
+    -------
+    float
+        The mean loss, in nats.
+
+    References
+    ----------
+    Bishop (2006), "Pattern recognition and machine learning", equation 4.90.
+    """
+    targets = np.ascontiguousarray(targets, logits.dtype).reshape(logits.shape)
+    losses, dlogits, n = _room(logits, dlogits, n, losses)
+    kernels.binary_cross_entropy(logits, targets, logits.dtype.type(1 / n), losses, dlogits)
+    return losses.sum() / n
+
+
 def hinge(logits: np.ndarray, labels: np.ndarray, dlogits: np.ndarray | None = None, n: int | None = None,
           losses: np.ndarray | None = None) -> float:
     """Return the mean of max(0, 1 + the highest other logit - the logit of the label).
@@ -138,6 +172,12 @@ def _square_tangent(outputs, targets, routputs, n):
     return 2 * routputs / (outputs.shape[1] * n)
 
 
+def _binary_tangent(logits, targets, rlogits, n):
+    """Return p (1 - p) r / (k n), where p = sigmoid(logit)."""
+    q = np.tanh(logits / 2)  # 2 p - 1, which never overflows
+    return (1 - q * q) / 4 * rlogits / (logits.shape[1] * n)
+
+
 def _flat_tangent(logits, targets, rlogits, n):
     """Return 0: the loss is linear in pieces."""
     return np.zeros_like(rlogits)
@@ -178,14 +218,14 @@ def check_targets(y, model, loss: Callable) -> np.ndarray:
     k = model.output_shape[-1]
     if y.ndim == 0:
         raise InvalidValue(f"y={y} is one number; wanted one target a row")
-    if y.dtype.kind in "iub" and y.ndim == 1 and loss is not mse:
+    if y.dtype.kind in "iub" and y.ndim == 1 and loss not in (mse, binary_cross_entropy):
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < k:
             raise InvalidValue(f"labels run from {y.min()} to {y.max()}, but the model has {k} outputs: "
                                f"give class numbers 0 ... {k - 1}")
         return np.ascontiguousarray(y, np.int64)
     if loss in (cross_entropy, hinge):
         raise InvalidValue(f"{loss.__name__} wants class numbers (n,), got {y.dtype} of shape {y.shape}: use "
-                           "loss='mse' for numbers")
+                           "loss='mse' for numbers, loss='binary_cross_entropy' for several labels a row")
     if y.size != len(y) * k:
         raise InvalidValue(f"y has the dtype {y.dtype} and the shape {y.shape}, but the model has {k} outputs a row: "
                            f"give ({len(y)}, {k}) numbers, or {len(y)} whole numbers for classes")
@@ -195,6 +235,9 @@ def check_targets(y, model, loss: Callable) -> np.ndarray:
     if len(bad):
         raise NotFinite(f"y holds NaN or infinity in {len(bad)} rows, the first in row {bad[0]}: fill them in or take "
                         "those rows out")
+    if loss is binary_cross_entropy and y.size and not 0 <= y.min() <= y.max() <= 1:
+        raise InvalidValue(f"y runs from {y.min():g} to {y.max():g}; binary_cross_entropy wants 0, 1, or what is "
+                           "between")
     return y
 
 
@@ -204,5 +247,6 @@ def default_loss(y) -> Callable:
     return cross_entropy if y.dtype.kind in "iub" and y.ndim == 1 else mse
 
 
-LOSSES = {f.__name__: f for f in (cross_entropy, mse, hinge)}
-TANGENTS = {cross_entropy: _softmax_tangent, mse: _square_tangent, hinge: _flat_tangent}
+LOSSES = {f.__name__: f for f in (cross_entropy, mse, hinge, binary_cross_entropy)}
+TANGENTS = {cross_entropy: _softmax_tangent, mse: _square_tangent, hinge: _flat_tangent,
+            binary_cross_entropy: _binary_tangent}

@@ -31,6 +31,25 @@ def squared_error(outputs, targets, scale, losses, doutputs):
 
 
 @kernel
+def binary_cross_entropy(logits, targets, scale, losses, dlogits):
+    """Compute losses[i] = mean over j of log(1 + exp(z)) - t z, and dlogits = scale * (sigmoid(z) - t) / k.
+
+    That is -t log p - (1 - t) log(1 - p) with p = sigmoid(z); only exp(-|z|) is taken, so that none overflows.
+    logits, targets, dlogits: (n, k), targets in [0, 1]; losses: (n,) float64.
+    """
+    rows, columns = logits.shape
+    for i in range(rows):
+        total = 0.0
+        for j in range(columns):
+            z, t = np.float64(logits[i, j]), np.float64(targets[i, j])
+            power = math.exp(-abs(z))
+            total += max(z, 0.0) - z * t + math.log1p(power)
+            p = (1.0 if z >= 0 else power) / (1.0 + power)
+            dlogits[i, j] = scale * ((p - t) / columns)
+        losses[i] = total / columns
+
+
+@kernel
 def multiclass_hinge(logits, labels, scale, losses, dlogits):
     """Compute losses[i] = max(0, 1 + z_j - z_label), j the first of the highest others, and the gradient.
 
