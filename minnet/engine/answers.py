@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minnet.engine.losses import LOSSES, check_targets, default_loss, softmax
+from minnet.engine.losses import LOSSES, softmax
+from minnet.engine.targets import check_targets, default_loss
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidValue, check_choice
 from minnet.typing import ArrayLike, ClassWeight

@@ -13,9 +13,10 @@ import numpy as np
 
 from minnet.arrays import as_numbers, check_X
 from minnet.blas import one_blas_thread
-from minnet.engine.losses import LOSSES, check_targets, default_loss
+from minnet.engine.losses import LOSSES
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
+from minnet.engine.targets import check_targets, default_loss
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 from minnet.typing import Seed
 
