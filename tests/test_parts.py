@@ -99,6 +99,17 @@ def test_arrays_may_bring_their_parts(tmp_path):
     assert mn.load_data(part("train"), valid=words).classes.tolist() == ["0", "1"], "labels are matched by name"
 
 
+@pytest.mark.parametrize("first, second", [([2**63 + 5, 2**63 + 6], [1, 2]),
+                                           ([2**63 + 5, -7], [3, 4]), ([1, 2], [3, -4])])
+def test_large_numbers_stay_labels_of_their_own(first, second):
+    X = np.random.default_rng(0).random((20, 3))
+    data = mn.load_data((X, first * 10), test=(X, first * 10), valid=(X, [*first] * 10))
+    assert sorted(map(int, data.classes.tolist())) == sorted(first)
+    given = np.array(second * 10), np.array(first * 5 + second * 5, object)
+    data = mn.load_data((X, given[1]), test=(X, given[0]), valid=0)
+    assert sorted(map(int, data.classes.tolist())) == sorted(first + second)
+
+
 @pytest.mark.parametrize("options, words", [
     ({"test": "renamed.csv"}, ["have no training sample: 'other'"]),
     ({"test": "missing.csv"}, ["test part does not fit", "no columns 'c'"]),

@@ -25,7 +25,7 @@ def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
         raise InvalidValue(f"{name} has the shape {y.shape}; wanted (n,){hint}")
     if y.dtype.kind == "O" and len(y) and all(isinstance(label, str | bytes) for label in y):
         y = np.array([as_text(label) for label in y])
-    y = _whole_numbers(y, given)
+    y = exact(y, given)
     if y.dtype.kind == "S":
         y = np.array([as_text(label) for label in y.tolist()], str)
     if y.dtype.kind != "U":
@@ -49,7 +49,7 @@ def as_number_array(y: ArrayLike, name: str = "y") -> np.ndarray:
     return array[:, 0] if array.shape[1:] == (1,) else array
 
 
-def _whole_numbers(y, given):
+def exact(y, given):
     """Return Python's whole numbers in a dtype that holds them exactly, else as text: as floats some would become one.
 
     NumPy makes an array of objects or of floats of a list of large ones. Anything else is returned as it is.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
-from minnet.data.labels import as_label_array, label_name
+from minnet.data.labels import as_label_array, exact, label_name
 from minnet.data.signature import Signature
 from minnet.errors import InvalidValue
 from minnet.typing import ArrayLike
@@ -53,7 +53,7 @@ def join_parts(parts: Mapping[str, Part]) -> tuple[np.ndarray, np.ndarray, int, 
             rows = first if part == "train" else like.arranged(as_samples(X), columns)
         except InvalidValue as error:
             raise InvalidValue(f"the {part} part does not fit the training part: {error}") from error
-        y = np.asarray(y)
+        y = exact(np.asarray(y), y)
         if len(rows) != len(y):
             raise InvalidValue(f"the {part} part has {len(rows)} samples and {len(y)} labels; wanted one for each")
         xs.append(rows)
@@ -68,4 +68,6 @@ def _join_labels(ys):
         ys = [as_label_array(y) for y in ys]
         if any(y.dtype.kind != "U" for y in ys) and any(y.dtype.kind == "U" for y in ys):
             ys = [np.array([label_name(label) for label in y.tolist()], str) for y in ys]
+    if all(y.dtype.kind in "iu" for y in ys) and np.result_type(*ys).kind == "f":  # int64 and uint64
+        ys = [exact(np.concatenate([y.astype(object) for y in ys]), None)]
     return np.concatenate(ys)
