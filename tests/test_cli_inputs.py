@@ -43,6 +43,7 @@ def answer(capsys, *argv):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.filterwarnings("ignore:the columns of X are in another order")
 def test_names_are_told_and_the_full_table_is_taken(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     result = json.loads((folder / "minnet-out" / "result.json").read_text())
