@@ -62,7 +62,7 @@ class PrunedEstimator(BaseEstimator):
                  tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, early_stopping: bool = False,
                  validation_fraction: float = 0.1, n_iter_no_change: float = 10, sparsity: float | None = 0.9,
                  criterion: Criterion = "magnitude", structure: Structure = "weight",
-                 distribution: str | dict | Callable = "global", schedule: PruneSchedule | None = None,
+                 distribution: str | dict | Callable | None = None, schedule: PruneSchedule | None = None,
                  recipe: str | Callable[..., Iterator[Step]] = "gradual", penalty: object = None,
                  prune_iter: int | str = "auto", image_shape: Iterable[int] | None = None):
         self.hidden_layer_sizes = hidden_layer_sizes

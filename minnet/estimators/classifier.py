@@ -62,8 +62,10 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     sparsity : float or None
         Share of the pieces, mostly weights, that are removed; 0 prunes nothing, None is for a structure or distribution
         that sets the count.
-    criterion, structure, distribution
+    criterion, structure
         As for `minnet.prune`.
+    distribution : str, dict or callable, optional
+        As for `minnet.prune`; by default "lamp", and none where `sparsity` is None.
     schedule : str, callable or list, optional
         How pruning proceeds, by default as the recipe does.
     recipe : str or callable
@@ -71,9 +73,9 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     penalty : (str, float), Penalty or sequence of these, optional
         Penalties beside `alpha`, as ("l1", 1e-5): names in PENALTIES with their strength.
     prune_iter : int or "auto"
-        Epochs for pruning: in the first quarter the net is trained dense, then the recipe takes over ("set", "rigl",
-        "synflow", "force" and "lottery_ticket" take all of them); after it training goes on at full sparsity until it
-        converges. "auto" is 20 epochs or 6,000 steps, whichever are more, at most `max_iter`.
+        The most epochs of a fit that prunes: in the first quarter the net is trained dense, then the recipe takes over
+        ("set", "rigl", "synflow", "force" and "lottery_ticket" take all of them). "auto" is 40 epochs or 12,000 steps,
+        whichever are more; never more than `max_iter`.
     image_shape : (h, w) or (h, w, c), optional
         Rows are images of this shape: two convolutions of 3 x 3, each with a pool of 2 x 2, come first.
     class_weight : "balanced" or mapping, optional
@@ -122,7 +124,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
                  tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, early_stopping: bool = False,
                  validation_fraction: float = 0.1, n_iter_no_change: float = 10, sparsity: float | None = 0.9,
                  criterion: Criterion = "magnitude", structure: Structure = "weight",
-                 distribution: str | dict | Callable = "global", schedule: PruneSchedule | None = None,
+                 distribution: str | dict | Callable | None = None, schedule: PruneSchedule | None = None,
                  recipe: str | Callable[..., Iterator[Step]] = "gradual", penalty: object = None,
                  prune_iter: int | str = "auto", image_shape: Iterable[int] | None = None,
                  class_weight: ClassWeight = None):
@@ -174,7 +176,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None,
                     sample_weight: ArrayLike | None = None) -> Self:
-        """Pass once over some rows, then prune: after `prune_iter` passes (20 for "auto") as far as `sparsity` says.
+        """Pass once over some rows, then prune: after `prune_iter` passes (40 for "auto") as far as `sparsity` says.
 
         Pruning follows the schedule, "cubic" by default; `recipe` is not used.
 
