@@ -56,7 +56,7 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
     batch_size : int or "auto"
         Rows of a step; "auto" is a twentieth of all, at least 8 and at most 200.
     max_iter : int
-        The most epochs: a quarter of them without pruning, then inputs are removed; 20 epochs or 6,000 steps,
+        The most epochs: a quarter of them without pruning, then inputs are removed; 40 epochs or 12,000 steps,
         whichever are more, are enough.
     stability : int, optional
         How many random halves of the rows features are selected on again. The features that most halves keep are
