@@ -67,7 +67,8 @@ def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weig
             (low, high) at 95 % of every score but ece: Wilson's interval for accuracy and recall [3]_, percentiles of
             the bootstrap over rows for the others, and for all where rows have weights.
 
-        For numbers r2, mae, rmse and loss (means over the outputs) and their intervals, all by the bootstrap.
+        For numbers r2, mae, rmse and loss (means over the outputs) and their intervals, all by the bootstrap; mae and
+        rmse are in the units of the target, the loss is that of training, of targets scaled by the signature.
 
     Raises
     ------
