@@ -72,6 +72,8 @@ def test_evaluate_and_predict_take_the_table_again(command, pruned):
     np.testing.assert_allclose([float(line) for line in command("predict", model, "new.csv").out.split()], found[:3],
                                rtol=1e-6)
     assert "this model gives numbers" in command("evaluate", model, "--data", "diabetes.csv", "--per-class", code=2).err
+    asked = ["prune", "diabetes.csv", "--task", "regression", "--per-class"]
+    assert "this model gives numbers" in command(*asked, code=2).err
     assert "has learnt numbers" in command("evaluate", model, "--data", "diabetes.csv", "--task", "classification",
                                            code=2).err
 

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from minnet.cli.console import Console
-from minnet.cli.options import DATA_HELP, class_weight_option, data_options, per_class_option, reading
+from minnet.cli.options import DATA_HELP, check_per_class, class_weight_option, data_options, per_class_option, reading
 from minnet.cli.parser import Parser
 from minnet.cli.parts import PARTS, part_of
 from minnet.cli.tables import aligned, facts_text, single
-from minnet.errors import InvalidValue
 from minnet.report.classes import interval_text
 
 if TYPE_CHECKING:  # NumPy is loaded by `run` alone
@@ -55,8 +54,7 @@ def run(args: Namespace, console: Console) -> None:
              "sparsity": model.sparsity}
     scores = evaluate(model, X, y, class_weight=args.class_weight)
     result = plain(facts | dict(scores) | ({"classes": labels_of(model)} if "per_class" in scores else {}))
-    if args.per_class and "per_class" not in scores:
-        raise InvalidValue("--per-class is for classes, and this model gives numbers: leave it out")
+    check_per_class(args, "per_class" in scores)
     lines = [facts_text(single(result), console)]
     if args.per_class:
         lines += ["", *aligned(class_table(result), console)]

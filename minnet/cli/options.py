@@ -77,6 +77,12 @@ def per_class_option(parser: Parser) -> None:
     parser.options.add_argument("--per-class", action="store_true", help="also print a table of the classes")
 
 
+def check_per_class(args: Namespace, of_classes: bool) -> None:
+    """Refuse --per-class for a model that gives numbers."""
+    if args.per_class and not of_classes:
+        raise InvalidValue("--per-class is for classes, and this model gives numbers: leave it out")
+
+
 def training_options(parser: Parser, epochs: str = "epochs of training") -> None:
     """Add the options of models and their training; `epochs` is the help text of --epochs."""
     add = parser.options.add_argument

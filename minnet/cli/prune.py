@@ -20,6 +20,7 @@ from minnet.cli.console import Console
 from minnet.cli.options import (
     DATA_OR_MODEL_HELP,
     MODEL_DATA_HELP,
+    check_per_class,
     data_and_model,
     data_options,
     out_option,
@@ -80,6 +81,7 @@ def run(args: Namespace, console: Console) -> None:
     settings = settings_from(args, **data_and_model(args))
     with compiling(console) as wait_for_kernels:
         job = Job(settings)
+        check_per_class(args, job.data.n_classes > 0)
         console.info(job.plan)
         say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
         hint_imbalance(job, console)
