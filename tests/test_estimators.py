@@ -55,6 +55,20 @@ def test_two_classes(iris):
     assert binary.score(X, y) > 0.9
 
 
+def test_pruning_is_not_taken_for_convergence(iris):
+    """Without the two inputs that iris is told by, the loss falls from far above what it was before."""
+    X, y = load_iris(return_X_y=True)
+    pruned = mn.PrunedClassifier((32,), **QUICK | {"max_iter": 300}, structure="input").fit(X, y)
+    assert pruned.score(X, y) > 0.9 and pruned.loss_ < 0.3
+
+
+@pytest.mark.parametrize("wrong, said", [({"image_shape": 8}, r"\(h, w\)"), ({"penalty": "l1"}, "strength"),
+                                         ({"structure": "2:4"}, "not even sparsity")])
+def test_parameters_that_miss_something(iris, wrong, said):
+    with pytest.raises(mn.MinnetError, match=said):
+        mn.PrunedClassifier(**QUICK | wrong).fit(*iris)
+
+
 @pytest.mark.parametrize("copied", [clone, lambda e: pickle.loads(pickle.dumps(e))])
 def test_copies(iris, fitted, copied):
     again = copied(fitted)
@@ -97,6 +111,13 @@ def test_a_regressor(outputs, tmp_path):
         np.testing.assert_allclose(read(tmp_path / f"r{ending}").predict(X), found, rtol=1e-4)
     again = mn.PrunedRegressor(**QUICK | {"early_stopping": True, "max_iter": 100}).fit(X, y)
     assert again.best_validation_score_ == max(again.validation_scores_) > 0.3
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_a_regressor_takes_any_unit(unit):
+    X, y = load_diabetes(return_X_y=True)
+    plain, fitted = (mn.PrunedRegressor(**QUICK | {"max_iter": 5}).fit(X, y * u) for u in (1.0, unit))
+    np.testing.assert_allclose(fitted.predict(X) / unit, plain.predict(X), rtol=1e-6)
 
 
 def test_a_regressor_learns_bit_by_bit():

@@ -137,18 +137,19 @@ class Fitting:
 
         Epochs are compared with those that had as many live weights.
         """
-        live, kept = -1, None
+        live, kept = np.count_nonzero(self.model.mask), None
         for step in self.steps(rng):
             self.state = step.state
             if step.batch:
                 continue
             self.losses.append(step.loss)
-            now = int(np.count_nonzero(self.model.mask))
-            if now != live:
+            before, live = live, np.count_nonzero(self.model.mask)
+            if live != before:
                 self.rule.reset()
-            live = now
             if self.rule.update(self.score(step.loss)) and self.validation is not None:
                 kept = Snapshot(self.model)
+            if live != before and self.validation is None:
+                self.rule.reset()  # this loss is that of more weights: those that are left may come near it much later
             if self.rule.converged and self.pruning.reached:
                 break
         if kept is not None:

@@ -72,6 +72,8 @@ def image_shape(shape: Iterable[int] | None, features: int) -> tuple[int, ...]:
     """Return the shape of a row: (features,), or that of its image (h, w, c), c = 1 where `shape` is (h, w)."""
     if shape is None:
         return (features,)
+    if isinstance(shape, str) or not isinstance(shape, Iterable):
+        raise InvalidType(f"image_shape={quoted(repr(shape))}; wanted (h, w) or (h, w, c)")
     sizes = tuple(check_count("image_shape", size, 1) for size in shape)
     if len(sizes) == 2:
         sizes = (*sizes, 1)
@@ -124,6 +126,8 @@ def penalties(penalty: object) -> tuple[object, ...]:
     """Return what `train` takes: of one or several Penalty objects, or pairs (name, strength)."""
     if penalty is None:
         return ()
+    if isinstance(penalty, str):
+        raise InvalidType(f"penalty={quoted(repr(penalty))}; wanted a name with its strength, as in ('l1', 1e-5)")
     if not isinstance(penalty, list | tuple):
         return (penalty,)
     if len(penalty) == 2 and isinstance(penalty[0], str):

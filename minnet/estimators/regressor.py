@@ -196,7 +196,8 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
         weights = row_weights(y, sample_weight)
         if learn:
             shift = np.average(y, axis=0, weights=weights)
-            deviation = np.sqrt(np.average((y - shift) ** 2, axis=0, weights=weights))
+            largest = np.maximum(np.abs(y - shift).max(axis=0), np.finfo(np.float64).tiny)  # whose square may overflow
+            deviation = largest * np.sqrt(np.average(((y - shift) / largest) ** 2, axis=0, weights=weights))
             self._target_scaling = shift, np.where(deviation > TINY * np.abs(shift), deviation, 1.0)
             self._outputs = y.shape[1]
         shift, scale = self._target_scaling

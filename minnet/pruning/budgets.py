@@ -54,7 +54,7 @@ class Budget:
         sets_count = pieces.own_count or isinstance(distribution, dict)
         if len(self.given) != (0 if sets_count else 1):
             wanted = "exactly one of sparsity, count, keep, macs, bytes, units and latency" if not sets_count else \
-                "no budget, since the structure or the distribution sets the count"
+                "no budget, not even sparsity, since the structure or the distribution sets the count"
             raise InvalidValue(f"got {' and '.join(self.given) or 'no budget'}; wanted {wanted}")
         if distribution != "global" and (pieces.own_count or self.units is not None):
             setter = "the structure" if pieces.own_count else "units="
