@@ -49,6 +49,21 @@ def test_import_onnx(command, model, tmp_path):  # noqa: F811 - the fixture
     np.testing.assert_allclose(mn.load(ended.out / "model.safetensors")(X), model(X), rtol=1e-5, atol=1e-5)
 
 
+def test_import_keeps_the_column_of_the_classes(command, tmp_path):  # noqa: F811
+    """A table in which another column is the last is scored by the one that the model learnt."""
+    rows = [(f"{i % 7}.5", "no" if i % 7 < 3 else "yes", str(i % 5)) for i in range(70)]
+    for name, order in (("t.csv", (0, 2, 1)), ("other.csv", (1, 0, 2))):
+        lines = [("a", "kind", "b"), *rows]
+        (tmp_path / name).write_text("\n".join(",".join(line[i] for i in order) for line in lines))
+    trained = mn.models.mlp((2,), 2, hidden=(4,), rng=0)
+    for _ in mn.train(trained, mn.load_data(tmp_path / "t.csv"), epochs=1, rng=0):
+        pass
+    mn.save_onnx(trained, tmp_path / "t.onnx")
+    assert command("import", "t.onnx", "--out", "in").code == 0
+    assert mn.load(tmp_path / "in" / "model.safetensors").signature.target == "kind"
+    assert command("evaluate", "in/model.safetensors", "--data", "other.csv").code == 0
+
+
 def test_import_keras_weights(command, model, tmp_path):  # noqa: F811
     """Into an architecture by its name, or that of a file."""
     rng = np.random.default_rng(0)

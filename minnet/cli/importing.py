@@ -82,7 +82,7 @@ def signature_from(args: Namespace, model: Model) -> Signature:
         classes = [label.strip() for label in args.classes.split(",")]
         if len(classes) != k:
             raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
-    return Signature(model.input_shape, classes, *_inputs(args, told))
+    return Signature(model.input_shape, classes, *_inputs(args, told), target=told and told.target)
 
 
 def _signature_of_numbers(args, model):
