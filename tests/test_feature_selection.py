@@ -1,5 +1,6 @@
 """The comparison of selectors runs, on a few rows: every selector gives as many features as are asked."""
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 
 @pytest.mark.filterwarnings("ignore")
 def test_selectors_are_compared(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
     bench = importlib.import_module("bench.feature_selection")
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 60)

@@ -168,18 +168,15 @@ def test_many_callers_at_once():
 
 def test_a_busy_pool_is_not_waited_for():
     """While the only helper is held, another caller does all its tasks itself."""
-    held, release = threading.Event(), threading.Event()
+    held, release = threading.Barrier(3), threading.Event()
 
     def hold():
-        held.set()
+        held.wait(PATIENCE)
         assert release.wait(PATIENCE)
 
-    def first():
-        run([partial(held.wait, PATIENCE), hold])
-
-    caller = threading.Thread(target=first)
+    caller = threading.Thread(target=run, args=([hold, hold],))  # one task is the caller's, one the helper's
     caller.start()
-    assert held.wait(PATIENCE)
+    held.wait(PATIENCE)
     try:
         for _ in range(3 * threads.LONGEST_QUEUE):
             assert set(run([threading.get_ident] * 3)) == {threading.get_ident()}
