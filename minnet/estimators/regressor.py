@@ -188,7 +188,7 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
             Shape (n,), or (n, k) for k outputs.
         """
         outputs = self._answers(X)
-        return self._signature(self._shape, None).predictions(outputs)
+        return self.predictor_.signature.predictions(outputs)
 
     def _targets(self, y, sample_weight, learn):
         """Return scaled numbers (n, k), and weights of the rows."""
