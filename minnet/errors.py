@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TypeVar
 
 LONGEST_SHOWN = 200  # characters of a name or a value that a message repeats
+MOST_LISTED = 10      # labels, columns or other values that a message lists
 PERCENT = 100
 
 Kind = TypeVar("Kind")
@@ -69,6 +70,13 @@ def quoted(value: object) -> str:
     text = value if isinstance(value, str) and value.isprintable() else repr(value)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+
+
+def listed(values: Iterable[object]) -> str:
+    """Return values as a message lists them: the first few, quoted."""
+    values = list(values)
+    more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
+    return ", ".join(quoted(repr(value)) for value in values[:MOST_LISTED]) + more
 
 
 def file_error(path: object, what: str, fix: str | None = None) -> FileError:

@@ -23,13 +23,12 @@ from minnet.data.signature import Signature
 from minnet.data.sources import Raw, column_names, find, is_table
 from minnet.data.tasks import as_targets, kind_of, standard_targets
 from minnet.delimited import Target, check_format
-from minnet.errors import InvalidValue, check_choice, check_fraction, quoted
+from minnet.errors import InvalidValue, check_choice, check_fraction, listed, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
 
 TEST = 0.2  # of all samples: with fewer than 360 test digits a mean over seeds hides a point
 VALID = 0.1  # of all samples
 OFFICIAL_VALID = 1 / 12  # of the 60,000 training images of MNIST: 5,000
-MOST_SHOWN = 10  # labels that a message lists
 SEEDS = 2**32  # scikit-learn takes seeds below
 
 
@@ -383,9 +382,9 @@ def _split(raw, y, classes, rng, valid, test):
         rest, middle = _draw(rest, y, size, classes, "valid", generator)
     missing = np.setdiff1d(np.arange(len(classes)), y[rest])
     if missing.size:
-        named = ", ".join(quoted(repr(label)) for label in classes[missing[:MOST_SHOWN]].tolist())
-        raise InvalidValue(f"{missing.size} of {len(classes)} classes have no training sample: {named}; mend these "
-                           "labels, take their rows out, or lower test= and valid=")
+        raise InvalidValue(f"{missing.size} of {len(classes)} classes have no training sample: "
+                           f"{listed(classes[missing].tolist())}; mend these labels, take their rows out, or lower "
+                           "test= and valid=")
     return rest, middle, last
 
 

@@ -13,9 +13,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from minnet.errors import InvalidValue, quoted
-
-MOST_SHOWN = 10  # columns that a message lists
+from minnet.errors import InvalidValue, listed, quoted
 
 
 class Selection(NamedTuple):
@@ -56,11 +54,9 @@ class Selection(NamedTuple):
 
     def wanted(self, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
         """Return the message that X has the shape `given`, where rows of `shape` are wanted, or whole ones."""
-        shown = ", ".join(map(str, self.columns[:MOST_SHOWN]))
-        more = f" and {len(self.columns) - MOST_SHOWN} more" if len(self.columns) > MOST_SHOWN else ""
         wanted = f"(n, {', '.join(map(str, shape))})"
-        return (f"X has the shape {given}; wanted {wanted}: the columns {shown}{more} (counted from 0) of rows of "
-                f"shape {self.source}, or these rows whole")
+        return (f"X has the shape {given}; wanted {wanted}: the columns {listed(self.columns)} (counted from 0) of "
+                f"rows of shape {self.source}, or these rows whole")
 
 
 def check_selection(selection: object, shape: tuple[int, ...]) -> Selection | None:

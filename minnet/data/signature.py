@@ -23,13 +23,12 @@ import numpy as np
 from minnet.arrays import as_numbers, check_finite, check_X
 from minnet.data.labels import as_label_array, as_number_array, label_name
 from minnet.data.selection import Selection, check_selection, picked_scaling, same_numbers, without_ones
-from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
+from minnet.errors import InvalidType, InvalidValue, NotFinite, listed, quoted
 from minnet.typing import ArrayLike, Dtype
 
 AS_GIVEN = "as given"  # the task of a model that was trained on bare arrays: targets are taken as they are
 TASKS = ("classes", "numbers", AS_GIVEN)
 CHUNK = 1024          # rows that are scaled at once, in float64
-MOST_SHOWN = 10       # labels or columns that a message lists
 LONGEST_NAME = 10_000  # characters of a name or label in a file
 MOST_AXES = 8         # of a row's shape in a file
 KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
@@ -162,10 +161,10 @@ class Signature:
             known = "whole numbers from 0, for it knows no names of classes"
         else:
             place = {label_name(label): code for code, label in enumerate(self.classes.tolist())}
-            known = _listed(self.classes.tolist())
+            known = listed(self.classes.tolist())
         unknown = [label for label in found if label_name(label) not in place]
         if unknown:
-            raise InvalidValue(f"y holds labels that the model does not know: {_listed(unknown)}; it knows {known}")
+            raise InvalidValue(f"y holds labels that the model does not know: {listed(unknown)}; it knows {known}")
         return np.array([place[label_name(label)] for label in found], np.int64)[inverse.reshape(-1)]
 
     def labels(self, codes: np.ndarray) -> np.ndarray:
@@ -299,8 +298,8 @@ class Signature:
         missing = [name for name in self.feature_names if name not in columns]
         twice = [name for name in self.feature_names if columns.count(name) > 1]
         if missing or twice:
-            raise InvalidValue(f"X has {'no' if missing else 'two'} columns {_listed(missing or twice)}; the model "
-                               f"takes {_listed(self.feature_names)}, and X has {_listed(columns)}")
+            raise InvalidValue(f"X has {'no' if missing else 'two'} columns {listed(missing or twice)}; the model "
+                               f"takes {listed(self.feature_names)}, and X has {listed(columns)}")
         places = [columns.index(name) for name in self.feature_names]
         if places != sorted(places):
             warnings.warn("the columns of X are in another order than the model's: they are taken by name",
@@ -334,13 +333,6 @@ def scaled(X: np.ndarray, scaling: Scaling, dtype: Dtype) -> np.ndarray:
     return out
 
 
-def _listed(values):
-    """Return values as a message lists them: the first few."""
-    values = list(values)
-    more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
-    return ", ".join(quoted(repr(value)) for value in values[:MOST_SHOWN]) + more
-
-
 def _check_shape(shape):
     if not isinstance(shape, tuple | list) or any(type(n) is not int or n < 1 for n in shape) or not shape:
         raise InvalidValue(f"shape={quoted(repr(shape))}; wanted whole numbers of at least 1, as in (28, 28, 1)")
@@ -358,7 +350,7 @@ def _check_classes(classes, task):
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice or not names:
         raise InvalidValue(f"classes={quoted(repr(classes))}: wanted labels that differ, at least one"
-                           + (f"; {_listed(twice)} is there twice" if twice else ""))
+                           + (f"; {listed(twice)} is there twice" if twice else ""))
     array.flags.writeable = False
     return array
 
@@ -412,10 +404,10 @@ def _check_names(names, shape):
         return None
     names = tuple(names)
     if len(shape) != 1 or len(names) != shape[0] or not all(isinstance(name, str) for name in names):
-        raise InvalidValue(f"feature_names holds {_listed(names)}; wanted {math.prod(shape)} names for rows of shape "
+        raise InvalidValue(f"feature_names holds {listed(names)}; wanted {math.prod(shape)} names for rows of shape "
                            f"{shape}, which must be flat")
     if len(set(names)) < len(names):
-        raise InvalidValue(f"feature_names holds {_listed([n for n in names if names.count(n) > 1][:1])} twice")
+        raise InvalidValue(f"feature_names holds {listed([n for n in names if names.count(n) > 1][:1])} twice")
     return names
 
 

@@ -212,9 +212,7 @@ class PrunedEstimator(BaseEstimator):
 
     def _made_signature(self):
         """Return the signature, with the names of the columns where they are usable as such."""
-        names = getattr(self, "feature_names_in_", None)
-        usable = names is not None and len(self._shape) == 1 and len(set(names)) == len(names)
-        return self._signature(self._shape, tuple(map(str, names)) if usable else None)
+        return self._signature(self._shape, parameters.feature_names(self, self._shape))
 
     # --- predicting --------------------------------------------------------------------------------------------------
 

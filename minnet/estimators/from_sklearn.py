@@ -14,7 +14,7 @@ from minnet.engine.dense import Dense
 from minnet.engine.layer import Layer
 from minnet.errors import InvalidType, Unsupported, quoted
 from minnet.estimators.base import PrunedEstimator
-from minnet.estimators.parameters import ACTIVATIONS
+from minnet.estimators.parameters import ACTIVATIONS, feature_names
 from minnet.model import Model
 
 OUTPUTS = {"softmax", "logistic", "identity"}  # what follows the last layer
@@ -55,7 +55,7 @@ def from_sklearn(estimator: object) -> Model:
     else:
         raise InvalidType(f"{quoted(repr(net))} is no net: give a fitted MLPClassifier or MLPRegressor, or a Pipeline "
                           "that ends in one")
-    return _behind(scalers, model, getattr(steps[0], "feature_names_in_", None))
+    return _behind(scalers, model, feature_names(steps[0], model.input_shape))
 
 
 def _model_of(mlp):
@@ -90,8 +90,8 @@ def _behind(scalers, model, names):
         less, over = _affine(scaler)
         shift, scale = shift + scale * less, scale * over  # ((x - shift) / scale - less) / over
     facts = {"scaling": (shift, scale)} if scalers else {}
-    if names is not None and len(model.input_shape) == 1 and len(set(names)) == len(names):
-        facts["feature_names"] = tuple(map(str, names))
+    if names is not None:
+        facts["feature_names"] = names
     model.signature = replace(model.signature, **facts)
     return model
 

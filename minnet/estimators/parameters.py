@@ -135,6 +135,13 @@ def penalties(penalty: object) -> tuple[object, ...]:
     return tuple(made for one in penalty for made in penalties(one))
 
 
+def feature_names(estimator: object, shape: tuple[int, ...]) -> tuple[str, ...] | None:
+    """Return the names of the columns that a fitted estimator saw, where rows of `shape` can have them; else None."""
+    names = getattr(estimator, "feature_names_in_", None)
+    usable = names is not None and len(shape) == 1 and len(set(names)) == len(names)
+    return tuple(map(str, names)) if usable else None
+
+
 def seed_of(random_state: RandomState) -> int:
     """Return a seed drawn from scikit-learn's kind of generator."""
     return int(random_state.randint(np.iinfo(np.int32).max))
