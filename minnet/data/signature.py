@@ -12,15 +12,26 @@
 `rows` is the one place that checks and scales: the arithmetic is float64 and rounded once, so the same values in any
 dtype give the same numbers.
 """
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite, check_X
+from minnet.data.checks import (
+    MOST_AXES,
+    Scaling,
+    check_classes,
+    check_list,
+    check_names,
+    check_scaling,
+    check_shape,
+    check_target,
+    check_target_scaling,
+    plain_scaling,
+)
 from minnet.data.labels import as_label_array, as_number_array, label_name
 from minnet.data.selection import Selection, check_selection, picked_scaling, same_numbers, without_ones
 from minnet.errors import InvalidType, InvalidValue, NotFinite, listed, quoted
@@ -29,17 +40,8 @@ from minnet.typing import ArrayLike, Dtype
 AS_GIVEN = "as given"  # the task of a model that was trained on bare arrays: targets are taken as they are
 TASKS = ("classes", "numbers", AS_GIVEN)
 CHUNK = 1024          # rows that are scaled at once, in float64
-LONGEST_NAME = 10_000  # characters of a name or label in a file
-MOST_AXES = 8         # of a row's shape in a file
 KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
 SOME = {"target_scaling", "selection"}  # keys that only some signatures have
-
-
-class Scaling(NamedTuple):
-    """How raw values become a model's input: (raw - shift) / scale; both broadcast with one row."""
-
-    shift: np.ndarray
-    scale: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +88,11 @@ class Signature:
     def __post_init__(self):
         if self.task not in TASKS:
             raise InvalidValue(f"task={quoted(repr(self.task))}; wanted one of {', '.join(TASKS)}")
-        checked = {"shape": _check_shape(self.shape), "classes": _check_classes(self.classes, self.task),
-                   "target": _check_target(self.target)}
-        checked["scaling"] = _check_scaling(self.scaling, checked["shape"])
-        checked["target_scaling"] = _check_target_scaling(self.target_scaling, self.task)
-        checked["feature_names"] = _check_names(self.feature_names, checked["shape"])
+        checked = {"shape": check_shape(self.shape), "classes": check_classes(self.classes, self.task),
+                   "target": check_target(self.target)}
+        checked["scaling"] = check_scaling(self.scaling, checked["shape"])
+        checked["target_scaling"] = check_target_scaling(self.target_scaling, self.task)
+        checked["feature_names"] = check_names(self.feature_names, checked["shape"])
         checked["selection"] = check_selection(self.selection, checked["shape"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -269,12 +271,12 @@ class Signature:
         if not (isinstance(shape, list) and len(shape) <= MOST_AXES):
             raise InvalidValue(f"its signature has the shape {quoted(repr(shape))}")
         for what, values in (("classes", classes), ("feature_names", names)):
-            _check_list(what, values)
+            check_list(what, values)
         target = tuple(facts["target"]) if isinstance(facts["target"], list) else facts["target"]
         if not isinstance(facts["task"], str):
             raise InvalidType(f"its signature has the task {quoted(repr(facts['task']))}")
-        return cls(tuple(shape), classes, _plain_scaling(scaling), names, facts["task"], target,
-                   _plain_scaling(facts.get("target_scaling")), facts.get("selection"))
+        return cls(tuple(shape), classes, plain_scaling(scaling), names, facts["task"], target,
+                   plain_scaling(facts.get("target_scaling")), facts.get("selection"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Signature) and self.to_json() == other.to_json()
@@ -331,109 +333,3 @@ def scaled(X: np.ndarray, scaling: Scaling, dtype: Dtype) -> np.ndarray:
         check_finite("X", X)  # which names what was given
         raise
     return out
-
-
-def _check_shape(shape):
-    if not isinstance(shape, tuple | list) or any(type(n) is not int or n < 1 for n in shape) or not shape:
-        raise InvalidValue(f"shape={quoted(repr(shape))}; wanted whole numbers of at least 1, as in (28, 28, 1)")
-    return tuple(shape)
-
-
-def _check_classes(classes, task):
-    """Return labels as an array of which no two have one name."""
-    if classes is None:
-        return None
-    if task != "classes":
-        raise InvalidValue(f"classes={quoted(repr(classes))} with task={task!r}: numbers have no classes")
-    array = as_label_array(classes, "classes").copy()
-    names = [label_name(label) for label in array.tolist()]
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice or not names:
-        raise InvalidValue(f"classes={quoted(repr(classes))}: wanted labels that differ, at least one"
-                           + (f"; {listed(twice)} is there twice" if twice else ""))
-    array.flags.writeable = False
-    return array
-
-
-def _check_target(target):
-    """Return the name of the column that was learnt, or a tuple of several that differ."""
-    names = (target,) if isinstance(target, str | None) else tuple(target) if isinstance(target, tuple | list) else ()
-    if not names or (target is not None and not all(isinstance(name, str) for name in names)) or \
-            len(set(names)) < len(names) or any(len(name) > LONGEST_NAME for name in names if name):
-        raise InvalidType(f"target={quoted(repr(target))}; wanted a column's name, or names that differ")
-    return target if isinstance(target, str | None) else names
-
-
-def _check_target_scaling(scaling, task):
-    """Return the Scaling of targets, both (k,); None where it changes nothing."""
-    if scaling is None:
-        return None
-    if task != "numbers":
-        raise InvalidValue(f"target_scaling={quoted(repr(scaling))} with task={task!r}: only numbers are scaled")
-    sizes = [np.size(value) for value in scaling] if isinstance(scaling, tuple | list) else [0]
-    found = _check_scaling(scaling, (max(sizes),))
-    return found and Scaling(*(np.broadcast_to(value, (max(sizes),)) for value in found))
-
-
-def _check_scaling(scaling, shape):
-    """Return the Scaling in float64: finite, no scale 0, and broadcasting with a row; None where it changes nothing."""
-    if scaling is None:
-        return None
-    if not (isinstance(scaling, tuple | list) and len(scaling) == 2):
-        raise InvalidType(f"scaling={quoted(repr(scaling))}; wanted (shift, scale), or None for rows as given")
-    found = []
-    for name, value in zip(("shift", "scale"), scaling, strict=True):
-        array = np.array(as_numbers(name, value), np.float64)
-        check_finite(name, np.atleast_1d(array))
-        try:
-            fits = np.broadcast_shapes(array.shape, shape) == shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise InvalidValue(f"{name} has the shape {array.shape}, which does not fit a row of shape {shape}")
-        array.flags.writeable = False
-        found.append(array)
-    if not found[1].all():
-        raise InvalidValue("scale holds 0; wanted other numbers, for rows are divided by it")
-    return Scaling(*found) if found[0].any() or (found[1] != 1).any() else None
-
-
-def _check_names(names, shape):
-    """Return the names of the columns as a tuple: one for each feature, all different."""
-    if names is None:
-        return None
-    names = tuple(names)
-    if len(shape) != 1 or len(names) != shape[0] or not all(isinstance(name, str) for name in names):
-        raise InvalidValue(f"feature_names holds {listed(names)}; wanted {math.prod(shape)} names for rows of shape "
-                           f"{shape}, which must be flat")
-    if len(set(names)) < len(names):
-        raise InvalidValue(f"feature_names holds {listed([n for n in names if names.count(n) > 1][:1])} twice")
-    return names
-
-
-def _check_list(what, values):
-    """Refuse what a file says of labels or names unless it is a list of whole numbers, numbers or short texts."""
-    right = values is None or (isinstance(values, list) and all(isinstance(v, str | int | float) for v in values))
-    if not right or any(len(v) > LONGEST_NAME for v in values or () if isinstance(v, str)):
-        raise InvalidType(f"its signature has {what} {quoted(repr(values))}; wanted a list of numbers or text")
-
-
-def _plain_scaling(scaling):
-    """Return the (shift, scale) that a file holds, or None."""
-    if scaling is None:
-        return None
-    if not isinstance(scaling, dict) or set(scaling) != {"shift", "scale"}:
-        raise InvalidValue(f"its signature has the scaling {quoted(repr(scaling))}")
-    return _plain_numbers(scaling["shift"]), _plain_numbers(scaling["scale"])
-
-
-def _plain_numbers(values):
-    """Return nested lists of numbers as they are; InvalidType for anything else, such as text that looks like one."""
-    level = [values]
-    for _ in range(MOST_AXES + 1):
-        if not any(isinstance(value, list) for value in level):
-            break
-        level = [inner for value in level for inner in (value if isinstance(value, list) else [value])]
-    if not all(type(value) in (int, float) for value in level):
-        raise InvalidType("its signature has a scaling that holds other things than numbers")
-    return values
