@@ -222,7 +222,7 @@ def test_guards(command):
     assert "accuracy changed from" in last_line(ended)
     assert "loss changed" not in last_line(ended)
     assert ended.result["after"]["accuracy"] < 0.2, "what was done is kept"
-    assert command("prune", "digits", "--epochs", "1", "--sparsity", "0", "--guard", "f1_macro:0").code == 0
+    assert command("prune", "digits", "--epochs", "1", "--sparsity", "0", "--guard", "f1_macro:0.001").code == 0
 
 
 # --- the other commands ----------------------------------------------------------------------------------------------

@@ -140,6 +140,11 @@ def test_optimizers_and_batches_by_the_settings():
 BEFORE = {"accuracy": 0.9, "recall_macro": 0.8, "f1_macro": 0.7, "loss": 0.5}
 
 
+def decided(guards, after):
+    """What guards decide by, as result.json has it."""
+    return {"part": "valid", "samples": 100, "limits": guards, "before": BEFORE, "after": after}
+
+
 @pytest.mark.parametrize(("guards", "after", "missed"), [
     ({"accuracy": 0.1}, {"accuracy": 0.8 + 1e-9}, False), ({"accuracy": 0.1}, {"accuracy": 0.7999}, True),
     ({"accuracy": 0}, {"accuracy": 0.9}, False), ({"accuracy": 0}, {"accuracy": 0.95}, False),
@@ -150,17 +155,17 @@ BEFORE = {"accuracy": 0.9, "recall_macro": 0.8, "f1_macro": 0.7, "loss": 0.5}
 def test_a_guard_holds_or_tells_by_how_much_not(guards, after, missed):
     after = BEFORE | after
     if not missed:
-        check_guards(guards, BEFORE, after)
+        check_guards(decided(guards, after))
         return
-    with pytest.raises(GuardMissed) as caught:
-        check_guards(guards, BEFORE, after)
+    with pytest.raises(GuardMissed, match="on the validation part") as caught:
+        check_guards(decided(guards, after))
     assert all(name in str(caught.value) for name in guards)
 
 
 def test_a_guard_on_a_score_that_is_no_number_does_not_hold():
     for loss in (math.nan, None):
         with pytest.raises(GuardMissed):
-            check_guards({"loss": 1.0}, BEFORE, BEFORE | {"loss": loss})
+            check_guards(decided({"loss": 1.0}, BEFORE | {"loss": loss}))
 
 
 def test_limits_are_checked():

@@ -122,7 +122,8 @@ def pruning_options(parser: Parser) -> None:
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
         help="remove only weights with LO <= |w| <= HI (default: any)")
     add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
-        help="largest loss of a score, e.g. accuracy:0.01 (regression: r2:0.01); exit code 1 above it")
+        help="largest loss of a score on the validation part, e.g. accuracy:0.01 (regression: r2:0.01); exit code 1 "
+             "above it")
     add("--precision", metavar="NAME", help="int8: also measure both models with 8-bit weights")
 
 

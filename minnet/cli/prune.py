@@ -10,7 +10,8 @@
   minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
 
-The dense model is trained for the same number of epochs, so that only pruning differs. Writes model.safetensors (the
+The dense model is trained for the same number of epochs, so that only pruning differs. Scores are those of the test
+part; what decides (--guard, layers and shares by sensitivity) sees the validation part. Writes model.safetensors (the
 pruned model), dense.safetensors, result.json and report.html to DIR.
 """
 from argparse import Namespace
@@ -35,7 +36,7 @@ from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import aligned
 from minnet.report.classes import class_rows, notable
-from minnet.report.rows import comparison, inputs, layers, names
+from minnet.report.rows import comparison, guards, inputs, layers, names
 
 
 def options(parser: Parser) -> None:
@@ -92,7 +93,8 @@ def run(args: Namespace, console: Console) -> None:
             message = write_job(job, result, out)
     console.result(text(result, console, args.per_class), result)
     console.info(message)
-    check_guards(job.guard, result["before"], result["after"])
+    if "guard" in result:
+        check_guards(result["guard"])
 
 
 def _show_progress(job, console):
@@ -116,7 +118,7 @@ def text(result: dict, console: Console, per_class: bool = False) -> str:
         console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
         *aligned([("", first, second, "change"), *rows], console), "",
         *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
-        *_class_lines(result, console, per_class), *inputs(result), result["words"]])
+        *_class_lines(result, console, per_class), *inputs(result), *guards(result), result["words"]])
 
 
 def _class_lines(result, console, per_class):

@@ -68,9 +68,10 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.cli.target import say_target
     from minnet.cli.writing import save_on_failure
     from minnet.pruning.choose import choose
-    from minnet.pruning.one_layer import SPARSITIES, candidates_of
+    from minnet.pruning.one_layer import SPARSITIES, candidates_of, deciding_part
     from minnet.pruning.scores import Ranking
     from minnet.study.folder import as_json, write_files
+    from minnet.study.guard import WORDS
     from minnet.study.result import plain
     from minnet.study.sensitivity import sensitivity
     from minnet.study.training import Training
@@ -88,7 +89,10 @@ def run(args: Namespace, console: Console) -> None:
                             protect=settings.protect, criterion=settings.criterion, structure=settings.structure,
                             rng=args.seed)
     names = ("model", "criterion", "structure", "seed")
-    result = plain({"data": job.data.name} | {name: settings.record()[name] for name in names} | found.record())
+    part = deciding_part(job.data)
+    how = {name: settings.record()[name] for name in names}
+    result = plain({"data": job.data.name, "part": part} | how | found.record())
     write_files(out, {FILE: as_json(result)})
     console.result(str(found), result)
+    console.info(f"measured on the {WORDS[part]} part, {len(getattr(job.data, f'y_{part}')):,} samples")
     console.info(f"wrote {FILE} to {quoted(str(out))}")

@@ -25,9 +25,14 @@ from minnet.typing import Arrays
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
+def deciding_part(data: Data) -> str:
+    """Return the part of a Dataset by which something is chosen: "valid", or "train" where it has no such rows."""
+    return "valid" if len(getattr(data, "X_valid", ())) else "train"
+
+
 def valid_part(model: Model, data: Data) -> Arrays:
-    """Return (X, y) to measure on, scaled and coded: the validation part of a Dataset, a Sample, or the pair given."""
-    return part_of(model, data, "valid" if len(getattr(data, "X_valid", ())) else "train")
+    """Return (X, y) to measure on, scaled and coded: the `deciding_part` of a Dataset, a Sample, or the pair given."""
+    return part_of(model, data, deciding_part(data))
 
 
 def candidates_of(model: Model, layers: Sequence[str], ranking: Ranking) -> Candidates:

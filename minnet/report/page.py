@@ -12,7 +12,7 @@ from string import Template
 
 from minnet.report import svg
 from minnet.report.classes import score_intervals
-from minnet.report.rows import calibration, comparison, inputs, layers
+from minnet.report.rows import calibration, comparison, guards, inputs, layers
 from minnet.report.rows import names as names_of
 from minnet.report.tables import classes, small
 
@@ -25,8 +25,8 @@ def page(result: Mapping) -> str:
     title = f"{result['data']}, {result['model']}: {result['words'].partition(':')[0]}"
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
     return template.substitute(
-        title=escape(title), words=escape("; ".join((result["words"], *inputs(result)))), first=first, second=second,
-        comparison=_comparison(result),
+        title=escape(title), words=escape("; ".join((result["words"], *guards(result), *inputs(result)))),
+        first=first, second=second, comparison=_comparison(result),
         classes=classes(result, first, second),
         layers="".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in layers(result)),
         bars=_layer_bars(result), losses=_losses(result), sparsity=_sparsities(result),

@@ -8,6 +8,8 @@ CLASSES or NUMBERS, then FIGURES and OPTIONAL are the rows of the first table, i
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from minnet.study.guard import WORDS
+
 PERCENT = 100
 KILO = 1000
 SCORE_DIGITS = 2  # of a score in percent
@@ -58,6 +60,21 @@ def inputs(result: Mapping) -> list[str]:
     kept = [str(name) for name in result["inputs"]["kept"]]
     shown = ", ".join(kept[:MOST_INPUTS]) + f" and {len(kept) - MOST_INPUTS} more" * (len(kept) > MOST_INPUTS)
     return [f"inputs kept, {len(kept)} of {result['inputs']['of']}: {shown}"]
+
+
+def guards(result: Mapping) -> list[str]:
+    """Return one line for each guard: the score on the part that decides, which is not the test part."""
+    if "guard" not in result:
+        return []
+    found = result["guard"]
+    part = f"the {WORDS[found['part']]} part ({found['samples']:,} samples)"
+    return [f"guard on {part}: {name} {_four(found['before'][name])} -> {_four(found['after'][name])}, allowed loss "
+            f"{limit:g}" for name, limit in found["limits"].items()]
+
+
+def _four(value):
+    """Return a score with four decimals, None as a dash."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def names(result: Mapping) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Guards: the largest loss of a score that is allowed, and the error when it is exceeded.
 
-    check_guards({"accuracy": 0.01}, before, after)     # GuardMissed where accuracy fell by more than one point
-    check_guards({"r2": 0.01}, before, after)           # of numbers: R2, or mae and rmse in the units of the target
+    check_guards(guarded({"accuracy": 0.01}, nets, data))  # GuardMissed where accuracy fell by more than one point
+    check_guards(guarded({"r2": 0.01}, nets, data))        # of numbers: R2, or mae and rmse in the units of the target
 
+A guard decides on the validation part, or on the training part of data without one; the test part only reports.
 SCORES lists the scores that can be guarded, for models of classes and of numbers.
 """
 import math
@@ -13,6 +14,7 @@ from minnet.errors import MinnetError, check_choice, check_real
 SCORES = {"classes": {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1},  # 1 if higher is better, else -1
           "numbers": {"r2": 1, "mae": -1, "rmse": -1, "loss": -1}}
 SIGNS = SCORES["classes"] | SCORES["numbers"]
+WORDS = {"valid": "validation", "train": "training"}  # parts that decide
 
 
 class GuardMissed(MinnetError):
@@ -30,14 +32,17 @@ def check_limits(guards: Mapping[str, float] | None, kind: str = "classes") -> d
     return dict(guards or {})
 
 
-def check_guards(guards: Mapping[str, float], before: Mapping[str, float | None],
-                 after: Mapping[str, float | None]) -> None:
-    """Raise GuardMissed if any guard is exceeded, naming each; a score that is NaN or None exceeds every guard."""
+def check_guards(found: Mapping) -> None:
+    """Raise GuardMissed if any guard of `measure.guarded` is exceeded, naming each and the part.
+
+    A score that is NaN or None exceeds every guard.
+    """
     missed = []
-    for name, limit in guards.items():
-        a, b = (math.nan if value is None else value for value in (before[name], after[name]))
+    for name, limit in found["limits"].items():
+        a, b = (math.nan if value is None else value for value in (found["before"][name], found["after"][name]))
         lost = SIGNS[name] * (a - b)
         if not lost <= limit:
             missed.append(f"{name} changed from {a:.4f} to {b:.4f}, worse by {lost:.4f}, allowed {limit:g}")
     if missed:
-        raise GuardMissed(f"guard exceeded: {'; '.join(missed)}: prune less, or train for more epochs")
+        raise GuardMissed(f"guard exceeded: {'; '.join(missed)} (on the {WORDS[found['part']]} part): prune less, or "
+                          "train for more epochs")

@@ -33,8 +33,8 @@ from minnet.pruning.scope import in_range
 from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
-from minnet.study.measure import change_between, compare_nets
-from minnet.study.result import result_of
+from minnet.study.measure import change_between, compare_nets, guarded
+from minnet.study.result import plain, result_of
 from minnet.study.settings import SPARSITY, Settings
 from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
 from minnet.typing import Seed
@@ -207,7 +207,9 @@ class Job(Training):
         figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True)
-        return result_of(self, figures) | {"sha256": {name: digest(data) for name, data in self.files.items()}}
+        decided = {"guard": plain(guarded(self.guard, nets, self.images))} if self.guard else {}
+        return result_of(self, figures) | decided | {
+            "sha256": {name: digest(data) for name, data in self.files.items()}}
 
 
 def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_layers: int) -> None:

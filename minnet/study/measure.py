@@ -18,6 +18,7 @@ from minnet.data import Dataset
 from minnet.engine.answers import answers
 from minnet.engine.metrics import evaluate, scores
 from minnet.model import Model
+from minnet.pruning.one_layer import deciding_part
 from minnet.runtime.predictor import freeze
 from minnet.study.change import change
 
@@ -56,6 +57,31 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
             figures[name] |= {f"{score}_{precision}": value, "bytes_frozen": fast.nbytes,
                               f"bytes_frozen_{precision}": rounded.nbytes}
     return figures
+
+
+def guarded(guards: Mapping[str, float], nets: Mapping[str, Model], data: Dataset) -> dict[str, object]:
+    """Return what guards decide by, as result.json has it; the test part is not read.
+
+    Parameters
+    ----------
+    guards : mapping of str to float
+        The largest loss allowed of each score.
+    nets : mapping of str to Model
+        The models "before" and "after".
+    data : Dataset
+        The data.
+
+    Returns
+    -------
+    dict of str to object
+        "part", which is "valid", or "train" of data without validation rows; "samples", how many rows it has; "limits",
+        the guards; "before" and "after", the guarded scores of the frozen models.
+    """
+    part = deciding_part(data)
+    X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
+    found = {name: scores(freeze(nets[name]), X, y) for name in ("before", "after")}
+    return {"part": part, "samples": len(y), "limits": dict(guards),
+            **{name: {score: values[score] for score in guards} for name, values in found.items()}}
 
 
 def change_between(before: Model, after: Model, data: Dataset) -> dict[str, dict]:

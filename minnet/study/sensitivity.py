@@ -193,10 +193,11 @@ def sensitivity(model: Model, data: Dataset | Arrays, *, sparsities: Sequence[fl
                 rng: Seed = None) -> Sensitivity:
     """Measure the scores of a model with each layer alone pruned to each sparsity, on the validation part.
 
-    At sparsity s, round(s n) of the n weights or units of the layer are masked, those with the lowest scores; a layer
-    of units keeps one. The criterion scores the model once, on the training part. The scores are accuracy, macro
-    recall, macro F1 and loss, or for regression r2, MAE, RMSE and loss. The cost is one pass over the rows for each
-    layer and sparsity, which run in parallel threads.
+    Of a Dataset without validation rows the training part is measured; the test part is not read. At sparsity s,
+    round(s n) of the n weights or units of the layer are masked, those with the lowest scores; a layer of units keeps
+    one. The criterion scores the model once, on the training part. The scores are accuracy, macro recall, macro F1 and
+    loss, or for regression r2, MAE, RMSE and loss. The cost is one pass over the rows for each layer and sparsity,
+    which run in parallel threads.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class Settings:
     class_weight : "balanced" or mapping, optional
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
     guard : mapping of str to float
-        Largest loss allowed for a score.
+        Largest loss allowed for a score on the validation part (on the training part where there is none).
     target : str or tuple of str, optional
         Column of a file that contains the classes or numbers, or several columns of numbers.
     task : {"classification", "regression"}, optional
