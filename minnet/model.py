@@ -9,7 +9,7 @@ Everything above the engine makes and takes this one.
 import numpy as np
 
 from minnet.engine import model as engine
-from minnet.engine.losses import softmax
+from minnet.engine.probabilities import probabilities
 from minnet.engine.rewire import rewire
 from minnet.engine.vector import Parameter
 from minnet.fast.predict import predict_rows
@@ -67,6 +67,8 @@ class Model(engine.Model):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).
 
+        Where a row has several labels, compute that of each: 1 / (1 + exp(-z)).
+
         Parameters
         ----------
         X : array_like
@@ -84,7 +86,7 @@ class Model(engine.Model):
         """
         if self.signature is not None:
             self.signature.check_probabilities()
-        return softmax(self(X))
+        return probabilities(self(X), self.signature and self.signature.task)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict the class with the largest logit, the first of equals; or numbers, in the units of the target.
@@ -98,7 +100,8 @@ class Model(engine.Model):
         -------
         numpy.ndarray
             Shape (n,): the labels of the signature, or class numbers where it has none. Of a model whose signature says
-            that it gives numbers, these: (n, k), or (n,) where k is 1.
+            that it gives numbers, these: (n, k), or (n,) where k is 1. Of one for several labels a row 1 for each label
+            that the row has, its probability being above a half, else 0: (n, k).
         """
         outputs = self(X)
         return outputs.argmax(-1) if self.signature is None else self.signature.predictions(outputs)

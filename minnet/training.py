@@ -42,7 +42,8 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     optimizer : Optimizer or str, optional
         SGD(lr=0.1) unless given; a name in OPTIMIZERS or an optimizer.
     loss : str or callable, optional
-        A name in LOSSES or a function of that form; by default cross_entropy for class numbers, mse for other numbers.
+        A name in LOSSES or a function of that form; by default cross_entropy for classes, binary_cross_entropy for
+        several labels a row (as a signature says, or bool (n, k)), mse for numbers.
     epochs, batch_size : int
         How many passes over the data, and how many rows a step takes.
     rng : int, numpy.random.Generator or None

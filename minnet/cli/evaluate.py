@@ -1,5 +1,7 @@
 """Score a model on data: accuracy, macro recall, macro F1, loss, and each class on request; or R2, MAE, RMSE, loss.
 
+Of several labels a row: subset accuracy, Hamming loss, micro and macro F1, loss, and each label on request.
+
   minnet evaluate minnet-out/model.safetensors --data later.csv            every row of a file
   minnet evaluate minnet-out/model.safetensors --data digits               the test part of a named data set
   minnet evaluate minnet-out/model.safetensors --data mine.csv --part test
@@ -96,10 +98,9 @@ def _rows(model: Model, part: str, args: Namespace, console: Console) -> tuple[s
             console.info("the model was trained on rows of this very file: " + (
                 "its test part was another one" if own else "--part test scores those it has not seen"))
         X, y, target = load_rows(args.data, model, **reading(args))
-        n_classes = len(labels_of(model)) if model.signature.task == "classes" else 0
-        say_target(args.data, target, args.target, n_classes, console)
+        say_target(args.data, target, args.target, (model.signature.task, len(labels_of(model))), console)
         return Path(args.data).stem, X, y
     check_test_part(args.model, args.data)
     data = data_for(model, args.data, args.seed, reading(args), enlarged=enlarged)
-    say_target(args.data, data.signature.target, args.target, data.n_classes, console)
+    say_target(args.data, data.signature.target, args.target, data.gives, console)
     return data.name, *part_of(data, part)

@@ -66,5 +66,6 @@ def takes(model: Model, to: str) -> str:
         return "it holds the weights alone: the scaling and the labels are not in it"
     scaled = "raw values, which it scales itself" if model.signature.scaling is not None else "values as given"
     known = "" if model.signature.classes is None else f"; the {len(model.signature.classes)} labels are in the file"
-    known += "; it gives numbers in the units of the target" * (model.signature.task == "numbers")
+    known += {"numbers": "; it gives numbers in the units of the target",
+              "multilabel": "; a row has the labels whose output is above 0"}.get(model.signature.task, "")
     return f"it takes {scaled}, {' x '.join(map(str, model.input_shape))}{known}"

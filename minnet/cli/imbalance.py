@@ -18,7 +18,7 @@ def hint_imbalance(job: Training, console: Console) -> None:
 
     from minnet.engine.weights import imbalance
 
-    if job.settings.class_weight is not None or job.data.classes is None:
+    if job.settings.class_weight is not None or job.data.signature.task != "classes":
         return
     y, classes = job.data.inputs("train", job.data.signature, job.model.dtype)[1], job.data.classes
     ratio, rare, common = imbalance(y)

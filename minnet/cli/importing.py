@@ -40,7 +40,9 @@ def options(parser: Parser) -> None:
     add("--feature-names", metavar="NAMES", help="names of the columns, in the model's order, as in age,height")
     add("--scaling", metavar="SHIFT,SCALE",
         help="two numbers: the model takes (x - SHIFT) / SCALE of raw values, as in 0,255 (default: values as given)")
-    add("--task", choices=TASKS, help="what the outputs are: classes, or numbers (default: as the file says)")
+    add("--task", choices=TASKS,
+        help="what the outputs are: classes, or numbers, or labels, of which a row has any number (default: as the "
+             "file says)")
     out_option(parser)
 
 
@@ -60,6 +62,10 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.study.result import plain
 
     model, unused, kind = _imported(args)
+    if args.task == "multilabel":
+        from minnet.engine.split import as_logits
+
+        model = as_logits(model)
     model.signature = signature_from(args, model)
     message = write_and_describe({MODEL: file_bytes(model, made={"imported": kind})}, out,
                                  spared=[args.what, args.model or args.what])
@@ -77,12 +83,15 @@ def signature_from(args: Namespace, model: Model) -> Signature:
     k, told = model.output_shape[-1], model.signature
     if args.task == "regression" or (args.task is None and told is not None and told.task == "numbers"):
         return _signature_of_numbers(args, model)
-    classes = list(range(k)) if told is None or told.classes is None else told.classes
+    classes, target = list(range(k)) if told is None or told.classes is None else told.classes, told and told.target
     if args.classes is not None and not _is_number(args.classes):
         classes = [label.strip() for label in args.classes.split(",")]
         if len(classes) != k:
             raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
-    return Signature(model.input_shape, classes, *_inputs(args, told), target=told and told.target)
+        target = target or tuple(classes)
+    several = args.task == "multilabel" or (args.task is None and told is not None and told.task == "multilabel")
+    task, target = ("multilabel", target) if several else ("classes", told and told.target)
+    return Signature(model.input_shape, classes, *_inputs(args, told), task, target)
 
 
 def _signature_of_numbers(args, model):

@@ -60,9 +60,10 @@ def _data(args):
 
 
 def _targets(data):
-    """Return the facts of the classes, or of the numbers to learn."""
+    """Return the facts of the classes, or of the numbers or labels to learn."""
     from minnet.errors import quoted
 
     if data.classes is None:
         return {"numbers": data.n_outputs}
-    return {"n_classes": data.n_classes, "classes": quoted(", ".join(map(str, data.classes.tolist())))}
+    names = "labels" if data.signature.task == "multilabel" else "classes"
+    return {f"n_{names}": data.n_classes, names: quoted(", ".join(map(str, data.classes.tolist())))}

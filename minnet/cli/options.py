@@ -28,7 +28,7 @@ OUT = "minnet-out"
 DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y (or X_train, x_test, ...), or a .csv"
 DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a saved model"
 MODEL_DATA_HELP = "data set for a saved model"
-TASKS = ("classification", "regression")  # as in data/tasks.py, which would load NumPy
+TASKS = ("classification", "regression", "multilabel")  # as in data/tasks.py, which would load NumPy
 DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
 
 
@@ -37,8 +37,10 @@ def data_options(parser: Parser) -> None:
     add = parser.options.add_argument
     add("--target", metavar="COLUMN", action=kinds.Several,
         help="name or number of a .csv's column (array of a .npz) with the classes or numbers (default: last; y); may "
-             "be repeated for numbers")
-    add("--task", choices=TASKS, help="learn classes, or numbers (default: classes; of a saved model its own)")
+             "be repeated for numbers, and for labels of 0 and 1")
+    add("--task", choices=TASKS,
+        help="learn classes, or numbers, or any number of labels a row, each a column of 0 and 1 (default: classes; "
+             "of a saved model its own)")
     table_options(parser)
 
 
@@ -74,7 +76,7 @@ def class_weight_option(parser: Parser, text: str) -> None:
 
 def per_class_option(parser: Parser) -> None:
     """Add --per-class."""
-    parser.options.add_argument("--per-class", action="store_true", help="also print a table of the classes")
+    parser.options.add_argument("--per-class", action="store_true", help="also print a table of the classes or labels")
 
 
 def check_per_class(args: Namespace, of_classes: bool) -> None:
@@ -122,8 +124,8 @@ def pruning_options(parser: Parser) -> None:
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
         help="remove only weights with LO <= |w| <= HI (default: any)")
     add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
-        help="largest loss of a score on the validation part, e.g. accuracy:0.01 (regression: r2:0.01); exit code 1 "
-             "above it")
+        help="largest loss of a score on the validation part, e.g. accuracy:0.01 (regression: r2:0.01; multilabel: "
+             "f1_micro:0.01); exit code 1 above it")
     add("--precision", metavar="NAME", help="int8: also measure both models with 8-bit weights")
 
 

@@ -1,5 +1,7 @@
 """Predict the class of every sample, one per line, named as in the training data; or its numbers, in their units.
 
+Of several labels a row print 0 or 1 for each, in the order of training, separated by commas.
+
   minnet predict minnet-out/model.safetensors new.csv        rows of numbers; a column of classes is ignored
   minnet predict minnet-out/model.safetensors new.npz        its array X, or X_test of an official split
   minnet predict minnet-out/model.safetensors digits         the test part of a named data set
@@ -44,4 +46,7 @@ def run(args: Namespace, console: Console) -> None:
     kind = model.signature.task
     lines = map(str, found.tolist()) if kind == "classes" else (
         ",".join(f"{number:.9g}" for number in row) for row in found.reshape(len(found), -1).tolist())
-    console.result("\n".join(map(quoted, lines)), {"model": args.model, "data": args.what, kind: found.tolist()})
+    result = {"model": args.model, "data": args.what, kind: found.tolist()}
+    if kind == "multilabel" and model.signature.classes is not None:
+        result["labels"] = model.signature.classes.tolist()
+    console.result("\n".join(map(quoted, lines)), result)

@@ -84,7 +84,7 @@ def run(args: Namespace, console: Console) -> None:
         job = Job(settings)
         check_per_class(args, job.data.n_classes > 0)
         console.info(job.plan)
-        say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
+        say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
         hint_imbalance(job, console)
         with save_on_failure(job, out):
             _show_progress(job, console)

@@ -78,7 +78,7 @@ def run(args: Namespace, console: Console) -> None:
 
     announce_compilation(console)
     job = Training(settings)
-    say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
+    say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
     if not job.given:  # errors in the arguments are raised before the training
         candidates_of(job.model, choose(job.model, settings.layers, settings.protect),
                       Ranking(settings.criterion, settings.structure, job.data, rng=args.seed))

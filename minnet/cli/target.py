@@ -1,13 +1,13 @@
-"""The line that says which column of a table holds the classes, or the numbers to learn."""
+"""The line that says which column of a table holds the classes, or the numbers or labels to learn."""
 from minnet.cli.console import Console
 from minnet.errors import quoted
 
 
-def say_target(source: object, name: object, asked: object, n_classes: int, console: Console) -> None:
-    """Print the column of the classes and how many there are, or of the numbers, if the data are a table in a file.
+def say_target(source: object, name: object, asked: object, gives: tuple[str, int], console: Console) -> None:
+    """Print the column of the classes and how many there are, or of numbers or labels, if the data are a table.
 
-    `n_classes` is 0 for numbers. `name` is that of the column, None where the table has no header; `asked` is what
-    --target says.
+    `gives` are the task of a signature, and how many classes there are. `name` is that of the column, None where the
+    table has no header; `asked` is what --target says.
     """
     from minnet.data import is_table
 
@@ -17,4 +17,6 @@ def say_target(source: object, name: object, asked: object, n_classes: int, cons
     several = [known] if isinstance(known, str) else list(known or ())
     column = ", ".join(quoted(repr(one)) for one in several)
     column = f"column{'s' * (len(several) > 1)} {column}" if several else "the last column"
-    console.info(f"class: {column} ({n_classes} classes)" if n_classes else f"number: {column} (regression)")
+    task, n_classes = gives
+    console.info({"numbers": f"number: {column} (regression)", "multilabel": f"labels: {column} (multilabel)"}.get(
+        task, f"class: {column} ({n_classes} classes)"))

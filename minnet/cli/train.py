@@ -71,7 +71,7 @@ def run(args: Namespace, console: Console) -> None:
     settings = settings_from(args, data=args.what)
     announce_compilation(console)
     job = Training(settings)
-    say_target(settings.data, job.data.signature.target, settings.target, job.data.n_classes, console)
+    say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
     hint_imbalance(job, console)
     with save_on_failure(job, out):
         train_with_progress(job, console)

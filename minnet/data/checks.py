@@ -30,7 +30,7 @@ def check_classes(classes, task):
     """Return labels as an array of which no two have one name."""
     if classes is None:
         return None
-    if task != "classes":
+    if task not in ("classes", "multilabel"):
         raise InvalidValue(f"classes={quoted(repr(classes))} with task={task!r}: numbers have no classes")
     array = as_label_array(classes, "classes").copy()
     names = [label_name(label) for label in array.tolist()]

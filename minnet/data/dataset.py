@@ -43,13 +43,15 @@ class Dataset:
     X_train, X_valid, X_test : numpy.ndarray
         Samples ``(n, *shape)``, unscaled; images have their channels last.
     y_train, y_valid, y_test : numpy.ndarray
-        Labels (n,), whole numbers or text; or numbers to learn, (n,) or (n, k).
+        Labels (n,), whole numbers or text; or numbers to learn, (n,) or (n, k); or several labels a row, 0 and 1
+        (n, k).
     shape : tuple of int
         Shape of one sample: (d,) or (h, w, c).
     n_classes : int
-        The number of classes; 0 of numbers.
+        The number of classes, or of labels where a row has several; 0 of numbers.
     classes : numpy.ndarray or None
-        The labels (n_classes,) that occur, in order: that of output i of a model at place i. None of numbers.
+        The labels (n_classes,) that occur, in order: that of output i of a model at place i. Where a row has several
+        labels, their names: those of the columns in a table, else 0 ... k-1. None of numbers.
     scaling : str
         The name of the rule that gave the signature's shift and scale.
     signature : Signature
@@ -92,7 +94,7 @@ class Dataset:
         Returns
         -------
         tuple of numpy.ndarray
-            Inputs ``(n, *shape)``, and codes (n,) of the labels, or scaled numbers (n, k).
+            Inputs ``(n, *shape)``, and codes (n,) of the labels, or scaled numbers (n, k), or bool (n, k).
 
         Raises
         ------
@@ -134,6 +136,11 @@ class Dataset:
         return self.n_classes or (1 if self.y_train.ndim == 1 else self.y_train.shape[1])
 
     @property
+    def gives(self) -> tuple[str, int]:
+        """The task of its signature, and how many classes or labels there are."""
+        return self.signature.task, self.n_classes
+
+    @property
     def shift(self) -> np.ndarray:
         """What is subtracted from raw samples; it broadcasts with one."""
         return np.zeros(()) if self.signature.scaling is None else self.signature.scaling.shift
@@ -148,7 +155,8 @@ class Dataset:
 
     def __repr__(self):
         sizes = f"{len(self.y_train)} + {len(self.y_valid)} + {len(self.y_test)}"
-        gives = f"{self.n_classes} classes" if self.n_classes else f"{self.n_outputs} numbers"
+        kind = "numbers" if not self.n_classes else "labels" if self.signature.task == "multilabel" else "classes"
+        gives = f"{self.n_outputs} {kind}"
         return f"Dataset({self.name!r}, {sizes} samples of shape {self.shape}, {gives})"
 
 
@@ -162,7 +170,7 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
               dtype: Dtype = np.float32, model: object = None, delimiter: str | None = None,
               header: bool | None = None, decimal: str | None = None, encoding: str | None = None,
               ignore: str | int | Iterable[str | int] = ()) -> Dataset:
-    """Load a data set and split it: by class, or for numbers at random.
+    """Load a data set and split it: by class, or for numbers and several labels a row at random.
 
     Parameters
     ----------
@@ -183,10 +191,11 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         labels are matched by name. An official test part is kept.
     target : str, int or sequence of these, optional
         The column of a table with the classes, by name or number (the last one), or the member of an archive ("y"); or
-        several columns of numbers.
-    task : {"classification", "regression"}, optional
-        Whether the targets are classes or numbers. By default that of the `model`, else classes; numbers that are not
-        whole, or of which many differ, are an error without it.
+        several columns of numbers, or of 0 and 1.
+    task : {"classification", "regression", "multilabel"}, optional
+        Whether the targets are classes or numbers, or columns of 0 and 1 for several labels a row, which is the loss
+        binary_cross_entropy. By default that of the `model`, else classes; numbers that are not whole, or of which many
+        differ, are an error without it, and so is a matrix of 0 and 1.
     dtype : type or str
         numpy.float32 or numpy.float64, of what `Dataset.scaled` returns.
     model : Model or Predictor, optional
@@ -224,6 +233,9 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     raw = find(data, target, learnt, form=form, wanted=wanted)
     given = {part: source for part, source in (("valid", valid), ("test", test)) if _is_source(source)}
     raw = _with_parts(raw, given, target, form) if given else raw
+    if task == "multilabel" and is_table(data) and target is None and learnt is None:
+        raise InvalidValue(f"{quoted(str(data))}: name the columns that hold the labels as 0 and 1, as in --target A "
+                           '--target B (in Python target=["A", "B"])')
     valid, test = (None if part in given else share for part, share in (("valid", valid), ("test", test)))
     kind = kind_of(task, None if signature is None else signature.task)
     return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind)
@@ -245,15 +257,15 @@ def load_rows(data: Data, model: object, *, target: Target = None, task: str | N
         One with a signature. Columns are put in its order; labels are matched by name later, where they are used.
     target : str, int or sequence of these, optional
         As for `load_data`; by default the column that the model learnt, where the table has it.
-    task : {"classification", "regression"}, optional
-        What the model has learnt; an error where it is the other one.
+    task : {"classification", "regression", "multilabel"}, optional
+        What the model has learnt; an error where it is another one.
     delimiter, header, decimal, encoding, ignore
         As for `load_data`.
 
     Returns
     -------
     tuple of numpy.ndarray, numpy.ndarray, str or None
-        Raw rows ``(n, *shape)``, labels (n,), and the name of the labels' column where there is one.
+        Raw rows ``(n, *shape)``, targets (n,) or (n, k), and the name of their column or columns where there are any.
 
     Raises
     ------
@@ -299,21 +311,22 @@ def _with_parts(raw, given, target, form):
 def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling = "unit", valid: float = VALID,
                 test: float = TEST, task: str | None = None, dtype: Dtype = np.float32,
                 name: str = "arrays") -> Dataset:
-    """Make a data set of arrays, split by class, or for numbers at random.
+    """Make a data set of arrays, split by class, or for numbers and several labels a row at random.
 
     Parameters
     ----------
     X : array_like
         Samples (n, d), (n, h, w) or (n, h, w, c).
     y : array_like
-        Labels (n,), whole numbers or text; or numbers, (n,) or (n, k).
+        Labels (n,), whole numbers or text; or numbers, (n,) or (n, k); or 0 and 1 (n, k) for several labels a row,
+        dense or scipy.sparse.
     rng : int, numpy.random.Generator or None
         What the parts are drawn by.
     scaling : str or callable
         As for `load_data`.
     valid, test : float
         The parts' shares of all samples.
-    task : {"classification", "regression"}, optional
+    task : {"classification", "regression", "multilabel"}, optional
         As for `load_data`.
     dtype : type or str
         numpy.float32 or numpy.float64.
@@ -340,9 +353,11 @@ def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
     rule = check_choice("scaling", scaling, SCALINGS)
     (y, kind), X, names = as_targets(raw.y, kind, raw.target), as_samples(raw.X), column_names(raw)
     codes, classes = _as_codes(y) if kind == "classes" else (np.zeros(len(y), np.int64), None)
+    labels = np.zeros(1) if classes is None else classes
+    classes = _names_of_labels(y.shape[1], raw.target) if kind == "multilabel" else classes
     if len(X) != len(y):
         raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
-    parts = _split(raw, codes, np.zeros(1) if classes is None else classes, rng, valid, test)
+    parts = _split(raw, codes, labels, rng, valid, test)
     if signature is None:
         fitted = tuple(rule(X[parts[0]], raw.full_scale))
         of_targets = standard_targets(y[parts[0]]) if kind == "numbers" else None
@@ -363,6 +378,11 @@ def _as_codes(y):
     if len(classes) < 2:
         raise InvalidValue(f"y holds {len(classes)} classes ({quoted(str(classes.tolist()))}); wanted two or more")
     return codes.astype(np.int64), classes
+
+
+def _names_of_labels(k, target):
+    """Return the name of each of k labels, of which a row has any number: that of its column, else its number."""
+    return np.arange(k) if target is None else np.array([target] if isinstance(target, str) else target)
 
 
 def _split(raw, y, classes, rng, valid, test):

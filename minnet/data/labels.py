@@ -1,4 +1,4 @@
-"""Targets: labels of classes, whole numbers or text, each known by one name wherever it comes from; or numbers."""
+"""Targets: labels of classes, whole numbers or text, each known by one name wherever it comes from; numbers; 0 or 1."""
 from numbers import Integral
 
 import numpy as np
@@ -6,6 +6,8 @@ import numpy as np
 from minnet.arrays import as_numbers, check_finite
 from minnet.errors import InvalidType, InvalidValue, quoted
 from minnet.typing import ArrayLike
+
+MATRIX = 2  # axes of several labels a row
 
 
 def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
@@ -47,6 +49,29 @@ def as_number_array(y: ArrayLike, name: str = "y") -> np.ndarray:
         raise InvalidValue(f"{name} has the shape {array.shape}; wanted (n,) numbers, or (n, k) for k outputs")
     check_finite(name, array)
     return array[:, 0] if array.shape[1:] == (1,) else array
+
+
+def as_indicator(y: ArrayLike, name: str = "y") -> np.ndarray:
+    """Return several labels a row, 1 where a row has the label of that column, as an array (n, k), bool.
+
+    `y` is a matrix of 0 and 1 in any dtype, dense or scipy.sparse; (n,) is one column. Raises InvalidType for text,
+    InvalidValue for other numbers or another shape, and NotFinite.
+    """
+    try:
+        array = as_numbers(name, y.toarray() if hasattr(y, "toarray") else y)
+    except InvalidType as error:
+        raise InvalidType(f"{error}: multilabel learns 0 and 1, a column for each label (of lists of labels, "
+                          "scikit-learn's MultiLabelBinarizer makes it)") from error
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != MATRIX or 0 in array.shape[1:]:
+        raise InvalidValue(f"{name} has the shape {array.shape}; wanted (n, k), a column of 0 and 1 for each label")
+    check_finite(name, array)
+    wrong = (array != 0) & (array != 1)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise InvalidValue(f"{name} holds {array[row, column]:g} in row {row}, column {column}; wanted 0 or 1 "
+                           "everywhere, for multilabel learns whether a row has the label of each column")
+    return array.astype(bool)
 
 
 def exact(y, given):

@@ -53,7 +53,7 @@ def join_parts(parts: Mapping[str, Part]) -> tuple[np.ndarray, np.ndarray, int, 
             rows = first if part == "train" else like.arranged(as_samples(X), columns)
         except InvalidValue as error:
             raise InvalidValue(f"the {part} part does not fit the training part: {error}") from error
-        y = exact(np.asarray(y), y)
+        y = y.toarray() if hasattr(y, "toarray") else exact(np.asarray(y), y)
         if len(rows) != len(y):
             raise InvalidValue(f"the {part} part has {len(rows)} samples and {len(y)} labels; wanted one for each")
         xs.append(rows)

@@ -7,6 +7,9 @@
     numbers = Signature((4,), task="numbers", target_scaling=(mean, deviation))
     numbers.codes(y)                       # (y - mean) / deviation, (n, k): what a model of numbers learns
     numbers.predictions(model_outputs)     # and back, in the units of y
+    several = Signature((4,), task="multilabel", classes=["red", "round"])
+    several.codes([[1, 0], [1, 1]])        # bool (n, k): whether a row has each label
+    several.predictions(model_outputs)     # and back: 1 where an output is above 0
     Signature.from_json(signature.to_json()) == signature
 
 `rows` is the one place that checks and scales: the arithmetic is float64 and rounded once, so the same values in any
@@ -32,13 +35,13 @@ from minnet.data.checks import (
     check_target_scaling,
     plain_scaling,
 )
-from minnet.data.labels import as_label_array, as_number_array, label_name
+from minnet.data.labels import as_indicator, as_label_array, as_number_array, label_name
 from minnet.data.selection import Selection, check_selection, picked_scaling, same_numbers, without_ones
 from minnet.errors import InvalidType, InvalidValue, NotFinite, listed, quoted
 from minnet.typing import ArrayLike, Dtype
 
 AS_GIVEN = "as given"  # the task of a model that was trained on bare arrays: targets are taken as they are
-TASKS = ("classes", "numbers", AS_GIVEN)
+TASKS = ("classes", "numbers", "multilabel", AS_GIVEN)
 CHUNK = 1024          # rows that are scaled at once, in float64
 KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
 SOME = {"target_scaling", "selection"}  # keys that only some signatures have
@@ -54,13 +57,14 @@ class Signature:
         Shape of one row: (d,) or (h, w, c).
     classes : array_like, optional
         Labels (k,), whole numbers or text, that of output i at place i; None for 0 ... k-1, and for numbers. Bytes
-        become text.
+        become text. Where a row has several labels, the names of these.
     scaling : (array_like, array_like), optional
         (shift, scale), in float64, which broadcast with a row; None takes rows as given.
     feature_names : sequence of str, optional
         Names (d,) of the columns, for rows of shape (d,).
-    task : {"classes", "numbers", "as given"}
-        Whether outputs are scores of classes or numbers; "as given" where nothing is known of them.
+    task : {"classes", "numbers", "multilabel", "as given"}
+        Whether outputs are scores of classes, of which a row has one, or numbers, or logits of labels, of which a row
+        has any number; "as given" where nothing is known of them.
     target : str or tuple of str, optional
         Name of the column that was learnt, or the names of several.
     target_scaling : (array_like, array_like), optional
@@ -147,11 +151,14 @@ class Signature:
     def codes(self, y: ArrayLike) -> np.ndarray:
         """Return the codes (n,), int64, of labels (n,), matched by name: 1, 1.0, True and "1" are one label.
 
-        For numbers (n,) or (n, k) instead of classes return these, or (y - shift) / scale (n, k) by `target_scaling`. A
-        label that no class has is an InvalidValue that lists the unknown ones; a class that never occurs is none.
+        For numbers (n,) or (n, k) instead of classes return these, or (y - shift) / scale (n, k) by `target_scaling`;
+        for several labels a row, 0 and 1 (n, k), bool. A label that no class has is an InvalidValue that lists the
+        unknown ones; a class that never occurs is none.
         """
         if self.task == AS_GIVEN:
             return np.atleast_1d(as_numbers("y", y))
+        if self.task == "multilabel":
+            return self._indicator(y)
         if self.task == "numbers" and self.target_scaling is None:
             return as_number_array(y)
         if self.target_scaling is not None:
@@ -195,8 +202,11 @@ class Signature:
         """Return what a model with these outputs (n, k) predicts.
 
         Labels (n,) of the highest outputs, the first of equals; or numbers in the units of the target, (n, k), and (n,)
-        where k is 1.
+        where k is 1; or for several labels a row 1 where an output is above 0, its probability above a half, else 0,
+        (n, k) in int64.
         """
+        if self.task == "multilabel":
+            return (outputs > 0).astype(np.int64)
         if self.task != "numbers":
             return self.labels(outputs.argmax(-1))
         found = self.numbers(outputs)
@@ -286,8 +296,18 @@ class Signature:
 
     def __repr__(self):
         scaling = "as given" if self.scaling is None else "scaled"
-        gives = f"{'k' if self.classes is None else len(self.classes)} classes" * (self.task == "classes") or self.task
+        words = {"classes": "classes", "multilabel": "labels, any number a row"}
+        k = "k" if self.classes is None else len(self.classes)
+        gives = f"{k} {words[self.task]}" if self.task in words else self.task
         return f"Signature({self.shape}, {scaling} -> {gives})"
+
+    def _indicator(self, y):
+        """Return whether each row has each label, bool (n, k), for the k that this signature names."""
+        found = as_indicator(y)
+        if self.classes is not None and found.shape[1] != len(self.classes):
+            raise InvalidValue(f"y has the shape {np.shape(y)}; the model gives {len(self.classes)} labels: wanted "
+                               f"(n, {len(self.classes)}) of 0 and 1, the columns {listed(self.classes.tolist())}")
+        return found
 
     def _by_name(self, X, names):
         """Return X with the columns of `feature_names`, in their order, where both sides have names."""

@@ -29,8 +29,8 @@ class Raw:
     """Raw samples and labels; the last `n_test` are the official test part, `full_scale` is X's largest value.
 
     X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text, or of numbers to learn
-    (n,) or (n, k). `feature_names` are those of the columns of a table, `target` is that of its labels, or those of k.
-    The `n_valid` before the test part are the official validation part.
+    (n,) or (n, k), or of 0 and 1 (n, k). `feature_names` are those of the columns of a table, `target` is that of its
+    labels, or those of k. The `n_valid` before the test part are the official validation part.
     """
 
     name: str

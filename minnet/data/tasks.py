@@ -1,27 +1,29 @@
-"""Tasks: whether the targets of a data set are classes or numbers, as the user says or as their values tell.
+"""Tasks: whether targets are classes, numbers or several labels a row, as the user says or as their values tell.
 
     y, kind = as_targets(raw.y, None)               # labels, "classes"
     y, kind = as_targets(raw.y, "numbers")          # numbers (n,) or (n, k)
+    y, kind = as_targets(raw.y, "multilabel")       # 0 and 1 (n, k), a column for each label
     shift, scale = standard_targets(y[training])    # mean and standard deviation of each column
 
 Numbers of which nobody said whether they are classes are these where they look so, else an error that asks.
 """
 import numpy as np
 
-from minnet.data.labels import as_label_array, as_number_array
+from minnet.data.labels import as_indicator, as_label_array, as_number_array
 from minnet.data.scaling import standard
 from minnet.errors import InvalidType, InvalidValue, MinnetError, check_choice, quoted
 from minnet.typing import ArrayLike
 
-TASKS = {"classification": "classes", "regression": "numbers"}  # as users say it, and as a signature does
+TASKS = {"classification": "classes", "regression": "numbers",
+         "multilabel": "multilabel"}  # as users say it, and as a signature does
 MANY = 20  # different whole numbers up to which they are taken as classes
 FEW_ROWS = 10  # rows of each, on average, from which on many are taken as classes
 
 
 def kind_of(task: str | None, learnt: str | None = None) -> str | None:
-    """Return "classes" or "numbers", of a task's name, or what a trained model has `learnt`; None where neither says.
+    """Return what a signature calls a task, or what a trained model has `learnt`; None where neither says.
 
-    Raises UnknownName for another task, InvalidValue where the model has learnt the other one.
+    Raises UnknownName for another task, InvalidValue where the model has learnt another one.
     """
     learnt = learnt if learnt in TASKS.values() else None  # "as given" is any
     kind = None if task is None else str(check_choice("task", task, TASKS))
@@ -31,19 +33,19 @@ def kind_of(task: str | None, learnt: str | None = None) -> str | None:
 
 
 def task_of(kind: str) -> str:
-    """Return the task, as users say it, of "classes" or "numbers"."""
+    """Return the task, as users say it, of "classes", "numbers" or "multilabel"."""
     return next(task for task, found in TASKS.items() if found == kind)
 
 
 def as_targets(y: ArrayLike, kind: str | None,
                column: str | tuple[str, ...] | None = None) -> tuple[np.ndarray, str]:
-    """Return targets as an array, and whether they are "classes" or "numbers".
+    """Return targets as an array, and whether they are "classes", "numbers" or "multilabel".
 
     Parameters
     ----------
     y : array_like
-        Labels (n,), or numbers (n,) or (n, k).
-    kind : {"classes", "numbers"}, optional
+        Labels (n,), or numbers (n,) or (n, k), or 0 and 1 (n, k) for several labels a row, dense or sparse.
+    kind : {"classes", "numbers", "multilabel"}, optional
         What they are; None finds out: text is classes, and so are whole numbers, unless there are more than 20
         different ones with fewer than 10 rows each on average.
     column : str or tuple of str, optional
@@ -52,7 +54,7 @@ def as_targets(y: ArrayLike, kind: str | None,
     Returns
     -------
     tuple of numpy.ndarray and str
-        The labels (n,), or numbers in float64; and the kind.
+        The labels (n,), or numbers in float64, or 0 and 1 (n, k) in int64; and the kind.
 
     Raises
     ------
@@ -68,6 +70,8 @@ def as_targets(y: ArrayLike, kind: str | None,
             return as_number_array(y, name), kind
         except InvalidType as error:
             raise InvalidType(f"{error}: regression learns numbers") from error
+    if kind == "multilabel":
+        return as_indicator(y, name).astype(np.int64), kind
     if kind is None:
         _check_told(y, name)
     return as_label_array(y, name), "classes"
@@ -81,15 +85,18 @@ def standard_targets(y: np.ndarray) -> tuple[ArrayLike, ArrayLike]:
 def _check_told(y, name):
     """Raise InvalidValue for numbers that may be classes or not, so that the user says which."""
     try:
-        numbers = as_number_array(y, name)
+        numbers = as_number_array(y.toarray() if hasattr(y, "toarray") else y, name)
     except (MinnetError, TypeError):  # text, or nothing that can be learnt: that is said later
         return
     found = np.unique(numbers)
     whole = (found == np.round(found)).all()
     few = len(found) <= MANY or len(found) * FEW_ROWS <= len(numbers)
-    one_hot = numbers.ndim > 1 and set(found.tolist()) <= {0, 1}
-    if len(found) == 0 or one_hot or (whole and few and numbers.ndim == 1):
+    if len(found) == 0 or (whole and few and numbers.ndim == 1):
         return
+    if set(found.tolist()) <= {0, 1}:
+        raise InvalidValue(f"{name} holds {numbers.shape[1]} columns of 0 and 1: say --task multilabel to learn each "
+                           'as a label of its own, or --task regression to learn them as numbers (in Python '
+                           'task="multilabel" and so on); from one-hot rows of one class each, y.argmax(axis=1)')
     example = "" if whole else f", such as {found[found != np.round(found)][0]:g}, which is no class"
     raise InvalidValue(f"{name} holds {len(found)} different numbers in {len(numbers)} rows{example}: say --task "
                        "regression to learn them as numbers, or --task classification (in Python "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet.engine.losses import LOSSES, softmax
-from minnet.engine.targets import check_targets, default_loss
+from minnet.engine.targets import are_labels, check_targets, default_loss
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidValue, check_choice
 from minnet.typing import ArrayLike, ClassWeight
@@ -30,7 +30,7 @@ class Answers:
     outputs : numpy.ndarray
         Shape (n, k), float64; numbers in the units of their targets.
     targets : numpy.ndarray
-        Class numbers (n,), or numbers (n, k).
+        Class numbers (n,), or numbers (n, k), or whether each row has each label, bool (n, k).
     mean : float
         The mean loss, all rows alike.
     losses : numpy.ndarray
@@ -52,14 +52,14 @@ class Answers:
         return self.outputs.shape[1]
 
     @property
-    def of_classes(self) -> bool:
-        """Whether the targets are classes."""
-        return self.targets.dtype.kind == "i"
+    def kind(self) -> str:
+        """What the targets are: "classes", "numbers" or "multilabel"."""
+        return {"i": "classes", "b": "multilabel"}.get(self.targets.dtype.kind, "numbers")
 
     @property
     def guesses(self) -> np.ndarray:
-        """The class number with the highest output, of each row."""
-        return self.outputs.argmax(axis=1)
+        """The class number with the highest output, of each row; of several labels whether each is above 0, (n, k)."""
+        return self.outputs > 0 if self.kind == "multilabel" else self.outputs.argmax(axis=1)
 
     @property
     def loss(self) -> float:
@@ -78,8 +78,9 @@ class Answers:
         return np.square(errors).sum(axis=1)
 
     def table(self):
-        """Return the addends (q, n) of each row to the sums that `rates` or `number_rates` takes."""
-        return self._class_table() if self.of_classes else self._number_table()
+        """Return the addends (q, n) of each row to the sums that the function of its `kind` in RATES takes."""
+        tables = {"classes": self._class_table, "numbers": self._number_table, "multilabel": self._label_table}
+        return tables[self.kind]()
 
     def _class_table(self):
         """Return a table: weight, loss and Brier score; then hits, support and predictions of each class."""
@@ -92,6 +93,16 @@ class Answers:
                   for own, column in ((y == guess, y), (1, y), (1, guess))]
         table = vstack([totals, *counts], format="csr")
         return table.toarray() if k <= MOST_DENSE else table
+
+    def _label_table(self):
+        """Return a table: weight, loss and whether all labels are right; then hits, support and guesses of each."""
+        from scipy.sparse import csr_array
+
+        y, guess = self.targets, self.guesses
+        weights = np.ones(len(y)) if self.weights is None else self.weights
+        totals = np.stack([np.ones(len(y)), self.losses, (y == guess).all(axis=1)])
+        table = weights * np.concatenate([totals, (y & guess).T, y.T, guess.T])
+        return table if self.k <= MOST_DENSE else csr_array(table)
 
     def _number_table(self):
         """Return a table: weight, loss and 0; then |e|, e^2, t and t^2 of each output, with targets around 0."""
@@ -113,8 +124,9 @@ def answers(model, X, y, loss: str | Callable | None = None, class_weight: Class
     if not 0 < len(outputs) == len(targets):
         raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
     weights = row_weights(targets, sample_weight, class_weight, _labels(signature, outputs.shape[1]))
+    targets, told = (np.asarray(codes), targets) if are_labels(np.asarray(codes)) else (targets, targets)
     losses = np.full(len(outputs), np.nan)
-    mean = float(loss_of(outputs, targets, None, None, losses))
+    mean = float(loss_of(outputs, told, None, None, losses))
     if signature is not None and signature.target_scaling is not None:
         outputs, targets = signature.numbers(outputs), signature.number_rows(y)
     return Answers(outputs, targets, mean, losses, weights)
@@ -141,6 +153,22 @@ def rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
                 "precision": _ratio(hits, predicted), "recall": recall, "f1": f1}
 
 
+def label_rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """Return the scores that sums (3 + 3k, ...) of a table of several labels a row give, as `rates` does.
+
+    The accuracy is the share of rows all of whose k labels are right, the Hamming loss the share of the n k answers
+    that are wrong; f1_micro is that of all answers together, f1_macro the mean over all labels.
+    """
+    total, loss, whole = sums[:TOTALS]
+    hits, support, predicted = sums[TOTALS:].reshape(3, k, *sums.shape[1:])
+    recall, f1 = _ratio(hits, support), _ratio(2 * hits, support + predicted)
+    answers_, right = (support + predicted).sum(axis=0), hits.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample whose weights are all 0
+        return {"accuracy": whole / total, "hamming_loss": (answers_ - 2 * right) / (k * total),
+                "f1_micro": _ratio(2 * right, answers_), "f1_macro": f1.mean(axis=0), "loss": loss / total,
+                "precision": _ratio(hits, predicted), "recall": recall, "f1": f1}
+
+
 def number_rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
     """Return r2, mae, rmse and loss, means over the k outputs, from the sums (3 + 4k, ...) of a table of numbers."""
     absolute, squares, t, tt = sums[TOTALS:].reshape(4, k, *sums.shape[1:])
@@ -154,3 +182,6 @@ def number_rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
 def _ratio(part, whole):
     """Return part / whole, 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+RATES = {"classes": rates, "numbers": number_rates, "multilabel": label_rates}  # by the kind of Answers

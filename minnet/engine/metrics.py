@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minnet.engine.answers import Answers, answers, number_rates, rates
+from minnet.engine.answers import RATES, Answers, answers
 from minnet.engine.intervals import bootstrap, percentiles, wilson
 from minnet.engine.losses import softmax
 from minnet.engine.sample import scored_rows
@@ -20,13 +20,16 @@ def mean_loss(model, X, y, loss: str | Callable | None = None) -> float:
 
 
 def scores(model, X, y, loss: str | Callable | None = None) -> Scores:
-    """Return the scores alone: accuracy, recall_macro, f1_macro and loss, or r2, mae, rmse and loss."""
+    """Return the scores alone: accuracy, recall_macro, f1_macro and loss, or r2, mae, rmse and loss.
+
+    Of several labels a row: accuracy, hamming_loss, f1_micro, f1_macro and loss.
+    """
     return scores_of(answers(model, X, y, loss))
 
 
 def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weight: ClassWeight = None,
              sample_weight: ArrayLike | None = None, intervals: bool = True) -> Scores:
-    """Score a model (or a Predictor) on rows `X` with class numbers or numbers `y`.
+    """Score a model (or a Predictor) on rows `X` with class numbers, numbers or several labels a row `y`.
 
     Parameters
     ----------
@@ -36,9 +39,11 @@ def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weig
         Raw rows, ``(n, *input_shape)``; or, without `y`, data: the test part of a Dataset, a pair of arrays, or all
         rows of a file, whose scaling and labels are the model's own.
     y : array_like, optional
-        Shape (n,): labels by the model's signature, class numbers where it has none, or (n, k) numbers.
+        Shape (n,): labels by the model's signature, class numbers where it has none, or (n, k) numbers; for several
+        labels a row 0 and 1 (n, k), bool where the model has no signature.
     loss : str or callable, optional
-        A name in LOSSES or a function of that form; by default cross_entropy for class numbers, mse for other numbers.
+        A name in LOSSES or a function of that form; by default cross_entropy for class numbers, binary_cross_entropy
+        for several labels a row, mse for other numbers.
     class_weight : "balanced" or mapping, optional
         A weight for each class, as in `train`; "balanced" counts the classes of `y`.
     sample_weight : array_like, optional
@@ -70,6 +75,10 @@ def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weig
         For numbers r2, mae, rmse and loss (means over the outputs) and their intervals, all by the bootstrap; mae and
         rmse are in the units of the target, the loss is that of training, of targets scaled by the signature.
 
+        For several labels a row accuracy (the share of rows all of whose labels are right), hamming_loss (the share of
+        the n k answers that are wrong), f1_micro, f1_macro (over all labels) and loss, `per_class` for each label, and
+        intervals: Wilson's for accuracy and recall, else the bootstrap over rows.
+
     Raises
     ------
     InvalidValue
@@ -91,7 +100,10 @@ def scores_of(found: Answers) -> Scores:
     from sklearn import metrics
 
     y, weights = found.targets, found.weights
-    if not found.of_classes:
+    if found.kind == "multilabel":
+        whole = {name: float(value) for name, value in _label_rates(found).items() if np.ndim(value) == 0}
+        return Scores(**whole | {"loss": found.loss})
+    if found.kind == "numbers":
         names = {"r2": metrics.r2_score, "mae": metrics.mean_absolute_error, "rmse": metrics.root_mean_squared_error}
         return Scores(**{name: float(score(y, found.outputs, sample_weight=weights)) for name, score in names.items()},
                      loss=found.loss)
@@ -101,12 +113,21 @@ def scores_of(found: Answers) -> Scores:
                  f1_macro=float(metrics.f1_score(y, guess, **macro)), loss=found.loss)
 
 
+def _label_rates(found):
+    """Return what `label_rates` gives of several labels a row, over all rows; scikit-learn takes no single column."""
+    return RATES["multilabel"](found.table().sum(axis=1), found.k)
+
+
 def describe(found: Answers, intervals: bool = True) -> Scores:
     """Return all that `evaluate` returns, of Answers."""
     from sklearn import metrics
 
     whole = scores_of(found)
-    if found.of_classes:
+    if found.kind == "multilabel":
+        rates, y = _label_rates(found), found.targets
+        support = y.sum(axis=0) if found.weights is None else found.weights @ y
+        whole["per_class"] = Scores(**{name: rates[name] for name in PER_CLASS}, support=support)
+    if found.kind == "classes":
         y, guess, options = found.targets, found.guesses, {"labels": np.arange(found.k), "sample_weight": found.weights}
         table = metrics.precision_recall_fscore_support(y, guess, zero_division=0, **options)
         bins = calibration(found)
@@ -138,15 +159,15 @@ def calibration(found: Answers) -> Scores:
 
 def add_intervals(whole: Scores, found: Answers) -> None:
     """Add the intervals to what `describe` made."""
-    rates_of = rates if found.of_classes else number_rates
     names = [name for name, value in whole.items() if isinstance(value, float) and name != "ece"]
-    each = PER_CLASS if found.of_classes else ()
-    samples = bootstrap(found.table(), lambda sums: rates_of(sums, found.k))
+    samples = bootstrap(found.table(), lambda sums: RATES[found.kind](sums, found.k))
     whole["intervals"] = Scores(**{name: percentiles(samples[name]) for name in names})
-    if not found.of_classes:
+    if found.kind == "numbers":
         return
-    whole["per_class"]["intervals"] = Scores(**{name: percentiles(samples[name]) for name in each})
+    whole["per_class"]["intervals"] = Scores(**{name: percentiles(samples[name]) for name in PER_CLASS})
     if found.weights is None:
-        hits = np.diag(whole.confusion)
-        whole["intervals"]["accuracy"] = wilson(hits.sum(), len(found.targets))
+        y, right = found.targets, found.guesses == found.targets
+        several = found.kind == "multilabel"
+        hits = (y & right).sum(axis=0) if several else np.diag(whole.confusion)
+        whole["intervals"]["accuracy"] = wilson((right.all(axis=1) if several else right).sum(), len(y))
         whole["per_class"]["intervals"]["recall"] = wilson(hits, whole.per_class.support)

@@ -7,7 +7,9 @@ MOST_PRINTED = 30  # classes that `str` shows
 class Scores(dict):
     """A mapping whose entries are attributes too, as in scikit-learn's Bunch; `str` shows it as a table."""
 
-    accuracy: float      # entries that type checkers know; classes have the first ones, numbers r2, mae and rmse
+    accuracy: float      # entries that type checkers know; classes have the first ones, numbers r2, mae and rmse,
+    hamming_loss: float  # several labels a row accuracy, hamming_loss, f1_micro and f1_macro
+    f1_micro: float
     recall_macro: float
     f1_macro: float
     brier: float

@@ -38,6 +38,13 @@ def check_targets(y, model, loss: Callable) -> np.ndarray:
 
 
 def default_loss(y) -> Callable:
-    """Return cross_entropy for class numbers, mse for other numbers."""
+    """Return cross_entropy for class numbers, binary_cross_entropy for bool (n, k), mse for other numbers."""
     y = as_numbers("y", y)
+    if are_labels(y):
+        return binary_cross_entropy
     return cross_entropy if y.dtype.kind in "iub" and y.ndim == 1 else mse
+
+
+def are_labels(y: np.ndarray) -> bool:
+    """Return whether targets say which labels a row has, of which it may have several: they are bool (n, k)."""
+    return y.dtype.kind == "b" and y.ndim > 1

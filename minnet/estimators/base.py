@@ -107,7 +107,8 @@ class PrunedEstimator(BaseEstimator):
         raise NotImplementedError
 
     _loss = ""            # name of the loss
-    _several = False      # whether targets (n, k) are taken
+    _several = False      # whether targets (n, k) are numbers
+    _labels = False       # whether targets (n, k) are labels, of which a row has several
     _numeric = False      # whether targets are numbers
     _stratify = False     # whether validation rows are drawn by class
 
@@ -164,7 +165,7 @@ class PrunedEstimator(BaseEstimator):
     def _prepared(self, X, y, sample_weight, first, learn):
         """Return (inputs, targets, weights, random generator); make the model on the first pass."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=first,
-                             multi_output=self._several, y_numeric=self._numeric)
+                             multi_output=self._several or self._labels, y_numeric=self._numeric)
         if issparse(X):
             X = X.toarray()
         y, weights = self._targets(y, sample_weight, learn)

@@ -4,12 +4,13 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import Tags, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from minnet.data.labels import as_indicator
 from minnet.data.signature import Signature
-from minnet.engine.losses import softmax
 from minnet.engine.optimizers import Optimizer
+from minnet.engine.probabilities import log_sigmoid, probabilities
 from minnet.engine.state import Step
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidValue, quoted
@@ -54,7 +55,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     warm_start : bool
         Whether `fit` goes on from the weights and the mask of the fit before.
     early_stopping : bool
-        Whether accuracy on validation rows decides when to stop, and which epoch is kept.
+        Whether the score on validation rows decides when to stop, and which epoch is kept.
     validation_fraction : float
         Share of the rows that are held out for it.
     n_iter_no_change : int or math.inf
@@ -79,12 +80,12 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     image_shape : (h, w) or (h, w, c), optional
         Rows are images of this shape: two convolutions of 3 x 3, each with a pool of 2 x 2, come first.
     class_weight : "balanced" or mapping, optional
-        A weight for each class; see `minnet.train`.
+        A weight for each class; see `minnet.train`. Not for several labels a row.
 
     Attributes
     ----------
     classes_ : numpy.ndarray
-        The labels (k,).
+        The labels (k,); 0 ... k-1 where a row has several of k labels.
     model_ : Model
         The trained, masked net, with a signature.
     predictor_ : Predictor
@@ -98,10 +99,14 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     loss_, best_loss_, best_validation_score_ : float
         The last loss and the best ones.
     n_features_in_, feature_names_in_, n_layers_, n_outputs_
-        As for MLPClassifier; n_outputs_ is the number of classes.
+        As for MLPClassifier; n_outputs_ is the number of classes, or of labels.
 
     Notes
     -----
+    Where `y` is a matrix (n, k) of 0 and 1, dense or sparse, a row has any number of k labels, as for MLPClassifier:
+    the loss is the binary cross-entropy, a mean over rows and labels; `predict` gives such a matrix, and the score is
+    the share of rows all of whose labels are right.
+
     Rows of float32 are learnt in float32, which is faster; all others in float64. Rows are not scaled: put a scaler
     before it in a pipeline. Sparse rows (CSR) are made dense, all at once in `fit`.
 
@@ -138,8 +143,16 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         self.class_weight = class_weight
 
     classes_: np.ndarray
-    _loss = "cross_entropy"
-    _stratify = True
+    _labels = True
+    _multilabel = False  # whether `y` is a matrix of 0 and 1
+
+    @property
+    def _loss(self):
+        return "binary_cross_entropy" if self._multilabel else "cross_entropy"
+
+    @property
+    def _stratify(self):
+        return not self._multilabel
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train and prune the net.
@@ -149,7 +162,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         X : array_like or sparse matrix
             Rows (n, features).
         y : array_like
-            Labels (n,): numbers or text.
+            Labels (n,): numbers or text; or 0 and 1 (n, k), dense or sparse, for several labels a row.
         sample_weight : array_like, optional
             A weight (n,) of at least 0 for each row.
 
@@ -185,9 +198,10 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         X : array_like or sparse matrix
             Rows (n, features).
         y : array_like
-            Labels (n,).
+            Labels (n,), or 0 and 1 (n, k).
         classes : array_like, optional
-            All labels that will occur; wanted at the first call.
+            All labels that will occur; wanted at the first call. Of several labels a row their numbers, 0 ... k-1, or
+            what the cells of `y` hold, 0 and 1.
         sample_weight : array_like, optional
             A weight (n,) of at least 0 for each row.
 
@@ -213,7 +227,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         return self._partial_fit(X, y, sample_weight, first, learn=False)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predict the label of each row.
+        """Predict the label of each row, or where it has several, whether it has each.
 
         Parameters
         ----------
@@ -223,13 +237,14 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         Returns
         -------
         numpy.ndarray
-            Labels (n,).
+            Labels (n,), or 0 and 1 (n, k).
         """
-        codes = self._answers(X).argmax(axis=1)
-        return self.classes_[codes]
+        outputs = self._answers(X)
+        several = self.predictor_.signature.task == "multilabel"
+        return self.predictor_.signature.predictions(outputs) if several else self.classes_[outputs.argmax(axis=1)]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Compute the probability of each class.
+        """Compute the probability of each class, or of each of several labels by itself.
 
         Parameters
         ----------
@@ -239,12 +254,12 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         Returns
         -------
         numpy.ndarray
-            Shape (n, k): columns in the order of `classes_`, rows with the sum 1.
+            Shape (n, k): columns in the order of `classes_`, rows with the sum 1 unless they have several labels.
         """
-        return softmax(self._answers(X))
+        return probabilities(self._answers(X), self.predictor_.signature.task)
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Compute the logarithm of the probability of each class.
+        """Compute the logarithm of the probability of each class or label.
 
         Parameters
         ----------
@@ -257,6 +272,8 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
             Shape (n, k).
         """
         logits = self._answers(X)
+        if self.predictor_.signature.task == "multilabel":
+            return log_sigmoid(logits)
         shifted = logits - logits.max(axis=1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -271,14 +288,22 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         Returns
         -------
         numpy.ndarray
-            Shape (n, k), or (n,) for two classes.
+            Shape (n, k), or (n,) for two classes; of several labels a row (n, k).
         """
         logits = self._answers(X)
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == BINARY else logits
+        two = logits.shape[1] == BINARY and self.predictor_.signature.task == "classes"
+        return logits[:, 1] - logits[:, 0] if two else logits
 
     def _targets(self, y, sample_weight, learn):
-        """Return codes of the labels, and weights of the rows."""
+        """Return codes of the labels, or whether rows have each of several, and weights of the rows."""
         check_classification_targets(y)
+        several = type_of_target(y) == "multilabel-indicator"
+        if hasattr(self, "model_") and not learn and several != self._multilabel:
+            given, before = ("several labels", "one") if several else ("one label", "several")
+            raise InvalidValue(f"y has {given} a row, and that of the first call had {before}: fit a new estimator")
+        self._multilabel = several
+        if several:
+            return self._label_targets(as_indicator(y), sample_weight, learn)
         y = column_or_1d(y, warn=True)
         found, codes = np.unique(y, return_inverse=True)
         if learn:
@@ -291,10 +316,32 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         self._outputs = len(self.classes_)
         return codes, row_weights(codes, sample_weight, self.class_weight, self.classes_)
 
+    def _label_targets(self, y, sample_weight, learn):
+        """Return whether each row has each label, bool (n, k), and weights of the rows."""
+        labels = np.arange(y.shape[1])
+        if learn or (not hasattr(self, "model_") and np.array_equal(self.classes_, [0, 1])):
+            self.classes_ = labels
+        if not np.array_equal(self.classes_, labels):
+            raise InvalidValue(f"y has {len(labels)} labels a row, and classes are {quoted(repr(self.classes_))}: "
+                               f"wanted 0 ... {len(labels) - 1}")
+        self._outputs = len(labels)
+        return y, row_weights(y, sample_weight, self.class_weight)
+
+    def _decay(self, batch, weights):
+        """Return alpha's share; MLPClassifier's loss of several labels is their sum, minnet's their mean."""
+        return super()._decay(batch, weights) / (self._outputs if self._multilabel else 1)
+
     def _signature(self, shape, names):
         """Return a signature with the labels."""
-        return Signature(shape, classes=self.classes_, feature_names=names)
+        return Signature(shape, classes=self.classes_, feature_names=names,
+                         task="multilabel" if self._multilabel else "classes")
 
     def _score_outputs(self, outputs, targets, weights):
-        """Return the accuracy."""
-        return float(np.average(outputs.argmax(axis=1) == targets, weights=weights))
+        """Return the accuracy: of several labels a row the share of rows all of whose labels are right."""
+        right = ((outputs > 0) == targets).all(axis=1) if self._multilabel else outputs.argmax(axis=1) == targets
+        return float(np.average(right, weights=weights))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

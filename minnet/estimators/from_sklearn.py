@@ -34,13 +34,14 @@ def from_sklearn(estimator: object) -> Model:
     Model
         In the dtype of the net, with a signature: names of columns, scaling, and labels or numbers. Of two classes,
         which MLPClassifier tells apart by one output z, the logits are -z / 2 and z / 2: their softmax is the same.
+        Where a row has several labels, there is a logit for each.
 
     Raises
     ------
     InvalidType
         Another estimator.
     Unsupported
-        A net with several labels a row or a loss with another last activation, or a scaler that clips.
+        A net with another last activation, or a scaler that clips.
     sklearn.exceptions.NotFittedError
         It is not fitted.
     """
@@ -61,11 +62,11 @@ def from_sklearn(estimator: object) -> Model:
 def _model_of(mlp):
     """Return the Model of an MLPClassifier or MLPRegressor."""
     several = isinstance(mlp, MLPClassifier) and mlp.out_activation_ == "logistic" and mlp.n_outputs_ > 1
-    if several or mlp.out_activation_ not in OUTPUTS:
-        what = "several labels a row" if several else f"the last activation {mlp.out_activation_!r}"
-        raise Unsupported(f"{type(mlp).__name__} has {what}, which no Model gives: train one with one label a row")
+    if mlp.out_activation_ not in OUTPUTS:
+        raise Unsupported(f"{type(mlp).__name__} has the last activation {mlp.out_activation_!r}; known are "
+                          f"{', '.join(sorted(OUTPUTS))}")
     weights, biases = list(mlp.coefs_), list(mlp.intercepts_)
-    if mlp.out_activation_ == "logistic":
+    if mlp.out_activation_ == "logistic" and not several:
         weights[-1] = np.hstack([-weights[-1] / 2, weights[-1] / 2])
         biases[-1] = np.hstack([-biases[-1] / 2, biases[-1] / 2])
     between = ACTIVATIONS[mlp.activation]
@@ -77,8 +78,9 @@ def _model_of(mlp):
     for layer, weight, bias in zip(dense, weights, biases, strict=True):
         layer.weight.value[...] = weight
         layer.bias.value[...] = bias
-    model.signature = Signature(model.input_shape, classes=mlp.classes_) if isinstance(mlp, MLPClassifier) else \
-        Signature(model.input_shape, task="numbers")
+    task = "multilabel" if several else "classes" if isinstance(mlp, MLPClassifier) else "numbers"
+    labels = None if task == "numbers" else np.arange(mlp.n_outputs_) if several else mlp.classes_
+    model.signature = Signature(model.input_shape, classes=labels, task=task)
     return model
 
 

@@ -60,7 +60,7 @@ def save_c(model: Model, path: Path) -> None:
 
     Of a model with a signature it takes raw rows, and has the labels as the array `minnet_classes`, the names of the
     columns as `minnet_features`. A model of numbers gives them in the units of its target, whose names are
-    `minnet_targets`.
+    `minnet_targets`. Where a row has several labels, it has those of `minnet_classes` whose output is above 0.
 
     Parameters
     ----------
@@ -131,9 +131,9 @@ def _in_units(writer, signature, y):
 
 def _gives(signature):
     """Return what the outputs are, in a word or two."""
-    if signature is None or signature.task != "numbers":
-        return "logits"
-    return "numbers in the units of the target"
+    known = {"numbers": "numbers in the units of the target",
+             "multilabel": "a logit z of each label, which the row has where z > 0: 1 / (1 + exp(-z)) > 0.5"}
+    return "logits" if signature is None else known.get(signature.task, "logits")
 
 
 def _names(signature):

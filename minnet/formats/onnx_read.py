@@ -69,7 +69,8 @@ def load_onnx(path: Path) -> Model:
     -----
     The graph has one input and one output, and is made of convolutions, dense layers, BatchNorm, pools, activations,
     sums and concatenations of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Of what skl2onnx
-    writes for an MLPClassifier the labels, and the scaling of a StandardScaler before it, become the signature.
+    writes for an MLPClassifier the labels, and the scaling of a StandardScaler before it, become the signature; where
+    a row has several labels, the Sigmoid at the end is left out too.
     """
     onnx = import_optional("onnx", "onnx", "an ONNX file")
     kind = sniff(path)

@@ -71,7 +71,8 @@ def _laid_out(values, axes, channels_last):
 def metadata(signature: Signature) -> dict[str, str]:
     """Return what the file's metadata says of the signature, as text."""
     facts = signature.to_json()
-    names = ("classes", "feature_names", *(("target",) if signature.task == "numbers" else ()))
+    more = {"numbers": ("target",), "multilabel": ("task",)}  # whose classes are labels, each with a logit of its own
+    names = ("classes", "feature_names", *more.get(signature.task, ()))
     found = {name: json.dumps(facts[name]) for name in names if facts[name] is not None}
     return found | {KEY: json.dumps(facts, sort_keys=True, separators=(",", ":"))}
 

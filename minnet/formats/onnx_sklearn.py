@@ -5,7 +5,8 @@
 
 A classifier has two outputs there: the label, which ArrayFeatureExtractor finds by the ArgMax of the probabilities, and
 these, perhaps in a ZipMap. Of two classes the probabilities are 1 - s and s, s being the Sigmoid of one output z: here
-the last layer becomes one with the logits -z / 2 and z / 2, whose softmax is the same.
+the last layer becomes one with the logits -z / 2 and z / 2, whose softmax is the same. Of several labels a row the
+probabilities are the Sigmoid of each output, and the label is 0 or 1 for each by a Binarizer: here the outputs end.
 """
 import numpy as np
 
@@ -13,6 +14,8 @@ from minnet.formats.onnx_fold import UnsupportedGraph
 
 PRODUCER = "skl2onnx"
 ML = "ai.onnx.ml"
+MOST_LABELS = 2**20  # of a net for several labels a row, whose numbers are listed
+HALF = 0.5  # the probability above which a row has a label
 
 
 def take_estimator(onnx, proto) -> dict[str, object]:
@@ -22,7 +25,9 @@ def take_estimator(onnx, proto) -> dict[str, object]:
     """
     graph = proto.graph
     found: dict[str, object] = {}
-    if len(graph.output) > 1:
+    if any((node.domain, node.op_type) == (ML, "Binarizer") for node in graph.node):
+        found |= _take_several(graph)
+    elif len(graph.output) > 1:
         found["classes"] = _take_labels(onnx, graph)
     elif proto.producer_name == PRODUCER:
         found["task"] = "numbers"
@@ -47,6 +52,22 @@ def _take_labels(onnx, graph):
     del graph.output[:]
     graph.output.add().name = name
     return _labels(onnx, tensors[pickers[0].input[0]])
+
+
+def _take_several(graph):
+    """Return the task and the labels of a net for several labels a row, and let the graph end in their logits."""
+    makers = {name: node for node in graph.node for name in node.output}
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    binarizer = next(node for node in graph.node if node.op_type == "Binarizer")
+    told = [attribute.f for attribute in binarizer.attribute if attribute.name == "threshold"]
+    if told != [HALF] or len(binarizer.input) != 1:
+        raise UnsupportedGraph(f"its Binarizer has the threshold {told}; {HALF} can be read")
+    name = _behind_identity(makers, _maker(makers, binarizer.input[0], "Sigmoid").input[0])
+    biases = [tensors[x] for x in makers[name].input if x in tensors] if name in makers else []
+    del graph.output[:]
+    graph.output.add().name = name
+    k = biases[-1].dims[-1] if biases and biases[-1].dims else 0
+    return {"task": "multilabel"} | ({"classes": list(range(k))} if 0 < k <= MOST_LABELS else {})
 
 
 def _two_logits(onnx, makers, tensors, joined):

@@ -40,7 +40,8 @@ def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: 
 
     Dropout is left out. Of a model with a signature the file takes raw rows: it begins with the scaling, and its
     metadata have the labels ("classes") and the names of the columns ("feature_names") as JSON. A model of numbers
-    gives them in the units of its target.
+    gives them in the units of its target. Where a row has several labels, it has those whose logit is above 0, and the
+    metadata say so ("task").
 
     Parameters
     ----------

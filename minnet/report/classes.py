@@ -1,4 +1,4 @@
-"""Each class before and after pruning, as rows of text: scores with intervals, flipped predictions, confusion.
+"""Each class, or label, before and after pruning, as rows of text: scores, intervals, flips, confusion.
 
     for row in class_rows(result):
         row.label, row.support, row.recall, row.lost
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 PERCENT = 100
 RATES = ("precision", "recall", "f1")
-PLAIN = ("loss", "brier", "r2", "mae", "rmse")  # scores that are no shares
+PLAIN = ("loss", "hamming_loss", "brier", "r2", "mae", "rmse")  # scores that are no shares
 MOST_CONFUSED = 30  # classes up to which a confusion matrix is shown
 MOST_ROWS = 100     # classes whose rows are shown: those whose recall changed most
 

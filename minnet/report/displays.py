@@ -347,7 +347,7 @@ class ConfusionPairsDisplay(Display):
         Raises
         ------
         InvalidType
-            The net gives numbers.
+            The net gives numbers, or several labels a row.
         MissingExtra
             Matplotlib is not installed.
         """
@@ -355,7 +355,8 @@ class ConfusionPairsDisplay(Display):
         net, X = _net_and_rows(estimator, X)
         found = evaluate(net, X, y, intervals=False)
         if "confusion" not in found:
-            raise InvalidType(f"{net!r} gives numbers, which have no classes to confuse")
+            given = "several labels a row" if "hamming_loss" in found else "numbers"
+            raise InvalidType(f"{net!r} gives {given}, which have no classes to confuse")
         counts = np.array(found["confusion"], float)
         np.fill_diagonal(counts, 0)
         order = np.argsort(-counts, axis=None, kind="stable")[:top]

@@ -3,7 +3,7 @@
     for row in comparison(result):
         row.label, row.before, row.after, row.change
 
-CLASSES or NUMBERS, then FIGURES and OPTIONAL are the rows of the first table, in order.
+CLASSES, NUMBERS or LABELS, then FIGURES and OPTIONAL are the rows of the first table, in order.
 """
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Row:
 
 def comparison(result: Mapping) -> list[Row]:
     """Return the rows that compare the models before and after pruning."""
-    scores = NUMBERS if "r2" in result["before"] else CLASSES
+    scores = NUMBERS if "r2" in result["before"] else LABELS if "hamming_loss" in result["before"] else CLASSES
     return _rows_of(result, scores + FIGURES + tuple(figure for figure in OPTIONAL if figure[0] in result["before"]))
 
 
@@ -92,7 +92,7 @@ def score(label: str, before: float | None, after: float | None) -> Row:
 
 
 def loss(label: str, before: float | None, after: float | None) -> Row:
-    """Return the row of the mean loss."""
+    """Return the row of a loss."""
     if before is None or after is None:
         return Row(label, number(before), number(after), "")
     return Row(label, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", _sign(before - after))
@@ -153,6 +153,12 @@ NUMBERS = (
     ("r2", "R2", explained, ()),
     ("mae", "mean absolute error", units, ()),
     ("rmse", "root mean squared error", units, ()),
+)
+LABELS = (
+    ("accuracy", "subset accuracy", score, ()),
+    ("hamming_loss", "Hamming loss", loss, ()),
+    ("f1_micro", "micro F1", score, ()),
+    ("f1_macro", "macro F1", score, ()),
 )
 FIGURES = (
     ("loss", "loss", loss, ()),

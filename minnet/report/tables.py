@@ -9,18 +9,25 @@ NOTE = """Intervals of 95 %: Wilson's for accuracy and recall, else percentiles 
 those of a change are of the paired difference. Coloured: 0 is outside it. Lost: rows that became wrong; gained: rows
 that became right. The Brier score is the mean squared error of the probabilities, summed over the classes; the expected
 calibration error is an estimate that depends on its bins."""
+LABEL_NOTE = """Subset accuracy: the share of rows all of whose labels are right; Hamming loss: the share of wrong
+answers, one a row and label. Samples: rows that have the label. Intervals of 95 %: Wilson's for subset accuracy
+and recall, else percentiles of the bootstrap over the test rows; those of a change are of the paired difference.
+Coloured: 0 is outside it. Lost: answers that became wrong; gained: answers that became right."""
 
 
 def classes(result: Mapping, first: str, second: str) -> str:
-    """Return the section on the classes, or "" for a result that has none; `first` and `second` name the models."""
+    """Return the section on the classes or labels, or "" for none; `first` and `second` name the models."""
     rows = class_rows(result)
     if not rows:
         return ""
+    kind = "class" if "confusion" in result["before"] else "label"
     heads = "".join(f'<th colspan="3">{SCORES[name]}</th>' for name in RATES)
     below = "".join(f"<th>{escape(first)}</th><th>{escape(second)}</th><th>change</th>" for _ in RATES)
     table = (f'<div class="scroll"><table><thead><tr><th></th><th></th>{heads}<th colspan="2">flipped</th></tr>'
-             f"<tr><th>class</th><th>samples</th>{below}<th>lost</th><th>gained</th></tr></thead>"
+             f"<tr><th>{kind}</th><th>samples</th>{below}<th>lost</th><th>gained</th></tr></thead>"
              f"<tbody>{''.join(map(_class_row, rows))}</tbody></table></div>")
+    if "confusion" not in result["before"]:
+        return f'<h2>Labels</h2>\n{table}\n<p class="key">{LABEL_NOTE}</p>\n'
     return f'<h2>Classes</h2>\n{table}\n<p class="key">{NOTE}</p>\n{_confusions(result, first, second)}'
 
 

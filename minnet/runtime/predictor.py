@@ -19,6 +19,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.arrays import check_X
+from minnet.engine.probabilities import probabilities
 from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
 from minnet.kernels.program.ops import HALF, RUN
 from minnet.kernels.program.scale import scale_rows
@@ -238,6 +239,8 @@ class Predictor:
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).
 
+        Where a row has several labels, compute that of each: 1 / (1 + exp(-z)).
+
         Parameters
         ----------
         X : array_like
@@ -255,9 +258,7 @@ class Predictor:
         """
         if self.signature is not None:
             self.signature.check_probabilities()
-        logits = self.decision_function(X)
-        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return shifted / shifted.sum(axis=-1, keepdims=True)
+        return probabilities(self.decision_function(X), self.signature and self.signature.task)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict the class with the largest logit, the first of equals; or numbers, in the units of the target.
@@ -271,10 +272,10 @@ class Predictor:
         -------
         numpy.ndarray
             Shape (n,): the labels of the model's signature or those that `freeze` was given, else class numbers. Of a
-            model of numbers these, as `Model.predict` gives them.
+            model of numbers these, or of one for several labels a row 0 and 1, as `Model.predict` gives them.
         """
         outputs = self.decision_function(X)
-        if self.signature is not None and self.signature.task == "numbers":
+        if self.signature is not None and self.signature.task in ("numbers", "multilabel"):
             return self.signature.predictions(outputs)
         best = outputs.argmax(-1)
         return best if self.classes is None else self.classes[best]

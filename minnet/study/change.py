@@ -9,7 +9,7 @@ difference, narrower than what those of either model alone suggest.
 """
 import numpy as np
 
-from minnet.engine.answers import Answers, number_rates, rates
+from minnet.engine.answers import RATES, Answers
 from minnet.engine.intervals import bootstrap, percentiles
 from minnet.engine.metrics import PER_CLASS
 from minnet.errors import InvalidValue
@@ -27,7 +27,8 @@ def change(before: Answers, after: Answers) -> dict[str, dict]:
     -------
     dict
         {score: {"difference", "interval"}}, intervals of 95 % by the bootstrap over rows, pairs kept together; for
-        classes also "per_class", the same of precision, recall and f1, each (k,) and (k, 2), and "flips", see `flips`.
+        classes and labels also "per_class", the same of precision, recall and f1, each (k,) and (k, 2), and "flips",
+        see `flips`.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def change(before: Answers, after: Answers) -> dict[str, dict]:
     if not np.array_equal(before.targets, after.targets):
         raise InvalidValue("the targets before and after are not the same: give both models the same rows")
     first, second = before.table(), after.table()
-    rates_of, q = rates if before.of_classes else number_rates, first.shape[0]
+    rates_of, q = RATES[before.kind], first.shape[0]
 
     def differences(sums):
         old, new = rates_of(sums[:q], before.k), rates_of(sums[q:], before.k)
@@ -46,7 +47,7 @@ def change(before: Answers, after: Answers) -> dict[str, dict]:
     table = _stacked(first, second)
     found, intervals = differences(table.sum(axis=1)), bootstrap(table, differences)
     both = {name: {"difference": value, "interval": percentiles(intervals[name])} for name, value in found.items()}
-    if not before.of_classes:
+    if before.kind == "numbers":
         return both
     per_class = {name: both.pop(name) for name in PER_CLASS}
     return both | {"per_class": per_class, "flips": flips(before, after)}
@@ -60,8 +61,13 @@ def flips(before: Answers, after: Answers) -> dict[str, dict]:
     dict
         {"right_to_wrong": ..., "wrong_to_right": ...}, each {"per_class": how many of each true class (k,), "rows":
         their numbers from 0, "predictions": the class that is predicted now where it is wrong, else the one before}.
+        Where a row has several labels, these are counted one by one: beside the row of each is its number, "labels".
     """
     y, old, new = before.targets, before.guesses, after.guesses
+    if before.kind == "multilabel":
+        changed = {"right_to_wrong": (old == y) & (new != y), "wrong_to_right": (old != y) & (new == y)}
+        return {name: {"per_class": where.sum(axis=0), **dict(zip(("rows", "labels"), np.nonzero(where), strict=True))}
+                for name, where in changed.items()}
     kinds = {"right_to_wrong": ((old == y) & (new != y), new), "wrong_to_right": ((old != y) & (new == y), old)}
     return {name: {"per_class": np.bincount(y[where], minlength=before.k), "rows": np.flatnonzero(where),
                    "predictions": wrong[where]} for name, (where, wrong) in kinds.items()}

@@ -4,7 +4,7 @@
     check_guards(guarded({"r2": 0.01}, nets, data))        # of numbers: R2, or mae and rmse in the units of the target
 
 A guard decides on the validation part, or on the training part of data without one; the test part only reports.
-SCORES lists the scores that can be guarded, for models of classes and of numbers.
+SCORES lists the scores that can be guarded, for models of classes, of numbers and of several labels a row.
 """
 import math
 from collections.abc import Mapping
@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from minnet.errors import MinnetError, check_choice, check_real
 
 SCORES = {"classes": {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, "loss": -1},  # 1 if higher is better, else -1
-          "numbers": {"r2": 1, "mae": -1, "rmse": -1, "loss": -1}}
-SIGNS = SCORES["classes"] | SCORES["numbers"]
+          "numbers": {"r2": 1, "mae": -1, "rmse": -1, "loss": -1},
+          "multilabel": {"accuracy": 1, "hamming_loss": -1, "f1_micro": 1, "f1_macro": 1, "loss": -1}}
+SIGNS = SCORES["classes"] | SCORES["numbers"] | SCORES["multilabel"]
 WORDS = {"valid": "validation", "train": "training"}  # parts that decide
 
 

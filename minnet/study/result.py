@@ -95,7 +95,8 @@ def plain(value: object) -> object:
 
 def summary(share: str, before: Mapping, after: Mapping) -> str:
     """Return one sentence that begins with the `share` removed and gives gains and loss of accuracy, or of R2."""
-    name, label, form = ("r2", "R2", "{:.4f}") if "r2" in before else ("accuracy", "accuracy", "{:.2%}")
+    name, label, form = ("r2", "R2", "{:.4f}") if "r2" in before else \
+        ("accuracy", "subset accuracy" if "hamming_loss" in before else "accuracy", "{:.2%}")
     gain = PERCENT * (after[name] - before[name])
     change = f"{abs(gain):.2f} points {'higher' if gain > 0 else 'lower'}" if gain else "unchanged"
     file, work, time = (times(before, after, *words) for words in (

@@ -57,9 +57,10 @@ class Settings:
     guard : mapping of str to float
         Largest loss allowed for a score on the validation part (on the training part where there is none).
     target : str or tuple of str, optional
-        Column of a file that contains the classes or numbers, or several columns of numbers.
-    task : {"classification", "regression"}, optional
-        Whether these are classes or numbers. Default: that of a trained model, else classes where they look so.
+        Column of a file that contains the classes or numbers, or several columns of numbers or labels.
+    task : {"classification", "regression", "multilabel"}, optional
+        Whether these are classes, numbers, or several labels a row as 0 and 1. Default: that of a trained model, else
+        classes where they look so.
     ignore : tuple of str
         Columns of a table that are not read.
     delimiter, header, decimal, encoding : optional
