@@ -375,6 +375,116 @@ def test_numbers_are_asked_about(given, words):
         mn.load_data((X, given), task="classification", model=fitted(1)[0])
 
 
+# --- several labels a row --------------------------------------------------------------------------------------------
+
+
+def labelled(seed=0, n=300):
+    """Rows of four columns, which differ in range by thousands, and whether each of three labels holds of a row."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4)) * [1, 1000, 1, 1] + [0, 5000, 3, 100]
+    Z = (X - X.mean(0)) / X.std(0)
+    return X, np.column_stack([Z[:, 1] > 0.3, Z[:, 0] + Z[:, 2] > 0, Z[:, 3] > -0.5]).astype(int)
+
+
+def flat_labelled():
+    """One label alone, as a column."""
+    X, Y = labelled()
+    return X, Y[:, :1]
+
+
+def bytes_labelled():
+    """Grey images of bytes (n, 6, 6): each of three lines may be bright."""
+    rng = np.random.default_rng(0)
+    Y = rng.integers(0, 2, (200, 3))
+    X = rng.integers(0, 60, (200, 6, 6))
+    X[:, ::2] += 150 * Y[:, :, None]
+    return X.astype(np.uint8), Y
+
+
+SEVERAL = {"raw table": labelled, "one label": flat_labelled, "images of bytes": bytes_labelled}
+
+
+@cache
+def taught(kind):
+    """(model, data, raw rows, 0 and 1) of a model that has at least 90 % of all labels right on raw rows."""
+    X, Y = SEVERAL[kind]()
+    data = from_arrays(X, Y, task="multilabel", scaling="standard", rng=0)
+    model = mn.models.mlp(data.shape, data.n_outputs, hidden=(16,), rng=0)
+    for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.3, momentum=0.9), epochs=60, batch_size=16, rng=0):
+        pass
+    return model, data, X, Y
+
+
+LABEL_USES = {
+    "predict": lambda model, X: model.predict(X),
+    "logits": lambda model, X: (model(X) > 0).astype(int),
+    "predict_proba": lambda model, X: (model.predict_proba(X) > 0.5).astype(int),
+    "freeze": lambda model, X: mn.freeze(model).predict(X),
+    "freeze, predict_proba": lambda model, X: (mn.freeze(model).predict_proba(X) > 0.5).astype(int),
+    "freeze for one row": lambda model, X: np.concatenate([mn.freeze(model, 1).predict(row[None]) for row in X]),
+    "inputs": lambda model, X: model.signature.predictions(model.without_signature()(model.inputs(X))),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_raw_rows_in_and_the_same_several_labels_out(kind, maker, tmp_path):
+    source, data, X, Y = taught(kind)
+    model = MAKERS[maker](source, data, tmp_path)
+    assert model.signature == contract(source, model) and model.signature.task == "multilabel"
+    wanted = model.predict(X)
+    assert wanted.shape == Y.shape and wanted.dtype == np.int64
+    assert (wanted == Y).mean() > (0.6 if "prune" in maker else 0.9)
+    for name, use in LABEL_USES.items():
+        assert use(model, X[:40]).tolist() == wanted[:40].tolist(), name
+    exact = (wanted == Y).all(axis=1).mean()
+    for net in (model, mn.freeze(model)):
+        assert mn.evaluate(net, X, Y, intervals=False).accuracy == pytest.approx(exact)
+
+
+@pytest.mark.parametrize("inputs", ["all inputs", "fewer inputs"])
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_exported_several_labels_are_the_same(kind, inputs, tmp_path):
+    """ONNX Runtime and compiled C have the labels whose logit is above 0; ONNX is read again with its signature."""
+    model, data, X, _ = taught(kind)
+    model = fewer_inputs(model, data) if inputs == "fewer inputs" else model
+    wanted, rows = model.predict(X), np.ascontiguousarray(model.signature.arranged(X), np.float32)
+    mn.save_c(model, tmp_path / "m.c")
+    library, k = compiled(tmp_path), wanted.shape[1]
+    names = (ctypes.c_char_p * k).in_dll(library, "minnet_classes")
+    assert [name.decode() for name in names] == [str(i) for i in range(k)]
+    output, work, found = np.zeros(k, np.float32), np.zeros(100_000, np.float32), []
+    for row in rows[:50]:
+        library.minnet_predict(*(array.ctypes.data_as(ctypes.c_void_p) for array in (row, output, work)))
+        found.append((output > 0).astype(int).tolist())
+    assert found == wanted[:50].tolist()
+    runtime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    mn.save_onnx(model, tmp_path / "m.onnx")
+    given = rows.transpose(0, 3, 1, 2) if rows.ndim == 4 else rows
+    logits, = runtime.InferenceSession((tmp_path / "m.onnx").read_bytes()).run(None, {"input": given})
+    assert (logits > 0).astype(int).tolist() == wanted.tolist()
+    told = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert (told["task"], told["classes"]) == ('"multilabel"', str(list(range(k))))
+    again = mn.load_onnx(tmp_path / "m.onnx")
+    assert again.signature == model.signature and (again.predict(X) == wanted).all()
+
+
+def test_training_on_several_labels_goes_through_one_scaling():
+    """The loss of a run on a Dataset is that of binary cross-entropy on the arrays that its signature makes."""
+    _, data, _, _ = taught("raw table")
+    nets = [mn.models.mlp(data.shape, 3, hidden=(8,), rng=0) for _ in range(2)]
+    pair = data.scaled(data.X_train), data.y_train.astype(float)
+    runs = [[step.loss for step in mn.train(net, given, loss=loss, epochs=4, rng=0)]
+            for net, given, loss in zip(nets, (data, pair), (None, "binary_cross_entropy"), strict=True)]
+    assert runs[0] == runs[1] and nets[0].values.tobytes() == nets[1].values.tobytes()
+    found = mn.sensitivity(nets[0], data, rng=0)
+    assert found.scores == ("accuracy", "hamming_loss", "f1_micro", "f1_macro", "loss")
+    singles = mn.evaluate(nets[0], data.X_valid, data.y_valid, intervals=False)
+    assert found.base.tolist() == pytest.approx([singles[name] for name in found.scores], rel=1e-6)
+    stopped = list(mn.early_stopping(mn.train(nets[0], data, epochs=30, rng=0), nets[0], data, patience=2))
+    assert stopped and mn.evaluate(nets[0], data).loss < singles.loss
+
+
 # --- what is to be refused, or the same again ------------------------------------------------------------------------
 
 

@@ -36,6 +36,27 @@ def test_a_classifier(kind, activation, dtype):
     assert (mn.freeze(model).predict(rows) == mlp.predict(rows)).all()
 
 
+LABELS = np.column_stack([codes > 0, X[:, 0] > 5.8, X[:, 1] > 3]).astype(int)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_a_classifier_of_several_labels_a_row(activation, k, tmp_path):
+    """The same 0 and 1, and probabilities of each, behind a scaler too; saved, frozen, pruned and trained on."""
+    Y = LABELS[:, :k]
+    net = make_pipeline(StandardScaler(), MLPClassifier(activation=activation, **SMALL)).fit(X, Y)
+    model = mn.from_sklearn(net)
+    assert model.signature.task == "multilabel" and model.signature.classes.tolist() == net[-1].classes_.tolist()
+    mn.save(model, tmp_path / "m.safetensors")
+    for same in (model, mn.load(tmp_path / "m.safetensors"), mn.freeze(model)):
+        assert (same.predict(X) == net.predict(X)).all()
+        np.testing.assert_allclose(same.predict_proba(X), net.predict_proba(X), rtol=1e-6)
+    assert mn.evaluate(model, X, Y).accuracy == pytest.approx(net.score(X, Y))
+    mn.prune(model, 0.3, criterion="taylor", data=(X, Y))
+    losses = [step.loss for step in mn.train(model, (X, Y), epochs=10, rng=0)]
+    assert losses[-1] < losses[0] < 1
+
+
 @pytest.mark.parametrize("hidden", [(8,), ()])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_regressor(outputs, hidden):
@@ -82,7 +103,7 @@ def test_it_goes_on_as_any_model(tmp_path):
 @pytest.mark.parametrize(("made", "error"), [
     (lambda: LogisticRegression(), InvalidType), (lambda: None, InvalidType),
     (lambda: MLPClassifier(), NotFittedError), (lambda: mn.PrunedClassifier(), NotFittedError),
-    (lambda: MLPClassifier(**SMALL).fit(X, np.eye(3, dtype=int)[codes]), Unsupported),
+    (lambda: MLPRegressor(loss="poisson", **SMALL).fit(X, codes), Unsupported),
     (lambda: make_pipeline(Normalizer(), MLPClassifier(**SMALL)).fit(X, NAMES), Unsupported),
     (lambda: make_pipeline(MinMaxScaler(clip=True), MLPClassifier(**SMALL)).fit(X, NAMES), Unsupported),
 ])
@@ -113,6 +134,32 @@ def test_a_classifier_in_onnx(kind, activation, scaler, zipmap, tmp_path):
     assert (model.predict(rows) == net.predict(rows)).all()
     np.testing.assert_allclose(model.predict_proba(rows), net.predict_proba(rows), rtol=1e-4, atol=1e-6)
     assert [type(layer).__name__ for layer in model.layers.values()][-1] == "Dense"
+
+
+@pytest.mark.parametrize(("scaler", "zipmap"), [(None, True), (StandardScaler(), False)])
+def test_several_labels_a_row_in_onnx(scaler, zipmap, tmp_path):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    onnx = pytest.importorskip("onnx")
+    rows = X.astype(np.float32)
+    net = MLPClassifier(**SMALL)
+    net = (make_pipeline(scaler, net) if scaler else net).fit(rows, LABELS)
+    proto = skl2onnx.to_onnx(net, rows[:1], options={"zipmap": zipmap})
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    model = mn.load_onnx(tmp_path / "m.onnx")
+    assert model.signature == mn.from_sklearn(net).signature or scaler is not None
+    assert (model.signature.task, model.signature.classes.tolist()) == ("multilabel", [0, 1, 2])
+    assert (model.predict(rows) == net.predict(rows)).all()
+    np.testing.assert_allclose(model.predict_proba(rows), net.predict_proba(rows), rtol=1e-4, atol=1e-6)
+    for damage, words in (("Sigmoid", "is no Sigmoid"), ("Binarizer", "threshold")):
+        broken = onnx.ModelProto.FromString(proto.SerializeToString())
+        node = next(node for node in broken.graph.node if node.op_type == damage)
+        if damage == "Sigmoid":
+            node.op_type = "Tanh"
+        else:
+            node.attribute[0].f = 0.25
+        (tmp_path / "m.onnx").write_bytes(broken.SerializeToString())
+        with pytest.raises(mn.MinnetError, match=words):
+            mn.load_onnx(tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("scaler", [None, StandardScaler()])

@@ -28,6 +28,10 @@ def signatures(draw):
     names = draw(st.none() | names) if len(shape) == 1 else None
     if draw(st.booleans()):
         return Signature(shape, draw(st.none() | CLASSES), scaling, names, target=draw(st.none() | NAMES))
+    if draw(st.booleans()):
+        several = draw(st.none() | CLASSES)
+        target = draw(st.none() | st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple))
+        return Signature(shape, several, scaling, names, "multilabel", target)
     k = draw(st.integers(1, 3))
     scale = hnp.arrays(np.float64, (k,), elements=st.floats(0.01, 1e4))
     targets = draw(st.none() | st.tuples(hnp.arrays(np.float64, (k,), elements=NUMBERS), scale))

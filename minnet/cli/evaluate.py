@@ -70,9 +70,10 @@ def labels_of(model: Model) -> Sequence:
 
 
 def class_table(result: Mapping) -> list[tuple[str, ...]]:
-    """Return the rows of the table of classes: label, support, and scores in percent with their intervals."""
+    """Return the rows of the table of classes or labels: name, support, and scores in percent with their intervals."""
     names = {"precision": "precision", "recall": "recall", "f1": "F1"}
-    rows = [("class", "samples", *(f"{name} (95 %)" for name in names.values()))]
+    kind = "label" if "hamming_loss" in result else "class"
+    rows = [(kind, "samples", *(f"{name} (95 %)" for name in names.values()))]
     table = result["per_class"]
     for i, label in enumerate(result["classes"]):
         cells = (f"{table[name][i]:.1%} ({interval_text(table['intervals'][name][i])})" for name in names)

@@ -127,7 +127,8 @@ def _class_lines(result, console, per_class):
     rows = class_rows(result, None if per_class else changed)
     if not rows:
         return []
-    head = ("class", "samples", *(f"{name} {when}" for name in ("precision", "recall") for when in names(result)),
+    kind = "label" if "hamming_loss" in result["before"] else "class"
+    head = (kind, "samples", *(f"{name} {when}" for name in ("precision", "recall") for when in names(result)),
             "change of recall", "lost", "gained")
     cells = [(row.label, row.support, row.rates["precision"].before, row.rates["precision"].after,
               row.rates["recall"].before, row.rates["recall"].after,

@@ -132,7 +132,7 @@ def _in_units(writer, signature, y):
 def _gives(signature):
     """Return what the outputs are, in a word or two."""
     known = {"numbers": "numbers in the units of the target",
-             "multilabel": "a logit z of each label, which the row has where z > 0: 1 / (1 + exp(-z)) > 0.5"}
+             "multilabel": "logits; a row has the labels whose logit is above 0"}
     return "logits" if signature is None else known.get(signature.task, "logits")
 
 
