@@ -14,7 +14,7 @@ from bench.measure import Result, table
 
 SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start",
          "estimators")  # in bench/
-SCORES = ("tables",)  # what measures scores and no time: named by the user alone
+OTHERS = ("tables", "feature_selection", "faults")  # which measure no time: named by the user alone
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
@@ -77,17 +77,17 @@ def keep(found):
 def main(argv=None):
     """Parse, run, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[*SPEED, *SCORES, []],
-                        help=f"of {', '.join(SPEED)}, which are the default; or {', '.join(SCORES)}")
+    parser.add_argument("names", nargs="*", choices=[*SPEED, *OTHERS, []],
+                        help=f"of {', '.join(SPEED)}, which are the default; or {', '.join(OTHERS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows: to see that it runs, not to quote")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     parser.add_argument("--readme", action=argparse.BooleanOptionalAction, default=None,
                         help="keep the figures, and put the tables into both READMEs: done unless --quick")
     options = parser.parse_args(argv)
     found = {}
-    for name in filter(SCORES.__contains__, options.names):
+    for name in filter(OTHERS.__contains__, options.names):
         importlib.import_module(f"bench.{name}").main(quick=options.quick)
-    names = [name for name in options.names or SPEED if name not in SCORES]
+    names = [name for name in options.names or SPEED if name not in OTHERS]
     if not names:
         return
     for name in names:

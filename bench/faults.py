@@ -1,88 +1,157 @@
-"""Real kills and full disks while `minnet prune digits --epochs 1` replaces an older run: what is in the folder then.
+"""Real kills and full disks while a command replaces what an older one wrote: what is in the folder then.
 
-    python -m bench.faults                         # 40 kills, six sizes of disk; a few minutes
-    python -m bench.faults --kills 100
+    python -m bench faults                         # 40 kills and six sizes of disk for each command; some minutes
+    python -m bench.faults --only prune --kills 100
 
-Each kill (SIGKILL) comes at a random moment between the first byte that is written to the folder and the time that a
-whole change takes. A full disk is a small file system in memory, where the user may mount one, else a limit on the size
-of files. The folder is then read by its plain names alone, without minnet: the old run is its four files, byte for
-byte; the new one is a result of the new seed, both models with the digests that the result names, and the page of this
-result. All else is lost or mixed. At last a minnet command has to make plain files of what a kill left behind.
+Each kill (SIGKILL) comes just before a call of the system that changes the folder, half-way through it if it writes:
+one run of the command for each of 40 calls that are spread over all of them, or for every call where there are fewer. A
+full disk is a small file system in memory, where the user may mount one; a limit on the size of files is a second kind
+of fault. The folder is then read by its plain names alone, without minnet, and compared with two whole runs: the old
+one, byte for byte, and the new one, byte for byte but for times: its result must name the digests of the models beside
+it and the seed, and the page must be that of this result. All else is mixed, or lost where a file is missing. At last,
+`minnet inspect`, `evaluate` and `report` have to read what was found, to leave plain files, and to keep the run or
+finish the new one. A `.minnet-*.tmp` may stay for an hour: it was written to see whether the folder can be written to.
 """
 import argparse
 import hashlib
+import io
 import json
 import os
-import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from functools import partial
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
+from minnet.cli import main as minnet
+from minnet.files import TEMPORARY
 from minnet.report.page import page
 from minnet.study.folder import DENSE_MODEL, MODEL, PAGE, RESULT, UNFINISHED
-from minnet.study.transaction import CHANGE
 
-NAMES = (MODEL, DENSE_MODEL, RESULT, PAGE)
 NOTE = "notes.txt"  # of the user
 KILLS, SIZES, BLOCK = 40, 6, 4096
 SPARE = 4 * BLOCK  # a result that is longer, and the file that is written to see whether one can be
-REST = 0.0002  # seconds between two looks
+QUICK = {"kills": 3, "sizes": 1, "only": ["export"]}
+FIRST = ("open", "mkdir", "unlink", "rmdir", "write", "fsync")  # calls whose first argument is what they change
+SECOND = ("symlink", "link", "replace", "rename")
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 MOUNT = ["unshare", "-rm", "sh", "-c"]
 ON_SMALL_DISK = ('mount -t tmpfs -o size="$SIZE" none "$DISK" && cp -a "$OLD/." "$DISK" || exit 99; '
                  '"$@"; code=$?; cp -a "$DISK/." "$FOUND"; exit $code')
-OUTCOMES = ("old run", "new run", "mixed", "lost")
+OUTCOMES = ("old run", "new run", "mixed", "lost", "not at rest")
+PRUNE = "prune digits --model mlp --epochs 1 --quiet"
+CASES = {  # what is measured: (commands that write what is old, command that is killed)
+    "prune": ([f"{PRUNE} --seed 0"], f"{PRUNE} --seed 1"),
+    "prune, after prune of an ONNX file": (["prune {onnx} --data digits --epochs 1 --quiet"], f"{PRUNE} --seed 1"),
+    "train": ([f"{PRUNE} --seed 0"], "train digits --model mlp --epochs 1 --seed 1 --quiet"),
+    "import": ([f"{PRUNE} --seed 0"], "import {onnx} --quiet"),
+    "export": ([f"{PRUNE} --seed 0", "export {model} --to onnx --quiet"], "export {other} --to onnx --quiet"),
+    "sensitivity": ([f"{PRUNE} --seed 0", "sensitivity {model} --data digits --sparsity 0.5 --quiet"],
+                    "sensitivity {other} --data digits --sparsity 0.5 --sparsity 0.9 --quiet"),
+}
 
 
-def command(seed, out):
-    """The arguments of a run."""
-    return [sys.executable, "-m", "minnet", "prune", "digits", "--epochs", "1", "--seed", str(seed), "--quiet",
-            "--out", str(out)]
+def arguments(command, out, inputs):
+    """The arguments of a command of CASES."""
+    return [*(word.format(**inputs) for word in command.split()), "--out", str(out)]
 
 
-def start(argv, **more):
-    """A process whose output is nobody's."""
-    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+def run(argv, before=None, after=None):
+    """The exit code of `minnet ARGV` in a process of its own, a copy of this one, which calls `before` and `after`."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 99
+    try:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        made = before() if before else None
+        code = minnet(argv)
+        if after:
+            after(made)
+    finally:
+        os._exit(code)
+
+
+def done(argv):
+    """Run a command that has to succeed, in this process, so that its copies need not load and compile it again."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as errors:
+        code = minnet(argv)
+    if code:
+        raise SystemExit(f"`minnet {' '.join(argv)}` ended with exit code {code}: {errors.getvalue()}")
+
+
+def watch(folder, kill_at=0):
+    """Count the calls of `os` that change something in `folder`, and end this process at number `kill_at`."""
+    state = {"calls": 0, "open": set()}
+    for name in (*FIRST, *SECOND):
+        setattr(os, name, watched(name, getattr(os, name), os.path.abspath(folder), state, kill_at))
+    return state
+
+
+def watched(name, call, folder, state, kill_at):
+    """`call`, counted."""
+    def wrapped(*args, **kwargs):
+        about = args[name in SECOND]
+        ours = "dir_fd" in kwargs or about in state["open"] if isinstance(about, int) else (
+            kwargs.get("dir_fd") is not None or os.path.abspath(about).startswith(folder))
+        changes = bool(ours and (name != "open" or args[1] & WRITES))
+        state["calls"] += changes
+        if changes and state["calls"] == kill_at:
+            if name == "write":
+                call(args[0], args[1][: len(args[1]) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = call(*args, **kwargs)
+        if name == "open":
+            (state["open"].add if ours else state["open"].discard)(result)
+        return result
+    return wrapped
 
 
 def contents(folder):
-    """{name: bytes} of the four files and the user's, as a reader finds them."""
-    return {name: (folder / name).read_bytes() for name in (*NAMES, NOTE) if (folder / name).is_file()}
+    """{name: bytes} of the files, as a reader finds them who knows nothing of minnet."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()
+            if path.is_file() and not fnmatch(path.name, TEMPORARY.format("*"))}
 
 
-def outcome(folder, old, seed):
-    """One of OUTCOMES."""
-    found = contents(folder)
+def outcome(found, old, new):
+    """One of OUTCOMES; `old` and `new` are two whole runs."""
     if found == old:
         return "old run"
-    if found.keys() != old.keys() or found[NOTE] != old[NOTE]:
+    try:
+        if found.keys() == new.keys() and all(is_whole(name, found, new) for name in new):
+            return "new run"
+    except (ValueError, LookupError):
         return "lost"
-    result = json.loads(found[RESULT])
-    fits = all(hashlib.sha256(found[name]).hexdigest() == result["sha256"][name] for name in (MODEL, DENSE_MODEL))
-    return "new run" if fits and result["seed"] == seed and found[PAGE] == page(result).encode() else "mixed"
+    return "mixed" if found.keys() >= old.keys() & new.keys() else "lost"
 
 
-def is_at_rest(folder):
-    """Whether the next command leaves plain files only, and what is read stays what it was."""
-    before = contents(folder)
-    subprocess.run([sys.executable, "-m", "minnet", "report", str(folder)], check=True, capture_output=True)
-    plain = {path.name for path in folder.iterdir() if not path.is_symlink()}
-    return contents(folder) == before and plain == {*NAMES, NOTE}
+def is_whole(name, found, new):
+    """Whether a file is that of the new run, which takes other times than another with the same seed."""
+    if name not in (RESULT, PAGE) or found[name] == new[name]:
+        return found[name] == new[name]
+    result, expected = json.loads(found[RESULT]), json.loads(new[RESULT])
+    if name == PAGE:
+        return found[PAGE] == page(result).encode()
+    fits = all(hashlib.sha256(found[model]).hexdigest() == result["sha256"][model] for model in (MODEL, DENSE_MODEL))
+    return fits and result["seed"] == expected["seed"] and result["command"] == expected["command"]
 
 
-def wait_for(path, process):
-    """Wait until `path` exists; False if the process ended before."""
-    while not os.path.lexists(path):
-        if process.poll() is not None:
-            return False
-        time.sleep(REST)
-    return True
+def is_at_rest(folder, old, new):
+    """Whether the next commands can read what is there, leave plain files, and keep the run or finish the new one."""
+    before = outcome(contents(folder), old, new)
+    read = run(["inspect", str(folder / MODEL)]) + run(["evaluate", str(folder / MODEL), "--data", "digits"])
+    has_result = (folder / RESULT).exists()
+    reported = run(["report", str(folder)])  # which needs a result, and finishes or undoes a change without one too
+    plain = all(path.is_file() and not path.is_symlink() for path in folder.iterdir())
+    return (read == 0 and (reported == 0) == has_result and plain
+            and outcome(contents(folder), old, new) in (before, "new run"))
 
 
 def copied(old, folder):
@@ -92,32 +161,21 @@ def copied(old, folder):
     return folder
 
 
-def seconds_of_a_change(old, folder):
-    """How long `.minnet-change` exists in a run that is left alone."""
-    with start(command(1, copied(old, folder))) as process:
-        wait_for(folder / CHANGE, process)
-        begun = time.perf_counter()
-        while os.path.lexists(folder / CHANGE):
-            time.sleep(REST)
-        return time.perf_counter() - begun
+def kills(n, old, argv, folder):
+    """Yield what is done before each of n kills of the command; `folder` is what is found after it."""
+    count = folder.with_name("calls")
+    run(argv, lambda: watch(copied(old, folder)), lambda state: count.write_text(str(state["calls"])))
+    calls = int(count.read_text())
+    for at in sorted({1 + round(i * (calls - 1) / max(1, n - 1)) for i in range(n)}):
+        copied(old, folder)
+        if run(argv, lambda at=at: watch(folder, at)) != -signal.SIGKILL:
+            raise SystemExit(f"`minnet {' '.join(argv)}` was not killed at call {at} of {calls}")
+        yield f"call {at} of {calls}"
 
 
-def kill_at_random(old, folder, n, rng):
-    """Count the outcomes of n kills, and of the commands after them."""
-    counts, kept = Counter(), contents(old)
-    longest = seconds_of_a_change(old, folder)
-    while sum(counts[name] for name in OUTCOMES) < n:
-        with start(command(1, copied(old, folder))) as process:
-            if not wait_for(folder / CHANGE, process):
-                raise SystemExit("a run ended without a change: does `minnet prune digits --epochs 1` work here?")
-            time.sleep(rng.uniform(0, longest))
-            process.send_signal(signal.SIGKILL)
-        found = outcome(folder, kept, 1)
-        counts[found] += 1
-        print(f"  kill {sum(counts[name] for name in OUTCOMES)}: {found}", flush=True)
-        counts["in a change"] += os.path.lexists(folder / CHANGE)
-        counts["not at rest"] += not is_at_rest(folder)
-    return counts, longest
+def pages(folder):
+    """The bytes that files take on a disk."""
+    return sum(-(-len(data) // BLOCK) * BLOCK for data in contents(folder).values())
 
 
 def can_mount():
@@ -127,73 +185,89 @@ def can_mount():
         return shutil.which("unshare") is not None and subprocess.run(argv, capture_output=True).returncode == 0
 
 
-def pages(files):
-    """The bytes that files take on a disk."""
-    return sum(-(-len(data) // BLOCK) * BLOCK for data in files.values())
-
-
-def small_disks(old, new, folder):
-    """Yield (bytes left on the disk, exit code) of runs on six small file systems; `folder` is what is found there."""
+def full_disks(n, old, argv, folder):
+    """Yield the bytes left on each of n small file systems; `folder` is what is found there."""
     disk = folder.with_name("disk")
-    disk.mkdir()
-    room = pages(contents(new)) + SPARE
-    for left in (room * i // (SIZES - 1) for i in range(SIZES)):
+    disk.mkdir(exist_ok=True)
+    room = pages(folder.with_name("new")) + SPARE
+    argv = [str(disk) if word == str(folder) else word for word in argv]
+    for left in (room * i // max(1, n - 1) for i in range(n)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        size = pages(contents(old)) + left // BLOCK * BLOCK
+        size = pages(old) + left // BLOCK * BLOCK
         environment = os.environ | {"SIZE": str(size), "OLD": str(old), "DISK": str(disk), "FOUND": str(folder)}
-        with start([*MOUNT, ON_SMALL_DISK, "sh", *command(1, disk)], env=environment) as process:
-            pass
-        yield left, process.returncode
+        ended = subprocess.run([*MOUNT, ON_SMALL_DISK, "sh", sys.executable, "-m", "minnet", *argv], env=environment,
+                               capture_output=True)
+        yield f"{left:,} bytes left: exit code {ended.returncode}"
 
 
-def limits_on_files(old, new, folder):
-    """Yield (largest file allowed, exit code) of runs under six limits; `folder` is what is found there."""
-    largest = max(map(len, contents(new).values()))
-    for limit in (largest * i // (SIZES - 1) for i in range(SIZES)):
+def limits_on_files(n, old, argv, folder):
+    """Yield each of n limits on the size of files; `folder` is what is found after the command."""
+    largest = max(map(len, contents(folder.with_name("new")).values()))
+    for limit in (largest * i // max(1, n - 1) for i in range(n)):
         copied(old, folder)
-        bounded = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
-        with start(command(1, folder), preexec_fn=bounded) as process:
-            pass
-        yield limit, process.returncode
+        code = run(argv, lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        yield f"files of at most {limit:,} bytes: exit code {code}"
 
 
-def fill(faults, old, new, folder):
-    """Count the outcomes of the runs in `faults`, and print each."""
-    counts = Counter()
-    for size, code in faults(old, new, folder):
-        found = outcome(folder, contents(old), 1)
-        counts[found] += 1
-        counts["not at rest"] += {path.name for path in folder.iterdir()} - {UNFINISHED} != {*NAMES, NOTE}
-        print(f"  {faults.__name__}: {size:,} bytes, exit code {code}: {found}", flush=True)
+def measure(case, faults, n, place, inputs):
+    """Count the outcomes of n faults in one of CASES, and print each."""
+    old, new, folder = (place / name for name in ("old", "new", "out"))
+    befores, command = CASES[case]
+    for path in (old, new):
+        shutil.rmtree(path, ignore_errors=True)
+    for before in befores:
+        done(arguments(before, folder, inputs))
+    (folder / NOTE).write_text("the user's")
+    shutil.move(folder, old)
+    argv = arguments(command, copied(old, folder), inputs)
+    done(argv)
+    done(["evaluate", str(folder / MODEL), "--data", "digits"])
+    shutil.move(folder, new)
+    counts, wanted = Counter(), (contents(old), contents(new))
+    for fault in faults(n, old, argv, folder):
+        with suppress(FileNotFoundError):
+            os.unlink(folder / UNFINISHED)  # what a full disk kept of a trained model
+        found, at_rest = outcome(contents(folder), *wanted), is_at_rest(folder, *wanted)
+        counts.update(("faults", found, *([] if at_rest else ["not at rest"])))
+        print(f"  {case}: {fault}: {found}{'' if at_rest else ', not at rest'}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
     return counts
 
 
-def row(name, counts):
+def row(case, faults, counts):
     """One row of the table."""
-    return " | ".join(["", name, *(str(counts[outcome]) for outcome in (*OUTCOMES, "not at rest")), ""]).strip()
+    cells = (case, f"{counts['faults']} {faults.__name__.replace('_', ' ')}", *(counts[name] for name in OUTCOMES))
+    return f"| {' | '.join(map(str, cells))} |"
 
 
-def main(argv=None):
+def inputs_in(place):
+    """Three models that commands take, by the names that CASES has for them."""
+    for seed, name in enumerate(("first", "second")):
+        done(["train", "digits", "--model", "mlp", "--epochs", "1", "--seed", str(seed), "--out", str(place / name)])
+    done(["export", str(place / "first" / MODEL), "--to", "onnx", "--out", str(place / "first")])
+    return {"model": place / "first" / MODEL, "other": place / "second" / MODEL, "onnx": place / "first/model.onnx"}
+
+
+def main(argv=(), quick=False):
     """Run, print."""
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=KILLS)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--sizes", type=int, default=SIZES)
+    parser.add_argument("--only", action="append", choices=CASES)
+    parser.set_defaults(**QUICK if quick else {})
     options = parser.parse_args(argv)
-    os.environ["MINNET_NUM_THREADS"] = "1"  # threads that wait for each other take long where other processes run
+    os.environ["MINNET_NUM_THREADS"] = "1"  # a process with threads cannot be copied
+    rows, kinds = [], {kills: options.kills, limits_on_files: options.sizes}
+    if can_mount():
+        kinds[full_disks] = options.sizes
     with tempfile.TemporaryDirectory() as place:
-        old, new, folder = (Path(place) / name for name in ("old", "new", "out"))
-        for seed, path in enumerate((old, new)):
-            subprocess.run(command(seed, path), check=True, capture_output=True)
-            (path / NOTE).write_text("the user's")
-        killed, longest = kill_at_random(old, folder, options.kills, random.Random(options.seed))
-        rows = [row(f"{options.kills} kills within {longest * 1e3:.0f} ms", killed)]
-        print(f"  {killed['in a change']} of the kills left a change to be finished", flush=True)
-        for faults in ([small_disks] if can_mount() else []) + [limits_on_files]:
-            rows.append(row(f"{SIZES} {faults.__name__.replace('_', ' ')}", fill(faults, old, new, folder)))
-    print("\n".join(["", "| fault | old run | new run | mixed | lost | not plain files after the next command |",
-                     "|---|---|---|---|---|---|", *rows]))
+        inputs = inputs_in(Path(place))
+        for case in options.only or CASES:
+            rows += [row(case, faults, measure(case, faults, n, Path(place), inputs)) for faults, n in kinds.items()]
+    heads = "| command | faults | old run | new run | mixed | lost | not at rest after the next commands |"
+    print("\n".join(["", heads, "|---" * 7 + "|", *rows]))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
