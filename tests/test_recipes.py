@@ -11,7 +11,7 @@ from minnet.engine.optimizers import OPTIMIZERS, SGD
 from minnet.errors import MinnetError
 from minnet.pruning.choose import weighted
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes import RECIPES, REGROW, gradual, iterative, lottery_ticket, one_shot
+from minnet.pruning.recipes import RECIPES, REGROW, gradual, granet, iterative, lottery_ticket, one_shot
 from minnet.pruning.recipes.masking import shared
 from minnet.pruning.rounds import rounds
 from minnet.pruning.schedules import SCHEDULES
@@ -88,32 +88,35 @@ def test_a_structure_that_sets_its_own_count_takes_no_sparsity(name, structure):
     assert np.count_nonzero(weight.mask) == {"2:4": 4 * (rows // 4 * 2 + 2), "pattern": 4 * kernels}[structure]
 
 
+@pytest.mark.parametrize("recipe", [gradual, granet])
 @settings(max_examples=EXAMPLES)
 @given(st.integers(1, 12), st.sampled_from(sorted(SCHEDULES)), st.floats(0.05, 0.95))
-def test_gradual_follows_its_schedule(epochs, schedule, sparsity):
+def test_gradual_follows_its_schedule(recipe, epochs, schedule, sparsity):
     """After epoch e of E, progress is e / E; the way is done by the half of it."""
     model = make("dense")
     share = rounds(round(sparsity * 62), epochs, schedule, sparsity)
-    steps = gradual(model, data_of(model), sparsity, epochs=epochs, schedule=schedule, end=1.0, train=training, rng=0)
+    steps = recipe(model, data_of(model), sparsity, epochs=epochs, schedule=schedule, end=1.0, train=training, rng=0)
     assert [np.count_nonzero(~step.model.mask) for step in steps] == share
     half = make("dense")
-    for step in gradual(half, data_of(half), sparsity, epochs=epochs, train=training, rng=0):
+    for step in recipe(half, data_of(half), sparsity, epochs=epochs, train=training, rng=0):
         if step.progress >= 0.5:
             assert np.count_nonzero(~half.mask) == round(sparsity * 62)
 
 
-def test_gradual_waits_until_it_begins():
+@pytest.mark.parametrize("recipe", [gradual, granet])
+def test_gradual_waits_until_it_begins(recipe):
     model = make("dense")
-    seen = [np.count_nonzero(~model.mask) for _ in gradual(model, data_of(model), 0.5, epochs=8, schedule="arithmetic",
-                                                           begin=0.25, end=0.75, train=training, rng=0)]
+    seen = [np.count_nonzero(~model.mask) for _ in recipe(model, data_of(model), 0.5, epochs=8, schedule="arithmetic",
+                                                          begin=0.25, end=0.75, train=training, rng=0)]
     assert seen == [0, 0, 8, 16, 23, 31, 31, 31]
 
 
-def test_gradual_goes_on_from_what_is_gone():
+@pytest.mark.parametrize("recipe", [gradual, granet])
+def test_gradual_goes_on_from_what_is_gone(recipe):
     model = make("dense")
     prune(model, count=10)
-    seen = [np.count_nonzero(~model.mask) for _ in gradual(model, data_of(model), 0.5, epochs=4, schedule="arithmetic",
-                                                           end=1.0, train=training, rng=0)]
+    seen = [np.count_nonzero(~model.mask) for _ in recipe(model, data_of(model), 0.5, epochs=4, schedule="arithmetic",
+                                                          end=1.0, train=training, rng=0)]
     assert seen == [15, 20, 26, 31]  # 10 + round(21 k / 4)
 
 
@@ -174,9 +177,11 @@ def test_wrong_arguments_are_refused_when_the_recipe_is_called(name, arguments, 
 
 
 @pytest.mark.parametrize(("recipe", "arguments"), [
-    (gradual, {"begin": 0.5, "end": 0.5}), (gradual, {"end": 2}), (iterative, {"rounds": 0}),
+    *[(recipe, wrong) for recipe in (gradual, granet) for wrong in ({"begin": 0.5, "end": 0.5}, {"end": 2})],
+    *[(granet, wrong) for wrong in ({"alpha": 1.5}, {"alpha": 0.1, "least": 0.2}, {"interval": 0}, {"samples": 0})],
+    (iterative, {"rounds": 0}),
     (lottery_ticket, {"rounds": 0}), (lottery_ticket, {"rewind": 9}),
-    *[(recipe, {"schedule": schedule}) for recipe in (gradual, iterative, lottery_ticket)
+    *[(recipe, {"schedule": schedule}) for recipe in (gradual, granet, iterative, lottery_ticket)
       for schedule in ("cubik", [0.1, 0.2])],
 ])
 def test_own_arguments_of_recipes_are_checked(recipe, arguments):

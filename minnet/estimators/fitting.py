@@ -19,7 +19,7 @@ from minnet.estimators.convergence import Convergence
 from minnet.model import Model
 from minnet.pruning.parse import Structure
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes import RECIPES, REGROW, iterated
+from minnet.pruning.recipes import RECIPES, iterated, regrow
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule, share_of
 from minnet.pruning.scores import Criterion
@@ -27,7 +27,7 @@ from minnet.typing import Arrays, Seed
 
 DENSE_SHARE = 4  # of the epochs for pruning, one part in so many trains the dense net first
 SPREAD = "lamp"  # how much each layer loses: small nets keep more accuracy than by a global cut
-FROM_THE_START = {*REGROW, *iterated.RECIPES, "lottery_ticket"}  # recipes that want the net as it was initialised
+FROM_THE_START = {*regrow.RECIPES, *iterated.RECIPES, "lottery_ticket"}  # that want the net as it was initialised
 
 Validation = Callable[[Model], float]
 

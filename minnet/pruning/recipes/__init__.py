@@ -16,12 +16,12 @@ live weights make up for the removed ones after each round.
 from collections.abc import Callable, Iterator
 
 from minnet.engine.state import Step
-from minnet.pruning.recipes import iterated, masking, regrow
+from minnet.pruning.recipes import dense_to_sparse, iterated, masking, regrow
 
 Recipe = Callable[..., Iterator[Step]]
-FILES = (masking, iterated, regrow)
+FILES = (masking, iterated, regrow, dense_to_sparse)
 RECIPES: dict[str, Recipe] = {name: function for file in FILES for name, function in file.RECIPES.items()}
-REGROW = frozenset(regrow.RECIPES)  # a removed weight may grow again; single weights only
+REGROW = frozenset({*regrow.RECIPES, *dense_to_sparse.RECIPES})  # a removed weight may grow again; single weights only
 
 
 def __getattr__(name: str) -> Recipe:

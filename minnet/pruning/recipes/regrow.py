@@ -144,8 +144,7 @@ def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     training, pruning, growing = as_rng(rng).spawn(3)
     for name, share in (("alpha", alpha), ("end", end)):
         check_fraction(name, share)
-    if samples is not None:
-        check_count("samples", samples, 1)
+    check_samples(samples)
     goal = _sparse_start("rigl", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     update = _ByGradient(data, check_count("interval", interval, 1), alpha, end, samples, growing)
@@ -156,6 +155,12 @@ def _sparse_start(name, model, data, sparsity, prune, rng):
     """Return the Goal of the only pruning: before the first step."""
     check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
     return Goal(model, data, 0.0 if sparsity is None else sparsity, "one_shot", prune, rng)
+
+
+def check_samples(samples: int | None) -> None:
+    """Raise InvalidValue or InvalidType where `samples` is neither None nor a number of rows."""
+    if samples is not None:
+        check_count("samples", samples, 1)
 
 
 def check_single(name: str, structure: Structure) -> None:
@@ -217,11 +222,17 @@ class _ByGradient:
             return
         self.updates = updates
         share = self.alpha / 2 * (1 + math.cos(math.pi * step.progress / self.end))
-        tape = _pass(step.model, draw_sample(step.model, self.data, samples=self.samples, rng=self.rng))
-        for p in _movable(step.model, layers):
-            value, live = _values(p)
-            gone = lowest(np.abs(value), live, round(share * np.count_nonzero(live)))
-            _move(step.state, p, gone, partial(steepest, tape, p))
+        replace_by_gradient(step, layers, share, self.data, self.samples, self.rng)
+
+
+def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data, samples: int | None,
+                        rng: np.random.Generator) -> None:
+    """Replace a share of each layer's live weights, the smallest ``|w|``, by weights where the gradient is largest."""
+    tape = _pass(step.model, draw_sample(step.model, data, samples=samples, rng=rng))
+    for p in _movable(step.model, layers):
+        value, live = _values(p)
+        gone = lowest(np.abs(value), live, round(share * np.count_nonzero(live)))
+        _move(step.state, p, gone, partial(steepest, tape, p))
 
 
 def _pass(model, sample):
