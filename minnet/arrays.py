@@ -9,10 +9,14 @@ from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
 def check_X(X, shape, dtype):
     """X as an array (n, *shape) of `dtype`, contiguous, writable and finite; a copy only where it is not so already.
 
-    Lists, tables of pandas, any strides, byte orders and kinds of real numbers are taken. Raises `InvalidValue` for
-    another shape, `NotFinite` for NaN, infinity and what is infinite in `dtype`, `InvalidType` for anything else.
+    Lists, tables of pandas, any strides, byte orders and kinds of real numbers are taken; of a sparse matrix (n, d)
+    become the SparseRows of csr.py. Raises `InvalidValue` for another shape, `NotFinite` for NaN, infinity and what is
+    infinite in `dtype`, `InvalidType` for anything else.
     """
     dtype = np.dtype(dtype)
+    if hasattr(type(X), "tocsr"):
+        from minnet.csr import check_csr  # who has no sparse matrix does without
+        return check_csr(X, shape, dtype)
     plain = type(X) is np.ndarray and X.dtype == dtype and X.flags.carray
     if not plain:
         X = as_numbers("X", X)

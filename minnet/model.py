@@ -46,8 +46,8 @@ class Model(engine.Model):
 
         Parameters
         ----------
-        X : array_like
-            Shape ``(n, *input_shape)``.
+        X : array_like or scipy.sparse matrix
+            Shape ``(n, *input_shape)``. Sparse rows are not made dense where the first layer is dense or sparse.
         values : numpy.ndarray, optional
             Vector of the model's index space: "what if the weights were these".
 
@@ -71,7 +71,7 @@ class Model(engine.Model):
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Rows or images, as for a call.
 
         Returns
@@ -93,7 +93,7 @@ class Model(engine.Model):
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Rows or images, as for a call.
 
         Returns

@@ -37,7 +37,8 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     model : Model
         What is trained; its values change in place.
     data : Dataset or (X, y)
-        The training part of a Dataset, or a pair of arrays. A model without a signature gets that of the Dataset: from
+        The training part of a Dataset, or a pair of arrays; X may be a matrix of scipy.sparse, which is never made
+        dense whole. A model without a signature gets that of the Dataset: from
         then on it takes rows, and gives labels, as the user's file has them. One with a signature keeps it.
     optimizer : Optimizer or str, optional
         SGD(lr=0.1) unless given; a name in OPTIMIZERS or an optimizer.

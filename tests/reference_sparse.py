@@ -193,3 +193,25 @@ def sparse_mlp_gradient(X, y, rows, net, values, scale, workspace, labels, losse
     softmax_cross_entropy(passed[-lanes * k :].reshape(k, lanes)[:, :n].T, y[rows], 0.0, scale, losses, dlogits)
     to_feature_major(dlogits, deltas[-lanes * k :].reshape(k, lanes))
     sparse_mlp_backward(net, values, lanes, passed, deltas, grads)
+
+
+def chosen(data, indices, indptr, rows, inputs):
+    """The rows as a dense matrix (n, in), in float64."""
+    return matrix(indptr, indices, data, inputs)[rows]
+
+
+def rows_forward(data, indices, indptr, rows, w, y):
+    y[:] = chosen(data, indices, indptr, rows, len(w)) @ wide(w)
+
+
+def rows_backward(data, indices, indptr, rows, dy, dw):
+    dw[:] = chosen(data, indices, indptr, rows, len(dw)).T @ wide(dy)
+
+
+def rows_forward_live(data, indices, indptr, rows, w_indptr, w_indices, w, y):
+    rows_forward(data, indices, indptr, rows, matrix(w_indptr, w_indices, w, y.shape[1]), y)
+
+
+def rows_backward_live(data, indices, indptr, rows, w_indptr, w_indices, dy, g):
+    inputs = np.repeat(np.arange(w_indptr.size - 1), np.diff(w_indptr))
+    g[:] = (chosen(data, indices, indptr, rows, w_indptr.size - 1)[:, inputs] * wide(dy)[:, w_indices]).sum(axis=0)

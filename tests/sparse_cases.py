@@ -7,6 +7,7 @@ import reference_sparse
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, eighths, few, floats, plain, some
+from scipy.sparse import csr_array
 
 from minnet.kernels.mlp.sparse import SparseMlp, sparse_mlp_workspace
 from minnet.kernels.sparse.spmm import padded_batch, whole_vectors
@@ -237,7 +238,26 @@ def chain_gradients(draw, dtype):
             np.zeros_like(values))
 
 
+@st.composite
+def data_rows(draw, dtype, kernel):
+    """Rows of CSR data, in any order and repeated, and a matrix of weights or the live ones of it."""
+    w_indptr, w_indices, inputs, outputs = draw(known())
+    x = floats(draw, dtype, draw(some), inputs, elements=plain) * (floats(draw, dtype, inputs, elements=plain) > 0)
+    found = csr_array(x)
+    kind = draw(st.sampled_from([np.int32, np.int64]))
+    rows = draw(arrays(np.int64, st.integers(0, 30), elements=st.integers(0, len(x) - 1)))
+    data = found.data, found.indices.astype(kind), found.indptr.astype(kind), rows
+    w, y = floats(draw, dtype, inputs, outputs, elements=plain), floats(draw, dtype, rows.size, outputs, elements=plain)
+    live = floats(draw, dtype, w_indices.size, elements=plain)
+    return {"forward": (*data, w, y), "backward": (*data, y, w), "forward live": (*data, w_indptr, w_indices, live, y),
+            "backward live": (*data, w_indptr, w_indices, y, live)}[kernel]
+
+
 SPARSE_CASES = {
+    "rows_forward": Case(lambda dtype: data_rows(dtype, "forward")),
+    "rows_backward": Case(lambda dtype: data_rows(dtype, "backward")),
+    "rows_forward_live": Case(lambda dtype: data_rows(dtype, "forward live")),
+    "rows_backward_live": Case(lambda dtype: data_rows(dtype, "backward live")),
     "to_feature_major": Case(turned, exact=True),
     "to_row_major": Case(lambda dtype: turned(dtype, back=True), exact=True),
     "row_sums": Case(row_totals),

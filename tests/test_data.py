@@ -271,7 +271,7 @@ BAD_X = {
     "dates": (X.astype("M8[s]"), InvalidType, "dates"),
     "times": (X.astype("m8[s]"), InvalidType, "times"),
     "structured": (np.zeros(60, [("a", float)]), InvalidType, "objects"),
-    "sparse": (sparse.csr_array(X), InvalidType, "X.toarray()"),
+    "sparse, complex": (sparse.csr_array(X + 0j), InvalidType, "complex"),
     "masked": (np.ma.masked_greater(X, 1), InvalidType, "masked"),
     "too large an integer": (np.full((60, 5), 10**400, dtype=object), InvalidType, "X "),
 }

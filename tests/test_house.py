@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minnet"
-FLOORS = ["errors typing blas files readers delimited arrays", "kernels", "data", "engine", "threads", "fast",
+FLOORS = ["errors typing blas files readers delimited csr arrays", "kernels", "data", "engine", "threads", "fast",
           "model training", "formats", "models vgg", "pruning", "runtime", "estimators", "study",
           "report", "cli"]  # imports run from right to left only
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}

@@ -12,9 +12,11 @@ from itertools import product
 import numpy as np
 import pytest
 from nets import N_CLASSES, NETS, OPTIMIZERS, bits, is_plus_zero
+from scipy.sparse import csr_array
 
 import minnet as mn
 import minnet.fast
+from minnet.csr import SparseRows
 from minnet.engine.loop import Job, LayerStepper, loop
 from minnet.engine.losses import cross_entropy
 from minnet.engine.lr_schedules import cosine
@@ -22,7 +24,7 @@ from minnet.engine.optimizers import kernel_of
 from minnet.engine.rewire import draw_places
 from minnet.errors import Diverged
 from minnet.fast.chain import Chain, chain_of
-from minnet.fast.choose import between_steps, choose, no_layers
+from minnet.fast.choose import between_steps, choose, no_layers, stepper_for
 from minnet.fast.live_weights import SPARSE, LiveWeightStepper
 from minnet.fast.mlp import MlpGradientStepper, MlpStepper
 from minnet.fast.rewrite import rewrite
@@ -47,6 +49,7 @@ NOISY_NETS = {  # no bias before BatchNorm: its gradient is 0 but for rounding, 
                                   mn.Dense(N_CLASSES))),
 }
 ALL_NETS = {**NETS, **QUIET, **BORN_SPARSE, **NOISY_NETS}
+ROW_NETS = tuple(name for name, (shape, _) in ALL_NETS.items() if len(shape) == 1)
 DENSE_CHAINS, SPARSE_CHAINS, NOISY = ("chain", "flat chain"), ("sparse chain",), ("noisy", "images")
 
 
@@ -93,6 +96,11 @@ def one_sparse(job):
     return SparseMlpGradientStepper(job, chain(job), slices(job), "")
 
 
+def with_csr(build):
+    """The same of a job whose rows are sparse."""
+    return lambda job: build(dataclasses.replace(job, X=SparseRows(csr_array(job.X))))
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A way to build a stepper, the nets it is for, whether it makes many steps a call, and where bits are the same."""
@@ -120,6 +128,11 @@ STEPPERS = {
                                 many=True),
     "live weights, gradient": Case(lambda job: live(job, sharded if job.penalties else one_sparse), ("chain",)),
     "chosen": Case(choose, tuple(ALL_NETS), weights=True),
+    "layers, sparse rows": Case(with_csr(LayerStepper), ROW_NETS, same_bits=True, weights=True),
+    "sharded, sparse rows by the batch": Case(with_csr(sharded), ROW_NETS, weights=True),
+    "sparse rows": Case(with_csr(stepper_for), ROW_NETS, weights=True),
+    "sparse rows, live weights": Case(with_csr(partial(live, inner=stepper_for)), ROW_NETS, weights=True),
+    "sparse rows, chosen": Case(with_csr(choose), ROW_NETS, weights=True),
 }
 
 

@@ -17,9 +17,10 @@ from numbers import Real
 
 import numpy as np
 
+from minnet.csr import is_sparse, range_of
 from minnet.data.parts import as_samples, join_parts
 from minnet.data.scaling import SCALINGS
-from minnet.data.signature import Signature
+from minnet.data.signature import Signature, check_keeps_zeros
 from minnet.data.sources import Raw, column_names, find, is_table
 from minnet.data.tasks import as_targets, kind_of, standard_targets
 from minnet.delimited import Target, check_format
@@ -40,8 +41,8 @@ class Dataset:
     ----------
     name : str
         Its name, or that of its file.
-    X_train, X_valid, X_test : numpy.ndarray
-        Samples ``(n, *shape)``, unscaled; images have their channels last.
+    X_train, X_valid, X_test : numpy.ndarray or scipy.sparse.csr_array
+        Samples ``(n, *shape)``, unscaled; images have their channels last. Rows that were given sparse are CSR.
     y_train, y_valid, y_test : numpy.ndarray
         Labels (n,), whole numbers or text; or numbers to learn, (n,) or (n, k); or several labels a row, 0 and 1
         (n, k).
@@ -94,7 +95,8 @@ class Dataset:
         Returns
         -------
         tuple of numpy.ndarray
-            Inputs ``(n, *shape)``, and codes (n,) of the labels, or scaled numbers (n, k), or bool (n, k).
+            Inputs ``(n, *shape)``, SparseRows of CSR, and codes (n,) of the labels, or scaled numbers (n, k), or
+            bool (n, k).
 
         Raises
         ------
@@ -115,20 +117,21 @@ class Dataset:
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Raw samples ``(n, *shape)``.
 
         Returns
         -------
-        numpy.ndarray
-            (X - shift) / scale, in `dtype`.
+        numpy.ndarray or scipy.sparse.csr_array
+            (X - shift) / scale, in `dtype`; CSR of sparse samples.
 
         Raises
         ------
         InvalidValue, InvalidType, NotFinite
             `X` has another shape, holds no real numbers, or NaN or infinity.
         """
-        return self.signature.rows(X, self.dtype)
+        found = self.signature.rows(X, self.dtype)
+        return found.tocsr() if is_sparse(found) else found
 
     @property
     def n_outputs(self) -> int:
@@ -177,12 +180,14 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     data : str, os.PathLike, tuple, mapping, callable or Dataset
         A name in `DATASETS`; a file, told by its content: a NumPy archive (.npz) with X and y, or with official parts
         (X_train, y_train, X_test, y_test, or x_train, train_images, train_labels, val_images and the like), or a table
-        (.csv); a folder with MNIST's four IDX files; a pair (X, y) or a mapping with these keys; or a function without
-        arguments that returns a `Raw` or such arrays. A Dataset is returned as it is.
+        (.csv); a folder with MNIST's four IDX files; a pair (X, y) or a mapping with these keys, where X may be a
+        matrix of scipy.sparse, which stays sparse; or a function without arguments that returns a `Raw` or such
+        arrays. A Dataset is returned as it is.
     rng : int, numpy.random.Generator or None
         What the parts are drawn by.
     scaling : str or callable
-        A name in `SCALINGS`, or a function (X_train, full_scale) -> (shift, scale).
+        A name in `SCALINGS`, or a function (X_train, full_scale) -> (shift, scale). Of sparse rows the shift must be
+        0: "unit" and "max" divide each feature by its largest size, "standard" is an error.
     valid : float or data, optional
         The validation part's share of all samples, by default 0.1; of all that is not the official test part where
         there is one, by default 1/12. Or the part itself, as a file or arrays; an official one is kept.
@@ -276,8 +281,8 @@ def load_rows(data: Data, model: object, *, target: Target = None, task: str | N
     raw = find(data, target, model.signature.target, ask=names is None, form=form, wanted=names)
     X = model.signature.arranged(raw.X, column_names(raw))
     y, _ = as_targets(raw.y, kind_of(task, model.signature.task), raw.target)
-    if not 0 < len(X) == len(y):
-        raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
+    if not 0 < X.shape[0] == len(y):
+        raise InvalidValue(f"X has {X.shape[0]} samples and y {len(y)} labels; wanted one label for each sample")
     return X[-raw.n_test:], y[-raw.n_test:], raw.target  # all where there is none
 
 
@@ -289,7 +294,8 @@ def _is_source(value):
 
 def _with_parts(raw, given, target, form):
     """Return `raw` with the parts that are `given` as data behind it: columns and labels are matched by name."""
-    X, names, n = as_samples(raw.X), column_names(raw), len(raw.X)
+    X, names = as_samples(raw.X), column_names(raw)
+    n = X.shape[0]
     ends = n - raw.n_test - raw.n_valid, n - raw.n_test, n
     parts = {part: (X[end - size:end], raw.y[end - size:end], names) for part, end, size in
              zip(("train", "valid", "test"), ends, (ends[0], raw.n_valid, raw.n_test), strict=True) if size}
@@ -315,7 +321,7 @@ def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling =
 
     Parameters
     ----------
-    X : array_like
+    X : array_like or scipy.sparse matrix
         Samples (n, d), (n, h, w) or (n, h, w, c).
     y : array_like
         Labels (n,), whole numbers or text; or numbers, (n,) or (n, k); or 0 and 1 (n, k) for several labels a row,
@@ -355,8 +361,8 @@ def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
     codes, classes = _as_codes(y) if kind == "classes" else (np.zeros(len(y), np.int64), None)
     labels = np.zeros(1) if classes is None else classes
     classes = _names_of_labels(y.shape[1], raw.target) if kind == "multilabel" else classes
-    if len(X) != len(y):
-        raise InvalidValue(f"X has {len(X)} samples and y {len(y)} labels; wanted one label for each sample")
+    if X.shape[0] != len(y):
+        raise InvalidValue(f"X has {X.shape[0]} samples and y {len(y)} labels; wanted one label for each sample")
     parts = _split(raw, codes, labels, rng, valid, test)
     if signature is None:
         fitted = tuple(rule(X[parts[0]], raw.full_scale))
@@ -365,7 +371,9 @@ def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
     else:
         X, classes = signature.arranged(X, names), classes if signature.classes is None else signature.classes
         signature.codes(y)  # which refuses unknown labels
-    signature.rows(np.stack([X.min(axis=0), X.max(axis=0)]), dtype)  # where these are finite, all are
+    signature.rows(np.stack(range_of(X)), dtype)  # where these are finite, all are
+    if is_sparse(X) and signature.scaling is not None:
+        check_keeps_zeros(signature.scaling)
     name = scaling if isinstance(scaling, str) else rule.__name__
     arrays = [array[rows] for rows in parts for array in (X, y)]
     n_classes = 0 if classes is None else len(classes)

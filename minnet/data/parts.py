@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
+from minnet.csr import as_csr, check_finite_data, is_sparse
 from minnet.data.labels import as_label_array, exact, label_name
 from minnet.data.signature import Signature
 from minnet.errors import InvalidValue
@@ -19,8 +20,11 @@ Part = tuple[ArrayLike, ArrayLike, Sequence[str] | None]
 def as_samples(X: ArrayLike) -> np.ndarray:
     """Return X (n, *shape) with the channels of images last, checked.
 
-    One channel may be an axis in either place, or none. Raises InvalidType, InvalidValue or NotFinite.
+    One channel may be an axis in either place, or none. Sparse rows become CSR. Raises InvalidType, InvalidValue or
+    NotFinite.
     """
+    if is_sparse(X):
+        return _sparse_samples(X)
     X = as_numbers("X", X)
     if X.ndim == 3:
         X = X[..., None]  # (n, h, w, 1)
@@ -54,12 +58,30 @@ def join_parts(parts: Mapping[str, Part]) -> tuple[np.ndarray, np.ndarray, int, 
         except InvalidValue as error:
             raise InvalidValue(f"the {part} part does not fit the training part: {error}") from error
         y = y.toarray() if hasattr(y, "toarray") else exact(np.asarray(y), y)
-        if len(rows) != len(y):
-            raise InvalidValue(f"the {part} part has {len(rows)} samples and {len(y)} labels; wanted one for each")
+        if rows.shape[0] != len(y):
+            raise InvalidValue(f"the {part} part has {rows.shape[0]} samples and {len(y)} labels; wanted one for each")
         xs.append(rows)
         ys.append(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
     n_valid, n_test = (len(parts[part][1]) if part in parts else 0 for part in ("valid", "test"))
-    return np.concatenate(xs), _join_labels(ys), n_valid, n_test
+    return _join_rows(xs), _join_labels(ys), n_valid, n_test
+
+
+def _sparse_samples(X):
+    """Return sparse rows as `as_samples` does."""
+    X = as_csr("X", X)
+    if 0 in X.shape:
+        raise InvalidValue(f"X has the shape {X.shape}; wanted (n, d), none 0")
+    check_finite_data("X", X)
+    return X
+
+
+def _join_rows(xs):
+    """Return rows of several parts as one array, or as CSR where those of any part are sparse."""
+    if not any(map(is_sparse, xs)):
+        return np.concatenate(xs)
+    from scipy.sparse import csr_array, vstack
+
+    return vstack([csr_array(X) for X in xs], format="csr")
 
 
 def _join_labels(ys):

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from minnet.csr import is_sparse
 from minnet.errors import InvalidValue, listed, quoted
 
 
@@ -35,6 +36,8 @@ class Selection(NamedTuple):
             return X
         if not same_numbers(X.shape[1:], self.source):
             return X if self.narrower is None else self.narrower.pick(X, shape)
+        if is_sparse(X):  # flat rows
+            return X[:, list(self.columns)] if len(shape) == 1 else X
         return X.reshape(len(X), *shape[:-1], self.width(shape))[..., list(self.columns)]
 
     def width(self, shape: tuple[int, ...]) -> int:

@@ -15,14 +15,17 @@
 `rows` is the one place that checks and scales: the arithmetic is float64 and rounded once, so the same values in any
 dtype give the same numbers.
 """
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite, check_X
+from minnet.csr import SparseRows, as_csr, check_finite_data, check_width, is_sparse, with_data
 from minnet.data.checks import (
     MOST_AXES,
     Scaling,
@@ -39,6 +42,9 @@ from minnet.data.labels import as_indicator, as_label_array, as_number_array, la
 from minnet.data.selection import Selection, check_selection, picked_scaling, same_numbers, without_ones
 from minnet.errors import InvalidType, InvalidValue, NotFinite, listed, quoted
 from minnet.typing import ArrayLike, Dtype
+
+if TYPE_CHECKING:  # loaded by whoever has a sparse matrix
+    from scipy.sparse import csr_array
 
 AS_GIVEN = "as given"  # the task of a model that was trained on bare arrays: targets are taken as they are
 TASKS = ("classes", "numbers", "multilabel", AS_GIVEN)
@@ -101,12 +107,13 @@ class Signature:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    def rows(self, X: ArrayLike, dtype: Dtype = np.float32, names: Sequence[str] | None = None) -> np.ndarray:
+    def rows(self, X: ArrayLike, dtype: Dtype = np.float32,
+             names: Sequence[str] | None = None) -> np.ndarray | SparseRows:
         """Check raw rows and scale them: the one place where that is done.
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Raw rows (n, *shape). Named columns (pandas, polars) are taken by name where this signature has names: in
             its order, without those that it does not know. Of arrays as wide as `selection.source` its columns are
             taken. A shape that differs by axes of 1 or by flattening is reshaped.
@@ -117,13 +124,14 @@ class Signature:
 
         Returns
         -------
-        numpy.ndarray
-            (X - shift) / scale (n, *shape), computed in float64 and rounded once; contiguous.
+        numpy.ndarray or SparseRows
+            (X - shift) / scale (n, *shape), computed in float64 and rounded once; contiguous. Of sparse
+            rows in CSR, of which batches are dense.
 
         Raises
         ------
         InvalidValue
-            A column is missing, or the shape is another one.
+            A column is missing, or the shape is another one; or sparse rows have a shift, or are images.
         InvalidType, NotFinite
             `X` holds no real numbers, or NaN or infinity.
 
@@ -135,11 +143,15 @@ class Signature:
         raw = self.arranged(X, names)
         return check_X(raw, self.shape, dtype) if self.scaling is None else scaled(raw, self.scaling, dtype)
 
-    def arranged(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray:
+    def arranged(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray | csr_array:
         """Return raw rows with columns and shape as `rows` takes them, unscaled; arguments and errors as there."""
-        raw: np.ndarray = as_numbers("X", self._by_name(X, names))
+        raw: np.ndarray | csr_array = as_csr("X", X) if is_sparse(X) else X
+        raw = self._by_name(raw, names)
+        raw = raw if is_sparse(raw) else as_numbers("X", raw)
         if raw.ndim and self.selection is not None:
             raw = self.selection.pick(raw, self.shape)
+        if is_sparse(raw) and (self.selection is None or raw.shape[1:] == self.shape):
+            check_width(raw, self.shape)
         if raw.ndim and raw.shape[1:] != self.shape:
             raw = self._reshaped(raw)
         if raw.ndim == 0 or raw.shape[1:] != self.shape:
@@ -326,11 +338,13 @@ class Signature:
         if places != sorted(places):
             warnings.warn("the columns of X are in another order than the model's: they are taken by name",
                           UserWarning, stacklevel=3)
-        return np.asarray(X)[:, places] if names is not None else X[list(self.feature_names)]
+        if names is None:
+            return X[list(self.feature_names)]
+        return (X if is_sparse(X) else np.asarray(X))[:, places]
 
     def _reshaped(self, X):
         """Return X as (n, *shape) where its shape differs by axes of 1 or by flattening, else X."""
-        if not same_numbers(X.shape[1:], self.shape):
+        if is_sparse(X) or not same_numbers(X.shape[1:], self.shape):
             return X
         if without_ones(X.shape[1:]) != without_ones(self.shape):
             warnings.warn(f"rows of shape {X.shape[1:]} are taken as {self.shape}, which the model wants",
@@ -338,8 +352,10 @@ class Signature:
         return X.reshape(len(X), *self.shape)
 
 
-def scaled(X: np.ndarray, scaling: Scaling, dtype: Dtype) -> np.ndarray:
+def scaled(X: np.ndarray | csr_array, scaling: Scaling, dtype: Dtype) -> np.ndarray | SparseRows:
     """Return (X - shift) / scale, computed in float64 and rounded once; NotFinite where that holds NaN or infinity."""
+    if is_sparse(X):
+        return _scaled_csr(X, scaling, dtype)
     out = np.empty(X.shape, dtype)
     for start in range(0, len(X), CHUNK):
         with np.errstate(all="ignore"):  # what overflows is found below
@@ -353,3 +369,24 @@ def scaled(X: np.ndarray, scaling: Scaling, dtype: Dtype) -> np.ndarray:
         check_finite("X", X)  # which names what was given
         raise
     return out
+
+
+def _scaled_csr(X, scaling, dtype):
+    """Return `scaled` of sparse rows; InvalidValue where a shift would make their zeros other numbers."""
+    check_keeps_zeros(scaling)
+    scale, data = scaling.scale, np.empty(X.nnz, dtype)
+    for start in range(0, X.nnz, CHUNK**2):
+        part = slice(start, start + CHUNK**2)
+        with np.errstate(all="ignore"):  # what overflows is found below
+            data[part] = X.data[part].astype(np.float64) / (scale if scale.ndim == 0 else scale[X.indices[part]])
+    check_finite_data("X", X)
+    found = with_data(X, data)
+    check_finite_data("scaled X", found)
+    return SparseRows(found)
+
+
+def check_keeps_zeros(scaling: Scaling) -> None:
+    """Refuse a scaling of sparse rows that subtracts something: InvalidValue."""
+    if scaling.shift.any():
+        raise InvalidValue("X is a sparse matrix, and the signature subtracts a number from its features, which would "
+                           "make it dense: scale by scaling='max' (or 'unit' of sparse rows), or give X.toarray()")

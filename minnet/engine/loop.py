@@ -26,7 +26,8 @@ from minnet.kernels.steps import square_norm, zero_masked
 class Job:
     """What `train` was asked, checked: read by every stepper, written by none.
 
-    `model` and `vectors` are what is trained: the State's own, or smaller ones that stand for them while a stepper
+    `X` is an array, or the SparseRows of csr.py: what is taken of either by row numbers is a dense batch. `model` and
+    `vectors` are what is trained: the State's own, or smaller ones that stand for them while a stepper
     runs. `schedule` maps progress in [0, 1], counted over `epochs`, to the learning rate's factor. `weights` (n,) are
     those of the rows, or None where all count the same.
     """

@@ -35,7 +35,7 @@ def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weig
     ----------
     model : Model or Predictor
         What is scored; called once.
-    X : array_like, Dataset, (X, y), str or os.PathLike
+    X : array_like, scipy.sparse matrix, Dataset, (X, y), str or os.PathLike
         Raw rows, ``(n, *input_shape)``; or, without `y`, data: the test part of a Dataset, a pair of arrays, or all
         rows of a file, whose scaling and labels are the model's own.
     y : array_like, optional

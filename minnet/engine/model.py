@@ -30,7 +30,7 @@ from minnet.kernels.steps import zero_masked
 from minnet.typing import Seed
 
 PREDICT_ROWS = 256                # rows that one pass of `model(X)` takes at most
-PREDICT_BYTES = 32 * 2**20        # and what its buffers may hold: about a third-level cache
+PREDICT_BYTES = 32 * 2**20        # and what they and its buffers may hold: about a third-level cache
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
@@ -171,6 +171,7 @@ class Model:
     def inputs(self, X, dtype: type | str | np.dtype | None = None) -> np.ndarray:
         """Return raw rows as the layers take them: checked and scaled by the signature, as given where there is none.
 
+        Of a sparse matrix they are SparseRows: batches of them are dense.
         Raises InvalidValue for a wrong shape, NaN or infinity.
         """
         dtype = self.dtype if dtype is None else dtype
@@ -186,8 +187,9 @@ class Model:
         return view
 
     def rows_at_once(self) -> int:
-        """Return how many rows one pass takes, so that its buffers stay within PREDICT_BYTES."""
-        per_row = sum(math.prod(layer.output_shape) for layer in self.layers.values()) * self.dtype.itemsize
+        """Return how many rows one pass takes, so that its rows and buffers stay within PREDICT_BYTES."""
+        shapes = [self.input_shape, *(layer.output_shape for layer in self.layers.values())]
+        per_row = sum(map(math.prod, shapes)) * self.dtype.itemsize
         return max(1, min(PREDICT_ROWS, PREDICT_BYTES // max(per_row, 1)))
 
     def config(self) -> dict:

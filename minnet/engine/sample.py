@@ -13,6 +13,7 @@ import numpy as np
 
 from minnet.arrays import as_numbers, check_X
 from minnet.blas import one_blas_thread
+from minnet.csr import SparseRows, as_csr, is_sparse
 from minnet.engine.losses import LOSSES
 from minnet.engine.rng import as_rng
 from minnet.engine.tape import Tape
@@ -32,8 +33,8 @@ class Sample:
 
     Attributes
     ----------
-    X : numpy.ndarray
-        Shape ``(n, *input_shape)``.
+    X : numpy.ndarray or SparseRows
+        Shape ``(n, *input_shape)``; rows taken by an index are dense.
     y : numpy.ndarray
         Shape (n,) or (n, k).
     loss : callable
@@ -44,7 +45,7 @@ class Sample:
         How many rows a batch takes.
     """
 
-    X: np.ndarray
+    X: np.ndarray | SparseRows
     y: np.ndarray
     loss: object
     rng: np.random.Generator
@@ -78,11 +79,11 @@ def draw_sample(model, data, *, samples: int | None = SAMPLES, loss: str | Calla
     X, y = part_of(model, data)
     if samples is not None and check_count("samples", samples, 1) < len(X) == len(y):
         rows = np.sort(rng.choice(len(X), samples, replace=False))
-        X, y = X[rows], y[rows]
+        X, y = X.take(rows, axis=0), y[rows]
     return Sample(*check_pair(X, y, model, loss), rng, model.rows_at_once())
 
 
-def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+def part_of(model, data, part: str = "train") -> tuple[np.ndarray | SparseRows, np.ndarray]:
     """Return (X, y) as the layers and losses of `model` take them: scaled rows, codes of classes.
 
     All that learns or judges gets its data here; what is returned is for `model.forward` and
@@ -101,7 +102,7 @@ def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     tuple of numpy.ndarray
-        Inputs and targets, as many of both as were given.
+        Inputs and targets, as many of both as were given; SparseRows of sparse inputs.
 
     Raises
     ------
@@ -122,7 +123,8 @@ def part_of(model, data, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
         raise InvalidType(f"data={quoted(repr(data))}: give a Dataset, as load_data makes it, or a pair (X, y)")
     if model.signature is not None:
         return model.inputs(X), model.signature.codes(y)
-    return np.atleast_1d(as_numbers("X", X)), np.atleast_1d(as_numbers("y", y))
+    X = SparseRows(as_csr("X", X)) if is_sparse(X) else np.atleast_1d(as_numbers("X", X))
+    return X, np.atleast_1d(as_numbers("y", y))
 
 
 def scored_rows(model, data) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +159,7 @@ def signature_for(model, data) -> Signature | None:
     return model.signature if model.signature is not None or own is None else own.reshape(model.input_shape)
 
 
-def check_pair(X, y, model, loss: str | Callable | None = None) -> tuple[np.ndarray, np.ndarray, Callable]:
+def check_pair(X, y, model, loss: str | Callable | None = None) -> tuple[np.ndarray | SparseRows, np.ndarray, Callable]:
     """Return (X, y, loss), checked, as `model` and the loss take them; where the loss is None it is y's default."""
     X = check_X(X, model.input_shape, model.dtype)
     loss = default_loss(y) if loss is None else check_choice("loss", loss, LOSSES)

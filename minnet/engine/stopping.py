@@ -44,7 +44,7 @@ def early_stopping(steps: Iterable[Step], model: Model, data: Dataset, *, patien
         `data` has no validation part, or `patience` is below 1.
     """
     check_count("patience", patience, 1)
-    if not (hasattr(data, "X_valid") and len(data.X_valid)):
+    if not (hasattr(data, "y_valid") and len(data.y_valid)):
         raise InvalidValue(f"early stopping wants a Dataset with a validation part, got {quoted(repr(data))}")
     valid = part_of(model, data, "valid")
     best, kept, stale, live = np.inf, Snapshot(model), 0, np.count_nonzero(model.mask)

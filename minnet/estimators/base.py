@@ -39,7 +39,6 @@ from minnet.training import train
 from minnet.typing import Path
 
 FLOATS = (np.float64, np.float32)
-CHUNK = 4096  # sparse rows that are made dense at once
 FEWEST_VALID = 2
 EXPORTS = {".onnx": save_onnx, ".c": save_c, ".safetensors": save}
 RandomSource = int | RandomState | None  # what scikit-learn takes as random_state
@@ -166,22 +165,24 @@ class PrunedEstimator(BaseEstimator):
         """Return (inputs, targets, weights, random generator); make the model on the first pass."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=first,
                              multi_output=self._several or self._labels, y_numeric=self._numeric)
-        if issparse(X):
-            X = X.toarray()
         y, weights = self._targets(y, sample_weight, learn)
         random = check_random_state(self.random_state)
         self._shape = parameters.image_shape(self.image_shape, X.shape[1])
         if first:
             self.model_ = parameters.build(self.hidden_layer_sizes, self.activation, self._shape, self._outputs,
                                            parameters.seed_of(random), X.dtype)
-        return X.reshape(len(X), *self._shape), y, weights, random
+        return self._shaped(X), y, weights, random
+
+    def _shaped(self, X):
+        """Return rows as the net takes them; sparse ones stay as they are."""
+        return X if issparse(X) else X.reshape(len(X), *self._shape)
 
     def _fitting(self, X, y, weights, random):
         """Return the Fitting of these inputs, targets and weights, by the parameters."""
         validation = None
         if self.early_stopping:
             X, y, weights, validation = self._held_out(X, y, weights, random)
-        batch = parameters.batch_rows(self.batch_size, len(X))
+        batch = parameters.batch_rows(self.batch_size, len(y))
         check_real("alpha", self.alpha, 0)
         bound = partial(train, optimizer=parameters.optimizer(self.solver, self.learning_rate_init,
                                                               self._decay(batch, weights)),
@@ -189,7 +190,7 @@ class PrunedEstimator(BaseEstimator):
                         sample_weight=weights)
         pruning = Pruning(self.sparsity, self.criterion, self.structure, self.distribution, self.schedule, self.recipe)
         epochs = check_count("max_iter", self.max_iter, 1)
-        for_pruning = parameters.pruning_epochs(self.prune_iter, epochs, -(-len(X) // batch))
+        for_pruning = parameters.pruning_epochs(self.prune_iter, epochs, -(-len(y) // batch))
         rule = Convergence(check_real("tol", self.tol, 0), parameters.patience(self.n_iter_no_change))
         return Fitting(self.model_, (X, y), pruning, bound, epochs=epochs, pruning_epochs=for_pruning, rule=rule,
                        validation=validation, report=_write_line if self.verbose else _say_nothing)
@@ -200,8 +201,8 @@ class PrunedEstimator(BaseEstimator):
         parts = train_test_split(*arrays, random_state=random, test_size=self.validation_fraction,
                                  stratify=y if self._stratify else None)
         X, X_valid, y, y_valid, weights, w_valid = [*parts, None, None][:6]
-        if len(X_valid) < FEWEST_VALID:
-            raise InvalidValue(f"validation_fraction={self.validation_fraction} of the rows is {len(X_valid)}: raise "
+        if len(y_valid) < FEWEST_VALID:
+            raise InvalidValue(f"validation_fraction={self.validation_fraction} of the rows is {len(y_valid)}: raise "
                                "it, or give more rows")
         return X, y, weights, lambda model: self._score_outputs(model(X_valid), y_valid, w_valid)
 
@@ -218,13 +219,10 @@ class PrunedEstimator(BaseEstimator):
     # --- predicting --------------------------------------------------------------------------------------------------
 
     def _answers(self, X):
-        """Return the net's outputs (n, k) for rows as users give them; sparse ones become dense a few at a time."""
+        """Return the net's outputs (n, k) for rows as users give them."""
         check_is_fitted(self, "predictor_")
         X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        if not issparse(X):
-            return self.predictor_.decision_function(X.reshape(len(X), *self._shape))
-        return np.concatenate([self.predictor_.decision_function(X[i : i + CHUNK].toarray().reshape(-1, *self._shape))
-                               for i in range(0, X.shape[0], CHUNK)])
+        return self.predictor_.decision_function(self._shaped(X))
 
     def export(self, path: Path) -> Self:
         """Write the pruned, compacted net to a file that takes rows as `predict` does.

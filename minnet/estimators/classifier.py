@@ -108,7 +108,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     the share of rows all of whose labels are right.
 
     Rows of float32 are learnt in float32, which is faster; all others in float64. Rows are not scaled: put a scaler
-    before it in a pipeline. Sparse rows (CSR) are made dense, all at once in `fit`.
+    before it in a pipeline. Sparse rows stay sparse; images (`image_shape`) are dense.
 
     References
     ----------

@@ -94,7 +94,7 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
     Notes
     -----
     Rows of float32 are learnt in float32, all others in float64. Rows are not scaled: put a scaler before it in a
-    pipeline. Sparse rows (CSR) are made dense, all at once in `fit`.
+    pipeline. Sparse rows stay sparse; images (`image_shape`) are dense.
 
     References
     ----------

@@ -11,8 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from minnet.data.scaling import ROUNDING
 from minnet.engine.optimizers import Optimizer
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 from minnet.estimators.base import FLOATS, PrunedEstimator, RandomSource
@@ -81,8 +83,9 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
 
     Notes
     -----
-    Halves are drawn in pairs that share no row; those of classes have each class in its proportion. Sparse rows (CSR)
-    are made dense in `fit`.
+    Halves are drawn in pairs that share no row; those of classes have each class in its proportion. Sparse rows stay
+    sparse: their features are divided by the standard deviation, and the mean is not subtracted, so that others may be
+    selected than of the same rows made dense.
 
     References
     ----------
@@ -147,13 +150,13 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         halves = 0 if self.stability is None else check_count("stability", self.stability, 1)
         kind = ESTIMATORS[self._task(y)]
         keep = self.n_features_to_select_ = self._wanted(X.shape[1])
-        X = _standardised(X.toarray() if issparse(X) else X)
+        X = _standardised(X)
         random = check_random_state(self.random_state)
         self.support_, self.estimator_ = self._select(kind, X, y, keep, random)
         self.stability_, self.n_iter_ = None, 1 if self.estimator_ is None else self.estimator_.n_iter_
         if halves:
             found = [self._select(kind, X[rows], y[rows], keep, random)[0]
-                     for rows in half_rows(len(X), y if kind is PrunedClassifier else None, halves, random)]
+                     for rows in half_rows(len(y), y if kind is PrunedClassifier else None, halves, random)]
             self.stability_ = np.mean(found, axis=0)
             best = np.lexsort((~self.support_, -self.stability_))[:keep]
             self.support_ = np.isin(np.arange(X.shape[1]), best)
@@ -185,7 +188,7 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         if keep == features:
             return np.ones(features, bool), None
         automatic = isinstance(self.batch_size, str) and self.batch_size == AUTO
-        rows = min(LARGEST_BATCH, max(SMALLEST_BATCH, len(X) // STEPS)) if automatic else self.batch_size
+        rows = min(LARGEST_BATCH, max(SMALLEST_BATCH, len(y) // STEPS)) if automatic else self.batch_size
         net = kind(self.hidden_layer_sizes, solver=self.solver, learning_rate_init=self.learning_rate_init,
                    batch_size=rows, max_iter=self.max_iter,
                    penalty=GroupLasso(self.penalty, structure="input") if self.penalty else None,
@@ -213,7 +216,14 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
 
 
 def _standardised(X):
-    """Return columns with mean 0 and standard deviation 1; those that are constant become 0."""
+    """Return columns with mean 0 and standard deviation 1; those that are constant become 0.
+
+    Of sparse rows the mean stays, as with scikit-learn's StandardScaler(with_mean=False): zeros stay zeros.
+    """
+    if issparse(X):
+        (mean, variance), scaled = mean_variance_axis(X, axis=0), X.copy()
+        inplace_column_scale(scaled, 1 / np.sqrt(np.where(variance > (ROUNDING * mean) ** 2, variance, 1)))
+        return scaled
     deviation = X.std(axis=0, dtype=np.float64)
     scale = np.where(deviation > 0, deviation, 1)
     return ((X - X.mean(axis=0, dtype=np.float64)) / scale).astype(X.dtype)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from minnet import threads
+from minnet.csr import SparseRows
 from minnet.engine.dense import Dense
 from minnet.engine.loop import Job
 from minnet.engine.losses import cross_entropy
@@ -19,6 +20,7 @@ from minnet.fast.mlp import MlpGradientStepper, MlpStepper
 from minnet.fast.rewrite import mostly_zero, rewrite
 from minnet.fast.sharded import ShardedStepper
 from minnet.fast.sparse_mlp import SmallBatchStepper, SparseMlpGradientStepper, SparseMlpStepper
+from minnet.fast.sparse_rows import SparseRowsStepper, reading_csr
 from minnet.kernels.sparse.spmm import FEW, VECTOR
 from minnet.kernels.steps import STEP_CODES
 
@@ -68,6 +70,8 @@ def has_few(layer):
 def stepper_for(job: Job):
     """Return the stepper that does the batches of a job on its model as it is."""
     kernel, slices = kernel_of(job.state.optimizer), slices_of(job)
+    if isinstance(job.X, SparseRows):
+        return sparse_rows_stepper(job, slices)
     why = lacks_chain(job.loss, job.weights is not None)
     chain = None if why else chain_of(job.model, FEWEST_WEIGHTS)
     if chain is None:
@@ -85,6 +89,15 @@ def stepper_for(job: Job):
     if job.batch_size <= FEW:
         return SmallBatchStepper(job, chain, kernel, f"a sparse chain; batches of at most {FEW} rows")
     return SparseMlpStepper(job, chain, kernel, "a sparse chain under cross-entropy")
+
+
+def sparse_rows_stepper(job, slices):
+    """Return the stepper of a job on rows in CSR, which the first layer reads if it can."""
+    tree = rewrite(job.model.tree)
+    reading = reading_csr(tree)
+    if reading is None:
+        return ShardedStepper(job, tree, slices, "sparse rows, made dense by the batch: the first layer takes no CSR")
+    return SparseRowsStepper(job, reading, slices, "sparse rows")
 
 
 def lacks_chain(loss, weighted=False):

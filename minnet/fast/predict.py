@@ -5,8 +5,10 @@ import numpy as np
 
 from minnet import threads
 from minnet.blas import one_blas_thread
+from minnet.csr import SparseRows
 from minnet.engine.tape import Tape
 from minnet.fast.choose import predict_shards
+from minnet.fast.sparse_rows import reading_csr
 
 
 def predict_rows(model, tree, X, values=None, shards=None):
@@ -14,19 +16,23 @@ def predict_rows(model, tree, X, values=None, shards=None):
 
     `shards` threads share the rows: as many as are worth it unless given.
     """
+    reading = reading_csr(tree) if isinstance(X, SparseRows) else None
     out = np.empty((len(X), *model.output_shape), X.dtype)
     shards = predict_shards(model, len(X)) if shards is None else shards
     # Passes of equal length, a multiple of the threads: none waits long for the others.
     passes = shards * -(-len(X) // (shards * model.rows_at_once()))
     rows = -(-len(X) // max(passes, 1)) or 1
-    starts = range(0, len(X), rows)
+    starts, walked = range(0, len(X), rows), reading or tree
     with one_blas_thread():
-        threads.run([partial(_predict, model, tree, X, values, starts[i::shards], rows, out) for i in range(shards)])
+        threads.run([partial(_predict, model, walked, X, values, starts[i::shards], rows, out, reading is not None)
+                     for i in range(shards)])
     return out
 
 
-def _predict(model, tree, X, values, starts, rows, out):
-    """Compute one thread's share."""
+def _predict(model, tree, X, values, starts, rows, out, sparse):
+    """Compute one thread's share; with `sparse` the tree takes a CsrBatch."""
     tape = Tape(model, values)
     for start in starts:
-        out[start : start + rows] = tree.forward(X[start : start + rows], tape)
+        stop = min(start + rows, len(X))
+        x = X.batch(np.arange(start, stop)) if sparse else X[start:stop]
+        out[start:stop] = tree.forward(x, tape)

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
+from minnet.csr import SparseRows
 from minnet.engine.loop import Job, apply_prox, clip_scale
 from minnet.engine.tape import Tape
 
@@ -65,16 +66,22 @@ class ShardedStepper:
     def shard_gradient(self, tape, rows, n):
         """Write the gradient of these rows' part of the mean over n rows (or weights); return that part of the loss."""
         job = self.job
-        x = tape.buffer(job, "x", (len(rows), *job.X.shape[1:]))
         y = tape.buffer(job, "y", (len(rows), *job.y.shape[1:]), job.y.dtype)
-        np.take(job.X, rows, axis=0, out=x, mode="clip")  # any other mode copies through a new array
-        np.take(job.y, rows, axis=0, out=y, mode="clip")
+        np.take(job.y, rows, axis=0, out=y, mode="clip")  # any other mode copies through a new array
+        x = self.batch(tape, rows)
         logits = self.tree.forward(x, tape)
         dlogits = tape.buffer(job, "dlogits", logits.shape)
         losses = tape.buffer(job, "losses", (len(rows),), np.dtype(np.float64))
         loss = job.loss_of(logits, y, rows, dlogits, n, losses)
         self.tree.backward(dlogits, tape)
         return loss
+
+    def batch(self, tape, rows):
+        """Return the inputs of these rows, in a buffer where they are dense."""
+        X = self.job.X
+        if isinstance(X, SparseRows):
+            return X[rows]
+        return np.take(X, rows, axis=0, out=tape.buffer(self.job, "x", (len(rows), *X.shape[1:])), mode="clip")
 
     def update(self, t):
         """Make step t from the gradient: penalties, clipping, optimizer, prox, statistics."""

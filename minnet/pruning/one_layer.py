@@ -27,7 +27,7 @@ SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 def deciding_part(data: Data) -> str:
     """Return the part of a Dataset by which something is chosen: "valid", or "train" where it has no such rows."""
-    return "valid" if len(getattr(data, "X_valid", ())) else "train"
+    return "valid" if len(getattr(data, "y_valid", ())) else "train"
 
 
 def valid_part(model: Model, data: Data) -> Arrays:

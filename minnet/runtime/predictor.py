@@ -19,6 +19,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.arrays import check_X
+from minnet.csr import batch_rows, is_sparse
 from minnet.engine.probabilities import probabilities
 from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
 from minnet.kernels.program.ops import HALF, RUN
@@ -30,6 +31,7 @@ from minnet.runtime.graph import compiles, graph, input_divisor
 from minnet.runtime.plans import check_plan, fastest_plan, kernels_of, linear_nodes, plan_names, total_seconds
 from minnet.runtime.program import Program
 from minnet.runtime.rates import machine_rates
+from minnet.runtime.sparse_input import SparseInput, sparse_input
 from minnet.runtime.stages import forward_rows, stages_of
 
 INT8 = "int8"
@@ -94,8 +96,10 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
             best, chosen[HALF], cost[HALF] = HALF, chosen[RUN], total_seconds(nodes, chosen[RUN], HALF, rates)
         tiles = [best]
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
+    reader = sparse_input(nodes, plan, model.dtype)
     plan = plan_names([chosen[tile] for tile in sorted(programs)])
-    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name, takes_raw=divisor != 1)
+    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name, takes_raw=divisor != 1,
+                     reader=reader)
 
 
 def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str] | None,
@@ -110,6 +114,8 @@ def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str
     for (part, has_kernels), nodes in zip(parts, names, strict=True):
         own, first = plan and plan[first : first + len(nodes)], first + len(nodes)
         stages.append(freeze(part, batch_size, own, weights=weights) if has_kernels else part)
+        if has_kernels:
+            stages[-1].reader = None  # a stage takes dense rows
     return StagedPredictor(model, stages, classes, weights or model.dtype.name)
 
 
@@ -144,12 +150,15 @@ class Predictor:
         "int8", or the model's dtype.
     takes_raw : bool, optional
         The programs take raw rows: what the signature divides them by is in the first weights.
+    reader : SparseInput, optional
+        What predicts sparse rows; without it they are made dense, some at a time.
     """
 
     def __init__(self, model: Model, programs: dict[int, Program], cost: dict[int, float], plan: list[str],
-                 classes: np.ndarray | Sequence[object] | None, weights: str, takes_raw: bool = False) -> None:
+                 classes: np.ndarray | Sequence[object] | None, weights: str, takes_raw: bool = False,
+                 reader: SparseInput | None = None) -> None:
         self._describe(model, classes, takes_raw)
-        self.programs = programs
+        self.programs, self.reader = programs, reader
         self.cost = cost
         self.plan = plan
         self.weights = weights
@@ -162,6 +171,7 @@ class Predictor:
 
     def _describe(self, model, classes, takes_raw=False):
         """Note what `model` takes and gives; `scaling` is what is left to do with raw rows before a program runs."""
+        self.reader: SparseInput | None = None
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
         self.signature, self.classes = model.signature, _classes_of(model, classes)
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
@@ -170,7 +180,7 @@ class Predictor:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of its values, indices and steps."""
+        """Return the bytes of its values, indices and steps; what sparse rows need is kept beside them."""
         return sum(program.nbytes for program in self.programs.values())
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
@@ -178,7 +188,7 @@ class Predictor:
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Rows or images, shape ``(n, *input_shape)``: raw where the model has a signature, which scales them.
 
         Returns
@@ -191,6 +201,8 @@ class Predictor:
         InvalidValue
             `X` has another shape, or contains NaN or infinity.
         """
+        if is_sparse(X):
+            return self._sparse_rows(self.inputs(X))
         known = type(X) is np.ndarray and X.shape[1:] == self.input_shape and X.dtype.kind in "biuf"
         inputs = self._unchecked_inputs(X) if known else self.inputs(X)
         n = len(inputs)
@@ -203,17 +215,28 @@ class Predictor:
 
     __call__ = decision_function
 
+    def _sparse_rows(self, X):
+        """Return the logits of sparse rows (n, features), checked and scaled."""
+        out, rows = np.empty((X.shape[0], *self.output_shape), self.dtype), batch_rows(X)
+        if self.reader is not None:
+            self.reader.predict(X, out.reshape(len(X), self.outputs))
+            return out
+        for start in range(0, len(X), rows):
+            dense = X[start : start + rows]
+            self.predict_rows(dense, 0, len(dense), out[start : start + rows].reshape(len(dense), self.outputs))
+        return out
+
     def inputs(self, X: np.ndarray) -> np.ndarray:
         """Return raw rows as the program takes them: checked, and scaled unless the program does it.
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Rows or images as the user's file has them.
 
         Returns
         -------
-        numpy.ndarray
+        numpy.ndarray or SparseRows
             Shape ``(n, *input_shape)``, in the predictor's dtype.
 
         Raises
@@ -243,7 +266,7 @@ class Predictor:
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Rows or images, as for `decision_function`.
 
         Returns
@@ -265,7 +288,7 @@ class Predictor:
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or scipy.sparse matrix
             Rows or images, as for `decision_function`.
 
         Returns
@@ -294,7 +317,7 @@ class Predictor:
             Kernel, density, FLOPs, bytes and time of each layer; `str` makes a table.
         """
         if X is not None:
-            X = self.inputs(X).reshape(-1, self.features)
+            X = self.inputs(X)[:STAGE_ROWS].reshape(-1, self.features)
         return explain(self.programs, self.features, X)
 
     def predict_rows(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:
@@ -385,7 +408,7 @@ class StagedPredictor(Predictor):
             As that of a Predictor.
         """
         if X is not None:
-            X = self.inputs(X).reshape(-1, self.features)
+            X = self.inputs(X)[:STAGE_ROWS].reshape(-1, self.features)
         return explain_stages(self.stages, _run_stage, self.features, self.dtype, X)
 
     def predict_rows(self, X: np.ndarray, row: int, stop: int, out: np.ndarray) -> float:

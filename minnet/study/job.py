@@ -179,7 +179,7 @@ class Job(Training):
             yield from super().run()
         self.resolve_layers()
         self.dense = self.model.clone()
-        stride = -(-len(self.data.X_train) // (self.arguments["batch_size"] * PARTS))
+        stride = -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
         steps = self.recipe(self.model, self.data, self.sparsity, epochs=self.settings.epochs,
                             schedule=self.settings.schedule, prune=partial(prune, **self.pruning),
                             train=partial(in_parts, train=self.train, stride=stride), rng=self.seed(PRUNING))

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from minnet.csr import is_sparse
 from minnet.data import Dataset
 from minnet.engine.answers import answers
 from minnet.engine.metrics import evaluate, scores
@@ -109,7 +110,8 @@ def batch_for(nets: Iterable[Model]) -> int:
 
 
 def rows_of(X: np.ndarray, n: int) -> list[np.ndarray]:
-    """Return contiguous batches of n rows of X, repeated if it has fewer."""
+    """Return contiguous batches of n rows of X, repeated if it has fewer; of sparse X some rows, made dense."""
+    X = X[: max(n, BATCH)] if is_sparse(X) else X
     whole = np.resize(X, (max(n, len(X) // n * n), *X.shape[1:]))
     return [np.ascontiguousarray(whole[start : start + n]) for start in range(0, len(whole), n)]
 

@@ -93,7 +93,7 @@ class Training:
         self.images, model, self.given = load_parts(settings, self.seed(WEIGHTS))
         self.base, self.model, self.data = frozen(settings, model, self.images)
         self.start = dict(scores(self.model, self.data.X_test, self.data.y_test)) if self.given else None
-        self.arguments = training_arguments(settings, len(self.data.X_train))
+        self.arguments = training_arguments(settings, len(self.data.y_train))
         self.train = partial(train, **self.arguments)
         self.epochs = settings.epochs
         self.history, self._kept = [], None

@@ -239,7 +239,7 @@ def _pass(model, sample):
     """Return the tape of a pass forward and backward over the whole sample at once."""
     tape = Tape(model)
     with one_blas_thread():
-        logits = model.forward(sample.X, tape)
+        logits = model.forward(sample.X[:], tape)
         dlogits = tape.buffer(sample, "dlogits", logits.shape)
         sample.loss(logits, sample.y, dlogits, len(sample))
         model.backward(dlogits, tape)

@@ -1,0 +1,93 @@
+"""Sparse rows through a frozen net: the first layer reads their nonzeros, a compiled program does the rest.
+
+    reader = sparse_input(nodes, plan, dtype)     # None where another layer than a linear one reads the input
+    reader.predict(X, out)                        # X: SparseRows (n, features); out: (n, outputs)
+
+What it needs of the nodes is copied when a model is frozen; the program is made at the first sparse rows.
+"""
+from collections.abc import Sequence
+from functools import cached_property, partial
+
+import numpy as np
+
+from minnet import threads
+from minnet.csr import SparseRows
+from minnet.kernels.layers.pointwise import add_bias
+from minnet.kernels.program.ops import RUN
+from minnet.kernels.sparse.csr import flat_to_csr
+from minnet.kernels.sparse.rows import rows_forward, rows_forward_live
+from minnet.runtime.emit import emit
+from minnet.runtime.graph import LinearNode, Node, first_linear_nodes, redirect
+from minnet.runtime.plans import kernels_of
+from minnet.runtime.program import Program
+
+ROWS = 256       # that are predicted at a time: their activations stay in the cache
+SINGLES = 8      # rows up to which the rest runs row by row
+FEW_LIVE = 0.25  # a first layer with at most this share of its weights is kept as these alone
+
+
+def sparse_input(nodes: Sequence[Node], plan: Sequence[str], dtype: np.dtype) -> "SparseInput | None":
+    """Return the SparseInput of the nodes of a net (see graph.py), which it changes, or None where there is none.
+
+    There is one where rows, not images, are read by one linear layer alone, whose weights are floats.
+    """
+    readers = first_linear_nodes(nodes) if len(nodes[0].shape) == 1 else []
+    if len(readers) != 1 or readers[0].scale is not None:
+        return None
+    return SparseInput(nodes, readers[0], plan, dtype)
+
+
+class SparseInput:
+    """The first layer's weights, and the nodes behind it."""
+
+    def __init__(self, nodes: Sequence[Node], first: LinearNode, plan: Sequence[str], dtype: np.dtype) -> None:
+        self.dtype, self.units, self.bias = dtype, first.units, np.array(first.bias, dtype)
+        source = Node([], first.shape)
+        redirect(nodes, first, source)
+        behind = list(nodes).index(first) + 1  # before it are the input and its reshapes
+        self.rest, self.plan = [source, *nodes[behind:]], plan[1:]
+        for node in self.rest:
+            if isinstance(node, LinearNode):  # the model's own arrays until here
+                node.entries, node.index = node.entries.copy(), None if node.index is None else node.index.copy()
+        self.weight = first.matrix().copy() if first.density > FEW_LIVE else _live_weights(first)
+
+    @cached_property
+    def programs(self) -> dict[int, Program]:
+        """The programs of the rest by the rows of a tile; none where the first layer is the last."""
+        tiles = (1, RUN) if len(self.rest) > 1 else ()
+        return {tile: emit(self.rest, kernels_of(self.plan, self.rest, tile), tile, self.dtype) for tile in tiles}
+
+    def predict(self, X: SparseRows, out: np.ndarray) -> None:
+        """Write the logits of the rows to `out` (n, outputs); threads share them."""
+        starts = range(0, len(X), ROWS)
+        shards = max(1, min(threads.n_threads(), len(starts)))
+        programs = self.programs  # made before threads ask for them
+        threads.run([partial(self._predict, programs, X, out, starts[i::shards]) for i in range(shards)])
+
+    def _predict(self, programs, X, out, starts):
+        """Do one thread's share."""
+        for start in starts:
+            rows = np.arange(start, min(start + ROWS, len(X)))
+            y = self.first(X, rows)
+            if programs:
+                programs[1 if len(rows) <= SINGLES else RUN].run_serial(y, 0, len(y), out[start : start + ROWS])
+            else:
+                out[start : start + ROWS] = y
+
+    def first(self, X: SparseRows, rows: np.ndarray) -> np.ndarray:
+        """Return the first layer's outputs y = x W + b of these rows."""
+        y = np.empty((len(rows), self.units), self.dtype)
+        if isinstance(self.weight, tuple):
+            rows_forward_live(*X.batch(rows), *self.weight, y)
+        else:
+            rows_forward(*X.batch(rows), self.weight, y)
+        add_bias(self.bias, y)
+        return y
+
+
+def _live_weights(node):
+    """Return (indptr, indices, weights), CSR by input, of a node's weights that are not 0."""
+    positions, weights = node.live()
+    indptr, indices = np.empty(node.full[0] + 1, np.int64), np.empty(len(weights), np.int32)
+    flat_to_csr(positions.astype(np.int64), node.units, indptr, indices)
+    return indptr, indices, weights.copy()
