@@ -128,7 +128,6 @@ STEPPERS = {
                                 many=True),
     "live weights, gradient": Case(lambda job: live(job, sharded if job.penalties else one_sparse), ("chain",)),
     "chosen": Case(choose, tuple(ALL_NETS), weights=True),
-    "layers, sparse rows": Case(with_csr(LayerStepper), ROW_NETS, same_bits=True, weights=True),
     "sharded, sparse rows by the batch": Case(with_csr(sharded), ROW_NETS, weights=True),
     "sparse rows": Case(with_csr(stepper_for), ROW_NETS, weights=True),
     "sparse rows, live weights": Case(with_csr(partial(live, inner=stepper_for)), ROW_NETS, weights=True),
