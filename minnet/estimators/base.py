@@ -24,7 +24,7 @@ from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_real, unknown
 from minnet.estimators import parameters
 from minnet.estimators.convergence import Convergence
-from minnet.estimators.fitting import Fitting, Pruning
+from minnet.estimators.fitting import EVERY, Fitting, Pruning
 from minnet.formats.c_source import save_c
 from minnet.formats.onnx_write import save_onnx
 from minnet.formats.storage import save
@@ -62,7 +62,7 @@ class PrunedEstimator(BaseEstimator):
                  validation_fraction: float = 0.1, n_iter_no_change: float = 10, sparsity: float | None = 0.9,
                  criterion: Criterion = "magnitude", structure: Structure = "weight",
                  distribution: str | dict | Callable | None = None, schedule: PruneSchedule | None = None,
-                 recipe: str | Callable[..., Iterator[Step]] = "gradual", penalty: object = None,
+                 recipe: str | Callable[..., Iterator[Step]] = "auto", penalty: object = None,
                  prune_iter: int | str = "auto", image_shape: Iterable[int] | None = None):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -184,7 +184,7 @@ class PrunedEstimator(BaseEstimator):
             X, y, weights, validation = self._held_out(X, y, weights, random)
         batch = parameters.batch_rows(self.batch_size, len(y))
         check_real("alpha", self.alpha, 0)
-        bound = partial(train, optimizer=parameters.optimizer(self.solver, self.learning_rate_init,
+        bound = partial(train, every=EVERY, optimizer=parameters.optimizer(self.solver, self.learning_rate_init,
                                                               self._decay(batch, weights)),
                         loss=self._loss, batch_size=batch, penalty=parameters.penalties(self.penalty),
                         sample_weight=weights)

@@ -55,11 +55,12 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     warm_start : bool
         Whether `fit` goes on from the weights and the mask of the fit before.
     early_stopping : bool
-        Whether the score on validation rows decides when to stop, and which epoch is kept.
+        Whether the score on validation rows decides which epoch is kept, and when a fit without pruning stops.
     validation_fraction : float
         Share of the rows that are held out for it.
     n_iter_no_change : int or math.inf
-        Training stops after more than so many epochs in a row without a gain of `tol`, once it is fully pruned.
+        A fit without pruning stops after more than so many epochs in a row without a gain of `tol`. One that prunes
+        runs to the end of the recipe, and warns where the last epochs still had gains and `max_iter` cut it short.
     sparsity : float or None
         Share of the pieces, mostly weights, that are removed; 0 prunes nothing, None is for a structure or distribution
         that sets the count.
@@ -70,12 +71,14 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     schedule : str, callable or list, optional
         How pruning proceeds, by default as the recipe does.
     recipe : str or callable
-        A name in RECIPES or a function of that form: how training and pruning alternate.
+        A name in RECIPES or a function of that form: how training and pruning alternate. "auto" is "granet" for single
+        weights, else "gradual".
     penalty : (str, float), Penalty or sequence of these, optional
         Penalties beside `alpha`, as ("l1", 1e-5): names in PENALTIES with their strength.
     prune_iter : int or "auto"
-        The most epochs of a fit that prunes: in the first quarter the net is trained dense, then the recipe takes over
-        ("set", "rigl", "synflow", "force" and "lottery_ticket" take all of them). "auto" is 40 epochs or 12,000 steps,
+        The most epochs of a fit that prunes: with "gradual", "iterative" and "one_shot" the net is trained dense in the
+        first quarter; other recipes take all of them. While a recipe runs, the learning rate is three times
+        `learning_rate_init` in the first half, then falls to 0 in a line. "auto" is 40 epochs or 12,000 steps,
         whichever are more; never more than `max_iter`.
     image_shape : (h, w) or (h, w, c), optional
         Rows are images of this shape: two convolutions of 3 x 3, each with a pool of 2 x 2, come first.
@@ -112,7 +115,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
 
     References
     ----------
-    Zhu and Gupta, 2017, "To prune, or not to prune", section 3: the default recipe.
+    Liu et al., 2021, "Sparse training via boosting pruning plasticity with neuroregeneration": the default recipe.
 
     Examples
     --------
@@ -130,7 +133,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
                  validation_fraction: float = 0.1, n_iter_no_change: float = 10, sparsity: float | None = 0.9,
                  criterion: Criterion = "magnitude", structure: Structure = "weight",
                  distribution: str | dict | Callable | None = None, schedule: PruneSchedule | None = None,
-                 recipe: str | Callable[..., Iterator[Step]] = "gradual", penalty: object = None,
+                 recipe: str | Callable[..., Iterator[Step]] = "auto", penalty: object = None,
                  prune_iter: int | str = "auto", image_shape: Iterable[int] | None = None,
                  class_weight: ClassWeight = None):
         super().__init__(hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,

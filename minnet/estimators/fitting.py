@@ -1,10 +1,10 @@
-"""Fitting: train a model dense, then prune it as a recipe says; stop once it has converged.
+"""Fitting: train a model as a recipe says, which prunes it; or until it has converged.
 
     fitting = Fitting(model, (X, codes), pruning, train, epochs=200, pruning_epochs=40, rule=Convergence(1e-4, 10))
     fitting.run(rng=0)
     fitting.losses, fitting.state, fitting.pruning.result
 
-Training may stop early once the model is as sparse as was asked; before, the recipe still changes it.
+Only a net that is not pruned may stop early: a recipe ends with the learning rate at 0.
 """
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,8 +26,12 @@ from minnet.pruning.scores import Criterion
 from minnet.typing import Arrays, Seed
 
 DENSE_SHARE = 4  # of the epochs for pruning, one part in so many trains the dense net first
+AUTO = "auto"    # the recipe: granet where single weights are removed, else gradual
+EVERY = 100      # steps after which a recipe may prune, where an epoch is longer
+PEAK = 3         # of the learning rate while a recipe runs: a net that loses weights learns from longer steps
 SPREAD = "lamp"  # how much each layer loses: small nets keep more accuracy than by a global cut
-FROM_THE_START = {*regrow.RECIPES, *iterated.RECIPES, "lottery_ticket"}  # that want the net as it was initialised
+# those that want the net as it was initialised
+FROM_THE_START = {*regrow.RECIPES, *iterated.RECIPES, "granet", "lottery_ticket"}
 
 Validation = Callable[[Model], float]
 
@@ -58,19 +62,12 @@ class Pruning:
     def __post_init__(self):
         if self.sparsity is not None:
             check_fraction("sparsity", self.sparsity)
+        if isinstance(self.recipe, str) and self.recipe == AUTO:
+            self.recipe = "granet" if self.structure == "weight" and self.sparsity is not None else "gradual"
         self.steps = check_choice("recipe", self.recipe, RECIPES)
         spread = self.distribution if self.distribution is not None else "global" if self.sparsity is None else SPREAD
         self.prune = partial(prune, criterion=self.criterion, structure=self.structure, distribution=spread,
                              record=self.record)
-
-    @property
-    def reached(self) -> bool:
-        """Whether as much is pruned as was asked."""
-        if self.sparsity == 0:
-            return True
-        units = self.record[-1].units if self.record else None
-        return units is not None and (self.sparsity is None
-                                      or units.total - units.remaining >= round(self.sparsity * units.total))
 
     @property
     def result(self) -> Result | None:
@@ -82,7 +79,7 @@ class Pruning:
         """Return the steps of the recipe."""
         own = {} if self.schedule is None else {"schedule": self.schedule}
         steps: Iterator[Step] = partial(self.steps, **own)(model, data, self.sparsity, epochs=epochs, prune=self.prune,
-                                                           train=train, rng=rng)
+                                                           train=partial(train, lr_schedule=high_then_falling), rng=rng)
         return steps
 
     def none(self, model: Model) -> None:
@@ -97,6 +94,11 @@ class Pruning:
         share = None if self.sparsity is None else \
             self.sparsity * share_of("cubic" if self.schedule is None else self.schedule, self.sparsity)(progress)
         self.prune(model, share, data=data, rng=rng)
+
+
+def high_then_falling(t: float) -> float:
+    """Return the factor of the learning rate at progress t: PEAK while a recipe prunes, then down to 0 in a line."""
+    return PEAK * min(1.0, 2 * (1 - t))
 
 
 class Fitting:
@@ -133,9 +135,10 @@ class Fitting:
         self.state: State | None = None
 
     def run(self, rng: Seed) -> None:
-        """Train until the rule says stop or the epochs are over; then the best epoch's values where one is validated.
+        """Train until the epochs are over, or a net that is not pruned has converged.
 
-        Epochs are compared with those that had as many live weights.
+        Where epochs are validated, the best one's values are put back. Epochs are compared with those that had as many
+        live weights.
         """
         live, kept = np.count_nonzero(self.model.mask), None
         for step in self.steps(rng):
@@ -150,7 +153,7 @@ class Fitting:
                 kept = Snapshot(self.model)
             if live != before and self.validation is None:
                 self.rule.reset()  # this loss is that of more weights: those that are left may come near it much later
-            if self.rule.converged and self.pruning.reached:
+            if self.rule.converged and self.pruning.sparsity == 0:
                 break
         if kept is not None:
             kept.put_back()

@@ -8,16 +8,18 @@ from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal, Prune, Train
-from minnet.pruning.recipes.regrow import ROWS, check_samples, check_single, replace_by_gradient
+from minnet.pruning.recipes.regrow import check_samples, check_single, replace_by_gradient
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
 from minnet.typing import Seed
 
+SAMPLES = 512  # rows of the training part that a dense gradient is taken over: with 128, less of what grows is of use
+
 
 def granet(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, schedule: PruneSchedule = "cubic",
            begin: float = 0.0, end: float = 0.5, interval: int = 100, alpha: float = 0.5, least: float = 0.005,
-           samples: int | None = ROWS, prune: Prune = prune_, train: Train = train_, rng: Seed = None
+           samples: int | None = SAMPLES, prune: Prune = prune_, train: Train = train_, rng: Seed = None
            ) -> Iterator[Step]:
     """Prune gradually, and replace the smallest ``|w|`` by weights where the gradient is largest (GraNet).
 
@@ -44,7 +46,7 @@ def granet(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30
         How many steps pass between two replacements.
     alpha, least : float, default 0.5 and 0.005
         The share that is replaced at the beginning and at the end of the training.
-    samples : int or None, default 128
+    samples : int or None, default 512
         How many rows of the training part the dense gradient is taken over; None for all.
     prune, train : callable
         `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
