@@ -4,6 +4,7 @@ import math
 import numpy as np
 
 from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
+from minnet.typing import ArrayLike
 
 
 def check_X(X, shape, dtype):
@@ -70,3 +71,11 @@ def _mend(X, shape):
     if X.ndim > 1 and math.prod(X.shape[1:]) == math.prod(shape):
         return f"; the numbers fit: X.reshape({', '.join(map(str, (-1, *shape)))})"
     return ""
+
+
+def power_of_2(values: ArrayLike) -> np.ndarray:
+    """Return the largest powers of 2 that are at most these values, which are finite and at least 0; 1/2 for 0.
+
+    What is multiplied or divided by one keeps its digits.
+    """
+    return np.ldexp(1.0, np.frexp(values)[1] - 1)

@@ -263,7 +263,7 @@ def _columns(path, head, below, target, learnt, form, wanted) -> Columns:
     if names and wanted and set(wanted) <= set(names):
         used = [i for i in used if names[i] in wanted]
     if not used:
-        raise file_error(path, "has no column left beside that of the classes", fix="leave one --ignore out")
+        raise file_error(path, "has no column left beside the target", fix="leave one --ignore out")
     return Columns(names, targets, used, len(head))
 
 
@@ -318,7 +318,7 @@ def _ask_for_target(path, columns):
     meant = [names[i] for i in columns.used if names[i].strip().lower() in CALLED]
     if meant and last.strip().lower() not in CALLED:
         what = f"has a column {quoted(repr(meant[0]))}, and the last one is {quoted(repr(last))}"
-        raise file_error(path, what, fix=f"say which holds the classes: --target {quoted(meant[0])}, or --target "
+        raise file_error(path, what, fix=f"say which is to be learnt: --target {quoted(meant[0])}, or --target "
                                          f"{quoted(last)}")
 
 

@@ -175,7 +175,7 @@ def test_numbers_have_intervals_too():
     squares = np.average((outputs - y) ** 2, axis=0, weights=weights)
     assert found.rmse == pytest.approx(np.sqrt(squares).mean()) and found.loss == pytest.approx(squares.mean())
     told = answers(fixed(outputs), None, y, sample_weight=weights)
-    for name, value in number_rates(told.table().sum(axis=1), 2).items():
+    for name, value in number_rates(told.table().sum(axis=1), 2, told.units).items():
         assert value == pytest.approx(found[name], rel=1e-9)
         assert found.intervals[name][0] <= found[name] <= found.intervals[name][1]
 

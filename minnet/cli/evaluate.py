@@ -15,6 +15,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, check_per_class, class_weight_option, data_options, per_class_option, reading
 from minnet.cli.parser import Parser
@@ -31,7 +32,8 @@ if TYPE_CHECKING:  # NumPy is loaded by `run` alone
 def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("model", metavar="MODEL_FILE", help="file of a saved model")
+    parser.add_argument("model", metavar="MODEL_FILE", type=kinds.model_file,
+                        help="file of a saved model, or a folder with model.safetensors")
     add("--data", metavar="DATA", default="digits", help=f"data set: {DATA_HELP} (default: digits)")
     add("--part", choices=PARTS,
         help="part of the data to score (default: all of a file; test of a named data set or one with a test part)")

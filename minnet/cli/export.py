@@ -12,6 +12,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import out_option, output_folder
 from minnet.cli.parser import Parser
@@ -26,7 +27,8 @@ FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetenso
 def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("what", metavar="MODEL_FILE", help="file of a saved model, or an ONNX model")
+    parser.add_argument("what", metavar="MODEL_FILE", type=kinds.model_file,
+                        help="file of a saved model, or an ONNX model")
     add("--to", choices=FILES, required=True,
         help="output format: an ONNX model, C99 source with the weights, or weights in PyTorch's layout")
     add("--sparse", action="store_true", help="onnx: store only nonzero weights (runtimes expand them at load)")

@@ -85,7 +85,7 @@ def signature_from(args: Namespace, model: Model) -> Signature:
         return _signature_of_numbers(args, model)
     classes, target = list(range(k)) if told is None or told.classes is None else told.classes, told and told.target
     if args.classes is not None and not _is_number(args.classes):
-        classes = [label.strip() for label in args.classes.split(",")]
+        classes = _labels(args.classes)
         if len(classes) != k:
             raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
         target = target or tuple(classes)
@@ -117,6 +117,12 @@ def _inputs(args, told):
         except ValueError as error:
             raise InvalidValue(f"--scaling {quoted(args.scaling)}: give two numbers, as in 0,255") from error
     return scaling, names
+
+
+def _labels(text):
+    """Return the labels in a text, separated by commas: whole numbers where all are, as in a table."""
+    labels = [label.strip() for label in text.split(",")]
+    return list(map(int, labels)) if all(_is_number(label.removeprefix("-")) for label in labels) else labels
 
 
 def _is_number(text):

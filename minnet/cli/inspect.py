@@ -7,6 +7,7 @@ A file is recognised by its content, not by its name.
 """
 from argparse import Namespace
 
+from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, data_options, is_model, part_options, reading
 from minnet.cli.parser import Parser
@@ -15,7 +16,8 @@ from minnet.cli.tables import aligned, facts_text
 
 def options(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("what", metavar="FILE", help=f"file of a saved model, or data set: {DATA_HELP}")
+    parser.add_argument("what", metavar="FILE", type=kinds.model_file,
+                        help=f"file of a saved model, or data set: {DATA_HELP}")
     data_options(parser)
     part_options(parser)
 

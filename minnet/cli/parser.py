@@ -5,12 +5,14 @@ Values that need no table are checked here, before NumPy is loaded.
 import argparse
 import difflib
 import inspect
+import os
 import shlex
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, check_real, quoted
+from minnet.study.folder import MODEL
 
 WIDTH = 100  # columns of the help
 HELP_COLUMN = 32
@@ -142,6 +144,12 @@ def yes_or_no(text: str) -> bool:
     if text not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"{quoted(repr(text))}; wanted yes or no")
     return text == "yes"
+
+
+def model_file(text: str) -> str:
+    """Parse the name of a model's file: of a folder that `minnet prune` or `train` wrote that of its model."""
+    inside = os.path.join(text, MODEL)
+    return inside if os.path.isfile(inside) else text
 
 
 def patterns(text: str) -> list[str]:

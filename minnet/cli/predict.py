@@ -20,7 +20,8 @@ from minnet.errors import InvalidValue, quoted
 def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("model", metavar="MODEL_FILE", help="file of a saved model")
+    parser.add_argument("model", metavar="MODEL_FILE", type=kinds.model_file,
+                        help="file of a saved model, or a folder with model.safetensors")
     parser.add_argument("what", metavar="DATA", help=f"samples: {DATA_HELP}")
     add("--target", metavar="COLUMN", action=kinds.Several,
         help="name or number of a .csv's column of classes, not to read (default: last, if any)")

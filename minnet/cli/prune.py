@@ -17,6 +17,7 @@ pruned model), dense.safetensors, result.json and report.html to DIR.
 from argparse import Namespace
 from collections.abc import Mapping
 
+from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import (
     DATA_OR_MODEL_HELP,
@@ -42,7 +43,7 @@ from minnet.report.rows import comparison, guards, inputs, layers, names
 def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("what", nargs="?", metavar="DATA", help=DATA_OR_MODEL_HELP)
+    parser.add_argument("what", nargs="?", metavar="DATA", type=kinds.model_file, help=DATA_OR_MODEL_HELP)
     add("--data", metavar="DATA", help=MODEL_DATA_HELP)
     pruning_options(parser)
     training_options(parser, "epochs of dense training, and again of pruning")
@@ -84,6 +85,7 @@ def run(args: Namespace, console: Console) -> None:
         job = Job(settings)
         check_per_class(args, job.data.n_classes > 0)
         console.info(job.plan)
+        _hint_columns(job, console)
         say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
         hint_imbalance(job, console)
         with save_on_failure(job, out):
@@ -95,6 +97,14 @@ def run(args: Namespace, console: Console) -> None:
     console.info(message)
     if "guard" in result:
         check_guards(result["guard"])
+
+
+def _hint_columns(job, console):
+    """Print a line where so few weights are to remain that columns of a table were meant."""
+    keep, features = job.settings.keep, job.data.shape[-1]
+    if keep and job.planned.units.unit == "weight" and len(job.data.shape) == 1 and keep <= features:
+        console.info(f"--keep counts weights here, all but {keep:,} are removed: to keep {keep:,} of the {features:,} "
+                     "columns add --structure input")
 
 
 def _show_progress(job, console):

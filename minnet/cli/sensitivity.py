@@ -36,7 +36,7 @@ def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
     parser.add_argument("what", nargs="?", metavar="DATA", default="digits",
-                        help=DATA_OR_MODEL_HELP)
+                        type=kinds.model_file, help=DATA_OR_MODEL_HELP)
     add("--data", metavar="DATA", help=MODEL_DATA_HELP)
     add("--sparsity", dest="sparsities", type=kinds.fraction, action="append", metavar="S",
         help="fraction to remove; may be repeated (default: 0.5 0.7 0.8 0.9 0.95 0.99)")

@@ -307,8 +307,8 @@ def _with_parts(raw, given, target, form):
         other = find(source, target if is_table(source) and raw.target is None else None, raw.target, ask=False,
                      form=written, wanted=names)
         if raw.target is not None and other.target not in (None, raw.target):
-            raise InvalidValue(f"{part}={quoted(repr(source))} has no column {quoted(repr(raw.target))}, which holds "
-                               "the classes")
+            raise InvalidValue(f"{part}={quoted(repr(source))} has no column {quoted(repr(raw.target))}, which is the "
+                               "target")
         parts[part] = other.X, other.y, column_names(other)
     X, y, n_valid, n_test = join_parts(parts)
     return replace(raw, X=X, y=y, n_valid=n_valid, n_test=n_test, feature_names=names)

@@ -5,6 +5,7 @@ that is known. A rule sees values, not how they are stored: the same ones in any
 """
 import numpy as np
 
+from minnet.arrays import power_of_2
 from minnet.csr import is_sparse, range_of
 from minnet.errors import InvalidValue
 from minnet.typing import ArrayLike
@@ -49,11 +50,41 @@ def standard(X: np.ndarray, full_scale: float | None) -> Pair:
     if is_sparse(X):
         raise InvalidValue("scaling='standard' subtracts a mean, which would make sparse rows dense: use "
                            "scaling='unit' or 'max', or give X.toarray()")
+    return mean_and_deviation(X)
+
+
+def mean_and_deviation(X: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation over all axes but the last, for values of any unit.
+
+    Squares are taken of deviations divided by a power of 2 near the largest one, so that neither 1e200 nor 1e-200
+    leaves the range of float64, and no digit changes. Where the deviation is rounding, the values are a constant: its
+    deviation is 1, or the largest distance from the mean if that is more.
+
+    Parameters
+    ----------
+    X : numpy.ndarray
+        Shape (n, ..., k).
+    weights : numpy.ndarray, optional
+        Shape (n,), at least one above 0: rows of weight 0 do not count at all. For tables (n, k).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Both (k,), float64.
+    """
+    if weights is not None:
+        X, weights = X[weights > 0], weights[weights > 0] / power_of_2(weights.max())
     axes = tuple(range(X.ndim - 1))
-    mean = X.mean(axes, dtype=np.float64)
-    squares = sum(((X[i:i + CHUNK] - mean) ** 2).sum(axes) for i in range(0, len(X), CHUNK))
-    deviation = np.sqrt(squares / (X.size / mean.size))
-    return mean, np.where(deviation > ROUNDING * np.abs(mean), deviation, 1)
+    low, high = X.min(axis=axes).astype(np.float64), X.max(axis=axes).astype(np.float64)
+    mean = X.mean(axes, dtype=np.float64) if weights is None else np.average(X, axis=0, weights=weights)
+    mean = np.where(low == high, low, mean)
+    largest = np.maximum(high - mean, mean - low)
+    unit, squares = power_of_2(largest), np.zeros(mean.shape)
+    for start in range(0, len(X), CHUNK):
+        part = ((X[start : start + CHUNK] - mean) / unit) ** 2
+        squares += (part if weights is None else part * weights[start : start + CHUNK, None]).sum(axes)
+    deviation = unit * np.sqrt(squares / (X.size / mean.size if weights is None else weights.sum()))
+    return mean, np.where(deviation > ROUNDING * np.abs(mean), deviation, np.maximum(largest, 1))
 
 
 def maximum(X: np.ndarray, full_scale: float | None) -> Pair:

@@ -7,9 +7,11 @@ A score is a function of sums over rows, so that a resample of the rows needs no
 """
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from minnet.arrays import power_of_2
 from minnet.engine.losses import LOSSES, softmax
 from minnet.engine.targets import are_labels, check_targets, default_loss
 from minnet.engine.weights import row_weights
@@ -62,6 +64,11 @@ class Answers:
         return self.outputs > 0 if self.kind == "multilabel" else self.outputs.argmax(axis=1)
 
     @property
+    def units(self) -> np.ndarray:
+        """The powers of 2 (k,) near the largest target of each output: what is divided by them has squares in range."""
+        return power_of_2(np.abs(self.targets).max(axis=0))
+
+    @property
     def loss(self) -> float:
         """The mean loss, by the weights."""
         return self.mean if self.weights is None else float(np.average(self.losses, weights=self.weights))
@@ -77,8 +84,13 @@ class Answers:
         errors[np.arange(len(errors)), self.targets] -= 1
         return np.square(errors).sum(axis=1)
 
+    @property
+    def rates_of(self) -> Callable[[np.ndarray, int], dict[str, np.ndarray]]:
+        """The function of (sums over rows of the `table`, k) that returns the scores."""
+        return partial(number_rates, units=self.units) if self.kind == "numbers" else RATES[self.kind]
+
     def table(self):
-        """Return the addends (q, n) of each row to the sums that the function of its `kind` in RATES takes."""
+        """Return the addends (q, n) of each row to the sums that `rates_of` takes."""
         tables = {"classes": self._class_table, "numbers": self._number_table, "multilabel": self._label_table}
         return tables[self.kind]()
 
@@ -105,8 +117,9 @@ class Answers:
         return table if self.k <= MOST_DENSE else csr_array(table)
 
     def _number_table(self):
-        """Return a table: weight, loss and 0; then |e|, e^2, t and t^2 of each output, with targets around 0."""
-        errors, targets = self.outputs - self.targets, self.targets - self.targets.mean(axis=0)
+        """Return a table: weight, loss and 0; then |e|, e^2, t and t^2 of each output in `units`, targets around 0."""
+        targets = self.targets / self.units
+        errors, targets = self.outputs / self.units - targets, targets - targets.mean(axis=0)
         n = len(errors)
         weights = np.ones(n) if self.weights is None else self.weights
         totals = np.stack([np.ones(n), self.losses, np.zeros(n)])
@@ -169,14 +182,15 @@ def label_rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
                 "precision": _ratio(hits, predicted), "recall": recall, "f1": f1}
 
 
-def number_rates(sums: np.ndarray, k: int) -> dict[str, np.ndarray]:
+def number_rates(sums: np.ndarray, k: int, units: np.ndarray) -> dict[str, np.ndarray]:
     """Return r2, mae, rmse and loss, means over the k outputs, from the sums (3 + 4k, ...) of a table of numbers."""
     absolute, squares, t, tt = sums[TOTALS:].reshape(4, k, *sums.shape[1:])
+    units = units.reshape(k, *[1] * (sums.ndim - 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = tt - t * t / sums[0]
         r2 = np.where(spread > ROUNDING * tt, 1 - squares / spread, np.where(squares > 0, 0.0, 1.0))
-        return {"r2": r2.mean(axis=0), "mae": (absolute / sums[0]).mean(axis=0),
-                "rmse": np.sqrt(squares / sums[0]).mean(axis=0), "loss": sums[1] / sums[0]}
+        return {"r2": r2.mean(axis=0), "mae": (absolute / sums[0] * units).mean(axis=0),
+                "rmse": (np.sqrt(squares / sums[0]) * units).mean(axis=0), "loss": sums[1] / sums[0]}
 
 
 def _ratio(part, whole):
@@ -184,4 +198,4 @@ def _ratio(part, whole):
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-RATES = {"classes": rates, "numbers": number_rates, "multilabel": label_rates}  # by the kind of Answers
+RATES = {"classes": rates, "multilabel": label_rates}  # by the kind of Answers, beside that of numbers

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minnet.engine.answers import RATES, Answers, answers
+from minnet.engine.answers import Answers, answers
 from minnet.engine.intervals import bootstrap, percentiles, wilson
 from minnet.engine.losses import softmax
 from minnet.engine.sample import scored_rows
@@ -104,9 +104,11 @@ def scores_of(found: Answers) -> Scores:
         whole = {name: float(value) for name, value in _label_rates(found).items() if np.ndim(value) == 0}
         return Scores(**whole | {"loss": found.loss})
     if found.kind == "numbers":
-        names = {"r2": metrics.r2_score, "mae": metrics.mean_absolute_error, "rmse": metrics.root_mean_squared_error}
-        return Scores(**{name: float(score(y, found.outputs, sample_weight=weights)) for name, score in names.items()},
-                     loss=found.loss)
+        units, options = found.units, {"sample_weight": weights, "multioutput": "raw_values"}
+        y, outputs = y / units, found.outputs / units
+        names = {"mae": metrics.mean_absolute_error, "rmse": metrics.root_mean_squared_error}
+        errors = {name: float(np.mean(score(y, outputs, **options) * units)) for name, score in names.items()}
+        return Scores(r2=float(metrics.r2_score(y, outputs, sample_weight=weights)), **errors, loss=found.loss)
     guess, macro = found.guesses, {"average": "macro", "zero_division": 0, "sample_weight": weights}
     return Scores(accuracy=float(metrics.accuracy_score(y, guess, sample_weight=weights)),
                  recall_macro=float(metrics.recall_score(y, guess, **macro)),
@@ -115,7 +117,7 @@ def scores_of(found: Answers) -> Scores:
 
 def _label_rates(found):
     """Return what `label_rates` gives of several labels a row, over all rows; scikit-learn takes no single column."""
-    return RATES["multilabel"](found.table().sum(axis=1), found.k)
+    return found.rates_of(found.table().sum(axis=1), found.k)
 
 
 def describe(found: Answers, intervals: bool = True) -> Scores:
@@ -160,7 +162,7 @@ def calibration(found: Answers) -> Scores:
 def add_intervals(whole: Scores, found: Answers) -> None:
     """Add the intervals to what `describe` made."""
     names = [name for name, value in whole.items() if isinstance(value, float) and name != "ece"]
-    samples = bootstrap(found.table(), lambda sums: RATES[found.kind](sums, found.k))
+    samples = bootstrap(found.table(), lambda sums: found.rates_of(sums, found.k))
     whole["intervals"] = Scores(**{name: percentiles(samples[name]) for name in names})
     if found.kind == "numbers":
         return

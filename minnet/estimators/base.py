@@ -90,12 +90,16 @@ class PrunedEstimator(BaseEstimator):
 
     # --- what a subclass says ----------------------------------------------------------------------------------------
 
-    def _targets(self, y, sample_weight, learn):
-        """Return (targets as the loss takes them, weights of the rows or None); with `learn` find out what they are.
+    def _targets(self, y, sample_weight, first, learn):
+        """Return (targets as the loss takes them, weights of the rows or None).
 
-        Sets `_outputs`, how many outputs the net has.
+        On the `first` pass this sets `_outputs`, how many outputs the net has; without `learn` it keeps what is known
+        of the targets.
         """
         raise NotImplementedError
+
+    def _continue_from(self, model):
+        """Change a fitted model so that it is where a warm start begins."""
 
     def _signature(self, shape, names):
         """Return the signature of the model."""
@@ -120,8 +124,10 @@ class PrunedEstimator(BaseEstimator):
     def _fit(self, X, y, sample_weight):
         """Train and prune on rows and targets as users give them."""
         first = not (self.warm_start and hasattr(self, "model_"))
-        X, y, weights, random = self._prepared(X, y, sample_weight, first, first)
+        X, y, weights, random = self._prepared(X, y, sample_weight, first, learn=True)
         fitting = self._fitting(X, y, weights, random)
+        if not first:
+            self._continue_from(self.model_)
         self.model_.signature = None  # while it learns, it takes what is prepared
         try:
             fitting.run(parameters.seed_of(random))
@@ -165,7 +171,7 @@ class PrunedEstimator(BaseEstimator):
         """Return (inputs, targets, weights, random generator); make the model on the first pass."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=first,
                              multi_output=self._several or self._labels, y_numeric=self._numeric)
-        y, weights = self._targets(y, sample_weight, learn)
+        y, weights = self._targets(y, sample_weight, first, learn)
         random = check_random_state(self.random_state)
         self._shape = parameters.image_shape(self.image_shape, X.shape[1])
         if first:

@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from minnet.data.labels import as_indicator
 from minnet.data.signature import Signature
+from minnet.engine.losses import log_softmax
 from minnet.engine.optimizers import Optimizer
 from minnet.engine.probabilities import log_sigmoid, probabilities
 from minnet.engine.state import Step
@@ -275,10 +276,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
             Shape (n, k).
         """
         logits = self._answers(X)
-        if self.predictor_.signature.task == "multilabel":
-            return log_sigmoid(logits)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return log_sigmoid(logits) if self.predictor_.signature.task == "multilabel" else log_softmax(logits)
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Compute the logits; for two classes, how much that of the second is above that of the first.
@@ -297,9 +295,10 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         two = logits.shape[1] == BINARY and self.predictor_.signature.task == "classes"
         return logits[:, 1] - logits[:, 0] if two else logits
 
-    def _targets(self, y, sample_weight, learn):
+    def _targets(self, y, sample_weight, first, learn):
         """Return codes of the labels, or whether rows have each of several, and weights of the rows."""
         check_classification_targets(y)
+        learn = learn and first  # a warm start keeps the labels
         several = type_of_target(y) == "multilabel-indicator"
         if hasattr(self, "model_") and not learn and several != self._multilabel:
             given, before = ("several labels", "one") if several else ("one label", "several")

@@ -5,13 +5,15 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
+from minnet.data.scaling import mean_and_deviation
 from minnet.data.signature import Signature
+from minnet.engine.dense import Dense
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidValue
 from minnet.estimators.base import PrunedEstimator
 from minnet.typing import ArrayLike
 
-TINY = 1e-12  # of the mean: a smaller deviation is rounding, and the target constant
+FARTHEST = 1e6  # of standard deviations, old and new: beyond it units differ, and what was predicted is no start
 
 
 class PrunedRegressor(RegressorMixin, PrunedEstimator):
@@ -46,7 +48,8 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
     verbose : bool
         Whether a line is written for each epoch.
     warm_start : bool
-        Whether `fit` goes on from the weights and the mask of the fit before.
+        Whether `fit` goes on from the weights and the mask of the fit before. Targets are scaled anew, by those of
+        each `fit`; the last layer is changed to match, so that training begins at what the net predicted before.
     early_stopping : bool
         Whether R2 on validation rows decides which epoch is kept, and when a fit without pruning stops.
     validation_fraction : float
@@ -193,20 +196,29 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
         outputs = self._answers(X)
         return self.predictor_.signature.predictions(outputs)
 
-    def _targets(self, y, sample_weight, learn):
+    def _targets(self, y, sample_weight, first, learn):
         """Return scaled numbers (n, k), and weights of the rows."""
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         weights = row_weights(y, sample_weight)
-        if learn:
-            shift = np.average(y, axis=0, weights=weights)
-            largest = np.maximum(np.abs(y - shift).max(axis=0), np.finfo(np.float64).tiny)  # whose square may overflow
-            deviation = largest * np.sqrt(np.average(((y - shift) / largest) ** 2, axis=0, weights=weights))
-            self._target_scaling = shift, np.where(deviation > TINY * np.abs(shift), deviation, 1.0)
+        if first:
             self._outputs = y.shape[1]
+        if y.shape[1] != self._outputs:
+            raise InvalidValue(f"y has {y.shape[1]} columns; this net has learnt {self._outputs}")
+        self._target_scaling = mean_and_deviation(y, weights) if learn else self.model_.signature.target_scaling
         shift, scale = self._target_scaling
-        if y.shape[1] != len(shift):
-            raise InvalidValue(f"y has {y.shape[1]} columns; this net has learnt {len(shift)}")
         return (y - shift) / scale, weights
+
+    def _continue_from(self, model):
+        """Let the last layer give its outputs by the new scaling of the targets: the same numbers in their units.
+
+        Where old and new targets are of units far apart, the layer gives the same scaled outputs as before.
+        """
+        old, (shift, scale) = model.signature.target_scaling, self._target_scaling
+        ratio, moved = old.scale / scale, (old.shift - shift) / scale
+        if 1 / FARTHEST <= ratio.min() and max(ratio.max(), np.abs(moved).max()) <= FARTHEST:
+            last = [layer for layer in model.layers.values() if isinstance(layer, Dense)][-1]
+            last.weight.value[:] = last.weight.value * ratio
+            last.bias.value[:] = last.bias.value * ratio + moved
 
     def _signature(self, shape, names):
         """Return a signature with the scaling of the targets."""

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from minnet.data.scaling import ROUNDING
+from minnet.data.scaling import ROUNDING, mean_and_deviation
 from minnet.engine.optimizers import Optimizer
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 from minnet.estimators.base import FLOATS, PrunedEstimator, RandomSource
@@ -145,22 +145,27 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         ValueError
             Rows or targets cannot be learnt from, as scikit-learn checks them.
         """
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True,
-                             ensure_min_samples=FEWEST)
+        inputs, targets = self._validated(X, y)
+        n, features = inputs.shape
         halves = 0 if self.stability is None else check_count("stability", self.stability, 1)
-        kind = ESTIMATORS[self._task(y)]
-        keep = self.n_features_to_select_ = self._wanted(X.shape[1])
-        X = _standardised(X)
+        kind = ESTIMATORS[self._task(targets)]
+        keep = self.n_features_to_select_ = self._wanted(features)
         random = check_random_state(self.random_state)
-        self.support_, self.estimator_ = self._select(kind, X, y, keep, random)
+        self.support_, self.estimator_ = self._select(kind, inputs, targets, keep, random)
         self.stability_, self.n_iter_ = None, 1 if self.estimator_ is None else self.estimator_.n_iter_
         if halves:
-            found = [self._select(kind, X[rows], y[rows], keep, random)[0]
-                     for rows in half_rows(len(y), y if kind is PrunedClassifier else None, halves, random)]
+            found = [self._select(kind, inputs[rows], targets[rows], keep, random)[0]
+                     for rows in half_rows(n, targets if kind is PrunedClassifier else None, halves, random)]
             self.stability_ = np.mean(found, axis=0)
             best = np.lexsort((~self.support_, -self.stability_))[:keep]
-            self.support_ = np.isin(np.arange(X.shape[1]), best)
+            self.support_ = np.isin(np.arange(features), best)
         return self
+
+    def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows with standardised columns, and targets."""
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True,
+                             ensure_min_samples=FEWEST)
+        return _standardised(X), y
 
     def _task(self, y):
         """Return what y is: "classification" or "regression"."""
@@ -224,9 +229,8 @@ def _standardised(X):
         (mean, variance), scaled = mean_variance_axis(X, axis=0), X.copy()
         inplace_column_scale(scaled, 1 / np.sqrt(np.where(variance > (ROUNDING * mean) ** 2, variance, 1)))
         return scaled
-    deviation = X.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 0, deviation, 1)
-    return ((X - X.mean(axis=0, dtype=np.float64)) / scale).astype(X.dtype)
+    mean, deviation = mean_and_deviation(X)
+    return ((X - mean) / deviation).astype(X.dtype)
 
 
 def half_rows(n: int, labels: np.ndarray | None, halves: int, random: RandomState) -> Iterator[np.ndarray]:

@@ -205,23 +205,39 @@ def compiles(layer: Layer) -> bool:
     return find_row(TRACES, layer) is not None and all(map(compiles, layer.children()))
 
 
-def graph(model: Model, quantised: bool = False, divisor: float = 1) -> list[Node]:
-    """Return the nodes of `model`, the input first, in the order of the pass; weights are floats, or quantised.
-
-    With a `divisor` (see `input_divisor`) the nodes take inputs that are yet to be divided by it.
-    """
+def graph(model: Model, quantised: bool = False) -> list[Node]:
+    """Return the nodes of `model`, the input first, in the order of the pass; weights are floats, or quantised."""
     builder = GraphBuilder(model)
     builder.layer(model.tree, builder.add(Node([], model.input_shape)))
     fold_affine(builder.nodes)
     pool_first(builder.nodes)
     attach_pools(builder.nodes)
-    if divisor != 1:
-        for node in first_linear_nodes(builder.nodes):
-            node.entries = (node.entries / divisor).astype(node.entries.dtype)
-    for node in builder.nodes:
-        if quantised and isinstance(node, LinearNode):
-            node.quantise()
+    if quantised:
+        quantise(builder.nodes)
     return builder.nodes
+
+
+def raw_graph(model: Model, quantised: bool = False) -> tuple[list[Node], bool]:
+    """Return the nodes of `model`, and whether they take raw rows; weights are floats, or quantised.
+
+    Where a signature scales rows to x / d and x / d is read by linear layers only, d divides their weights instead,
+    since (x / d) W = x (W / d), padding with zeros included. A shift stays outside of the weights: x W - shift W loses
+    the digits that x and shift have in common.
+    """
+    nodes, divisor = graph(model), input_divisor(model)
+    first = [] if divisor == 1 else first_linear_nodes(nodes)
+    for node in first:
+        node.entries = (node.entries / divisor).astype(node.entries.dtype)
+    if quantised:
+        quantise(nodes)
+    return nodes, bool(first)
+
+
+def quantise(nodes: Sequence[Node]) -> None:
+    """Quantise the weights of all linear nodes."""
+    for node in nodes:
+        if isinstance(node, LinearNode):
+            node.quantise()
 
 
 def count_readers(nodes: Sequence[Node]) -> dict[Node, int]:
@@ -235,16 +251,12 @@ def count_readers(nodes: Sequence[Node]) -> dict[Node, int]:
 
 
 def input_divisor(model: Model) -> float:
-    """Return the d of a signature that scales rows to x / d, if the first weights may be divided by it instead; else 1.
-
-    They may where x / d is read by linear layers only, since (x / d) W = x (W / d), padding with zeros included. A
-    shift stays outside of the weights: x W - shift W loses the digits that x and shift have in common.
-    """
+    """Return the d of a signature that scales rows to x / d, if weights divided by it are in range; else 1."""
     scaling = None if model.signature is None else model.signature.scaling
     if scaling is None or scaling.shift.any() or (scaling.scale != scaling.scale.flat[0]).any():
         return 1
     divisor = float(scaling.scale.flat[0])
-    return divisor if 1 / LARGEST_DIVISOR <= abs(divisor) <= LARGEST_DIVISOR and first_linear_nodes(graph(model)) else 1
+    return divisor if 1 / LARGEST_DIVISOR <= abs(divisor) <= LARGEST_DIVISOR else 1
 
 
 def first_linear_nodes(nodes: Sequence[Node]) -> list[LinearNode]:

@@ -27,7 +27,7 @@ from minnet.kernels.program.scale import scale_rows
 from minnet.model import Model
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import Explanation, explain, explain_stages
-from minnet.runtime.graph import compiles, graph, input_divisor
+from minnet.runtime.graph import compiles, graph, raw_graph
 from minnet.runtime.plans import check_plan, fastest_plan, kernels_of, linear_nodes, plan_names, total_seconds
 from minnet.runtime.program import Program
 from minnet.runtime.rates import machine_rates
@@ -81,8 +81,7 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
     check_kind("freeze", model, Model)
     if not compiles(model.tree):
         return freeze_stages(model, batch_size, plan, classes, weights)
-    divisor = input_divisor(model)
-    nodes, rates = graph(model, check_weights(weights), divisor), machine_rates()
+    (nodes, takes_raw), rates = raw_graph(model, check_weights(weights)), machine_rates()
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
     plan = fastest_plan(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
@@ -98,7 +97,7 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
     programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
     reader = sparse_input(nodes, plan, model.dtype)
     plan = plan_names([chosen[tile] for tile in sorted(programs)])
-    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name, takes_raw=divisor != 1,
+    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name, takes_raw=takes_raw,
                      reader=reader)
 
 

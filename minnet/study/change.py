@@ -9,7 +9,7 @@ difference, narrower than what those of either model alone suggest.
 """
 import numpy as np
 
-from minnet.engine.answers import RATES, Answers
+from minnet.engine.answers import Answers
 from minnet.engine.intervals import bootstrap, percentiles
 from minnet.engine.metrics import PER_CLASS
 from minnet.errors import InvalidValue
@@ -38,7 +38,7 @@ def change(before: Answers, after: Answers) -> dict[str, dict]:
     if not np.array_equal(before.targets, after.targets):
         raise InvalidValue("the targets before and after are not the same: give both models the same rows")
     first, second = before.table(), after.table()
-    rates_of, q = RATES[before.kind], first.shape[0]
+    rates_of, q = before.rates_of, first.shape[0]
 
     def differences(sums):
         old, new = rates_of(sums[:q], before.k), rates_of(sums[q:], before.k)
