@@ -64,6 +64,14 @@ def test_import_keeps_the_column_of_the_classes(command, tmp_path):  # noqa: F81
     assert command("evaluate", "in/model.safetensors", "--data", "other.csv").code == 0
 
 
+@pytest.mark.parametrize("labels, wanted", [("7,-1,30", [7, -1, 30]), ("07, 8 ,9", [7, 8, 9]),
+                                            ("1,2,three", ["1", "2", "three"]), ("1.5,2,3", ["1.5", "2", "3"])])
+def test_import_takes_labels_as_a_table_has_them(labels, wanted, command, model):  # noqa: F811
+    """Whole numbers where all are: the labels of a table, which then match."""
+    assert command("import", "model.onnx", f"--classes={labels}").code == 0
+    assert mn.load("minnet-out/model.safetensors").signature.classes.tolist() == wanted
+
+
 def test_import_keras_weights(command, model, tmp_path):  # noqa: F811
     """Into an architecture by its name, or that of a file."""
     rng = np.random.default_rng(0)

@@ -43,6 +43,28 @@ def answer(capsys, *argv):
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_folder_of_results_is_its_model(folder, capsys, monkeypatch):
+    """Wherever a command takes a model's file: of a folder that `minnet prune` wrote it takes the model."""
+    monkeypatch.chdir(folder)
+    for argv in (["evaluate", "{}", "--data", "t.csv"], ["predict", "{}", "rows.csv"], ["inspect", "{}"]):
+        by_folder, by_file = (answer(capsys, *(word.format(name) for word in argv))
+                              for name in ("minnet-out", "minnet-out/model.safetensors"))
+        assert by_folder == by_file | ({"model": by_folder["model"]} if "model" in by_file else {})
+    assert main("export minnet-out --to onnx --out exported".split()) == 0
+    assert main("prune minnet-out --data t.csv --epochs 1 --sparsity 0.5 --out again".split()) == 0
+    (folder / "nothing").mkdir()
+    assert main(["evaluate", "nothing", "--data", "t.csv"]) == 2
+    assert "give a file, not a folder" in capsys.readouterr().err
+
+
+def test_few_weights_where_columns_were_meant_are_told(folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    table = str(folder / "t.csv")
+    for options, told in (("--keep 2", True), ("--keep 7", False), ("--keep 2 --structure input", False)):
+        assert main(["prune", table, "--epochs", "1", "--model", "mlp", *options.split()]) == 0
+        assert ("to keep 2 of the 6 columns add --structure input" in capsys.readouterr().err) == told
+
+
 @pytest.mark.filterwarnings("ignore:the columns of X are in another order")
 def test_names_are_told_and_the_full_table_is_taken(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)

@@ -109,8 +109,14 @@ def test_exports_give_the_same_numbers(command, pruned):
     (["prune", "diabetes.csv", "--task", "regression", "--model", "mlp", "--guard", "r2:0", "--sparsity", "0.99",
       "--epochs", "1"], 1, ["guard exceeded: r2 changed from"]),
     (["train", "digits", "--task", "regression", "--model", "mlp", "--epochs", "1"], 0, []),
-    (["train", "diabetes.csv", "--task", "regression", "--class-weight", "balanced"], 2, ["is for classes"])])
-def test_one_line_leads_to_the_mend(command, argv, code, words):
+    (["train", "diabetes.csv", "--task", "regression", "--class-weight", "balanced"], 2,
+     ["is for classes", "leave it out"]),
+    (["train", "diabetes.csv", "--task", "regression", "--test", "other.csv"], 2,
+     ["no column 'target', which is the target"]),
+    (["train", "one.csv", "--target", "a", "--ignore", "b"], 2, ["no column left beside the target"])])
+def test_one_line_leads_to_the_mend(command, argv, code, words, tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2.5\n3,4.5\n")
+    (tmp_path / "one.csv").write_text("a,b\n1,2.5\n3,4.5\n")
     err = command(*argv, code=code).err
     lines = [line for line in err.splitlines() if line.startswith("minnet: ")]
     assert len(lines) == (code != 0) and all(word in lines[0] for word in words), err

@@ -21,6 +21,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
+from minnet.engine.losses import log_softmax, softmax
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, MaxPool2d
 from minnet.engine.sparse import SparseDense
@@ -95,6 +96,18 @@ def test_a_divisor_is_in_the_first_weights_only_where_they_alone_read_the_input(
         model = Model(Sequential(*layers), (4,) if name == "dense" else (4, 4, 2), rng=0)
         model.signature = Signature(model.input_shape, scaling=(0, 255))
         assert (freeze(model).scaling is None) == (name not in ("activation", "shortcut")), name
+
+
+@pytest.mark.parametrize("weights", [None, "int8"])
+def test_freezing_makes_the_graph_once(weights, monkeypatch):
+    made = []
+    monkeypatch.setattr(graphs, "GraphBuilder", lambda model: made.append(model) or GraphBuilder(model))
+    for scaling in (None, (0, 255), (3, 255)):
+        model = sparse_model()
+        model.signature = Signature(model.input_shape, scaling=scaling)
+        made.clear()
+        freeze(model, weights=weights)
+        assert made == [model]
 
 
 @pytest.mark.parametrize("scaling", [(0, 16), (1, 16)])
@@ -484,6 +497,13 @@ def test_probabilities_of_large_logits_are_finite():
     model = Model(Sequential(Dense(3)), (2,), rng=0)
     model.values[:] = 1000
     np.testing.assert_allclose(freeze(model).predict_proba(np.ones((1, 2))), 1 / 3)
+
+
+def test_logarithms_of_probabilities_are_finite_where_these_are_0():
+    logits = np.array([[0.0, -2000.0, 3.0], [1e300, -1e300, 0.0], [-5.0, -5.0, -5.0]])
+    found = log_softmax(logits)
+    assert np.isfinite(found).all() and found[0, 1] == pytest.approx(-2003, rel=1e-3)
+    np.testing.assert_allclose(np.exp(found), softmax(logits), rtol=1e-12)
 
 
 def test_equal_logits_are_won_by_the_first_class():

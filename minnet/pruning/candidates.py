@@ -58,10 +58,11 @@ class Candidates:
     def check(self, k, most):
         """Raise Infeasible if k exceeds `most`, the number of pieces that can be removed."""
         if k > most:
-            reasons = {"value_range": (self.state == STAYS).any(), "min_density": self.floor > 0,
-                       f"that the last {self.pieces.unit} of an axis stays": any(g.keeps for g in self.layer_groups)}
-            raise Infeasible(f"cannot remove {k} of {len(self)} {self.pieces.unit}s, but {most} at most, by "
-                             f"{' and '.join(reason for reason, holds in reasons.items() if holds)}: ask for fewer")
+            reasons = {f"the last {self.pieces.unit} of an axis stays": any(g.keeps for g in self.layer_groups),
+                       "value_range protects some": (self.state == STAYS).any(),
+                       "min_density protects some": self.floor > 0}
+            reason = " and ".join(reason for reason, holds in reasons.items() if holds)
+            raise Infeasible(f"cannot remove {k} of {len(self)} {self.pieces.unit}s: {reason}; ask for at most {most}")
 
     def checked(self, groups, shares):
         """Return what a distribution gave, as arrays: the group of each piece, and a share for each group."""
