@@ -11,7 +11,7 @@ from minnet.study.guard import GuardMissed, check_guards, check_limits
 from minnet.study.job import Job
 from minnet.study.measure import compare_nets, speeds
 from minnet.study.result import hidden_units, plain, summary, units_removed
-from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, SGD_LR, SMALL_BATCH, Settings
+from minnet.study.settings import LARGE_BATCH, MANY_ROWS, MOMENTUM, NUMBERS_LR, SGD_LR, SMALL_BATCH, Settings
 from minnet.study.speed import machine_speed
 from minnet.study.training import Training, batch_for, optimizer_of
 
@@ -132,6 +132,8 @@ def test_optimizers_and_batches_by_the_settings():
     assert optimizer_of(Settings(optimizer="adamw", lr=0.3, weight_decay=0.2)) == mn.AdamW(lr=0.3, weight_decay=0.2)
     assert optimizer_of(Settings(optimizer="adamw")) == mn.AdamW()
     assert optimizer_of(Settings(weight_decay=0.0)) == mn.SGD(SGD_LR, MOMENTUM, nesterov=True)
+    assert optimizer_of(Settings(), "numbers").lr == NUMBERS_LR < optimizer_of(Settings(), "classes").lr == SGD_LR
+    assert optimizer_of(Settings(lr=0.3), "numbers").lr == 0.3
     assert (batch_for(MANY_ROWS - 1), batch_for(MANY_ROWS)) == (SMALL_BATCH, LARGE_BATCH)
 
 

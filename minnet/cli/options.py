@@ -14,6 +14,7 @@ from minnet.study.settings import (
     FROZEN,
     LARGE_BATCH,
     MANY_ROWS,
+    NUMBERS_LR,
     PRETRAINED,
     PRETRAINED_LR,
     READING,
@@ -95,7 +96,8 @@ def training_options(parser: Parser, epochs: str = "epochs of training") -> None
         help=f"keep this layer and those before it fixed (default: none; with --weights {FROZEN})")
     add("--optimizer", metavar="NAME",
         help=f"training algorithm (default: sgd; with --weights adam, learning rate {PRETRAINED_LR:g})")
-    add("--lr", type=kinds.positive, metavar="RATE", help=f"learning rate (default: sgd {SGD_LR:g}, others 0.001)")
+    add("--lr", type=kinds.positive, metavar="RATE",
+        help=f"learning rate (default: sgd {SGD_LR:g}, in regression {NUMBERS_LR:g}; others 0.001)")
     add("--batch-size", type=kinds.integer(1), metavar="N",
         help=f"samples per training step (default: {SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} samples)")
     add("--weight-decay", type=kinds.real, metavar="X",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
+NUMBERS_LR = SGD_LR / 2  # of SGD for numbers: the gradient of the squared error is twice that of half of it
 SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
@@ -51,7 +52,7 @@ class Settings:
     optimizer : str, optional
         Name in OPTIMIZERS. Default: sgd, or adam with pretrained weights.
     lr, batch_size, weight_decay : float, int, float, optional
-        Default: by optimizer and number of training samples.
+        Default: by optimizer, task and number of training samples.
     class_weight : "balanced" or mapping, optional
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
     guard : mapping of str to float

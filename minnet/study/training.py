@@ -31,6 +31,7 @@ from minnet.study.settings import (
     LARGE_BATCH,
     MANY_ROWS,
     MOMENTUM,
+    NUMBERS_LR,
     PRETRAINED,
     PRETRAINED_LR,
     SGD_DECAY,
@@ -93,7 +94,7 @@ class Training:
         self.images, model, self.given = load_parts(settings, self.seed(WEIGHTS))
         self.base, self.model, self.data = frozen(settings, model, self.images)
         self.start = dict(scores(self.model, self.data.X_test, self.data.y_test)) if self.given else None
-        self.arguments = training_arguments(settings, len(self.data.y_train))
+        self.arguments = training_arguments(settings, len(self.data.y_train), self.data.signature.task)
         self.train = partial(train, **self.arguments)
         self.epochs = settings.epochs
         self.history, self._kept = [], None
@@ -349,25 +350,26 @@ def load_model(path: Path) -> Model:
     return found if isinstance(found, Model) else found.model
 
 
-def training_arguments(settings: Settings, rows: int) -> dict[str, object]:
-    """Return the arguments of `train` that all stages share."""
+def training_arguments(settings: Settings, rows: int, task: str = "classes") -> dict[str, object]:
+    """Return the arguments of `train` that all stages share; `task` is that of the signature."""
     penalties = tuple(check_choice("penalty", name, PENALTIES)(strength) for name, strength in settings.penalty)
-    return {"optimizer": optimizer_of(settings), "batch_size": settings.batch_size or batch_for(rows),
+    return {"optimizer": optimizer_of(settings, task), "batch_size": settings.batch_size or batch_for(rows),
             "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM,
             "class_weight": settings.class_weight}
 
 
-def optimizer_of(settings: Settings) -> Optimizer:
+def optimizer_of(settings: Settings, task: str = "classes") -> Optimizer:
     """Return the optimizer of the settings.
 
-    Default: SGD with Nesterov's momentum; with pretrained weights Adam with a small learning rate. Other optimizers
-    have their own defaults.
+    Default: SGD with Nesterov's momentum, for "numbers" with half the learning rate; with pretrained weights Adam with
+    a small one. Other optimizers have their own defaults.
     """
     if settings.optimizer is None and settings.weights is not None:
         optimizer = Adam(PRETRAINED_LR)
     else:
         make = check_choice("optimizer", settings.optimizer or "sgd", OPTIMIZERS)
-        optimizer = SGD(SGD_LR, MOMENTUM, nesterov=True, weight_decay=SGD_DECAY) if make is SGD else make()
+        lr = NUMBERS_LR if task == "numbers" else SGD_LR
+        optimizer = SGD(lr, MOMENTUM, nesterov=True, weight_decay=SGD_DECAY) if make is SGD else make()
     given = {name: getattr(settings, name) for name in ("lr", "weight_decay") if getattr(settings, name) is not None}
     return replace(optimizer, **given)
 
