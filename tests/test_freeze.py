@@ -21,9 +21,10 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
-from minnet.engine.losses import log_softmax, softmax
+from minnet.engine.losses import softmax
 from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import Flatten, MaxPool2d
+from minnet.engine.probabilities import log_softmax
 from minnet.engine.sparse import SparseDense
 from minnet.errors import InvalidType, InvalidValue, MinnetError, NotFinite, UnknownName, Unsupported
 from minnet.kernels.program.ops import HALF, RUN

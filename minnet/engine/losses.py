@@ -160,12 +160,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return z_i - log of the sum of exp(z_j) over the last axis: finite where the probability underflows to 0."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
 def _softmax_tangent(logits, targets, rlogits, n):
     """Return p (r - p'r) / n: the Hessian of log-sum-exp times r, whatever the targets."""
     p = softmax(logits)

@@ -14,6 +14,12 @@ def log_sigmoid(logits: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0, -logits)
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return z_i - log of the sum of exp(z_j) over the last axis: finite where the probability underflows to 0."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 def probabilities(logits: np.ndarray, task: str | None = None) -> np.ndarray:
     """Return the probability of each class or, where the task is "multilabel", of each label by itself.
 

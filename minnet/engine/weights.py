@@ -46,7 +46,7 @@ def row_weights(y: np.ndarray, sample_weight: ArrayLike | None = None, class_wei
     if class_weight is not None:
         if y.dtype.kind != "i":
             raise InvalidValue(f"class_weight={quoted(repr(class_weight))} is for classes, and the targets are "
-                               "numbers or several labels a row: leave it out (in Python, sample_weight= weighs rows)")
+                               "numbers or several labels a row: give sample_weight, in Python, or leave it out")
         weights = weights * class_factors(y, weights, class_weight, labels)[y]
     if len(y) and not weights.any():
         raise InvalidValue("the weights of all rows are zero: at least one must be above 0")

@@ -9,9 +9,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from minnet.data.labels import as_indicator
 from minnet.data.signature import Signature
-from minnet.engine.losses import log_softmax
 from minnet.engine.optimizers import Optimizer
-from minnet.engine.probabilities import log_sigmoid, probabilities
+from minnet.engine.probabilities import log_sigmoid, log_softmax, probabilities
 from minnet.engine.state import Step
 from minnet.engine.weights import row_weights
 from minnet.errors import InvalidValue, quoted
