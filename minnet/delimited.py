@@ -4,74 +4,91 @@
     table = read_table("mine.csv", form=check_format(delimiter=";", decimal=",", encoding="latin-1", ignore=["id"]))
 
 What a `Format` does not tell is found out from the first lines, except the encoding: a file is UTF-8 unless told.
+A cell of features may be missing (`cells.MISSING`), and a column may hold text in most of its cells: see `Table`.
 Every problem is one line that names line and column and says what to do.
 """
 import codecs
 import csv
 import io
-import math
 import re
 import warnings
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 
-from minnet.errors import FileError, InvalidType, InvalidValue, check_count, file_error, quoted, unknown
+from minnet.cells import as_labels, is_any_number, is_number, plain
+from minnet.errors import InvalidType, InvalidValue, check_count, file_error, quoted, unknown
+from minnet.features import Columns, Features, with_texts
 from minnet.files import opened
 
 CALLED = {"label", "class", "target", "y"}  # names of a column of classes
 INDEX_NAMES = ("", "Unnamed: 0")  # of a column that pandas wrote
 FEWEST_COUNTED = 3  # columns of a header 0, 1, 2, ...; two may as well be a sample
 NUMBER = re.compile(r"-?[0-9]{1,9}")
-LONGEST_INTEGER = 20  # characters of one in 64 bits
-BOOLS = {"True": True, "False": False}
 DELIMITERS = ",;\t| "  # that are found out; of equal ones the first
 NAMES = {"tab": "\t", r"\t": "\t", "space": " "}  # of delimiters that a shell makes hard to give
 SAMPLE_LINES, SAMPLE_CHARACTERS = 20, 2**16  # that tell delimiter, decimal mark and header
 
 
 class Format(NamedTuple):
-    """How a table is written, as far as it is told; what is None is found out. See `check_format`."""
+    """How a table is written, as far as it is told; what is None is found out. See `check_format`.
+
+    `known` are names of columns that are read as text where they are there.
+    """
 
     delimiter: str | None = None
     header: bool | None = None
     decimal: str | None = None
     encoding: str | None = None
     ignore: tuple[str | int, ...] = ()
+    text: tuple[str | int, ...] = ()
+    categories: tuple[str | int, ...] = ()
+    missing: str | None = None
+    known: tuple[str, ...] = ()
 
 
 PLAIN = Format()
+FILLS = ("median", "error")  # what is done about missing numbers
 Target = str | int | Sequence[str | int] | None  # a column by name or number, or several
 
 
 class Table(NamedTuple):
-    """What a table holds: X (n, d) float64, y (n,) or (n, k), names of their columns; None without a header."""
+    """What a table holds: X (n, d), y (n,) or (n, k), names of their columns; None without a header.
+
+    X is float64, NaN where a cell is missing. Where columns hold text it is of objects: text or NaN in these, numbers
+    in the others. `kinds` has what is told of columns: "text" or "categories" by their places in X. y is None where
+    there is no column of labels.
+    """
 
     X: np.ndarray
-    y: np.ndarray
+    y: np.ndarray | None
     names: tuple[str, ...] | None
     target: str | tuple[str, ...] | None
+    kinds: dict[int, str]
 
 
-class Columns(NamedTuple):
-    """Which columns are read: the names of all or None, the places of the targets, mostly one, and of the features."""
+class Written(NamedTuple):
+    """How a table was read, so that it can be read once more, and the places of the columns that hold text."""
 
-    names: tuple[str, ...] | None
-    targets: list[int]
-    used: list[int]
-    width: int
+    delimiter: str
+    header: bool
+    columns: Columns
+    texts: list[int]
 
 
 def check_format(delimiter: str | None = None, header: bool | None = None, decimal: str | None = None,
-                 encoding: str | None = None, ignore: str | int | Iterable[str | int] = ()) -> Format:
+                 encoding: str | None = None, ignore: str | int | Iterable[str | int] = (),
+                 text: str | int | Iterable[str | int] = (), categories: str | int | Iterable[str | int] = (),
+                 missing: str | None = None) -> Format:
     """Return the Format of these arguments, checked.
 
     `delimiter` is one character, "tab" or "space" (any number of spaces); `header` whether the first line names the
     columns; `decimal` "." or ","; `encoding` a name that Python knows; `ignore` names or numbers of columns that are
-    not read. Raises InvalidValue or InvalidType.
+    not read, `text` and `categories` of those that hold these, be they numbers or not; with `missing` "error" a gap is
+    one. Raises InvalidValue or InvalidType.
     """
     if delimiter is not None:
         delimiter = NAMES.get(delimiter, delimiter)
@@ -85,10 +102,19 @@ def check_format(delimiter: str | None = None, header: bool | None = None, decim
                            "',', another character than the delimiter")
     if encoding is not None:
         _check_encoding(encoding)
-    ignore = (ignore,) if isinstance(ignore, str | int) else tuple(ignore)
-    if any(isinstance(column, bool) or not isinstance(column, str | int) for column in ignore):
-        raise InvalidType(f"ignore={quoted(repr(ignore))}; wanted names or numbers of columns")
-    return Format(delimiter, header, decimal, encoding, ignore)
+    if missing not in (None, *FILLS):
+        raise InvalidValue(f"missing={quoted(repr(missing))}; wanted {' or '.join(map(repr, FILLS))}")
+    columns = (check_columns(name, value) for name, value in
+               (("ignore", ignore), ("text", text), ("categories", categories)))
+    return Format(delimiter, header, decimal, encoding, *columns, missing)
+
+
+def check_columns(name: str, columns: str | int | Iterable[str | int] | None) -> tuple[str | int, ...]:
+    """Return the columns of an argument as a tuple: names, or numbers from 0, none where it is None."""
+    found = (columns,) if isinstance(columns, str | int) else tuple(columns or ())
+    if any(isinstance(column, bool) or not isinstance(column, str | int) for column in found):
+        raise InvalidType(f"{name}={quoted(repr(columns))}; wanted names or numbers of columns")
+    return found
 
 
 def _check_encoding(encoding):
@@ -106,55 +132,74 @@ def read_csv(path, target=None):
 
 
 def read_table(path, target: Target = None, learnt: str | tuple[str, ...] | None = None, *, ask: bool = True,
-               form: Format = PLAIN, wanted: Sequence[str] | None = None) -> Table:
+               form: Format = PLAIN, wanted: Sequence[str] | None = None, numbers: bool = False,
+               labels: bool = True) -> Table:
     """Return the Table in a text file; `target` is the name or number of the column of classes, or several of numbers.
 
     Without it that is the column called `learnt` if there is one, else the last that is not ignored; with `ask`, a
     table in which another one is called label, class, target or y is refused, since either may be meant. Where all
-    columns `wanted` are there, no others are read.
+    columns `wanted` are there, no others are read. With `numbers` every cell must be a finite number; without `labels`
+    the last column may be one that is `wanted`.
 
     A first line without a number names the columns, and so does one of 0, 1, 2, ... of three columns or more, as pandas
-    writes it for columns without names. Each error names its line and column. y is of bools, whole numbers, other
-    numbers or text, whichever holds for all labels.
+    writes it for columns without names. A column in which more than half of the cells that are there are no numbers
+    holds text, or 0 and 1 where it holds True and False alone. Each error names its line and column. y is of bools,
+    whole numbers, other numbers or text, whichever holds for all labels.
     """
     with opened(path) as file:
-        text = io.TextIOWrapper(file, form.encoding or "utf-8-sig", newline="")
         try:
-            return _table(path, text, target, learnt, ask, form, wanted)
+            with _lines(path, file, form) as lines:
+                table, written = _table(path, lines, target, learnt, ask, form, wanted, numbers, labels)
+            if not written.texts:
+                return table
+            file.seek(0)
+            with _lines(path, file, form) as lines:
+                rows = (cells for _, cells in islice(_rows(path, lines, written.delimiter), int(written.header), None))
+                return table._replace(X=with_texts(rows, table.X, written.columns, written.texts))
         except UnicodeError as error:
             reason, known = getattr(error, "reason", str(error)), form.encoding or "UTF-8"
             other = "latin-1, or utf-16" if form.encoding is None else "utf-8"
             raise file_error(path, f"is no text in {quoted(known)} ({reason})",
                              fix=f"save it as UTF-8, or name its encoding, as in --encoding {other}") from error
-        finally:
-            text.detach()
 
 
-def _table(path, lines, target, learnt, ask, form, wanted):
-    """Return the Table in the lines of the file."""
-    lines = _without_nul(path, lines)
+@contextmanager
+def _lines(path, file, form):
+    """Yield the lines of a binary file, as text without NUL."""
+    text = io.TextIOWrapper(file, form.encoding or "utf-8-sig", newline="")
+    try:
+        yield _without_nul(path, text)
+    finally:
+        text.detach()
+
+
+def _table(path, lines, target, learnt, ask, form, wanted, numbers, labelled):
+    """Return the Table in the lines of the file, without its texts, and how it is written."""
     sample = _sample(lines)
     delimiter, decimal = _written(sample, form)
     rows = _rows(path, chain(sample, lines), delimiter)
     first = _, head = next(rows, (0, []))
     below = [cells for _, cells in islice(_tolerant(sample, delimiter), 1, None)]
-    columns = _columns(path, head, below, target, learnt, form, wanted)
+    columns = _columns(path, head, below, target, learnt, form, wanted, labelled)
     if ask and columns.names and target is None and not _are_in(learnt, head):
         _ask_for_target(path, columns)
-    values, labels = array("d"), [[] for _ in columns.targets]
+    features, labels = Features(path, columns, decimal), [[] for _ in columns.targets]
     for number, cells in rows if columns.names else chain([first], rows):
         for place, column in zip(columns.targets, labels, strict=True):
             column.append(_label(path, number, cells[place]))
-        values.extend(_features(path, number, cells, columns, decimal))
-    if not labels[0]:
+        features.add(number, cells)
+    if not features.rows:
         raise file_error(path, "holds no rows", fix="a row is numbers and a class")
-    X, names = np.frombuffer(values).reshape(len(labels[0]), -1), columns.names
+    texts = features.texts(numbers, form.missing == "error")
+    X, names = np.frombuffer(features.values).reshape(features.rows, -1), columns.names
     if ask:
         _warn_of_index(X, columns)
-    found = [_as_labels(column, decimal) for column in labels]
+    found = [as_labels(column, decimal) for column in labels]
     learnt = names and tuple(names[i] for i in columns.targets)
-    return Table(X, found[0] if len(found) == 1 else np.column_stack(found),
-                 names and tuple(names[i] for i in columns.used), learnt[0] if learnt and len(learnt) == 1 else learnt)
+    y = found[0] if len(found) == 1 else np.column_stack(found) if found else None
+    return (Table(X, y, names and tuple(names[i] for i in columns.used),
+                  learnt[0] if learnt and len(learnt) == 1 else learnt or None, columns.kinds),
+            Written(delimiter, names is not None, columns, texts))
 
 
 # --- how it is written ------------------------------------------------------------------------------------------------
@@ -191,10 +236,10 @@ def _written(sample: list[str], form: Format) -> tuple[str, str]:
         rows = [cells for _, cells in _tolerant(sample, delimiter)]
         cells, decimal = list(chain.from_iterable(rows)), form.decimal or "."
         if form.decimal is None and delimiter != ",":
-            decimal = "," if any("," in cell and _is_number(_plain(cell, ",")) for cell in cells) else "."
+            decimal = "," if any("," in cell and is_number(plain(cell, ",")) for cell in cells) else "."
         widths = {len(row) for row in rows}
         several = max(widths, default=0) > 1
-        merits = several and len(widths) == 1, several, sum(_is_number(_plain(cell, decimal)) for cell in cells)
+        merits = several and len(widths) == 1, several, sum(is_number(plain(cell, decimal)) for cell in cells)
         if best is None or merits > best[0]:
             best = merits, delimiter, decimal
     return best[1:]
@@ -242,7 +287,7 @@ def _rows(path, lines, delimiter):
 # --- which columns ----------------------------------------------------------------------------------------------------
 
 
-def _columns(path, head, below, target, learnt, form, wanted) -> Columns:
+def _columns(path, head, below, target, learnt, form, wanted, labelled=True) -> Columns:
     """Return which columns are read, by the first line and those below it."""
     if len(head) < 2:
         raise file_error(path, f"needs at least two columns, its first line has {len(head)}",
@@ -254,17 +299,26 @@ def _columns(path, head, below, target, learnt, form, wanted) -> Columns:
     left = [i for i in range(len(head)) if i not in ignored]
     if target is None and not left:
         raise file_error(path, "has no column that is not ignored", fix="leave one --ignore out")
-    targets = [_place(path, names, len(head), column, "target") for column in _several(target)] or left[-1:]
+    targets = [_place(path, names, len(head), column, "target") for column in _several(target)]
+    all_wanted = bool(names and wanted) and set(wanted) <= set(names)
+    if not targets and (labelled or not all_wanted or names[left[-1]] not in wanted):
+        targets = left[-1:]
     if ignored & set(targets):
         raise InvalidValue(f"target={quoted(repr(target))} is a column to ignore too: leave one of them out")
     if len(set(targets)) < len(targets):
         raise InvalidValue(f"target={quoted(repr(target))} names a column twice: leave one out")
     used = [i for i in left if i not in targets]
-    if names and wanted and set(wanted) <= set(names):
+    if all_wanted:
         used = [i for i in used if names[i] in wanted]
     if not used:
         raise file_error(path, "has no column left beside the target", fix="leave one --ignore out")
-    return Columns(names, targets, used, len(head))
+    kinds = {_place(path, names, len(head), column, kind): kind for kind in ("text", "categories")
+             for column in getattr(form, kind)}
+    if set(kinds) - set(used):
+        lost = min(set(kinds) - set(used))
+        raise InvalidValue(f"{kinds[lost]}={names[lost] if names else lost!r} is no column of features: leave it out")
+    texts = set(kinds) | {place for place in used if names and names[place] in form.known}
+    return Columns(names, targets, used, texts, {used.index(place): kind for place, kind in kinds.items()})
 
 
 def _several(target: Target) -> list[str | int]:
@@ -284,7 +338,7 @@ def _is_header(head, below, target, form) -> bool:
     if len(head) >= FEWEST_COUNTED and head == [str(i) for i in range(len(head))]:
         return True
     skipped = set()
-    for column in (*form.ignore, *_several(target)):
+    for column in (*form.ignore, *form.text, *form.categories, *_several(target)):
         number = isinstance(column, int) or bool(NUMBER.fullmatch(column))
         if not number or not -len(head) <= int(column) < len(head):  # it must be a name
             if column not in head:
@@ -293,7 +347,11 @@ def _is_header(head, below, target, form) -> bool:
         skipped.add(head.index(column) if column in head else int(column) % len(head))
     if target is None:
         skipped.add(max(set(range(len(head))) - skipped, default=0))
-    return not any(_is_number(cell) or _is_number(_plain(cell, ",")) for i, cell in enumerate(head) if i not in skipped)
+    if any(map(is_any_number, (cell for i, cell in enumerate(head) if i not in skipped))):
+        return False
+    columns = list(zip(*below, strict=False))
+    numbers = any(map(is_any_number, chain.from_iterable(columns)))
+    return numbers or not any(cell in column for cell, column in zip(head, columns, strict=False))
 
 
 def _place(path, names, width, column, what) -> int:
@@ -322,83 +380,9 @@ def _ask_for_target(path, columns):
                                          f"{quoted(last)}")
 
 
-# --- cells ------------------------------------------------------------------------------------------------------------
-
-
-def _plain(cell, decimal):
-    """Return a number as `float` takes it; with decimal commas a point is none, since it may separate thousands."""
-    return cell if decimal == "." else cell.replace(".", "?").replace(",", ".")
-
-
-def _is_number(cell):
-    """Test for what `float` takes, except spellings that no table means: 1_000, digits of other scripts."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return cell.isascii() and "_" not in cell
-
-
-def _features(path, number, cells, columns, decimal):
-    """Return the row's numbers, or raise an error that names the first cell that is none."""
-    row = [cells[i] for i in columns.used]
-    numbers = _all_numbers(row) if decimal == "." else None
-    if numbers is not None:
-        return numbers
-    row = [_plain(cell, decimal) for cell in row]
-    for column, cell in zip(columns.used, row, strict=True):
-        if not (_is_number(cell) and math.isfinite(float(cell))):
-            raise _no_number(path, number, column, cells[column], columns, decimal)
-    return map(float, row)
-
-
-def _all_numbers(row):
-    """Return the numbers of a row at once, None where some cell may be none."""
-    text = "".join(row)
-    if not text.isascii() or "_" in text:
-        return None
-    try:
-        numbers = list(map(float, row))
-    except ValueError:
-        return None
-    return numbers if math.isfinite(sum(numbers)) else None
-
-
-def _no_number(path, number, column, cell, columns, decimal) -> FileError:
-    """Return the error about a cell that is no number."""
-    name = f" ({quoted(columns.names[column])})" if columns.names else ""
-    other = {",": ".", ".": ","}[decimal]
-    mark = f", or say --decimal {other}" if _is_number(_plain(cell, other)) else ""
-    known = columns.names[column] if columns.names and columns.names[column] else column
-    fix = f"mend it{mark}, encode text as numbers first, or leave it out: --ignore {quoted(str(known))}"
-    return file_error(path, f"line {number}, column {column + 1}{name}: {quoted(repr(cell))} is no finite number", fix)
-
-
 def _label(path, number, cell):
     """Return the class of one row, as text."""
     cell = cell.strip()
     if not cell:
         raise file_error(path, f"line {number} has no class", fix="fill it in or take the line out")
     return cell
-
-
-def _as_labels(labels, decimal):
-    """Return labels as bools, else whole numbers, else numbers, else text: the first that holds for all."""
-    if all(label in BOOLS for label in labels):
-        return np.array([BOOLS[label] for label in labels])
-    if all(map(_looks_whole, labels)):
-        if max(map(len, labels)) > LONGEST_INTEGER:
-            return np.array(labels)
-        numbers = [int(label) for label in labels]
-        for dtype in (np.int64, np.uint64):
-            if np.iinfo(dtype).min <= min(numbers) and max(numbers) <= np.iinfo(dtype).max:
-                return np.array(numbers, dtype)
-        return np.array(labels)  # as floats some would become one
-    plain = [_plain(label, decimal) for label in labels]
-    if all(map(_is_number, plain)):
-        return np.array([float(label) for label in plain])
-    return np.array(labels)
-
-
-def _looks_whole(label):
-    return _is_number(label) and label.lstrip("+-").isdigit()

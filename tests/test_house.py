@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minnet"
-FLOORS = ["errors typing blas files readers delimited csr arrays", "kernels", "data", "engine", "threads", "fast",
-          "model training", "formats", "models vgg", "pruning", "runtime", "estimators", "study",
+FLOORS = ["errors typing blas files readers cells features delimited csr arrays", "kernels", "data", "engine",
+          "threads", "fast", "model training", "formats", "models vgg", "pruning", "runtime", "estimators", "study",
           "report", "cli"]  # imports run from right to left only
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILE_LINES, FUNCTION_LINES, KERNEL_LINES, DEEPEST = 450, 40, 60, 4

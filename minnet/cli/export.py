@@ -66,8 +66,13 @@ def takes(model: Model, to: str) -> str:
         return "it takes the model's own input, and the model says of none how it was scaled"
     if to == "safetensors":
         return "it holds the weights alone: the scaling and the labels are not in it"
-    scaled = "raw values, which it scales itself" if model.signature.scaling is not None else "values as given"
     known = "" if model.signature.classes is None else f"; the {len(model.signature.classes)} labels are in the file"
     known += {"numbers": "; it gives numbers in the units of the target",
               "multilabel": "; a row has the labels whose output is above 0"}.get(model.signature.task, "")
+    encoding = model.signature.encoding
+    if encoding is not None and not encoding.of_numbers:
+        columns = ", ".join(quoted(name) for name in encoding.of_kind("categories", "words", "hashed"))
+        return f"categories and text ({columns}) cannot be exported: it takes the {model.input_shape[0]:,} columns " \
+               "that it names instead, 0 and 1 of categories, counts of words" + known
+    scaled = "raw values, which it scales itself" if model.signature.scaling is not None else "values as given"
     return f"it takes {scaled}, {' x '.join(map(str, model.input_shape))}{known}"

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from minnet.cli import parser as kinds
 from minnet.cli.console import Console
-from minnet.cli.options import DATA_HELP, data_options, is_model, part_options, reading
+from minnet.cli.options import DATA_HELP, column_options, data_options, is_model, part_options, reading
 from minnet.cli.parser import Parser
 from minnet.cli.tables import aligned, facts_text
 
@@ -19,6 +19,7 @@ def options(parser: Parser) -> None:
     parser.add_argument("what", metavar="FILE", type=kinds.model_file,
                         help=f"file of a saved model, or data set: {DATA_HELP}")
     data_options(parser)
+    column_options(parser)
     part_options(parser)
 
 

@@ -30,6 +30,7 @@ DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y (
 DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a saved model"
 MODEL_DATA_HELP = "data set for a saved model"
 TASKS = ("classification", "regression", "multilabel")  # as in data/tasks.py, which would load NumPy
+MISSING = ("median", "error")  # as in delimited.py
 DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
 
 
@@ -56,6 +57,22 @@ def table_options(parser: Parser) -> None:
         help="whether a .csv's first line names its columns (default: found out)")
     add("--decimal", metavar="CHAR", help="decimal mark of a .csv, a point or comma (default: found out)")
     add("--encoding", metavar="NAME", help="encoding of a .csv, as latin-1 or utf-16 (default: utf-8)")
+
+
+def column_options(parser: Parser) -> None:
+    """Add what columns hold, and how that becomes numbers."""
+    add = parser.options.add_argument
+    add("--categories", action="append", metavar="COLUMN",
+        help="name or number of a column of categories, as codes are; may be repeated (default: text of which few "
+             "differ)")
+    add("--text", action="append", metavar="COLUMN",
+        help="name or number of a column of text, which becomes counts of words; may be repeated (default: sentences "
+             "that mostly differ)")
+    add("--words", type=kinds.integer(1), metavar="N", help="words of a column of text at most (default: 2,000)")
+    add("--hashed", action="store_const", const=True,
+        help="hash words into N numbers instead of counting those that occur most")
+    add("--missing", choices=MISSING,
+        help="missing numbers: fill in the median of the training part, or fail (default: median for a .csv)")
 
 
 def part_options(parser: Parser) -> None:

@@ -23,6 +23,7 @@ from minnet.cli.options import (
     DATA_OR_MODEL_HELP,
     MODEL_DATA_HELP,
     check_per_class,
+    column_options,
     data_and_model,
     data_options,
     out_option,
@@ -48,6 +49,7 @@ def options(parser: Parser) -> None:
     pruning_options(parser)
     training_options(parser, "epochs of dense training, and again of pruning")
     data_options(parser)
+    column_options(parser)
     part_options(parser)
     per_class_option(parser)
     out_option(parser)
@@ -75,7 +77,7 @@ def run(args: Namespace, console: Console) -> None:
     out = output_folder(args)
     from minnet.cli.compiling import compiling
     from minnet.cli.imbalance import hint_imbalance
-    from minnet.cli.target import say_target
+    from minnet.cli.target import say_columns, say_target
     from minnet.cli.writing import save_on_failure, write_job
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
@@ -87,6 +89,7 @@ def run(args: Namespace, console: Console) -> None:
         console.info(job.plan)
         _hint_columns(job, console)
         say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
+        say_columns(job.data, console)
         hint_imbalance(job, console)
         with save_on_failure(job, out):
             _show_progress(job, console)

@@ -30,24 +30,28 @@ def rows_of(what: str, signature: Signature | None, reading: Mapping, seed: int 
     else:
         told = dict(reading)
         target, form = told.pop("target", None), check_format(**told)
+        if signature is not None and signature.encoding is not None:
+            form = form._replace(known=signature.encoding.of_kind("categories", "words", "hashed"))
         check_table(what, kind, form)
         X, names = _table_rows(what, signature, target, form)
-    X = as_numbers("X", X)
     if signature is not None:
-        return signature.arranged(X, names)
+        return signature.picked(X, names)
+    X = as_numbers("X", X)
     X = X[..., None] if X.ndim == GREY_AXES else X
     return check_X(X, X.shape[1:], np.float64)
 
 
 def _table_rows(path, signature, target, form):
-    """Return the numeric columns of a .csv that the model takes, and their names: those of classes are left out."""
-    table = read_table(path, target, signature and signature.target, ask=False, form=form,
-                       wanted=signature and signature.feature_names)
-    if signature is None or target is not None or table.y.dtype.kind not in "iuf":
-        return table.X, table.names
+    """Return the columns of a .csv that the model takes, and their names: those of classes are left out."""
+    wanted, encoding = signature and signature.raw_names, signature and signature.encoding
+    table = read_table(path, target, signature and signature.target, ask=False, form=form, wanted=wanted,
+                       numbers=signature is not None and encoding is None, labels=False)
+    X, y = table.X, table.y
+    if y is None or signature is None or target is not None or (encoding is None and y.dtype.kind not in "iuf"):
+        return X, table.names
     shapes = signature.shape, *(signature.selection or ())[1:2]  # of rows, and of those of which columns are picked
-    wanted = table.target in signature.feature_names if table.names and signature.feature_names else \
-        table.X.shape[1] + 1 in map(int, map(np.prod, shapes))
-    if not wanted:
-        return table.X, table.names
-    return np.column_stack([table.X, table.y]), table.names and (*table.names, table.target)
+    widths = list(map(int, map(np.prod, shapes))) if encoding is None else [len(encoding.columns), encoding.width]
+    if not (table.target in wanted if table.names and wanted else X.shape[1] + 1 in widths):
+        return X, table.names
+    X = X if encoding is None else X.astype(object)
+    return np.column_stack([X, y.astype(X.dtype)]), table.names and (*table.names, table.target)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from minnet.cli.console import Console
 from minnet.cli.options import (
     DATA_HELP,
+    column_options,
     data_options,
     out_option,
     output_folder,
@@ -35,6 +36,7 @@ def options(parser: Parser) -> None:
                         help=f"data set: {DATA_HELP} (default: digits)")
     training_options(parser)
     data_options(parser)
+    column_options(parser)
     part_options(parser)
     out_option(parser)
 
@@ -61,7 +63,7 @@ def run(args: Namespace, console: Console) -> None:
     out = output_folder(args)
     from minnet.cli.compiling import announce_compilation
     from minnet.cli.imbalance import hint_imbalance
-    from minnet.cli.target import say_target
+    from minnet.cli.target import say_columns, say_target
     from minnet.cli.writing import save_on_failure, write_and_describe
     from minnet.formats.storage import file_bytes
     from minnet.study.folder import MODEL
@@ -72,6 +74,7 @@ def run(args: Namespace, console: Console) -> None:
     announce_compilation(console)
     job = Training(settings)
     say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
+    say_columns(job.data, console)
     hint_imbalance(job, console)
     with save_on_failure(job, out):
         train_with_progress(job, console)

@@ -12,25 +12,21 @@ learns from the training part alone.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from numbers import Real
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from minnet.csr import is_sparse, range_of
-from minnet.data.parts import as_samples, join_parts
-from minnet.data.scaling import SCALINGS
+from minnet.data.drawing import TEST, VALID, split_rows
+from minnet.data.joining import form_for, is_source, raw_rows, with_parts
+from minnet.data.kinds import Told, check_told, fit_encoding
+from minnet.data.scaling import SCALINGS, of_encoded
 from minnet.data.signature import Signature, check_keeps_zeros
 from minnet.data.sources import Raw, column_names, find, is_table
 from minnet.data.tasks import as_targets, kind_of, standard_targets
 from minnet.delimited import Target, check_format
-from minnet.errors import InvalidValue, check_choice, check_fraction, listed, quoted
+from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
-
-TEST = 0.2  # of all samples: with fewer than 360 test digits a mean over seeds hides a point
-VALID = 0.1  # of all samples
-OFFICIAL_VALID = 1 / 12  # of the 60,000 training images of MNIST: 5,000
-SEEDS = 2**32  # scikit-learn takes seeds below
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +103,7 @@ class Dataset:
         if kept is not None and kept[0] == np.dtype(dtype) and (kept[1] is signature or kept[1] == signature):
             return kept[2]
         X, y = getattr(self, f"X_{part}"), getattr(self, f"y_{part}")
-        found = signature.rows(X, dtype, self.signature.feature_names), signature.codes(y)
+        found = signature.rows(X, dtype, self.signature.raw_names), signature.codes(y)
         if part != "test":
             self._kept[part] = np.dtype(dtype), signature, found
         return found
@@ -172,7 +168,9 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
               test: float | Data | None = None, target: Target = None, task: str | None = None,
               dtype: Dtype = np.float32, model: object = None, delimiter: str | None = None,
               header: bool | None = None, decimal: str | None = None, encoding: str | None = None,
-              ignore: str | int | Iterable[str | int] = ()) -> Dataset:
+              ignore: str | int | Iterable[str | int] = (), text: str | int | Iterable[str | int] = (),
+              categories: str | int | Iterable[str | int] = (), missing: str | None = None, words: int | None = None,
+              hashed: bool | None = None) -> Dataset:
     """Load a data set and split it: by class, or for numbers and several labels a row at random.
 
     Parameters
@@ -216,6 +214,18 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         Of a table, as "latin-1"; UTF-8 by default.
     ignore : str, int or iterable of these
         Columns of a table that are not read, by name or number, such as an index.
+    text, categories : str, int or iterable of these
+        Columns of a table or of arrays, by name or number, that hold text, which becomes counts of words, or
+        categories, such as codes, each of which becomes a column of 0 and 1. By default columns of text are categories
+        where few texts occur, text where they are mostly different and hold spaces, and an error where neither holds.
+    missing : {"median", "error"}, optional
+        What is done about missing numbers, NaN or the like: "median" fills in that of the training part, as is the
+        default for tables; arrays are refused by default, and tables by "error". Infinity is always refused.
+    words : int, optional
+        How many words of a column of text are counted, those that occur most, by default 2,000; each must occur in two
+        rows of the training part.
+    hashed : bool
+        Whether words are hashed into `words` numbers instead, with no list of them.
 
     Returns
     -------
@@ -233,17 +243,21 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
     """
     if isinstance(data, Dataset):
         return data
-    signature, form = getattr(model, "signature", None), check_format(delimiter, header, decimal, encoding, ignore)
-    learnt, wanted = (None, None) if signature is None else (signature.target, signature.feature_names)
-    raw = find(data, target, learnt, form=form, wanted=wanted)
-    given = {part: source for part, source in (("valid", valid), ("test", test)) if _is_source(source)}
-    raw = _with_parts(raw, given, target, form) if given else raw
+    signature, told = getattr(model, "signature", None), check_told(words, hashed)
+    form = form_for(signature, check_format(delimiter, header, decimal, encoding, ignore, text, categories, missing),
+                     told)
+    learnt, wanted = (None, None) if signature is None else (signature.target, signature.raw_names)
+    numbers = signature is not None and signature.encoding is None
+    raw = find(data, target, learnt, form=form, wanted=wanted, numbers=numbers)
+    given = {part: source for part, source in (("valid", valid), ("test", test)) if is_source(source)}
+    raw = with_parts(raw, given, target, form, numbers) if given else raw
     if task == "multilabel" and is_table(data) and target is None and learnt is None:
         raise InvalidValue(f"{quoted(str(data))}: name the columns that hold the labels as 0 and 1, as in --target A "
                            '--target B (in Python target=["A", "B"])')
     valid, test = (None if part in given else share for part, share in (("valid", valid), ("test", test)))
     kind = kind_of(task, None if signature is None else signature.task)
-    return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind)
+    return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind,
+                    told._replace(kinds=raw.kinds or {}), missing)
 
 
 def load_rows(data: Data, model: object, *, target: Target = None, task: str | None = None,
@@ -277,41 +291,14 @@ def load_rows(data: Data, model: object, *, target: Target = None, task: str | N
     UnknownName, FileError, InvalidValue, InvalidType
         As for `load_data`; but a single row will do, or a single class.
     """
-    form, names = check_format(delimiter, header, decimal, encoding, ignore), model.signature.feature_names
-    raw = find(data, target, model.signature.target, ask=names is None, form=form, wanted=names)
-    X = model.signature.arranged(raw.X, column_names(raw))
+    form = form_for(model.signature, check_format(delimiter, header, decimal, encoding, ignore))
+    names, numbers = model.signature.raw_names, model.signature.encoding is None
+    raw = find(data, target, model.signature.target, ask=names is None, form=form, wanted=names, numbers=numbers)
+    X = model.signature.picked(raw.X, column_names(raw))
     y, _ = as_targets(raw.y, kind_of(task, model.signature.task), raw.target)
     if not 0 < X.shape[0] == len(y):
         raise InvalidValue(f"X has {X.shape[0]} samples and y {len(y)} labels; wanted one label for each sample")
     return X[-raw.n_test:], y[-raw.n_test:], raw.target  # all where there is none
-
-
-def _is_source(value):
-    """Return True for a part that is given as data, not as a share, be it in text."""
-    text = isinstance(value, str) and value.replace(".", "", 1).isdigit()
-    return not (value is None or text or isinstance(value, Real))
-
-
-def _with_parts(raw, given, target, form):
-    """Return `raw` with the parts that are `given` as data behind it: columns and labels are matched by name."""
-    X, names = as_samples(raw.X), column_names(raw)
-    n = X.shape[0]
-    ends = n - raw.n_test - raw.n_valid, n - raw.n_test, n
-    parts = {part: (X[end - size:end], raw.y[end - size:end], names) for part, end, size in
-             zip(("train", "valid", "test"), ends, (ends[0], raw.n_valid, raw.n_test), strict=True) if size}
-    for part, source in given.items():
-        if part in parts:
-            raise InvalidValue(f"{part}={quoted(repr(source))}: {raw.name} has its official {part} part; leave {part} "
-                               "away")
-        written = (form if names is None else form._replace(ignore=())) if is_table(source) else check_format()
-        other = find(source, target if is_table(source) and raw.target is None else None, raw.target, ask=False,
-                     form=written, wanted=names)
-        if raw.target is not None and other.target not in (None, raw.target):
-            raise InvalidValue(f"{part}={quoted(repr(source))} has no column {quoted(repr(raw.target))}, which is the "
-                               "target")
-        parts[part] = other.X, other.y, column_names(other)
-    X, y, n_valid, n_test = join_parts(parts)
-    return replace(raw, X=X, y=y, n_valid=n_valid, n_test=n_test, feature_names=names)
 
 
 def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling = "unit", valid: float = VALID,
@@ -352,32 +339,43 @@ def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling =
     return _prepare(Raw(name, X, y), rng, scaling, valid, test, dtype, kind=kind_of(task))
 
 
-def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None):
+def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None, told=None, missing=None):
     """Check and split; fit the signature on the training part unless one is given."""
     if dtype not in (np.float32, np.float64, "float32", "float64"):
         raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
-    (y, kind), X, names = as_targets(raw.y, kind, raw.target), as_samples(raw.X), column_names(raw)
+    (y, kind), names = as_targets(raw.y, kind, raw.target), column_names(raw)
+    X, encoded = raw_rows(raw, names, signature, missing)
     codes, classes = _as_codes(y) if kind == "classes" else (np.zeros(len(y), np.int64), None)
     labels = np.zeros(1) if classes is None else classes
     classes = _names_of_labels(y.shape[1], raw.target) if kind == "multilabel" else classes
     if X.shape[0] != len(y):
         raise InvalidValue(f"X has {X.shape[0]} samples and y {len(y)} labels; wanted one label for each sample")
-    parts = _split(raw, codes, labels, rng, valid, test)
+    parts = split_rows(raw, codes, labels, rng, valid, test)
     if signature is None:
-        fitted = tuple(rule(X[parts[0]], raw.full_scale))
-        of_targets = standard_targets(y[parts[0]]) if kind == "numbers" else None
-        signature = Signature(X.shape[1:], classes, fitted, names, kind, raw.target, of_targets)
+        encoding = fit_encoding(X[parts[0]], names, told or Told()) if encoded else None
+        signature = _fitted(raw, X[parts[0]], y[parts[0]], classes, kind, encoding, rule)
     else:
-        X, classes = signature.arranged(X, names), classes if signature.classes is None else signature.classes
+        X, classes = X if encoded else signature.arranged(X, names), \
+            classes if signature.classes is None else signature.classes
         signature.codes(y)  # which refuses unknown labels
-    signature.rows(np.stack(range_of(X)), dtype)  # where these are finite, all are
-    if is_sparse(X) and signature.scaling is not None:
-        check_keeps_zeros(signature.scaling)
+    if not encoded:
+        signature.rows(np.stack(range_of(X)), dtype)  # where these are finite, all are
+        if is_sparse(X) and signature.scaling is not None:
+            check_keeps_zeros(signature.scaling, X)
     name = scaling if isinstance(scaling, str) else rule.__name__
     arrays = [array[rows] for rows in parts for array in (X, y)]
     n_classes = 0 if classes is None else len(classes)
     return Dataset(raw.name, *arrays, signature.shape, n_classes, classes, name, signature, dtype)
+
+
+def _fitted(raw, X, y, classes, kind, encoding, rule):
+    """Return the signature of these rows and targets, those of the training part."""
+    names = column_names(raw) if encoding is None else encoding.encoded_names
+    X = X if encoding is None else encoding.apply(X)
+    scaling = rule(X, raw.full_scale) if encoding is None else of_encoded(rule, X, encoding.number_places)
+    of_targets = standard_targets(y) if kind == "numbers" else None
+    return Signature(X.shape[1:], classes, tuple(scaling), names, kind, raw.target, of_targets, encoding=encoding)
 
 
 def _as_codes(y):
@@ -391,56 +389,3 @@ def _as_codes(y):
 def _names_of_labels(k, target):
     """Return the name of each of k labels, of which a row has any number: that of its column, else its number."""
     return np.arange(k) if target is None else np.array([target] if isinstance(target, str) else target)
-
-
-def _split(raw, y, classes, rng, valid, test):
-    """Return sorted indices of the three parts; each class has its share in each part that is drawn."""
-    n = len(y)
-    rest, middle, last = np.split(np.arange(n), [n - raw.n_test - raw.n_valid, n - raw.n_test])
-    for name, share, size in (("test", test, raw.n_test), ("valid", valid, raw.n_valid)):
-        if size and share is not None:
-            raise InvalidValue(f"{name}={share}: {raw.name} has its official {name} part of {size}; leave {name} away")
-    generator = _generator(rng)
-    if not raw.n_test:
-        size = round(check_fraction("test", TEST if test is None else test) * (n - raw.n_valid))
-        rest, last = _draw(rest, y, size, classes, "test", generator)
-    if not raw.n_valid:
-        share = (OFFICIAL_VALID if raw.n_test else VALID) if valid is None else valid
-        size = round(check_fraction("valid", share) * (n - raw.n_test))
-        rest, middle = _draw(rest, y, size, classes, "valid", generator)
-    missing = np.setdiff1d(np.arange(len(classes)), y[rest])
-    if missing.size:
-        raise InvalidValue(f"{missing.size} of {len(classes)} classes have no training sample: "
-                           f"{listed(classes[missing].tolist())}; mend these labels, take their rows out, or lower "
-                           "test= and valid=")
-    return rest, middle, last
-
-
-def _draw(rows, y, size, classes, name, generator):
-    """Draw `size` of the rows, stratified by class; return (rest, part)."""
-    if size == 0:
-        return rows, rows[:0]
-    left = len(rows) - size
-    present = np.unique(y[rows])
-    if min(size, left) < len(present):
-        many = f", for {len(classes)} classes" * (len(classes) > 1)
-        problem = f"{name} would have {size} samples and {max(left, 0)} would be left{many}"
-        raise InvalidValue(f"{problem}; change {name}=, or give more samples")
-    counts = np.bincount(y[rows])[present]
-    if len(classes) > 1 and counts.min() < 2:
-        label = quoted(repr(classes[present[counts.argmin()]].item()))
-        raise InvalidValue(f"class {label} has 1 sample left for {name} and training; wanted at least 2: take that "
-                           f"class out, bring a {name} part of its own, or set {name}=0")
-    from sklearn.model_selection import train_test_split
-
-    seed = int(generator.integers(SEEDS))
-    by = y[rows] if len(classes) > 1 else None
-    rest, part = train_test_split(rows, test_size=size, stratify=by, random_state=seed)
-    return np.sort(rest), np.sort(part)
-
-
-def _generator(rng):
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise InvalidValue(f"rng={quoted(repr(rng))}; wanted a whole number of at least 0, or a Generator") from error

@@ -9,6 +9,7 @@ import numpy as np
 from minnet.arrays import as_numbers, check_finite
 from minnet.csr import as_csr, check_finite_data, is_sparse
 from minnet.data.labels import as_label_array, exact, label_name
+from minnet.data.rawrows import as_cells, by_name
 from minnet.data.signature import Signature
 from minnet.errors import InvalidValue
 from minnet.typing import ArrayLike
@@ -40,21 +41,23 @@ def as_samples(X: ArrayLike) -> np.ndarray:
     return X
 
 
-def join_parts(parts: Mapping[str, Part]) -> tuple[np.ndarray, np.ndarray, int, int]:
+def join_parts(parts: Mapping[str, Part], cells: bool = False) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Return X and y of the parts "train", "valid" and "test" in this order, and how many rows the last two have.
 
     Each part is (X, y, names of the columns or None). Columns are put in the order of the training part by name, labels
-    of different kinds are matched by name. Raises InvalidValue or InvalidType where a part does not fit the first.
+    of different kinds are matched by name. With `cells` some may be missing or text. Raises InvalidValue or InvalidType
+    where a part does not fit the first.
     """
     X, _, names = parts["train"]
-    first = as_samples(X)
+    first = as_cells(X) if cells else as_samples(X)
     like, xs, ys = Signature(first.shape[1:], feature_names=names), [], []
     for part in ("train", "valid", "test"):
         if part not in parts:
             continue
         X, y, columns = parts[part]
         try:
-            rows = first if part == "train" else like.arranged(as_samples(X), columns)
+            rows = first if part == "train" else _cells_like(X, columns, names, first) if cells else \
+                like.arranged(as_samples(X), columns)
         except InvalidValue as error:
             raise InvalidValue(f"the {part} part does not fit the training part: {error}") from error
         y = y.toarray() if hasattr(y, "toarray") else exact(np.asarray(y), y)
@@ -82,6 +85,14 @@ def _join_rows(xs):
     from scipy.sparse import csr_array, vstack
 
     return vstack([csr_array(X) for X in xs], format="csr")
+
+
+def _cells_like(X, columns, names, first):
+    """Return the cells of a part with the columns of the first, by name where both have names."""
+    X = as_cells(X if names is None else by_name(X, columns, names)[1])
+    if X.shape[1] != first.shape[1]:
+        raise InvalidValue(f"X has {X.shape[1]} columns; wanted {first.shape[1]}")
+    return X
 
 
 def _join_labels(ys):

@@ -3,6 +3,8 @@
 By feature for tables, by channel or at once for images. `full_scale` is the largest value that X could have, where
 that is known. A rule sees values, not how they are stored: the same ones in any dtype give the same numbers.
 """
+from collections.abc import Callable
+
 import numpy as np
 
 from minnet.arrays import power_of_2
@@ -92,6 +94,16 @@ def maximum(X: np.ndarray, full_scale: float | None) -> Pair:
     top = np.maximum(*(np.abs(values.astype(np.float64)) for values in range_of(X)))
     top = top.max(axis=tuple(range(top.ndim - 1)))
     return 0, np.where(top > 0, top, 1)
+
+
+def of_encoded(rule: Callable[[np.ndarray, float | None], Pair], X: np.ndarray, numbers: np.ndarray) -> Pair:
+    """Return the pair of a rule for encoded rows: of sparse ones, columns of numbers have that of dense rows."""
+    if not is_sparse(X) or not len(numbers):
+        return rule(X, None)
+    pair, of_numbers = rule(X, None), rule(X[:, numbers].toarray(), None)
+    found = np.array([np.broadcast_to(values, X.shape[1]) for values in pair], np.float64)
+    found[:, numbers] = [np.broadcast_to(values, len(numbers)) for values in of_numbers]
+    return found[0], found[1]
 
 
 SCALINGS = {"none": none, "unit": unit, "max": maximum, "standard": standard}

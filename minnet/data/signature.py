@@ -38,7 +38,9 @@ from minnet.data.checks import (
     check_target_scaling,
     plain_scaling,
 )
+from minnet.data.encoding import Encoding
 from minnet.data.labels import as_indicator, as_label_array, as_number_array, label_name
+from minnet.data.rawrows import by_name
 from minnet.data.selection import Selection, check_selection, picked_scaling, same_numbers, without_ones
 from minnet.errors import InvalidType, InvalidValue, NotFinite, listed, quoted
 from minnet.typing import ArrayLike, Dtype
@@ -50,7 +52,7 @@ AS_GIVEN = "as given"  # the task of a model that was trained on bare arrays: ta
 TASKS = ("classes", "numbers", "multilabel", AS_GIVEN)
 CHUNK = 1024          # rows that are scaled at once, in float64
 KEYS = {"shape", "feature_names", "scaling", "task", "target", "classes"}
-SOME = {"target_scaling", "selection"}  # keys that only some signatures have
+SOME = {"target_scaling", "selection", "encoding"}  # keys that only some signatures have
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,9 @@ class Signature:
     selection : (tuple of int, tuple of int), optional
         (columns, source), where a model takes some features only: their places along the last axis of rows of the
         shape `source`, which are flattened first where `shape` has one axis.
+    encoding : Encoding, optional
+        How raw rows with missing cells, categories or text become numbers. All else is about these numbers: `shape`,
+        `feature_names`, which are its `encoded_names`, `scaling` and `selection`.
 
     Raises
     ------
@@ -94,6 +99,7 @@ class Signature:
     target: str | tuple[str, ...] | None = None
     target_scaling: Scaling | None = None
     selection: Selection | None = None
+    encoding: Encoding | None = None
 
     def __post_init__(self):
         if self.task not in TASKS:
@@ -104,6 +110,9 @@ class Signature:
         checked["target_scaling"] = check_target_scaling(self.target_scaling, self.task)
         checked["feature_names"] = check_names(self.feature_names, checked["shape"])
         checked["selection"] = check_selection(self.selection, checked["shape"])
+        if self.encoding is not None and (self.encoding.n_encoded,) != checked["shape"]:
+            raise InvalidValue(f"encoding makes {self.encoding.n_encoded} numbers of a row, and the shape is "
+                               f"{checked['shape']}")
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -116,7 +125,8 @@ class Signature:
         X : array_like or scipy.sparse matrix
             Raw rows (n, *shape). Named columns (pandas, polars) are taken by name where this signature has names: in
             its order, without those that it does not know. Of arrays as wide as `selection.source` its columns are
-            taken. A shape that differs by axes of 1 or by flattening is reshaped.
+            taken. A shape that differs by axes of 1 or by flattening is reshaped. With an `encoding` these are rows of
+            its columns, which may hold text or miss cells.
         dtype : type or str
             numpy.float32 or numpy.float64, of the result.
         names : sequence of str, optional
@@ -144,9 +154,15 @@ class Signature:
         return check_X(raw, self.shape, dtype) if self.scaling is None else scaled(raw, self.scaling, dtype)
 
     def arranged(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray | csr_array:
-        """Return raw rows with columns and shape as `rows` takes them, unscaled; arguments and errors as there."""
+        """Return raw rows with columns and shape as `rows` takes them, unscaled; arguments and errors as there.
+
+        With an `encoding` they are the numbers that it makes.
+        """
+        if self.encoding is not None:
+            return self.encoding.apply(X, names)
         raw: np.ndarray | csr_array = as_csr("X", X) if is_sparse(X) else X
-        raw = self._by_name(raw, names)
+        if self.feature_names is not None:
+            raw = by_name(raw, names, self.feature_names)[1]
         raw = raw if is_sparse(raw) else as_numbers("X", raw)
         if raw.ndim and self.selection is not None:
             raw = self.selection.pick(raw, self.shape)
@@ -159,6 +175,18 @@ class Signature:
                 raise InvalidValue(self.selection.wanted(raw.shape, self.shape))
             check_X(raw, self.shape, np.float64)  # which says what is wrong
         return raw
+
+    def picked(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray:
+        """Return raw rows with the columns that the model takes, in its order, as the user's file has them.
+
+        They are what `rows` takes without names. Arguments and errors are those of `rows`.
+        """
+        return self.arranged(X, names) if self.encoding is None else self.encoding.pick(X, names)
+
+    @property
+    def raw_names(self) -> tuple[str, ...] | None:
+        """Return the names of the columns of raw rows, None where they have none."""
+        return self.feature_names if self.encoding is None else self.encoding.names
 
     def codes(self, y: ArrayLike) -> np.ndarray:
         """Return the codes (n,), int64, of labels (n,), matched by name: 1, 1.0, True and "1" are one label.
@@ -236,6 +264,10 @@ class Signature:
         """
         if tuple(shape) == self.shape:
             return self
+        if self.encoding is not None:
+            raise InvalidValue(f"the data are a table with missing cells, categories or text, which become rows of "
+                               f"shape {self.shape}; the model takes {tuple(shape)}: build one of dense layers with "
+                               "the data's shape")
         if not same_numbers(self.shape, tuple(shape)):
             first = len(shape) > 1 and self.shape == (*shape[-1:], *shape[:-1])
             raise InvalidValue(f"the data have rows of shape {self.shape}, the model takes {tuple(shape)}: "
@@ -257,11 +289,13 @@ class Signature:
         return replace(self, shape=tuple(shape), feature_names=names and tuple(names[place] for place in places),
                        scaling=scaling and Scaling(*(picked_scaling(values, places, self.shape, shape)
                                                      for values in scaling)),
-                       selection=chosen if self.selection is None else self.selection.of(places, self.shape))
+                       selection=chosen if self.selection is None else self.selection.of(places, self.shape),
+                       encoding=self.encoding and self.encoding.select(places))
 
     def as_given(self, shape: tuple[int, ...]) -> Self:
         """Return a signature with the same outputs that takes rows of `shape` as they are."""
-        return replace(self, shape=tuple(shape), scaling=None, feature_names=None, selection=None)
+        return replace(self, shape=tuple(shape), scaling=None, feature_names=None, selection=None,
+                       encoding=None)
 
     def fits(self, shape: tuple[int, ...], outputs: tuple[int, ...]) -> bool:
         """Return whether a model that takes rows of `shape` and gives `outputs` can have this signature."""
@@ -279,6 +313,8 @@ class Signature:
             facts["target_scaling"] = {name: value.tolist() for name, value in self.target_scaling._asdict().items()}
         if self.selection is not None:
             facts["selection"] = self.selection.to_json()
+        if self.encoding is not None:
+            facts["encoding"] = self.encoding.to_json()
         return facts
 
     @classmethod
@@ -297,8 +333,9 @@ class Signature:
         target = tuple(facts["target"]) if isinstance(facts["target"], list) else facts["target"]
         if not isinstance(facts["task"], str):
             raise InvalidType(f"its signature has the task {quoted(repr(facts['task']))}")
+        encoding = Encoding.from_json(facts["encoding"]) if "encoding" in facts else None
         return cls(tuple(shape), classes, plain_scaling(scaling), names, facts["task"], target,
-                   plain_scaling(facts.get("target_scaling")), facts.get("selection"))
+                   plain_scaling(facts.get("target_scaling")), facts.get("selection"), encoding)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Signature) and self.to_json() == other.to_json()
@@ -320,27 +357,6 @@ class Signature:
             raise InvalidValue(f"y has the shape {np.shape(y)}; the model gives {len(self.classes)} labels: wanted "
                                f"(n, {len(self.classes)}) of 0 and 1, the columns {listed(self.classes.tolist())}")
         return found
-
-    def _by_name(self, X, names):
-        """Return X with the columns of `feature_names`, in their order, where both sides have names."""
-        columns = getattr(X, "columns", None) if names is None else names
-        if self.feature_names is None or columns is None:
-            return X
-        columns = list(columns)
-        if columns == list(self.feature_names) or not all(isinstance(name, str) for name in columns):
-            return X
-        missing = [name for name in self.feature_names if name not in columns]
-        twice = [name for name in self.feature_names if columns.count(name) > 1]
-        if missing or twice:
-            raise InvalidValue(f"X has {'no' if missing else 'two'} columns {listed(missing or twice)}; the model "
-                               f"takes {listed(self.feature_names)}, and X has {listed(columns)}")
-        places = [columns.index(name) for name in self.feature_names]
-        if places != sorted(places):
-            warnings.warn("the columns of X are in another order than the model's: they are taken by name",
-                          UserWarning, stacklevel=3)
-        if names is None:
-            return X[list(self.feature_names)]
-        return (X if is_sparse(X) else np.asarray(X))[:, places]
 
     def _reshaped(self, X):
         """Return X as (n, *shape) where its shape differs by axes of 1 or by flattening, else X."""
@@ -373,20 +389,26 @@ def scaled(X: np.ndarray | csr_array, scaling: Scaling, dtype: Dtype) -> np.ndar
 
 def _scaled_csr(X, scaling, dtype):
     """Return `scaled` of sparse rows; InvalidValue where a shift would make their zeros other numbers."""
-    check_keeps_zeros(scaling)
-    scale, data = scaling.scale, np.empty(X.nnz, dtype)
+    check_keeps_zeros(scaling, X)
+    shift, scale, data = *scaling, np.empty(X.nnz, dtype)
     for start in range(0, X.nnz, CHUNK**2):
         part = slice(start, start + CHUNK**2)
         with np.errstate(all="ignore"):  # what overflows is found below
-            data[part] = X.data[part].astype(np.float64) / (scale if scale.ndim == 0 else scale[X.indices[part]])
+            values = X.data[part].astype(np.float64)
+            if shift.any():
+                values -= shift if shift.ndim == 0 else shift[X.indices[part]]
+            data[part] = values / (scale if scale.ndim == 0 else scale[X.indices[part]])
     check_finite_data("X", X)
     found = with_data(X, data)
     check_finite_data("scaled X", found)
     return SparseRows(found)
 
 
-def check_keeps_zeros(scaling: Scaling) -> None:
-    """Refuse a scaling of sparse rows that subtracts something: InvalidValue."""
-    if scaling.shift.any():
+def check_keeps_zeros(scaling: Scaling, X: csr_array) -> None:
+    """Refuse a scaling that subtracts something from features of which X does not store every value: InvalidValue."""
+    if not scaling.shift.any():
+        return
+    shifted = np.broadcast_to(scaling.shift, X.shape[1:]) != 0
+    if (np.bincount(X.indices, minlength=X.shape[1])[shifted] < X.shape[0]).any():
         raise InvalidValue("X is a sparse matrix, and the signature subtracts a number from its features, which would "
                            "make it dense: scale by scaling='max' (or 'unit' of sparse rows), or give X.toarray()")

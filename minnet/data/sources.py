@@ -5,13 +5,16 @@ To add a data set, write a function that returns a `Raw` and name it in the tabl
 import os
 import warnings
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from minnet.csr import is_sparse
+from minnet.data.kinds import places_of
 from minnet.data.parts import join_parts
+from minnet.data.rawrows import holds_text, is_frame
 from minnet.data.scaling import BYTE
 from minnet.delimited import PLAIN, Format, Target, read_table
 from minnet.errors import InvalidType, InvalidValue, file_error, quoted, unknown
@@ -19,6 +22,7 @@ from minnet.files import KINDS, sniff
 from minnet.readers import npz_parts, read_idx, read_npz
 
 TEXT = ("text", "utf-16")  # kinds that can be tables, by what `sniff` says
+OF_COLUMNS = ("text", "categories", "missing", "known")  # what a Format says of values, which arrays have too
 OFFICIAL_TEST = 10_000
 OFFICIAL_SIDE = 28  # pixels
 IDX_FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -30,7 +34,9 @@ class Raw:
 
     X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text, or of numbers to learn
     (n,) or (n, k), or of 0 and 1 (n, k). `feature_names` are those of the columns of a table, `target` is that of its
-    labels, or those of k. The `n_valid` before the test part are the official validation part.
+    labels, or those of k. The `n_valid` before the test part are the official validation part. `kinds` is None of
+    arrays, which hold numbers alone; of a table, whose cells may be missing or text, it has "text" or "categories" of
+    columns by place, if told.
     """
 
     name: str
@@ -41,6 +47,7 @@ class Raw:
     feature_names: tuple[str, ...] | None = None
     target: str | tuple[str, ...] | None = None
     n_valid: int = 0
+    kinds: Mapping[int, str] | None = None
 
 
 def digits() -> Raw:
@@ -102,18 +109,32 @@ def _idx_folder(folder, name):
 
 
 def find(data: object, target: Target, learnt: str | tuple[str, ...] | None = None, ask: bool = True,
-         form: Format = PLAIN, wanted: Sequence[str] | None = None) -> Raw:
+         form: Format = PLAIN, wanted: Sequence[str] | None = None, numbers: bool = False) -> Raw:
     """Return the `Raw` that `data` means.
 
     The labels of a table are in the column `target`, else in the one called `learnt` if there is one, else in the last;
     with `ask`, where another one may be meant, that is an error. `form` tells how a table is written; of its columns
-    those `wanted` are read where all are there.
+    those `wanted` are read where all are there; with `numbers` all cells must be numbers.
     """
+    raw = _found(data, target, learnt, ask, form, wanted, numbers)
+    if is_sparse(raw.X) and (form.text or form.categories or form.missing == "median"):
+        raise InvalidValue("text=, categories= and missing= are for tables and arrays, and X is a sparse matrix: leave "
+                           "them out")
+    if raw.kinds is not None or is_sparse(raw.X):
+        return raw
+    told = places_of(form.text, form.categories, column_names(raw), np.shape(raw.X)[1]) \
+        if form.text or form.categories else {}
+    table = told or form.missing == "median" or is_frame(raw.X) or holds_text(raw.X)
+    return replace(raw, kinds=told) if table and not numbers else raw
+
+
+def _found(data, target, learnt, ask, form, wanted, numbers):
+    """Return the `Raw` that `data` means; only that of a file knows the kinds of its columns."""
     given = data
     if isinstance(data, str) and data in DATASETS:
         data = DATASETS[data]
     if isinstance(data, str | os.PathLike):
-        return _from_path(os.fsdecode(data), target, learnt, ask, form, wanted)
+        return _from_path(os.fsdecode(data), target, learnt, ask, form, wanted, numbers)
     what = quoted(repr(getattr(given, "__name__", given)))
     if target is not None:
         raise InvalidValue(f"target={quoted(repr(target))} is for files, and this is {what}: leave it out")
@@ -128,7 +149,7 @@ def find(data: object, target: Target, learnt: str | tuple[str, ...] | None = No
     raise InvalidType(f"data={quoted(repr(made))}: give a name, a file, (X, y), or a mapping with X and y")
 
 
-def _from_path(path, target, learnt, ask, form, wanted):
+def _from_path(path, target, learnt, ask, form, wanted, numbers):
     """Read the samples in a file or folder, by its content."""
     if os.path.isdir(path):
         _refuse_form(form, f"{quoted(path)} is a folder")
@@ -142,8 +163,8 @@ def _from_path(path, target, learnt, ask, form, wanted):
         _refuse_form(form, f"{quoted(path)} is {KINDS[kind]}")
         return _from_npz(path, target)
     check_table(path, kind, form)
-    table = read_table(path, target, learnt, ask=ask, form=form, wanted=wanted)
-    return Raw(Path(path).stem, table.X, table.y, feature_names=table.names, target=table.target)
+    table = read_table(path, target, learnt, ask=ask, form=form, wanted=wanted, numbers=numbers)
+    return Raw(Path(path).stem, table.X, table.y, feature_names=table.names, target=table.target, kinds=table.kinds)
 
 
 def _from_npz(path, target):
@@ -169,7 +190,7 @@ def check_table(path: str, kind: str, form: Format) -> None:
 
 def _refuse_form(form, what):
     """Refuse options of tables for what is none."""
-    told = [name for name, value in form._asdict().items() if value not in (None, ())]
+    told = [name for name, value in form._asdict().items() if value not in (None, ()) and name not in OF_COLUMNS]
     if told:
         raise InvalidValue(f"{' and '.join(told)}: for tables in text files only, and {what}: leave it out")
 

@@ -80,7 +80,8 @@ def join(base: Model, head: Model) -> Model:
     whole = take_values(take_values(base.blank(tree, base.input_shape, base.dtype), base), head)
     if base.signature is not None and head.signature is not None:
         whole.signature = replace(head.signature, shape=base.signature.shape, scaling=base.signature.scaling,
-                                  feature_names=base.signature.feature_names, selection=base.signature.selection)
+                                  feature_names=base.signature.feature_names, selection=base.signature.selection,
+                                  encoding=base.signature.encoding)
     return whole
 
 

@@ -163,6 +163,15 @@ static void scale_input(const float *x, int n, const float *shift, const float *
         y[i] = (x[i] - shift[i % m]) / scale[i % m];
 }
 """,
+    "fill_missing": """
+/* y (n) = x, and fill where x is NaN: compile without -ffast-math */
+static void fill_missing(const float *x, int n, const float *fill, float *y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] = x[i] != x[i] ? fill[i] : x[i];
+}
+""",
     "relu": """
 /* x (n) = max(x, 0), in place */
 static void relu(float *x, int n)

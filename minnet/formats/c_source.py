@@ -60,7 +60,9 @@ def save_c(model: Model, path: Path) -> None:
 
     Of a model with a signature it takes raw rows, and has the labels as the array `minnet_classes`, the names of the
     columns as `minnet_features`. A model of numbers gives them in the units of its target, whose names are
-    `minnet_targets`. Where a row has several labels, it has those of `minnet_classes` whose output is above 0.
+    `minnet_targets`. Where a row has several labels, it has those of `minnet_classes` whose output is above 0. Missing
+    numbers (NaN) are filled in; categories and text cannot be exported: where there are such, it takes the columns that
+    `minnet_features` names, as `model.signature.arranged(X)` makes them.
 
     Parameters
     ----------
@@ -108,8 +110,15 @@ def c_source(model: Model) -> str:
 
 
 def _scaled(writer, signature, x):
-    """Add the call that scales the input, if the model has a scaling; return the Buffer that the layers read."""
-    if signature is None or signature.scaling is None:
+    """Add the calls that fill in missing numbers and scale the input; return the Buffer that the layers read."""
+    if signature is None:
+        return x
+    fill = signature.encoding and signature.encoding.fills
+    if fill is not None:
+        y = writer.allocate(x.size)
+        writer.call("fill_missing", x, x.size, writer.floats("input.fill", fill), y)
+        x = y
+    if signature.scaling is None:
         return x
     shift, scale = np.broadcast_arrays(*signature.scaling)
     if shift.ndim > 1:
@@ -117,6 +126,7 @@ def _scaled(writer, signature, x):
     names = writer.floats("input.shift", shift), writer.floats("input.scale", scale)
     y = writer.allocate(x.size)
     writer.call("scale_input", x, x.size, *names, shift.size, y)
+    writer.free(x)
     return y
 
 
@@ -141,6 +151,9 @@ def _names(signature):
     if signature is None:
         return ""
     text = "\n/* The input is raw: values as in the data that the model was trained on, which it scales itself. */\n"
+    if signature.encoding is not None and not signature.encoding.of_numbers:
+        text = "\n/* The input is the columns that minnet_features names, unscaled: 1 for the category of a row, 0 " \
+               "for others, and counts of words. */\n"
     for name, what, values in (("classes", "the label of each output", signature.classes),
                                ("features", "the name of each input", signature.feature_names),
                                ("targets", "the name of each output", _target_names(signature))):

@@ -1,11 +1,13 @@
 """A model's signature in an ONNX file: its scaling as the first two nodes and, of numbers, the last; names in metadata.
 
-    x = scaling_nodes(writer, signature, "input")        # (x - shift) / scale, in float32
+    x = scaling_nodes(writer, signature, "input")        # (x - shift) / scale, in float32; before it NaN are filled in
     y = target_nodes(writer, signature, y)               # y * scale + shift, of numbers: in the units of the target
     metadata(signature)                                  # "classes", "feature_names" and "minnet.signature", as JSON
     signature = take_signature(onnx, proto)              # and takes these nodes out again
 
-A runtime is given raw rows. What a file says of scaling is believed where its nodes compute that, and only there.
+A runtime is given raw rows; where a table has categories or text, which no node here reads, rows of encoded columns, as
+`feature_names` calls them: 0 and 1 of categories, counts of words. What a file says of scaling is believed where its
+nodes compute that, and only there.
 """
 import json
 from dataclasses import replace
@@ -20,13 +22,23 @@ from minnet.formats.tensors import parse_json
 KEY = "minnet.signature"
 STEPS = (("Sub", "shift"), ("Div", "scale"))
 PREFIX = "minnet.scaling"
+FILL_PREFIX = "minnet.missing"
+FILL = f"{FILL_PREFIX}.fill"
 TARGET_STEPS = (("Mul", "scale"), ("Add", "shift"))
 TARGET_PREFIX = "minnet.target"
 MOST_JSON = 2**24  # characters of a signature
 
 
 def scaling_nodes(writer, signature: Signature, x: str) -> str:
-    """Add the nodes that scale the input `x` to an ONNX writer, and return the name of what they give."""
+    """Add the nodes that scale the input `x` to an ONNX writer, and return the name of what they give.
+
+    Where the signature fills in missing numbers, nodes before them do so.
+    """
+    fill = signature.encoding and signature.encoding.fills
+    if fill is not None:
+        missing = writer.node("IsNaN", [x], f"{FILL_PREFIX}.IsNaN")
+        array = _checked(_laid_out(fill, 1, writer.channels_last), "fill")
+        x = writer.node("Where", [missing, writer.tensor(FILL, array), x], f"{FILL_PREFIX}.Where")
     for (op, name), values in zip(STEPS, signature.scaling or (), strict=False):
         if name == "shift" and not values.any():
             continue
@@ -91,6 +103,8 @@ def take_signature(onnx, proto) -> Signature | None:
         return None
     if not _without_target_scaling(onnx, proto.graph, _target_steps(signature)):
         signature = replace(signature, target_scaling=None)
+    if not _without_fill(onnx, proto.graph, signature):
+        return signature.as_given(signature.shape)
     if signature.scaling is None or _without_scaling(onnx, proto.graph, signature):
         return signature
     return signature.as_given(signature.shape)
@@ -121,6 +135,27 @@ def _without_scaling(onnx, graph, signature):
     for node in readers:
         node.input[:] = [graph.input[0].name if name == x else name for name in node.input]
     del graph.node[: len(wanted)]
+    return True
+
+
+def _without_fill(onnx, graph, signature):
+    """Take the nodes that fill in missing numbers out of the graph; return whether they were there, if wanted."""
+    fill = signature.encoding and signature.encoding.fills
+    if fill is None:
+        return True
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    if len(graph.node) <= len(("IsNaN", "Where")) or not graph.input or FILL not in tensors:
+        return False
+    (test, where, *rest), x, array = graph.node, graph.input[0].name, tensors[FILL]
+    right = test.op_type == "IsNaN" and where.op_type == "Where" and list(test.input) == [x] and \
+        list(where.input) == [test.output[0], FILL, x]
+    if not right or array.data_location == onnx.TensorProto.EXTERNAL or \
+            array.raw_data != _laid_out(fill, 1, True).tobytes() or \
+            any({x, test.output[0]} & set(node.input) for node in rest):
+        return False
+    for node in rest:
+        node.input[:] = [x if name == where.output[0] else name for name in node.input]
+    del graph.node[:2]
     return True
 
 

@@ -41,7 +41,9 @@ def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: 
     Dropout is left out. Of a model with a signature the file takes raw rows: it begins with the scaling, and its
     metadata have the labels ("classes") and the names of the columns ("feature_names") as JSON. A model of numbers
     gives them in the units of its target. Where a row has several labels, it has those whose logit is above 0, and the
-    metadata say so ("task").
+    metadata say so ("task"). Missing numbers (NaN) are filled in; categories and text cannot be exported: where there
+    are such, the file takes the columns of "feature_names", 0 and 1 of categories, counts of words, as
+    `model.signature.arranged(X)` makes them.
 
     Parameters
     ----------

@@ -200,10 +200,11 @@ class Predictor:
         InvalidValue
             `X` has another shape, or contains NaN or infinity.
         """
-        if is_sparse(X):
-            return self._sparse_rows(self.inputs(X))
-        known = type(X) is np.ndarray and X.shape[1:] == self.input_shape and X.dtype.kind in "biuf"
+        known = type(X) is np.ndarray and X.shape[1:] == self.input_shape and X.dtype.kind in "biuf" and \
+            (self.signature is None or self.signature.encoding is None)
         inputs = self._unchecked_inputs(X) if known else self.inputs(X)
+        if is_sparse(inputs):
+            return self._sparse_rows(inputs)
         n = len(inputs)
         out = np.empty((n, *self.output_shape), self.dtype)
         total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n,

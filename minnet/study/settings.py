@@ -12,7 +12,8 @@ NUMBERS_LR = SGD_LR / 2  # of SGD for numbers: the gradient of the squared error
 SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
-READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid")  # for load_data
+READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid",
+           "text", "categories", "missing", "words", "hashed")  # for load_data
 SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor `keep` nor the structure gives the number
 
 
@@ -68,6 +69,10 @@ class Settings:
         How a table is written, as in `load_data`.
     test, valid : str, optional
         Files of the test and validation parts.
+    text, categories : tuple of str
+        Columns of a table that hold text or categories, as in `load_data`.
+    missing, words, hashed : optional
+        What is done about missing numbers and how words become numbers, as in `load_data`.
     precision : str, optional
         "int8": also measure both models with 8-bit weights.
     seed : int
@@ -107,6 +112,11 @@ class Settings:
     encoding: str | None = None
     test: str | None = None
     valid: str | None = None
+    text: tuple = ()
+    categories: tuple = ()
+    missing: str | None = None
+    words: int | None = None
+    hashed: bool | None = None
     precision: str | None = None
     seed: int = 0
 
