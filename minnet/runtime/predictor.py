@@ -205,8 +205,7 @@ class Predictor:
         inputs = self._unchecked_inputs(X) if known else self.inputs(X)
         if is_sparse(inputs):
             return self._sparse_rows(inputs)
-        n = len(inputs)
-        out = np.empty((n, *self.output_shape), self.dtype)
+        n, out = len(inputs), np.empty((len(inputs), *self.output_shape), self.dtype)
         total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n,
                                   out if out.ndim == 2 else out.reshape(n, self.outputs))
         if known and total - total != 0:  # NaN or infinite: a value of X is, or only the sum of large ones overflows
