@@ -49,6 +49,16 @@ def test_import_onnx(command, model, tmp_path):  # noqa: F811 - the fixture
     np.testing.assert_allclose(mn.load(ended.out / "model.safetensors")(X), model(X), rtol=1e-5, atol=1e-5)
 
 
+def test_a_pruned_net_is_imported_pruned_and_it_is_said(command, model, tmp_path):  # noqa: F811
+    mn.prune(model, 0.5)
+    mn.save_onnx(model, tmp_path / "pruned.onnx")
+    ended = command("import", "pruned.onnx")
+    assert "50.0% of its weights are 0 and come in masked" in ended.stdout + ended.stderr
+    assert mn.load(ended.out / "model.safetensors").sparsity == pytest.approx(model.sparsity)
+    assert command("import", "pruned.onnx", "--zeros", "keep", "--out", "free").code == 0
+    assert mn.load(tmp_path / "free" / "model.safetensors").sparsity == 0
+
+
 def test_import_keeps_the_column_of_the_classes(command, tmp_path):  # noqa: F811
     """A table in which another column is the last is scored by the one that the model learnt."""
     rows = [(f"{i % 7}.5", "no" if i % 7 < 3 else "yes", str(i % 5)) for i in range(70)]

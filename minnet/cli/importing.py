@@ -6,8 +6,9 @@
   minnet import model.onnx --classes setosa,versicolor,virginica --scaling 0,255      what it takes and gives
 
 The model takes rows as given, unless --scaling says otherwise; --classes and --feature-names are recorded with it.
-Weights are assigned to layers by name, or in order in a chain; if any does not fit, the error says which, and nothing
-is written. No code in a file is executed, and no other file is read.
+A pruned net comes in pruned: weights that are exactly 0 are masked in layers where they are many; --zeros keep leaves
+them live, --zeros mask masks all. Weights are assigned to layers by name, or in order in a chain; if any does not fit,
+the error says which, and nothing is written. No code in a file is executed, and no other file is read.
 """
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # NumPy is loaded by `run` alone
     from minnet.data import Signature
     from minnet.model import Model
 
+ZEROS = ("auto", "mask", "keep")
 LOADERS = {"hdf5": "Keras's weights", "keras": "Keras's weights", "safetensors": "a PyTorch state dict"}
 
 
@@ -43,6 +45,9 @@ def options(parser: Parser) -> None:
     add("--task", choices=TASKS,
         help="what the outputs are: classes, or numbers, or labels, of which a row has any number (default: as the "
              "file says)")
+    add("--zeros", choices=ZEROS, default="auto",
+        help="weights that are exactly 0: mask them, keep them live, or (auto) mask those of layers where they are 5%% "
+             "of the weights or more")
     out_option(parser)
 
 
@@ -71,8 +76,10 @@ def run(args: Namespace, console: Console) -> None:
                                  spared=[args.what, args.model or args.what])
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
              "outputs": " x ".join(map(str, model.output_shape)), "parameters": model.n_parameters, "macs": model.macs,
-             "not_used": quoted(", ".join(unused)) or None}
+             "sparsity": round(model.sparsity, 4), "not_used": quoted(", ".join(unused)) or None}
     console.result(facts_text(facts, console), plain(facts | {"not_used": unused}))
+    if model.sparsity > 0:
+        console.info(f"{model.sparsity:.1%} of its weights are 0 and come in masked; --zeros keep leaves them live")
     console.info(message)
 
 
@@ -140,7 +147,7 @@ def _imported(args):
 
         if args.model is not None:
             raise InvalidValue(f"--model {quoted(args.model)}: {quoted(args.what)} is a whole model: leave --model out")
-        return load_onnx(args.what), [], "an ONNX model"
+        return load_onnx(args.what, zeros=args.zeros), [], "an ONNX model"
     from minnet.formats.keras import load_keras
     from minnet.formats.torch_state import PICKLE, load_torch
 
@@ -150,7 +157,7 @@ def _imported(args):
         raise file_error(args.what, f"is {KINDS[kind]}", "give an ONNX model, or weights of Keras or PyTorch")
     model = _architecture(args)
     load = load_torch if kind == "safetensors" else load_keras
-    return model, load(model, args.what), LOADERS[kind]
+    return model, load(model, args.what, zeros=args.zeros), LOADERS[kind]
 
 
 def _architecture(args):

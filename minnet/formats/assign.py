@@ -2,6 +2,7 @@
 
     put(model, {"dense1.weight": array, ...}, path)          # every parameter that is not listed stays as it is
     put(model, arrays, path, problems=["..."])                # what the caller has found wrong already
+    put(model, arrays, path, zeros="keep")                    # zeros of weights stay live
     sorted(names, key=natural)                                # conv_10 after conv_2
 
 One message lists all that does not fit, before the first number is written.
@@ -11,28 +12,51 @@ import re
 import numpy as np
 
 from minnet.engine.containers import Branches
-from minnet.errors import MinnetError, file_error, quoted
+from minnet.errors import MinnetError, file_error, quoted, unknown
 from minnet.formats.layout import check_numbers
 from minnet.kernels.steps import zero_masked
 
+ZEROS = ("auto", "mask", "keep")
+MANY = 0.05     # of a layer's weights: so many that are exactly 0 were pruned
 MOST_TOLD = 6   # problems that one message names
 FIX = "is it the file of this architecture?"
 
 
-def put(model, arrays, path, problems=()):
+def put(model, arrays, path, problems=(), *, zeros="auto", masks=None):
     """Write `arrays`, {name of a parameter: array of its dense shape}, into `model`; its mask stays and cuts them.
 
-    Raises FileError about `path` that lists `problems` and all arrays of wrong shape, or with NaN or infinity; then
-    the model is as it was.
+    `zeros` says what becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks
+    those of layers in which they are at least MANY of the weights. What `masks`, {name: bool array}, cuts is masked
+    too. Raises FileError about `path` that lists `problems` and all arrays of wrong shape, or with NaN or infinity, and
+    UnknownName for another word in `zeros`; then the model is as it was.
     """
+    if zeros not in ZEROS:
+        raise unknown("zeros", zeros, ZEROS)
     problems = [*problems, *filter(None, (_problem(model.parameters[name], array) for name, array in arrays.items()))]
     if problems:
         more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
         raise file_error(path, f"does not fit the model: {'; '.join(problems[:MOST_TOLD])}{more}", FIX)
     for name, array in arrays.items():
         p = model.parameters[name]
-        p.value[...] = array if p.index is None else array.reshape(-1)[p.index]
+        p.value[...] = _of(p, array)
+        if p.kind == "weight":
+            p.mask[_pruned(p.value, zeros)] = False
+        if masks and name in masks:
+            p.mask[~_of(p, masks[name])] = False
     zero_masked(model.mask, model.values)
+
+
+def _of(p, array):
+    """Return the entries of an array of the dense shape that the Parameter `p` has."""
+    return array if p.index is None else array.reshape(-1)[p.index]
+
+
+def _pruned(value, zeros):
+    """Return where weights are exactly 0 because they were pruned, by the rule `zeros`."""
+    dead = value == 0
+    if zeros == "keep" or (zeros == "auto" and np.count_nonzero(dead) < MANY * dead.size):
+        dead[...] = False
+    return dead
 
 
 def dense_of(p):

@@ -72,17 +72,20 @@ def read_keras(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return {layer.name: layer.arrays for layer in _layers(path)[1]}
 
 
-def load_keras(model: Model, path: Path, *, missing: Collection[str] = ()) -> list[str]:
+def load_keras(model: Model, path: Path, *, missing: Collection[str] = (), zeros: str = "auto") -> list[str]:
     """Read a weights file of Keras into a model with the same layers.
 
     Parameters
     ----------
     model : Model
-        Its values are overwritten; its mask is kept, and what it masks stays 0.
+        Its values are overwritten; its mask is kept, and what it masks stays 0. See `zeros`.
     path : str or os.PathLike
         A .h5, .weights.h5 or .keras file.
     missing : collection of str
         Names of layers that keep their values where the file lacks them, or has them in another shape.
+    zeros : {"auto", "mask", "keep"}
+        What becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks those of
+        layers in which they are 5 % of the weights or more.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def load_keras(model: Model, path: Path, *, missing: Collection[str] = ()) -> li
         problems += [problem] if problem else []
         arrays |= taken
         used.add(theirs)
-    put(model, arrays, path, problems)
+    put(model, arrays, path, problems, zeros=zeros)
     return [layer.name for layer in found if layer not in used]
 
 

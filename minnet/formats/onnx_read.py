@@ -44,13 +44,17 @@ NAMING = ("weight", "gain")     # what follows the name of a layer in that of it
 FIX = "export it again: in one file, for inference, with fixed image sizes, of operators that minnet has"
 
 
-def load_onnx(path: Path) -> Model:
+def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
     """Read the model in an ONNX file, its architecture and its weights.
 
     Parameters
     ----------
     path : str or os.PathLike
         The .onnx file, with its weights inside.
+    zeros : {"auto", "mask", "keep"}
+        What becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks those of
+        layers in which they are 5 % of the weights or more. The places that minnet's own
+        sparse export leaves out are masked by "auto" in any case.
 
     Returns
     -------
@@ -83,7 +87,9 @@ def load_onnx(path: Path) -> Model:
         estimator = take_estimator(onnx, proto) if signature is None else {}
         reader = _Reader(onnx, proto, most_memory(len(data)) // NUMBER_BYTES)
         net, end = reader.walk()
-        model = _model(net, end, reader.shape, path)
+        if zeros == "auto" and reader.wrote_places:
+            zeros = "mask"
+        model = _model(net, end, reader.shape, path, zeros)
         if estimator:
             signature = Signature(model.input_shape, **estimator)
         model.signature = fitting(signature, model.input_shape, model.output_shape)
@@ -138,6 +144,7 @@ class _Reader:
         self.nodes = self.reachable(graph)
         self.refuse_unknown()
         self.nodes = [self.node(proto) for proto in self.nodes]
+        self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
         self.batch, self.shape, axes = self.input_shape()
         self.values = {"": None, self.input.name: Signal(0, self.shape, axes)}
 
@@ -270,7 +277,7 @@ class _Reader:
         raise UnsupportedGraph(f"it has the attributes {quoted(repr(sorted(node.attrs)))}; wanted a tensor or numbers")
 
 
-def _model(net, end, shape, path):
+def _model(net, end, shape, path, zeros):
     """Return the Model of the items, with their numbers."""
     tree = tree_of(net.items, end.item)
     layers = [item for item in net.items if item.layer is not None and not isinstance(item.layer, str)]
@@ -289,7 +296,7 @@ def _model(net, end, shape, path):
         raise UnsupportedGraph(f"its model takes {memory(spec.length, dtype):,} bytes of memory, more than the file "
                                "can mean")
     model = Model.blank(tree, shape, dtype)
-    put(model, arrays, path)
+    put(model, arrays, path, zeros=zeros)
     return model
 
 

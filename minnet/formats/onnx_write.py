@@ -28,8 +28,9 @@ from minnet.formats.onnx_signature import metadata, scaling_nodes, target_nodes
 from minnet.model import Model
 from minnet.typing import Path
 
-OPSET, IR_VERSION = 18, 10      # of 2022 and 2024, which older runtimes read
+OPSET = 18                      # of 2022, which older runtimes read
 GELU_OPSET = 20                 # the first with Gelu, only for models that need it
+IR_VERSIONS = {OPSET: 8, GELU_OPSET: 9}     # the lowest of each operator set: older runtimes refuse newer ones
 INPUT, OUTPUT, BATCH = "input", "logits", "n"
 LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is not weights
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
@@ -86,8 +87,8 @@ def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = Fals
     graph = onnx.helper.make_graph(writer.nodes, "minnet", [writer.value(INPUT, model.input_shape)],
                                    [writer.value(OUTPUT, model.output_shape)], writer.initializers)
     opset = onnx.helper.make_opsetid("", writer.opset)
-    proto = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="minnet",
-                                   producer_version=__version__)
+    proto = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSIONS[writer.opset],
+                                   producer_name="minnet", producer_version=__version__)
     if model.signature is not None:
         onnx.helper.set_model_props(proto, metadata(model.signature))
     return proto.SerializeToString(deterministic=True)
@@ -139,7 +140,9 @@ class _Writer:
     def scattered(self, name, array, places):
         """Add a weight as zeros and live values scattered into them, which every runtime supports; return its name."""
         size = self.tensor(f"{name}.size", np.array([array.size]))
-        zeros = self.node("ConstantOfShape", [size], f"{name}.zeros")
+        # the value is the default's, but some runtimes take that for a float64, or ask for it
+        value = self.onnx.helper.make_tensor("value", self.onnx.TensorProto.FLOAT, [1], [0.0])
+        zeros = self.node("ConstantOfShape", [size], f"{name}.zeros", {"value": value})
         what = [self.tensor(f"{name}.places", places), self.tensor(f"{name}.values", array.reshape(-1)[places])]
         flat = self.node("ScatterElements", [zeros, *what], f"{name}.flat", {"axis": 0})
         shape = self.tensor(f"{name}.shape", np.array(array.shape))

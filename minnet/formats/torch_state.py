@@ -22,6 +22,7 @@ from minnet.formats.assign import dense_of, is_chain, natural, put
 from minnet.formats.channels import channels_first, feature_orders
 from minnet.formats.layout import check_numbers
 from minnet.formats.tensors import TO_SAFETENSORS, read_arrays, read_foreign_head, to_bytes
+from minnet.formats.torch_masks import apply_masks
 from minnet.model import Model
 from minnet.typing import Path
 
@@ -47,13 +48,19 @@ def read_torch(path: Path) -> dict[str, dict[str, np.ndarray]]:
     -------
     dict
         Arrays in PyTorch's layout; F16 and BF16 become float32. `num_batches_tracked` is left out, and so are the
-        prefixes of DataParallel and torch.compile.
+        prefixes of DataParallel and torch.compile. A weight and its mask, as torch.nn.utils.prune and torch.ao.pruning
+        store them, are one array, 0 where the mask is.
 
     Raises
     ------
     FileError
         The file is no such file, or damaged.
     """
+    return _read(path)[0]
+
+
+def _read(path):
+    """Return what `read_torch` does, and {module: {kind: bool array}} of the masks in the file."""
     if sniff(path) == "pickle":
         raise file_error(path, *PICKLE)
     with opened(path) as file:
@@ -64,28 +71,35 @@ def read_torch(path: Path) -> dict[str, dict[str, np.ndarray]]:
             raise
         except InvalidValue as error:
             raise file_error(path, quoted(" ".join(str(error).split())), "save it again") from error
-    modules = {}
-    for name, (dtype, array) in sorted(_bare(found).items(), key=lambda item: natural(item[0])):
+    modules, masks = {}, {}
+    tensors, cut = apply_masks(_bare(found), path)
+    for name, mask in cut.items():
+        module, _, kind = name.rpartition(".")
+        masks.setdefault(module, {})[kind] = mask
+    for name, (dtype, array) in sorted(tensors.items(), key=lambda item: natural(item[0])):
         module, _, kind = name.rpartition(".")
         if kind == IGNORED:
             continue
         if dtype not in FLOATS:
             raise file_error(path, f"tensor {quoted(name)} is {dtype}; wanted {', '.join(FLOATS)}", "save floats")
         modules.setdefault(module, {})[kind] = _as_floats(dtype, array)
-    return modules
+    return modules, masks
 
 
-def load_torch(model: Model, path: Path, *, missing: Collection[str] = ()) -> list[str]:
+def load_torch(model: Model, path: Path, *, missing: Collection[str] = (), zeros: str = "auto") -> list[str]:
     """Read PyTorch's weights in a safetensors file into a model with the same layers.
 
     Parameters
     ----------
     model : Model
-        Its values are overwritten; its mask is kept, and what it masks stays 0.
+        Its values are overwritten; its mask is kept, and what it masks stays 0. See `zeros`.
     path : str or os.PathLike
         A state dict that `safetensors.torch.save_file` wrote.
     missing : collection of str
         Names of layers that keep their values where the file lacks them.
+    zeros : {"auto", "mask", "keep"}
+        What becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks those of
+        layers in which they are 5 % of the weights or more. Masks in the file are taken in any case.
 
     Returns
     -------
@@ -105,22 +119,25 @@ def load_torch(model: Model, path: Path, *, missing: Collection[str] = ()) -> li
     `Conv2d(..., name="layer1_0_conv1")`. If no name of a model without branches is in the file, the n-th convolution
     takes the n-th, and so on, by the numbers in the modules' names.
     """
-    modules = read_torch(path)
+    modules, cut = _read(path)
     wanted = [layer for layer in model.layers.values() if layer.parameters]
     by_name = {name.replace(".", "_"): name for name in modules}
     if any(layer.name in by_name for layer in wanted):
         pairs = [(layer, by_name.get(layer.name)) for layer in wanted]
     else:
         pairs = _in_order(model, wanted, modules, path)
-    orders, arrays, problems = feature_orders(model), {}, []
+    orders, arrays, masks, problems = feature_orders(model), {}, {}, []
     for layer, name in pairs:
         if name is None:
             problems += [] if layer.name in missing else [f"{quoted(layer.name)} is not in the file"]
             continue
         taken, problem = _as_parameters(layer, name, modules[name], orders.get(layer))
         arrays |= taken
+        if name in cut and not problem:
+            live = {kind: cut[name].get(kind, np.ones(array.shape, bool)) for kind, array in modules[name].items()}
+            masks |= _as_parameters(layer, name, live, orders.get(layer))[0]
         problems += [problem] if problem else []
-    put(model, arrays, path, problems)
+    put(model, arrays, path, problems, zeros=zeros, masks=masks)
     used = {name for _, name in pairs}
     return [name for name in modules if name not in used]
 
