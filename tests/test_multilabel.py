@@ -95,6 +95,11 @@ def test_data_of_arrays():
         mn.load_data((X, Y[:, :2]), model=model)
     with pytest.raises(InvalidValue, match="the model has learnt multilabel"):
         mn.load_data((X, Y), model=model, task="regression")
+    with pytest.raises(InvalidValue, match="0 or 1 for each label"):
+        mn.freeze(model, classes=["a", "b", "c"])
+    ended = mn.Model(mn.Sequential(mn.Dense(3), mn.Sigmoid()), data.shape, rng=0)
+    with pytest.raises(InvalidValue, match="ends in a Sigmoid, and binary_cross_entropy takes logits"):
+        next(mn.train(ended, data))
     for argument in ({"class_weight": "balanced"}, {"class_weight": {0: 2}}):
         with pytest.raises(InvalidValue, match="several labels a row: give sample_weight"):
             next(mn.train(model, data, **argument))
@@ -277,7 +282,7 @@ def test_a_net_from_elsewhere(command, named):
     end = graph("Sigmoid", graph("Gemm", hidden, mlp.coefs_[1].astype("f4"), mlp.intercepts_[1].astype("f4")))
     with open("net.onnx", "wb") as file:
         file.write(graph.bytes(end))
-    assert "by a Sigmoid" in command("prune", "net.onnx", "--data", "t.csv", *TARGETS, code=2).err
+    assert "ends in a Sigmoid" in command("prune", "net.onnx", "--data", "t.csv", *TARGETS, code=2).err
     command("import", "net.onnx", "--task", "multilabel", *(["--classes", ",".join(NAMES)] if named else []))
     model = "minnet-out/model.safetensors"
     wanted = mlp.predict((X - shift) / scale)

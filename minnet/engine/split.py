@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from minnet.data import Dataset
-from minnet.engine.activations import Sigmoid
 from minnet.engine.containers import Sequential
 from minnet.engine.model import Model
 from minnet.engine.sample import signature_for
+from minnet.engine.targets import ends_in_sigmoid
 from minnet.errors import InvalidValue, unknown
 
 
@@ -106,12 +106,6 @@ def cached(base: Model, data: Dataset) -> Dataset:
     parts = {name: base(getattr(data, name)) for name in ("X_train", "X_valid", "X_test")}
     signature = data.signature.as_given(base.output_shape)
     return replace(data, shape=base.output_shape, signature=signature, **parts)
-
-
-def ends_in_sigmoid(model: Model) -> bool:
-    """Return whether a model gives probabilities of labels, by a Sigmoid behind its last layer."""
-    layers = model.tree.layers if isinstance(model.tree, Sequential) else ()
-    return len(layers) > 1 and isinstance(layers[-1], Sigmoid)
 
 
 def as_logits(model: Model) -> Model:

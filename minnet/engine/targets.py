@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minnet.arrays import as_numbers
+from minnet.engine.activations import Sigmoid
 from minnet.engine.losses import binary_cross_entropy, cross_entropy, hinge, mse
 from minnet.errors import InvalidValue, NotFinite
 
@@ -31,10 +32,19 @@ def check_targets(y, model, loss: Callable) -> np.ndarray:
     if len(bad):
         raise NotFinite(f"y holds NaN or infinity in {len(bad)} rows, the first in row {bad[0]}: fill them in or take "
                         "those rows out")
+    if loss is binary_cross_entropy and ends_in_sigmoid(model):
+        raise InvalidValue("the model ends in a Sigmoid, and binary_cross_entropy takes logits: leave the Sigmoid out, "
+                           "as `minnet import FILE --task multilabel` does")
     if loss is binary_cross_entropy and y.size and not 0 <= y.min() <= y.max() <= 1:
         raise InvalidValue(f"y runs from {y.min():g} to {y.max():g}; binary_cross_entropy wants 0, 1, or what is "
                            "between")
     return y
+
+
+def ends_in_sigmoid(model) -> bool:
+    """Return whether a model gives probabilities of labels, by a Sigmoid behind its last layer."""
+    layers = getattr(getattr(model, "tree", None), "layers", ())
+    return len(layers) > 1 and isinstance(layers[-1], Sigmoid)
 
 
 def default_loss(y) -> Callable:

@@ -131,7 +131,7 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         X : array_like or sparse matrix
             Rows (n, features).
         y : array_like
-            Labels (n,), or numbers (n,) or (n, k).
+            Labels (n,), or 0 and 1 (n, k) for several labels a row; or numbers, (n,) or (n, k).
 
         Returns
         -------
@@ -154,8 +154,9 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         self.support_, self.estimator_ = self._select(kind, inputs, targets, keep, random)
         self.stability_, self.n_iter_ = None, 1 if self.estimator_ is None else self.estimator_.n_iter_
         if halves:
+            labels = targets if kind is PrunedClassifier and targets.ndim == 1 else None
             found = [self._select(kind, inputs[rows], targets[rows], keep, random)[0]
-                     for rows in half_rows(n, targets if kind is PrunedClassifier else None, halves, random)]
+                     for rows in half_rows(n, labels, halves, random)]
             self.stability_ = np.mean(found, axis=0)
             best = np.lexsort((~self.support_, -self.stability_))[:keep]
             self.support_ = np.isin(np.arange(features), best)

@@ -437,8 +437,9 @@ def _classes_of(model, classes):
     output_shape = model.output_shape
     if classes is None:
         return None if model.signature is None else model.signature.classes
-    if model.signature is not None and model.signature.task == "numbers":
-        raise InvalidValue(f"classes={quoted(repr(classes))}: this model gives numbers, which have no labels")
+    gives = {"numbers": "numbers, which have no labels", "multilabel": "0 or 1 for each label, not their names"}
+    if model.signature is not None and model.signature.task in gives:
+        raise InvalidValue(f"classes={quoted(repr(classes))}: this model gives {gives[model.signature.task]}")
     try:
         labels = np.asarray(classes)
     except ValueError as error:  # lists of several lengths

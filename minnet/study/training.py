@@ -17,7 +17,7 @@ import numpy as np
 from minnet.data import Dataset, Scaling, Signature, load_data, none, scaled, unit
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
-from minnet.engine.split import cached, ends_in_sigmoid, join, split
+from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.files import file_digest, sniff
@@ -275,9 +275,6 @@ def elsewhere(model: Model, data: Dataset) -> Signature:
         if data.n_outputs != k:
             kind = "numbers" if data.classes is None else "labels"
             raise InvalidValue(f"the data have {data.n_outputs} {kind} a row to learn; the model gives {k} outputs")
-        if signature.task == "multilabel" and ends_in_sigmoid(model):
-            raise InvalidValue("the model gives probabilities by a Sigmoid, and labels are learnt by logits: `minnet "
-                               "import FILE --task multilabel` makes a model of it that gives these")
         return replace(signature, target_scaling=None)
     if data.classes.dtype.kind == "U" and data.n_classes == k:
         return signature
