@@ -343,6 +343,16 @@ def test_an_estimator_in_scikit_learns_tools(rows):
         mn.ConfusionPairsDisplay.from_estimator(early, X, Y)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_selector(rows):
+    """The column that no label depends on is left out, in random halves too; sparse y is the same."""
+    X, Y = rows
+    found = [mn.SparsitySelector(n_features_to_select=4, stability=2, random_state=0).fit(X, same)
+             for same in (Y, sparse.csr_matrix(Y))]
+    assert found[0].get_support().tolist() == found[1].get_support().tolist() == [True, True, True, True, False]
+    assert found[0].stability_.tolist() == found[1].stability_.tolist()
+
+
 def test_an_estimator_that_learns_in_parts(rows):
     X, Y = rows
     for classes in ([0, 1], [0, 1, 2]):

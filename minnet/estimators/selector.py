@@ -166,7 +166,7 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         """Return rows with standardised columns, and targets."""
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True,
                              ensure_min_samples=FEWEST)
-        return _standardised(X), y
+        return _standardised(X), y.toarray() if issparse(y) else y  # several labels a row
 
     def _task(self, y):
         """Return what y is: "classification" or "regression"."""
