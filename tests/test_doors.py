@@ -404,14 +404,22 @@ def bytes_labelled():
     return X.astype(np.uint8), Y
 
 
+def sparse_labelled():
+    """Rows of 0 and 1 in CSR, and whether each of three columns or pairs of columns is there."""
+    X = one_hot()[0]
+    return csr_matrix(X), np.column_stack([X[:, 0] + X[:, 1] > 0, X[:, 5], X[:, 10] + X[:, 12] > 0]).astype(int)
+
+
 SEVERAL = {"raw table": labelled, "one label": flat_labelled, "images of bytes": bytes_labelled}
+EVERY_SEVERAL = {**SEVERAL, "sparse rows": sparse_labelled}
 
 
 @cache
 def taught(kind):
     """(model, data, raw rows, 0 and 1) of a model that has at least 90 % of all labels right on raw rows."""
-    X, Y = SEVERAL[kind]()
-    data = from_arrays(X, Y, task="multilabel", scaling="standard", rng=0)
+    X, Y = EVERY_SEVERAL[kind]()
+    scaling = "unit" if kind == "sparse rows" else "standard"
+    data = from_arrays(X, Y, task="multilabel", scaling=scaling, rng=0)
     model = mn.models.mlp(data.shape, data.n_outputs, hidden=(16,), rng=0)
     for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.3, momentum=0.9), epochs=60, batch_size=16, rng=0):
         pass
@@ -424,13 +432,13 @@ LABEL_USES = {
     "predict_proba": lambda model, X: (model.predict_proba(X) > 0.5).astype(int),
     "freeze": lambda model, X: mn.freeze(model).predict(X),
     "freeze, predict_proba": lambda model, X: (mn.freeze(model).predict_proba(X) > 0.5).astype(int),
-    "freeze for one row": lambda model, X: np.concatenate([mn.freeze(model, 1).predict(row[None]) for row in X]),
+    "freeze for one row": USES["freeze for one row"],
     "inputs": lambda model, X: model.signature.predictions(model.without_signature()(model.inputs(X))),
 }
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("kind", SEVERAL)
+@pytest.mark.parametrize("kind", EVERY_SEVERAL)
 def test_raw_rows_in_and_the_same_several_labels_out(kind, maker, tmp_path):
     source, data, X, Y = taught(kind)
     model = MAKERS[maker](source, data, tmp_path)
