@@ -84,6 +84,33 @@ def keras_by_tf2onnx():
     return g, g("Identity", g("Softmax", g("Tanh", x), axis=1))
 
 
+def grey_by_tf2onnx():
+    """One channel: a Reshape puts it first, and back."""
+    g = Graph((8, 6, 1), producer="tf2onnx")
+    x = g("Reshape", "x", g.ints(-1, 1, 8, 6))
+    x = g("Relu", g.conv(x, (1, 1, 3, 3), auto_pad="SAME_UPPER"))
+    x = g("Reshape", x, g.ints(-1, 8, 6, 1))
+    x = g("Reshape", x, g.ints(-1, 48))
+    return g, g("MatMul", x, g.random(48, 5))
+
+
+def keras_rescaling():
+    """Rescaling of the pixels before they are put channels first."""
+    g = Graph((8, 6, 3), producer="tf2onnx")
+    x = g("Add", g("Mul", "x", g.const(np.float32(1 / 127.5))), g.const(np.float32(-1)))
+    x = g("Transpose", g("Cast", x, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    x = g("Relu", g.conv(x, (4, 3, 3, 3)))
+    return g, g("Flatten", g("GlobalAveragePool", x))
+
+
+def grey_rescaling():
+    """Normalization of grey pixels, then a Reshape."""
+    g = Graph((8, 6, 1), producer="tf2onnx")
+    x = g("Div", g("Sub", "x", g.random(1, 1, 1, 1)), g.const(np.full((1, 1, 1, 1), 0.3, np.float32)))
+    x = g("Relu", g.conv(g("Reshape", x, g.ints(-1, 1, 8, 6)), (4, 1, 3, 3)))
+    return g, g("Flatten", g("GlobalAveragePool", x))
+
+
 def keras_batchnorm():
     """BatchNorm as a product and a sum, channels last and first."""
     g = Graph((8, 6, 3))
@@ -229,7 +256,8 @@ def new_operators():
 
 
 GRAPHS = {f.__name__: f for f in (
-    rows, flat_image, fixed_batch, keras_by_tf2onnx, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
+    rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
+    keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
     densenet, mobilenet, ceiled_pools, normalised_input, padded, halves, old_operators, new_operators)}
 
 

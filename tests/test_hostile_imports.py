@@ -377,13 +377,15 @@ def changed(change, tmp_path):
     return tmp_path / "a.onnx"
 
 
-def external(location):
+def external(location, **told):
+    """The first weights, (4, 3), in another file."""
     def change(proto):
         tensor = proto.graph.initializer[0]
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        entry = tensor.external_data.add()
-        entry.key, entry.value = "location", location
+        for key, value in {"location": location, **told}.items():
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
     return change
 
 
@@ -461,8 +463,17 @@ def not_finite(proto):
 
 
 HOSTILE_ONNX = {  # what is done to a good file -> words of the message
-    "external": (external("secret"), "in another file"), "external up": (external("../../etc/passwd"), "another file"),
-    "external absolute": (external("/etc/passwd"), "in another file"),
+    "external up": (external("../../etc/passwd"), "a path or a link"),
+    "external absolute": (external("/etc/passwd"), "a path or a link"), "external dots": (external(".."), "a path or"),
+    "external backslash": (external("a\\b"), "a path or a link"),
+    "external link": (external("link"), "a path or a link"),
+    "external, no name": (external(""), "a path or a link"), "external, a folder": (external("folder"), "another file"),
+    "external, not there": (external("nothing"), "another file"),
+    "external, too short": (external("short"), "left"),
+    "external, a lie": (external("secret", length="40"), "40 are told"),
+    "external, cut off": (external("secret", offset="8"), "cut off"),
+    "external, before": (external("secret", offset="-8"), "takes 48 bytes"),
+    "external, no number": (external("secret", offset="x"), "is damaged"),
     "more numbers than are there": (dims(HUGE, 3), "is damaged"), "fewer": (dims(1, 3), "is damaged"),
     "a negative size": (dims(-4, -3), "is damaged|weights of shape|not fit"),
     "another shape": (dims(6, 2), "3 numbers for 2"),
@@ -483,9 +494,27 @@ HOSTILE_ONNX = {  # what is done to a good file -> words of the message
 @pytest.mark.parametrize("name", HOSTILE_ONNX)
 def test_hostile_onnx(name, tmp_path):
     change, words = HOSTILE_ONNX[name]
-    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "secret").write_bytes(SECRET + bytes(48 - len(SECRET)))
+    (tmp_path / "short").write_bytes(SECRET)
+    (tmp_path / "link").symlink_to("secret")
+    (tmp_path / "folder").mkdir()
     message = is_refused(load_onnx, changed(change, tmp_path), words)
     assert "not for you" not in message
+
+
+def test_a_second_file_is_read_no_more_than_it_holds(tmp_path):
+    """Two tensors that share its bytes would take more memory than there is in the file."""
+    g = Graph((4,))
+    end = g.gemm(g.gemm("x", 4, 4), 4, 4)
+    proto = g.model(end)
+    (tmp_path / "data").write_bytes(bytes(64))
+    for tensor in proto.graph.initializer:
+        if list(tensor.dims) == [4, 4]:
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="data")
+    (tmp_path / "a.onnx").write_bytes(proto.SerializeToString())
+    is_refused(load_onnx, tmp_path / "a.onnx", "0 left")
 
 
 def test_images_of_terabytes(tmp_path):

@@ -59,6 +59,18 @@ def loaded(data, tmp_path):
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("threshold", [0, 100])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_weights_in_a_second_file(name, threshold, tmp_path):
+    """All tensors, or the large ones, as onnx.save and PyTorch's exporter write them beside the model."""
+    graph, end = GRAPHS[name]()
+    (tmp_path / "one.onnx").write_bytes(graph.bytes(end))
+    onnx.save(graph.model(end), tmp_path / "two.onnx", save_as_external_data=True, location="two.onnx.data",
+              size_threshold=threshold)
+    one, two = load_onnx(tmp_path / "one.onnx"), load_onnx(tmp_path / "two.onnx")
+    assert one.values.tobytes() == two.values.tobytes() and one.config() == two.config()
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_what_exporters_write(name, tmp_path):
     """The same outputs as in ONNX Runtime, and again when it is written and read once more."""

@@ -2,9 +2,11 @@
 
     model = load_onnx("model.onnx")     # a Model, channels last; a Softmax at the end is left out: outputs are logits
 
-The file is data: no code runs, no other file is read. Images are (h, w, c) here, whatever the file has: an input that
-is transposed first is channels last there, else channels first. Operators that minnet lacks are all listed at once.
+The file is data: no code runs, and no file is read but one with weights that lies beside it. Images are (h, w, c) here,
+whatever the file has: an input that is transposed first is channels last there, else channels first. Operators that
+minnet lacks are all listed at once.
 """
+import os
 import re
 from collections import Counter
 from itertools import pairwise
@@ -18,6 +20,7 @@ from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, read_architecture
 from minnet.formats.assign import put
 from minnet.formats.layout import most_memory
+from minnet.formats.onnx_external import External
 from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
 from minnet.formats.onnx_net import Net, Node, Signal
 from minnet.formats.onnx_ops import OPS, compute
@@ -35,6 +38,7 @@ DOMAINS = ("", "ai.onnx")
 KNOWN = {*OPS, *FOLDS, "Constant"}
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"}
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
+BEFORE_LAYOUT = {"Cast", "Identity", "Mul", "Div", "Add", "Sub"}    # what may come before it: scaling
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
 UNREADABLE = "unreadable"     # the value of a name whose node could not be read
 ALWAYS_FIRST = ("minnet", "pytorch")
@@ -50,7 +54,7 @@ def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
     Parameters
     ----------
     path : str or os.PathLike
-        The .onnx file, with its weights inside.
+        The .onnx file; weights may be in a second file beside it, as PyTorch's exporter writes them.
     zeros : {"auto", "mask", "keep"}
         What becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks those of
         layers in which they are 5 % of the weights or more. The places that minnet's own
@@ -85,7 +89,9 @@ def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
         proto = _parse(onnx, data)
         signature = take_signature(onnx, proto)
         estimator = take_estimator(onnx, proto) if signature is None else {}
-        reader = _Reader(onnx, proto, most_memory(len(data)) // NUMBER_BYTES)
+        external = External(onnx, os.path.dirname(path))
+        most = most_memory(len(data) + external.size(proto)) // NUMBER_BYTES
+        reader = _Reader(onnx, proto, most, external)
         net, end = reader.walk()
         if zeros == "auto" and reader.wrote_places:
             zeros = "mask"
@@ -132,8 +138,9 @@ def _names(model):
 class _Reader:
     """The graph, its nodes in order, and the value of each name that has been computed."""
 
-    def __init__(self, onnx, model, most):
+    def __init__(self, onnx, model, most, external):
         graph = model.graph
+        self.external = external
         self.onnx = onnx
         self.most = most
         self.producer = model.producer_name
@@ -145,8 +152,10 @@ class _Reader:
         self.refuse_unknown()
         self.nodes = [self.node(proto) for proto in self.nodes]
         self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
+        self.constants = {*self.tensors, *(node.outputs[0] for node in self.nodes if node.op == "Constant")}
+        self.values = {"": None}
         self.batch, self.shape, axes = self.input_shape()
-        self.values = {"": None, self.input.name: Signal(0, self.shape, axes)}
+        self.values[self.input.name] = Signal(0, self.shape, axes)
 
     def ends(self, graph):
         """Return (the one input, the name of the one output)."""
@@ -206,20 +215,33 @@ class _Reader:
         batch, *sizes = sizes
         if len(sizes) < len(TO_CHANNELS_FIRST) - 1:
             return batch or None, tuple(sizes), "c" if len(sizes) == 1 else "hw"
-        names, last = {self.input.name}, False
-        for node in self.nodes:
-            if names & set(node.inputs):
-                names |= set(node.outputs) if node.op in ("Cast", "Identity") else set()
-                last |= node.op == "Transpose" and node.attrs.get("perm") == TO_CHANNELS_FIRST
+        last = self.becomes_channels_first(sizes)
         if not any(node.op in IMAGE_OPS for node in self.nodes) and self.producer not in ALWAYS_FIRST:
             last = sizes[-1] in FEW_CHANNELS and sizes[0] not in FEW_CHANNELS
         return batch or None, tuple(sizes if last else (*sizes[1:], sizes[0])), "hwc" if last else "chw"
 
+    def becomes_channels_first(self, sizes):
+        """Return whether the input, of these sizes, is put channels first by a Transpose, or a Reshape of one channel.
+
+        Casts and arithmetic with constants may come before.
+        """
+        names = {self.input.name}
+        for node in self.nodes:
+            if not names & set(node.inputs):
+                continue
+            if node.op in BEFORE_LAYOUT and all(name in names | self.constants for name in node.inputs):
+                names |= set(node.outputs)
+            elif node.op == "Transpose" and node.attrs.get("perm") == TO_CHANNELS_FIRST:
+                return True
+            elif node.op == "Reshape" and node.inputs[1] in self.tensors and sizes[-1] == 1:
+                shape = [int(n) for n in np.ravel(self.value(node.inputs[1]))]
+                return shape[1:] == [sizes[-1], *sizes[:-1]] != sizes
+        return False
+
     def array(self, tensor):
-        """Return the array of a tensor inside the file; floats of 16 bits become float32."""
-        if tensor.data_location == self.onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise UnsupportedGraph(f"it keeps {quoted(tensor.name)} in another file: save it in one "
-                                   "(onnx.save(model, path))")
+        """Return the array of a tensor; floats of 16 bits become float32."""
+        if self.external.holds(tensor):
+            tensor = self.external.inside(tensor)
         try:
             array = self.onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:

@@ -69,11 +69,20 @@ def _to_shape(net, node, x, dims):
         place = dims.index(size)
         return replace(x, axes="1" * place + "c" + "1" * (len(dims) - place - 1))
     if len(dims) > 1:
-        raise UnsupportedGraph(f"it makes the shape {dims} of {x.dims}: only flattening can be read")
+        return _one_channel(x, dims)
     letters = [letter for letter in x.axes if letter != "1"]
     theirs = np.arange(size).reshape([n for n, letter in zip(x.dims, x.axes, strict=True) if letter != "1"])
     order = theirs.transpose([letters.index(letter) for letter in OURS if letter in letters]).reshape(-1)
     return net.add(node, Flatten(), x, (size,), "c", order=None if np.array_equal(order, np.arange(size)) else order)
+
+
+def _one_channel(x, dims):
+    """Return an image of one channel in the other layout: reshaping it is transposing it."""
+    one = [size for size, letter in zip(x.dims, x.axes, strict=True) if letter == "c"] == [1]
+    for axes in (IMAGE, OURS):
+        if one and len(x.shape) == len(axes) and replace(x, axes=axes).dims == dims:
+            return replace(x, axes=axes)
+    raise UnsupportedGraph(f"it makes the shape {dims} of {x.dims}: only flattening can be read")
 
 
 def transpose(net, node, x):
