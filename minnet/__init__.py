@@ -49,6 +49,7 @@ _HOMES = {
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
     "minnet.study.sensitivity": ("sensitivity",),
+    "minnet.study.words": ("words_of",),
 }
 _MODULES = {
     "models": "minnet.models", "losses": "minnet.engine.losses", "optimizers": "minnet.engine.optimizers",

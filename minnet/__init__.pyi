@@ -74,6 +74,7 @@ from minnet.report.displays import SensitivityDisplay as SensitivityDisplay
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.sensitivity import sensitivity as sensitivity
+from minnet.study.words import words_of as words_of
 from minnet import models as models
 from minnet.engine import losses as losses
 from minnet.engine import optimizers as optimizers
@@ -164,6 +165,7 @@ __all__ = [
     "compare_criteria",
     "latency_table",
     "sensitivity",
+    "words_of",
     "models",
     "losses",
     "optimizers",

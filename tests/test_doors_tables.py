@@ -117,6 +117,27 @@ def test_a_model_of_fewer_inputs_needs_fewer_columns(kind):
     assert model.predict(X[list(encoding.names)]).tolist() == model.predict(X).tolist()
 
 
+def test_the_words_that_are_left():
+    """Those that some weight reads, by the norm of these; pruning and compaction leave the telling ones."""
+    source, data, _, _ = trained("text")
+    whole, = mn.words_of(source)
+    first = source.parameters["dense1.weight"].value.astype(float)
+    names = [name.partition(": ")[2] for name in source.signature.feature_names[:-1]]
+    norms = dict(zip(names, np.sqrt((first[:-1] ** 2).sum(axis=1)), strict=True))
+    assert whole.name == "review" and len(whole.words) == whole.of == len(names)
+    assert dict(whole.words) == pytest.approx(norms)
+    assert [norm for _, norm in whole.words] == sorted(dict(whole.words).values(), reverse=True)
+    model = source.clone()
+    result = mn.prune(model, keep=6, structure="input", criterion="wanda", data=data, rng=0)
+    left, = mn.words_of(model)
+    small, = mn.words_of(result.compact())
+    assert left == small and left.of == len(names) and 0 < len(left.words) <= 6
+    assert {word for word, _ in left.words} <= {"good", "great", "bad", "poor", "dull", "so", "age"}
+    mn.prune(model, 1.0, layers=["dense1"])
+    assert mn.words_of(model)[0].words == [] and mn.words_of(trained("hashed text")[0]) == []
+    assert mn.words_of(trained("gaps")[0]) == []
+
+
 def written(X, y, path):
     X.assign(kind=y).to_csv(path, index=False)
     return str(path)
@@ -154,6 +175,7 @@ def test_a_csv_through_every_command(kind, tmp_path, monkeypatch, capsys):
             lines = capsys.readouterr().out.splitlines()
             assert np.mean(np.array(lines) == y) == pytest.approx(accuracy) and lines == model.predict(X).tolist()
     assert main(["inspect", path, *told]) == 0 and main(["inspect", "a/model.safetensors"]) == 0
+    assert ("words left of 'review': " in capsys.readouterr().out) == (kind == "text")
 
 
 def encoded(model, X):

@@ -76,7 +76,8 @@ ENCODING = Encoding((NumberColumn("age", 28.5), CategoryColumn("colour", ("blue"
     {"column": {"fill": True}}, {"column": {"more": 1}}, {"column": {"name": "colour"}},
     {"colour": {"categories": ["a", "a"]}}, {"colour": {"categories": [1]}}, {"colour": {"categories": []}},
     {"colour": {"gaps": 1}}, {"colour": {"kept": []}}, {"colour": {"kept": [1, 0]}}, {"colour": {"kept": [3]}},
-    {"colour": {"kept": "01"}}, {"words": {"vocabulary": None}}, {"hashed": {"buckets": 10**12}},
+    {"colour": {"kept": "01"}}, {"words": {"vocabulary": None}}, {"words": {"of": 1}}, {"words": {"of": "5"}},
+    {"hashed": {"buckets": 10**12}},
     {"hashed": {"buckets": 0}}, {"hashed": {"kept": [4]}}])
 def test_an_encoding_in_a_file_is_not_trusted(spoil):
     facts = ENCODING.to_json()

@@ -44,6 +44,15 @@ def test_l1_makes_zeros(capsys):
     assert names["same"]
 
 
+def test_docstring_words(capsys):
+    names = run("docstring_words")
+    accuracy = names["accuracy"]
+    assert accuracy[2000] > 0.9 and accuracy[100] > 0.9 and accuracy[30] > 0.8
+    assert len(names["words"]) == 30
+    assert not {"numpy", "scipy", "sklearn"} & set(names["words"])
+    assert "left, the strongest first:" in capsys.readouterr().out
+
+
 def test_own_layer(capsys):
     names = run("own_layer")
     assert names["small"].layers["dense1"].units == 20

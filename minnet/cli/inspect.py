@@ -1,5 +1,7 @@
 """Show the contents of a file: the layers of a model and their sparsity, or the samples of a data set.
 
+Of a model that reads text, show the words that some weight still reads, the strongest first.
+
   minnet inspect minnet-out/model.safetensors
   minnet inspect mine.csv --target kind
 
@@ -12,6 +14,9 @@ from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, column_options, data_options, is_model, part_options, reading
 from minnet.cli.parser import Parser
 from minnet.cli.tables import aligned, facts_text
+from minnet.errors import quoted
+
+MOST_WORDS = 30  # that are shown; --json has all
 
 
 def options(parser: Parser) -> None:
@@ -25,12 +30,24 @@ def options(parser: Parser) -> None:
 
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
-    facts, layers = _model(args) if is_model(args.what) else (_data(args), [])
+    facts, layers, words = _model(args) if is_model(args.what) else (_data(args), [], [])
     head = ("layer", "shape", "weights", "remaining", "sparsity", "multiply-adds")
     rows = [(row["name"], " x ".join(map(str, row["shape"])), f"{row['weights']:,}", f"{row['remaining']:,}",
              f"{row['sparsity']:.1%}", f"{row['macs']:,}") for row in layers]
-    text = "\n".join([facts_text(facts, console), *(["", *aligned([head, *rows], console)] if rows else [])])
-    console.result(text, facts | {"layers": layers} if rows else facts)
+    text = "\n".join([facts_text(facts, console), *(["", *aligned([head, *rows], console)] if rows else []),
+                      *_word_lines(words, console)])
+    told = {"words": [{"column": column.name, "of": column.of, "kept": column.words} for column in words]}
+    console.result(text, facts | ({"layers": layers} if rows else {}) | (told if words else {}))
+
+
+def _word_lines(words, console):
+    """Return tables of the words that are left of each column of text."""
+    lines = []
+    for column in words:
+        shown = [(quoted(word), f"{norm:.3f}") for word, norm in column.words[:MOST_WORDS]]
+        lines += ["", f"words left of {quoted(repr(column.name))}: {len(column.words):,} of {column.of:,}"]
+        lines += aligned([("strongest", "norm of weights"), *shown], console)
+    return lines
 
 
 def _model(args):
@@ -39,6 +56,7 @@ def _model(args):
     from minnet.model import Model
     from minnet.pruning.paths import effective_sparsity
     from minnet.study.result import layers_of, plain
+    from minnet.study.words import words_of
 
     found, about = load(args.what), describe(args.what)
     model = found if isinstance(found, Model) else found.model
@@ -47,13 +65,12 @@ def _model(args):
              "bytes": about["bytes"], "dtype": model.dtype.name, "parameters": model.n_parameters,
              "sparsity": model.sparsity, "effective_sparsity": effective_sparsity(model), "macs": model.macs,
              "trained_on": about["made"].get("data"), "format_version": about["format_version"]}
-    return plain(facts), plain(layers_of(model))
+    return plain(facts), plain(layers_of(model)), words_of(model)
 
 
 def _data(args):
     """Return the facts of a data set."""
     from minnet.data import load_data
-    from minnet.errors import quoted
 
     data = load_data(args.what, rng=args.seed, **reading(args))
     return {"kind": "a data set", "data": data.name, "shape": " x ".join(map(str, data.shape)),
@@ -64,8 +81,6 @@ def _data(args):
 
 def _targets(data):
     """Return the facts of the classes, or of the numbers or labels to learn."""
-    from minnet.errors import quoted
-
     if data.classes is None:
         return {"numbers": data.n_outputs}
     names = "labels" if data.signature.task == "multilabel" else "classes"

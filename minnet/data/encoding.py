@@ -110,10 +110,14 @@ class CategoryColumn:
 
 @dataclass(frozen=True)
 class WordsColumn:
-    """A column of text: how often each word of the vocabulary occurs, as scikit-learn's CountVectorizer counts."""
+    """A column of text: how often each word of the vocabulary occurs, as scikit-learn's CountVectorizer counts.
+
+    `of` is how many words there were before some were removed, 0 where none were.
+    """
 
     name: str
     vocabulary: tuple[str, ...]
+    of: int = 0
     kind: ClassVar[str] = "words"
 
     @property
@@ -127,11 +131,15 @@ class WordsColumn:
 
     def select(self, places: list[int]) -> Self:
         """Return the column of which the model takes these words alone."""
-        return replace(self, vocabulary=tuple(self.vocabulary[place] for place in places))
+        return replace(self, vocabulary=tuple(self.vocabulary[place] for place in places),
+                       of=self.of or len(self.vocabulary))
 
     def check(self) -> None:
         """Refuse what no fit gives."""
         _check_texts(self.name, self.vocabulary)
+        if type(self.of) is not int or not (self.of == 0 or self.of >= len(self.vocabulary)):
+            raise InvalidValue(f"its signature has {len(self.vocabulary)} of {quoted(repr(self.of))} words in "
+                               f"{quoted(repr(self.name))}")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,19 @@ def input_pieces(model: Model, layers: Sequence[str]) -> InputPieces:
     return InputPieces(model, group, coupling, piece_of)
 
 
+def input_norms(model: Model) -> np.ndarray:
+    """Return (n,) the L2 norm of the weights that read each feature of the input, those that are removed being 0.
+
+    Features are places along the last axis of the input, or all its numbers where Flatten comes first.
+    """
+    coupling = model.couple(free_inputs=True)
+    roots, piece_of = coupling.roots(coupling.inputs), np.full(coupling.n_units, -1)
+    piece_of[roots] = roots
+    positions, features = _members(coupling, piece_of, True)
+    squares = np.where(model.mask[positions], model.values[positions].astype(np.float64), 0) ** 2
+    return np.sqrt(np.bincount(features, squares, minlength=coupling.n_units))[roots]
+
+
 def _check(model, coupling, roots, readers, layers):
     """Raise InvalidValue, which says why, where features cannot be removed one by one by these layers."""
     shape, makers = model.input_shape, makers_of(model, coupling)
