@@ -52,13 +52,13 @@ def variables(path, weights, *, named=False, inside="layers"):
         file.create_dataset(f"{inside}/dropout/seed_generator/vars/0", data=np.arange(2, dtype=np.uint32))
 
 
-def archive(path, weights, **layout):
+def archive(path, weights, config="{}", **layout):
     """A .keras archive."""
     inner = io.BytesIO()
     variables(inner, weights, **layout)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("metadata.json", "{}")
-        file.writestr("config.json", "{}")
+        file.writestr("config.json", config)
         file.writestr("model.weights.h5", inner.getvalue())
 
 

@@ -1,4 +1,6 @@
 """Keras's weights: the three layouts, by name and in order, and every refusal leaves the model as it was."""
+import json
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def plain(weights):
 def tree(**names):
     """A chain of every layer that has weights in Keras; the names are the caller's."""
     get = names.get
-    return mn.Sequential(mn.Conv2d(4, 3, name=get("a")), mn.BatchNorm(name=get("b")), mn.ReLU(),
+    return mn.Sequential(mn.Conv2d(4, 3, name=get("a")), mn.BatchNorm(epsilon=1e-3, name=get("b")), mn.ReLU(),
                          mn.DepthwiseConv2d(2, multiplier=3, name=get("c")),
                          mn.Conv2d(2, (1, 2), use_bias=False, name=get("d")), mn.Flatten(), mn.Dense(5, name=get("e")),
                          mn.Dropout(), mn.Dense(3, name=get("f")))
@@ -182,7 +184,8 @@ def test_models_inside_models(tmp_path):
 def test_more_in_the_file_than_the_model_has(weights, tmp_path):
     """By name that is fine, and told."""
     old(tmp_path / "w.h5", weights)
-    model = mn.Model(mn.Sequential(mn.Conv2d(4, 3, name="first"), mn.BatchNorm(name="norm")), (6, 5, 2), rng=0)
+    model = mn.Model(mn.Sequential(mn.Conv2d(4, 3, name="first"), mn.BatchNorm(epsilon=1e-3, name="norm")), (6, 5, 2),
+                     rng=0)
     assert load_keras(model, tmp_path / "w.h5") == ["deep", "second", "head", "out"]
 
 
@@ -275,3 +278,85 @@ def test_the_real_vgg16(data_folder):
             names = [name.decode() for name in file[layer].attrs["weight_names"]]
             for name, array in zip(names, found[layer].values(), strict=True):
                 np.testing.assert_array_equal(array, file[layer][name][()])
+
+
+# --- what a .keras archive says of its BatchNorms --------------------------------------------------------------------
+
+
+def two_norms(epsilon=1e-5):
+    return mn.Model(mn.Sequential(mn.Dense(3, name="a"), mn.BatchNorm(epsilon=epsilon, name="b"), mn.Dense(3, name="c"),
+                                  mn.BatchNorm(epsilon=epsilon, name="d")), (4,), rng=0)
+
+
+def norm_weights(rng):
+    norms = {name: {kind: rng.uniform(0.5, 2, 3) for kind in NORM} for name in "bd"}
+    dense = {name: {"kernel": rng.normal(size=(n, 3)), "bias": rng.normal(size=3)} for name, n in (("a", 4), ("c", 3))}
+    return {name: (dense | norms)[name] for name in "abcd"}
+
+
+def configured(path, *layers, weights=None):
+    """An archive whose configuration has these layers."""
+    config = json.dumps({"class_name": "Sequential", "config": {"name": "net", "layers": list(layers)}})
+    archive(path, weights or norm_weights(np.random.default_rng(0)), named=True, config=config)
+
+
+def norm_config(name, epsilon, momentum=0.99):
+    return {"class_name": "BatchNormalization", "config": {"name": name, "epsilon": epsilon, "momentum": momentum}}
+
+
+def nested(*layers):
+    return {"class_name": "Sequential", "config": {"name": "inner", "layers": list(layers)}}
+
+
+@pytest.mark.parametrize("layers", [
+    [{"class_name": "Dense", "config": {"name": "a"}}, norm_config("b", 1e-2), norm_config("d", 0.25, 0.8)],
+    [nested(norm_config("b", 1e-2)), norm_config("d", 0.25, 0.8)],
+    [nested(nested(norm_config("b", 1e-2), norm_config("d", 0.25, 0.8)))],
+])
+def test_epsilon_and_momentum_are_those_of_the_archive(layers, tmp_path):
+    configured(tmp_path / "w.keras", *layers)
+    model, weights = two_norms(), norm_weights(np.random.default_rng(0))
+    assert load_keras(model, tmp_path / "w.keras") == []
+    norms = [model.layers["b"], model.layers["d"]]
+    assert [(norm.epsilon, norm.momentum) for norm in norms] == [(1e-2, 0.01), (0.25, 0.2)]
+    x = np.random.default_rng(1).normal(size=(5, 4))
+    wanted = x
+    for dense, norm, epsilon in (("a", "b", 1e-2), ("c", "d", 0.25)):
+        wanted = wanted @ weights[dense]["kernel"] + weights[dense]["bias"]
+        gamma, beta, mean, variance = weights[norm].values()
+        wanted = gamma * (wanted - mean) / np.sqrt(variance + epsilon) + beta
+    np.testing.assert_allclose(model(x.astype(np.float32)), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_that_does_not_tell_them_is_told(tmp_path):
+    old(tmp_path / "w.h5", norm_weights(np.random.default_rng(0)))
+    model = two_norms()
+    with pytest.warns(UserWarning, match=r"stays 1e-05 here, and Keras has 0\.001"):
+        load_keras(model, tmp_path / "w.h5")
+    assert model.layers["b"].epsilon == 1e-5
+    load_keras(two_norms(1e-3), tmp_path / "w.h5")  # without a word
+
+
+@pytest.mark.parametrize("wrong", [None, "0.001", float("nan"), -1, 2, True])
+def test_a_setting_that_is_no_number_is_refused(wrong, tmp_path):
+    configured(tmp_path / "w.keras", norm_config("b", wrong), norm_config("d", 0.1))
+    model = two_norms()
+    before = model.values.tobytes()
+    with pytest.raises(FileError, match="BatchNormalization with epsilon"):
+        load_keras(model, tmp_path / "w.keras")
+    assert model.values.tobytes() == before
+
+
+@pytest.mark.parametrize("config", ["{", "[" * 100_000, "\xff", '{"config": ' * 50_000])
+def test_a_damaged_configuration_is_refused(config, tmp_path):
+    archive(tmp_path / "w.keras", norm_weights(np.random.default_rng(0)), named=True, config=config)
+    with pytest.raises(FileError, match="damaged config"):
+        load_keras(two_norms(), tmp_path / "w.keras")
+
+
+@pytest.mark.parametrize("config", ["[]", "7", '{"config": 1}',
+                                    '{"config": {"layers": [1, [], null, {"config": []}]}}'])
+def test_a_configuration_without_layers_tells_nothing(config, tmp_path):
+    archive(tmp_path / "w.keras", norm_weights(np.random.default_rng(0)), named=True, config=config)
+    with pytest.warns(UserWarning, match="does not tell"):
+        load_keras(two_norms(), tmp_path / "w.keras")

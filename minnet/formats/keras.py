@@ -3,13 +3,15 @@
     read_keras("vgg16.h5")                  # {"block1_conv1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, ...}
     load_keras(model, "vgg16.h5")           # into a model with the same layers; nothing is half loaded
 
-Only numbers are read: neither the architecture nor any code in the file. Keras's BatchNorm has an epsilon of 0.001
-unless told otherwise, so a model for its weights has `BatchNorm(epsilon=1e-3)`.
+Only numbers are read: neither the architecture nor any code in the file. A .keras archive tells epsilon and momentum of
+its BatchNorms, and the model takes them; other files do not, and Keras's epsilon is 0.001 unless told otherwise, so a
+model for their weights has `BatchNorm(epsilon=1e-3)`.
 """
 import os
 import re
 import shutil
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -26,6 +28,7 @@ from minnet.errors import file_error, quoted
 from minnet.files import KINDS, opened, sniff
 from minnet.formats.assign import is_chain, natural, put
 from minnet.formats.hdf5 import read_hdf5
+from minnet.formats.keras_config import norms
 from minnet.formats.layout import most_memory
 from minnet.formats.tensors import ADVICE
 from minnet.model import Model
@@ -37,6 +40,8 @@ MEANINGS = {"kernel": "weight", "depthwise_kernel": "weight", "bias": "bias", "g
             "moving_mean": "mean", "moving_variance": "variance"}
 KERAS_NAMES = {Conv2d: "conv2d", DepthwiseConv2d: "depthwise_conv2d", Dense: "dense", BatchNorm: "batch_normalization"}
 MATRIX_AXES = 2
+EPSILON = 1e-3    # of Keras's BatchNormalization, unless told otherwise
+DIGITS = 6        # of 1 - momentum
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,9 @@ def load_keras(model: Model, path: Path, *, missing: Collection[str] = (), zeros
 
     Notes
     -----
+    BatchNorms take epsilon and momentum from a .keras archive; where the file does not tell them and the model has
+    another epsilon than Keras, a UserWarning says so.
+
     Layers are matched by name. If no name of a model without branches is in the file, they are matched in order; in
     files of Keras 3 the n-th convolution takes the n-th, and so on.
     """
@@ -119,8 +127,30 @@ def load_keras(model: Model, path: Path, *, missing: Collection[str] = (), zeros
         problems += [problem] if problem else []
         arrays |= taken
         used.add(theirs)
+    settings = _norm_settings(path, pairs, found)
     put(model, arrays, path, problems, zeros=zeros)
+    for layer, told in settings:
+        layer.epsilon, layer.momentum = told["epsilon"], round(1 - told["momentum"], DIGITS)
     return [layer.name for layer in found if layer not in used]
+
+
+def _norm_settings(path, pairs, found):
+    """Return [(BatchNorm, its settings in the file), ...]; warn where the file tells none and the model has others."""
+    ours = [(layer, theirs) for layer, theirs in pairs if isinstance(layer, BatchNorm)]
+    told, there = norms(path), [layer for layer in found if _is_norm(layer)]
+    if told is not None and len(told) == len(there):
+        by_layer = dict(zip(there, told, strict=True))
+        return [(layer, by_layer[theirs]) for layer, theirs in ours if theirs in by_layer]
+    unlike = [layer for layer, _ in ours if layer.epsilon != EPSILON]
+    if unlike:
+        warnings.warn(f"the file does not tell the epsilon of its BatchNorms: it stays {unlike[0].epsilon:g} here, and "
+                      f"Keras has {EPSILON:g} unless told otherwise", UserWarning, stacklevel=3)
+    return []
+
+
+def _is_norm(layer):
+    """Return whether a layer of the file is a BatchNorm, by the names of its weights or its class."""
+    return "moving_mean" in layer.arrays or KERAS_NAMES[BatchNorm] in layer.path.rpartition("/")[2]
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
