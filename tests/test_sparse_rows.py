@@ -289,3 +289,123 @@ def test_memory_is_that_of_the_nonzeros_and_a_batch():
     most = 20 * X.nnz * 8 + 10 * 4 * 200_000 + 3 * 2**25
     assert most < 20_000 * 50_000 / 4
     assert peak_of(lambda: use(X, y, from_arrays(X, y, rng=0))) < most
+
+
+# --- frozen nets -----------------------------------------------------------------------------------------------------
+
+
+FROZEN = {  # nets whose first layer reads nonzeros, and nets that make rows dense, some at a time
+    "one layer": mn.Sequential(mn.Dense(K)),
+    "no bias, BatchNorm": mn.Sequential(mn.Dense(9, use_bias=False), mn.BatchNorm(), mn.ReLU(), mn.Dense(K)),
+    "Flatten first": mn.Sequential(mn.Flatten(), mn.Dense(9), mn.Tanh(), mn.Dropout(0.2), mn.Dense(K)),
+    "born sparse": mn.Sequential(mn.SparseDense(9, 40), mn.ReLU(), mn.Dense(K)),
+    "residual behind": mn.Sequential(mn.Dense(9), mn.Residual(mn.Sequential(mn.ReLU(), mn.Dense(9))), mn.Dense(K)),
+    "two readers": mn.Sequential(mn.Residual(mn.Dense(6), shortcut=mn.Dense(6)), mn.ReLU(), mn.Dense(K)),
+    "BatchNorm first": mn.Sequential(mn.BatchNorm(), mn.Dense(9), mn.ReLU(), mn.Dense(K)),
+    "nothing to compile": mn.Sequential(mn.Dense(6), mn.Softmax(), mn.Dense(K)),
+}
+BY_NONZEROS = {"one layer", "no bias, BatchNorm", "Flatten first", "born sparse", "residual behind"}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("net", FROZEN)
+def test_every_frozen_net_takes_sparse_rows(net, dtype):
+    X = sparse.csr_array(np.tile(counts()[0], (7, 1)))  # more rows than are predicted at a time
+    model = mn.Model(FROZEN[net], (D,), rng=0, dtype=dtype)
+    for _ in mn.train(model, (X, np.tile(counts()[1], 7)), epochs=1, rng=0, optimizer="adam"):
+        pass
+    for share in (0, 0.9):
+        mn.prune(model, share)
+        for how in ({}, {"batch_size": 1}, {"plan": "sparse"}, {"plan": "dense/sparse"}):
+            fast = mn.freeze(model, **how)
+            assert (fast.reader is not None) == (net in BY_NONZEROS)
+            for rows in (X, X[:70], X[:5], X[:1], X[:0]):
+                wanted = fast(rows.toarray())
+                np.testing.assert_allclose(fast(rows), wanted, rtol=1e-6, atol=1e-6 * np.abs(wanted).max(initial=1))
+                assert fast.predict(rows).tolist() == fast.predict(rows.toarray()).tolist()
+
+
+def test_a_frozen_net_keeps_its_weights_whatever_becomes_of_the_model():
+    X, model = sparse.csr_array(counts()[0]), mn.models.mlp((D,), K, hidden=(8,), rng=0)
+    fast = mn.freeze(model)
+    wanted = fast(X.toarray())
+    model.values[:] = 7
+    np.testing.assert_allclose(fast(X), wanted, rtol=1e-5, atol=1e-6)
+    rounded = mn.freeze(model, weights="int8")
+    np.testing.assert_array_equal(rounded(X), rounded(X.toarray()))
+    assert len(fast.explain(X).rows) == len(fast.explain(X.toarray()).rows)
+
+
+def test_single_features_are_picked_from_sparse_rows():
+    """A model that takes some inputs only, of whole rows in CSR and of those columns."""
+    model, data = trained("sparse")
+    small = mn.prune(model.clone(), 0.5, structure="input", criterion="wanda", data=data, rng=0).compact()
+    X = sparse.csr_matrix(counts()[0])
+    chosen = list(small.signature.selection.columns)
+    for rows in (X, X[:, chosen], sparse.csc_array(X)):
+        assert small.predict(rows).tolist() == small.predict(rows.toarray()).tolist()
+        assert mn.freeze(small).predict(rows).tolist() == small.predict(rows.toarray()).tolist()
+    with pytest.raises(InvalidValue, match="these rows whole"):
+        small.predict(X[:, :-1])
+
+
+# --- estimators ------------------------------------------------------------------------------------------------------
+
+
+SMALL = {"hidden_layer_sizes": (8,), "max_iter": 8, "sparsity": 0.5, "random_state": 0, "batch_size": 16}
+
+
+def fitted(make, X, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make().fit(X, y)
+
+
+ESTIMATORS = {
+    "classifier": lambda: mn.PrunedClassifier(**SMALL),
+    "stopped early": lambda: mn.PrunedClassifier(**SMALL, early_stopping=True),
+    "balanced": lambda: mn.PrunedClassifier(**SMALL, class_weight="balanced", criterion="taylor"),
+    "regressor": lambda: mn.PrunedRegressor(**SMALL),
+}
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "csc", "unsorted", "duplicates", "int64 indices", "bytes", "float64"])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_estimators_take_sparse_rows(kind, form):
+    X, y = FORMS[form](counts()[0]), LABELS[counts()[1]] if kind != "regressor" else counts()[0].sum(axis=1) / 7
+    before = state_of(X)
+    got, wanted = (fitted(ESTIMATORS[kind], rows, y) for rows in (X, X.toarray()))
+    np.testing.assert_allclose(got.model_.values, wanted.model_.values, rtol=1e-9, atol=1e-12)
+    if kind == "regressor":
+        np.testing.assert_allclose(got.predict(X), wanted.predict(X.toarray()), rtol=1e-9)
+    else:
+        assert got.predict(X).tolist() == wanted.predict(X.toarray()).tolist()
+        np.testing.assert_allclose(got.predict_proba(X), wanted.predict_proba(X.toarray()), rtol=1e-9)
+    assert state_of(X) == before
+
+
+def test_partial_fit_and_images():
+    X, y = sparse.csr_matrix(counts()[0].astype(float)), counts()[1]
+    nets = [mn.PrunedClassifier(**SMALL) for _ in range(2)]
+    for start in range(0, N, 30):
+        for net, rows in zip(nets, (X, X.toarray()), strict=True):
+            net.partial_fit(rows[start : start + 30], y[start : start + 30], classes=[0, 1, 2])
+    np.testing.assert_allclose(nets[0].model_.values, nets[1].model_.values, rtol=1e-9, atol=1e-12)
+    with pytest.raises(InvalidValue, match=r"rows of shape \(11, 2, 1\) are not sparse: give X.toarray"):
+        mn.PrunedClassifier(**SMALL, image_shape=(11, 2)).fit(X[:, :22], y)
+
+
+def test_features_are_selected_from_sparse_rows():
+    """Features are scaled as by StandardScaler(with_mean=False), and those that matter are found."""
+    X = counts()[0].astype(float)
+    y = (X[:, 0] > 0).astype(int)
+    selector = mn.SparsitySelector(3, random_state=0, max_iter=60).fit(sparse.csr_array(X), y)
+    assert selector.get_support()[0] and selector.transform(sparse.csr_array(X)).shape == (N, 3)
+
+
+def test_estimators_take_memory_of_the_nonzeros():
+    X, y = wide()
+    fitted(lambda: mn.PrunedClassifier(**{**SMALL, "hidden_layer_sizes": (4,)}), X[:200], y[:200])
+    peak = peak_of(lambda: fitted(lambda: mn.PrunedClassifier(**{**SMALL, "hidden_layer_sizes": (4,), "max_iter": 1,
+                                                                  "batch_size": 1000}), X, y).predict(X[:5000]))
+    assert peak < 20 * X.nnz * 8 + 20 * 4 * 200_000 * 2
