@@ -8,6 +8,7 @@ So one piece of code serves sparse and dense rows, and memory is that of the non
 """
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import numpy as np
@@ -117,8 +118,13 @@ def check_csr(X: csr_array | SparseRows, shape: tuple[int, ...], dtype: Dtype) -
         return X
     found = as_csr("X", X)
     check_width(found, shape)
+    return finite_rows(found, dtype)
+
+
+def finite_rows(X: csr_array, dtype: Dtype) -> SparseRows:
+    """Return SparseRows of `dtype`; NotFinite for NaN, infinity and what is infinite in `dtype`."""
     with np.errstate(over="ignore"):  # what overflows is found below
-        found = with_data(found, found.data.astype(dtype, copy=False))
+        found = with_data(X, X.data.astype(dtype, copy=False))
     check_finite_data("X", found)
     return SparseRows(found)
 
@@ -146,9 +152,9 @@ def check_finite_data(name: str, X: csr_array) -> None:
 
 def with_data(X: csr_array, data: np.ndarray) -> csr_array:
     """Return a matrix with other numbers in the same places; the arrays of places are shared."""
-    from scipy.sparse import csr_array
-
-    return csr_array((data, X.indices, X.indptr), shape=X.shape)
+    found = copy.copy(X)
+    found.data = data
+    return found
 
 
 def range_of(X: np.ndarray | csr_array) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Rows in CSR through every door: the same numbers as their toarray(), and memory in proportion to the nonzeros."""
 import tracemalloc
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +13,7 @@ import minnet as mn
 from minnet.csr import SparseRows
 from minnet.data import SCALINGS, from_arrays, load_data
 from minnet.errors import InvalidType, InvalidValue, NotFinite
+from minnet.pruning import compensation
 from minnet.pruning.criteria import CRITERIA, TRAITS
 
 N, D, K = 90, 23, 3
@@ -144,6 +146,17 @@ def test_a_model_that_subtracts_refuses_sparse_rows():
         assert "\n" not in str(error.value)
 
 
+def test_columns_in_another_order_are_taken_by_name():
+    X, names = counts()[0], [f"word{i}" for i in range(D)]
+    signature = replace(trained("sparse")[1].signature, feature_names=names)
+    order = np.random.default_rng(3).permutation(D)
+    with pytest.warns(UserWarning, match="another order"):
+        found = signature.rows(sparse.csr_matrix(X[:, order]), np.float64, [names[i] for i in order])
+    assert bits(found[:]) == bits(signature.rows(X, np.float64)) and found.matrix.has_sorted_indices
+    with pytest.raises(InvalidValue, match="no columns 'word0'"):
+        signature.rows(sparse.csr_matrix(X[:, 1:]), np.float64, names[1:])
+
+
 def test_official_parts_may_be_sparse():
     """A test part by hand, dense or sparse, beside a sparse training part; a mapping with X and y."""
     X, y = counts()
@@ -203,6 +216,34 @@ def test_recipes_take_sparse_rows(recipe):
             pass
         masks.append(bits(model.mask))
     assert masks[0] == masks[1]
+
+
+def compensated(name):
+    """What is done after a pruning, as a function of (model, data)."""
+    def change(model, data):
+        before = model.values.copy()
+        mn.prune(model, 0.5)
+        getattr(compensation, name)(model, data, before, samples=40, rng=0)
+        return model.values
+    return change
+
+
+OTHER_DOORS = {
+    **{name: compensated(name) for name in ("mean_replacement", "least_squares", "obs_update")},
+    "sensitivity": lambda model, data: mn.sensitivity(model, data, sparsities=(0.5, 0.9), rng=0).values,
+    "compare_criteria": lambda model, data: [score.spearman for score in mn.compare_criteria(
+        model, data, ["magnitude", "taylor"], samples=20, rng=0).scores],
+    "cached": lambda model, data: mn.cached(mn.split(model, "dense2")[0], data).X_train,
+    "mean loss": lambda model, data: np.array(mn.evaluate(model, data).loss),
+}
+
+
+@pytest.mark.parametrize("door", OTHER_DOORS)
+def test_other_functions_that_take_data(door):
+    model, found = trained("sparse")[0], []
+    for kind in ("sparse", "dense"):
+        found.append(OTHER_DOORS[door](model.clone(), trained(kind)[1]))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-12)
 
 
 def test_an_own_criterion_sees_rows_that_are_dense_by_the_batch():

@@ -42,7 +42,7 @@ def by_name(X: object, names: Sequence[str] | None, wanted: Sequence[str]) -> tu
                       UserWarning, stacklevel=4)
     if names is None:
         return wanted, X[list(wanted)]
-    return wanted, (X if is_sparse(X) else np.asarray(X))[:, places]
+    return wanted, X[:, places].sorted_indices() if is_sparse(X) else np.asarray(X)[:, places]
 
 
 def as_cells(X: object, names: Sequence[str] | None = None) -> np.ndarray:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite, check_X
-from minnet.csr import SparseRows, as_csr, check_finite_data, check_width, is_sparse, with_data
+from minnet.csr import SparseRows, as_csr, check_finite_data, check_width, finite_rows, is_sparse, with_data
 from minnet.data.checks import (
     MOST_AXES,
     Scaling,
@@ -151,6 +151,8 @@ class Signature:
             Columns were put in another order, or rows flattened or unflattened.
         """
         raw = self.arranged(X, names)
+        if is_sparse(raw) and self.scaling is None:
+            return finite_rows(raw, dtype)
         return check_X(raw, self.shape, dtype) if self.scaling is None else scaled(raw, self.scaling, dtype)
 
     def arranged(self, X: ArrayLike, names: Sequence[str] | None = None) -> np.ndarray | csr_array:
