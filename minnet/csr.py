@@ -9,6 +9,7 @@ So one piece of code serves sparse and dense rows, and memory is that of the non
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import numpy as np
@@ -161,3 +162,12 @@ def range_of(X: np.ndarray | csr_array) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest and the largest value of each feature, zeros that are not stored included."""
     low, high = X.min(axis=0), X.max(axis=0)
     return (low.toarray().reshape(-1), high.toarray().reshape(-1)) if is_sparse(X) else (low, high)
+
+
+def join_rows(parts: Sequence[np.ndarray | csr_array]) -> np.ndarray | csr_array:
+    """Return rows of several parts as one array, or as CSR where those of any part are sparse."""
+    if not any(map(is_sparse, parts)):
+        return np.concatenate(parts)
+    from scipy.sparse import csr_array, vstack
+
+    return vstack([csr_array(X) for X in parts], format="csr")

@@ -13,8 +13,8 @@ PARTS = ("test", "valid", "train", "all")
 
 def part_of(data: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (X, y) of the part `name`; "all" concatenates train, valid and test."""
-    import numpy as np
+    from minnet.csr import join_rows
 
     parts = ("train", "valid", "test") if name == "all" else (name,)
-    X, y = (np.concatenate([getattr(data, f"{letter}_{part}") for part in parts]) for letter in "Xy")
+    X, y = (join_rows([getattr(data, f"{letter}_{part}") for part in parts]) for letter in "Xy")
     return X, y

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
-from minnet.csr import as_csr, check_finite_data, is_sparse
+from minnet.csr import as_csr, check_finite_data, is_sparse, join_rows
 from minnet.data.labels import as_label_array, exact, label_name
 from minnet.data.rawrows import as_cells, by_name
 from minnet.data.signature import Signature
@@ -66,7 +66,7 @@ def join_parts(parts: Mapping[str, Part], cells: bool = False) -> tuple[np.ndarr
         xs.append(rows)
         ys.append(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
     n_valid, n_test = (len(parts[part][1]) if part in parts else 0 for part in ("valid", "test"))
-    return _join_rows(xs), _join_labels(ys), n_valid, n_test
+    return join_rows(xs), _join_labels(ys), n_valid, n_test
 
 
 def _sparse_samples(X):
@@ -76,15 +76,6 @@ def _sparse_samples(X):
         raise InvalidValue(f"X has the shape {X.shape}; wanted (n, d), none 0")
     check_finite_data("X", X)
     return X
-
-
-def _join_rows(xs):
-    """Return rows of several parts as one array, or as CSR where those of any part are sparse."""
-    if not any(map(is_sparse, xs)):
-        return np.concatenate(xs)
-    from scipy.sparse import csr_array, vstack
-
-    return vstack([csr_array(X) for X in xs], format="csr")
 
 
 def _cells_like(X, columns, names, first):
