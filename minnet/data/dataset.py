@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minnet.csr import is_sparse, range_of
+from minnet.csr import SparseRows, is_sparse, range_of
 from minnet.data.drawing import TEST, VALID, split_rows
 from minnet.data.joining import form_for, is_source, raw_rows, with_parts
 from minnet.data.kinds import Told, check_told, fit_encoding
@@ -76,7 +76,7 @@ class Dataset:
     enlarged: Signature | None = None
     _kept: dict = field(default_factory=dict, init=False, repr=False)
 
-    def inputs(self, part: str, signature: Signature, dtype: Dtype) -> tuple[np.ndarray, np.ndarray]:
+    def inputs(self, part: str, signature: Signature, dtype: Dtype) -> tuple[np.ndarray | SparseRows, np.ndarray]:
         """Compute the inputs and targets of a part as a model with this signature takes them.
 
         Parameters
@@ -127,7 +127,7 @@ class Dataset:
             `X` has another shape, holds no real numbers, or NaN or infinity.
         """
         found = self.signature.rows(X, self.dtype)
-        return found.tocsr() if is_sparse(found) else found
+        return found.tocsr() if isinstance(found, SparseRows) else found
 
     @property
     def n_outputs(self) -> int:

@@ -112,9 +112,10 @@ def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str
     stages, first = [], 0
     for (part, has_kernels), nodes in zip(parts, names, strict=True):
         own, first = plan and plan[first : first + len(nodes)], first + len(nodes)
-        stages.append(freeze(part, batch_size, own, weights=weights) if has_kernels else part)
-        if has_kernels:
-            stages[-1].reader = None  # a stage takes dense rows
+        stage = freeze(part, batch_size, own, weights=weights) if has_kernels else part
+        if isinstance(stage, Predictor):
+            stage.reader = None  # it takes dense rows
+        stages.append(stage)
     return StagedPredictor(model, stages, classes, weights or model.dtype.name)
 
 
@@ -216,14 +217,13 @@ class Predictor:
 
     def _sparse_rows(self, X):
         """Return the logits of sparse rows (n, features), checked and scaled."""
-        out, rows = np.empty((X.shape[0], *self.output_shape), self.dtype), batch_rows(X)
+        out, rows = np.empty((len(X), self.outputs), self.dtype), batch_rows(X)
         if self.reader is not None:
-            self.reader.predict(X, out.reshape(len(X), self.outputs))
-            return out
-        for start in range(0, len(X), rows):
+            self.reader.predict(X, out)
+        for start in () if self.reader is not None else range(0, len(X), rows):
             dense = X[start : start + rows]
-            self.predict_rows(dense, 0, len(dense), out[start : start + rows].reshape(len(dense), self.outputs))
-        return out
+            self.predict_rows(dense, 0, len(dense), out[start : start + rows])
+        return out.reshape(len(X), *self.output_shape)
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
         """Return raw rows as the program takes them: checked, and scaled unless the program does it.
