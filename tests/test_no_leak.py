@@ -128,3 +128,50 @@ def test_the_commands_say_which_part_decides(capsys, monkeypatch, tmp_path):
     assert "(on the validation part)" in shown.err
     assert main("sensitivity digits --model mlp --epochs 1 --sparsity 0.5".split()) == 0
     assert "measured on the validation part, 180 samples" in capsys.readouterr().err
+
+
+# --- what is fitted --------------------------------------------------------------------------------------------------
+
+def table(path, n, seed, scale=1, gap=False, mixed=False, words=("good film", "bad film", "a dull film")):
+    """Write a table of two columns of numbers, one with gaps, and where it is `mixed` of categories and text."""
+    rng, lines = np.random.default_rng(seed), ["a,b,colour,text,kind" if mixed else "a,b,kind"]
+    for i in range(n):
+        numbers = ["" if gap and i % 9 == 3 else f"{scale * rng.normal():.3f}", f"{scale * rng.random():.3f}"]
+        others = [rng.choice([*"xyz"[: 2 if scale > 1 else 3]]), f"{rng.choice(words)} of {rng.choice(words)}"]
+        lines.append(",".join([*numbers, *(others if mixed else []), "no" if i % 2 else "yes"]))
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+@pytest.mark.parametrize("part", ["test", "valid"])
+@pytest.mark.parametrize("mixed, gap", [(False, False), (False, True), (True, True)])
+def test_scaling_and_encoding_are_those_of_the_training_part(part, mixed, gap, tmp_path):
+    """Another range, other gaps, categories and words in a part that learns nothing: the same inputs, the same net."""
+    train = table(tmp_path / "t.csv", 120, 0, gap=gap, mixed=mixed)
+    like = table(tmp_path / "like.csv", 40, 1, gap=gap, mixed=mixed)
+    unlike = table(tmp_path / "unlike.csv", 40, 2, 50, True, mixed, ("zebra crossing", "purple haze"))
+    told = {"text": ["text"]} if mixed else {"scaling": "standard"}
+    first, second = (mn.load_data(train, rng=0, **told, **{part: file}) for file in (like, unlike))
+    assert first.signature.feature_names == second.signature.feature_names
+    np.testing.assert_array_equal(first.signature.scaling, second.signature.scaling)
+    for one, other in zip(*(data.inputs("train", data.signature, np.float32) for data in (first, second)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_numbers_to_learn_are_scaled_by_the_training_part():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((100, 3)), rng.random(100)
+    found = [mn.load_data((X, y), test=(X[:20], factor * y[:20] + factor), task="regression", rng=0).signature
+             for factor in (1.0, 1e6)]
+    np.testing.assert_array_equal(found[0].target_scaling, found[1].target_scaling)
+
+
+def test_features_are_kept_whatever_the_test_part_says():
+    data, rng = mn.load_data("digits", rng=0), np.random.default_rng(1)
+    other = replace(data, X_test=rng.permutation(data.X_test[::-1] / 2), y_test=rng.permutation(data.y_test))
+    kept = []
+    for one in (data, other):
+        job = Job(Settings(data=one, model="mlp", epochs=1, structure="input", keep=20, criterion="taylor"))
+        drained(job.run())
+        kept.append(job.model.mask.copy())
+    assert np.array_equal(*kept)
