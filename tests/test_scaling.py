@@ -1,6 +1,7 @@
 """One rule of standardising for tables, targets and selectors: any unit, any weights; constants become 0."""
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.datasets import load_diabetes
 
 import minnet as mn
@@ -90,10 +91,11 @@ def test_a_data_set_learns_targets_of_any_unit(diabetes, unit):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize("unit", UNITS[1:-1])
-def test_features_are_selected_in_any_unit(diabetes, unit):
+def test_features_are_selected_in_any_unit(diabetes, unit, form):
     X, y = diabetes
-    plain, other = (mn.SparsitySelector(4, max_iter=10, hidden_layer_sizes=(8,), random_state=0).fit(rows, y)
+    plain, other = (mn.SparsitySelector(4, max_iter=10, hidden_layer_sizes=(8,), random_state=0).fit(form(rows), y)
                     for rows in (X, X * [unit, *[1] * 9]))
     np.testing.assert_array_equal(plain.support_, other.support_)
 

@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from minnet.data.scaling import ROUNDING, mean_and_deviation
+from minnet.arrays import power_of_2
+from minnet.data.scaling import ROUNDING, maximum, mean_and_deviation
 from minnet.engine.optimizers import Optimizer
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 from minnet.estimators.base import FLOATS, PrunedEstimator, RandomSource
@@ -227,7 +228,9 @@ def _standardised(X):
     Of sparse rows the mean stays, as with scikit-learn's StandardScaler(with_mean=False): zeros stay zeros.
     """
     if issparse(X):
-        (mean, variance), scaled = mean_variance_axis(X, axis=0), X.copy()
+        scaled = X.copy()
+        inplace_column_scale(scaled, 1 / power_of_2(maximum(X, None)[1]))  # of any unit: squares stay in range
+        mean, variance = mean_variance_axis(scaled, axis=0)
         inplace_column_scale(scaled, 1 / np.sqrt(np.where(variance > (ROUNDING * mean) ** 2, variance, 1)))
         return scaled
     mean, deviation = mean_and_deviation(X)
