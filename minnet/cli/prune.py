@@ -6,6 +6,7 @@
   minnet prune mine.csv --target kind --guard accuracy:0.01
   minnet prune mine.csv --structure input --keep 8      a model that takes the best 8 columns alone
   minnet prune prices.csv --target price --task regression    numbers instead of classes
+  minnet prune photos.csv --task multilabel --target beach --target sunset    columns of 0 and 1: several labels a row
   minnet prune minnet-out/dense.safetensors --data digits      start from a saved model
   minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
