@@ -285,6 +285,9 @@ def test_a_net_from_elsewhere(command, named):
     assert "ends in a Sigmoid" in command("prune", "net.onnx", "--data", "t.csv", *TARGETS, code=2).err
     command("import", "net.onnx", "--task", "multilabel", *(["--classes", ",".join(NAMES)] if named else []))
     model = "minnet-out/model.safetensors"
+    command("import", "net.onnx", "--task", "multilabel", "--classes", "1,2,3", "--out", "numbered")
+    numbered = mn.load("numbered/model.safetensors").signature
+    assert (numbered.classes.tolist(), numbered.target) == ([1, 2, 3], ("1", "2", "3"))
     wanted = mlp.predict((X - shift) / scale)
     assert (mn.load(model).predict(X) == wanted).mean() > 0.99
     more = [] if named else TARGETS[2:]

@@ -90,14 +90,15 @@ def signature_from(args: Namespace, model: Model) -> Signature:
     k, told = model.output_shape[-1], model.signature
     if args.task == "regression" or (args.task is None and told is not None and told.task == "numbers"):
         return _signature_of_numbers(args, model)
-    classes, target = list(range(k)) if told is None or told.classes is None else told.classes, told and told.target
+    classes = list(range(k)) if told is None or told.classes is None else told.classes
+    task = "multilabel" if (args.task or (told and told.task)) == "multilabel" else "classes"
+    same = told is not None and (told.task == "multilabel") == (task == "multilabel")
+    target = told.target if told is not None and same else None
     if args.classes is not None and not _is_number(args.classes):
         classes = _labels(args.classes)
         if len(classes) != k:
             raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
-        target = target or tuple(classes)
-    several = args.task == "multilabel" or (args.task is None and told is not None and told.task == "multilabel")
-    task, target = ("multilabel", target) if several else ("classes", told and told.target)
+        target = tuple(map(str, classes)) if task == "multilabel" and target is None else target
     return Signature(model.input_shape, classes, *_inputs(args, told), task, target)
 
 
