@@ -93,7 +93,7 @@ def signature_from(args: Namespace, model: Model) -> Signature:
     classes = list(range(k)) if told is None or told.classes is None else told.classes
     task = "multilabel" if (args.task or (told and told.task)) == "multilabel" else "classes"
     same = told is not None and (told.task == "multilabel") == (task == "multilabel")
-    target = told.target if told is not None and same else None
+    target = told.target if same else None
     if args.classes is not None and not _is_number(args.classes):
         classes = _labels(args.classes)
         if len(classes) != k:
