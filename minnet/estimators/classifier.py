@@ -107,7 +107,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     Notes
     -----
     Where `y` is a matrix (n, k) of 0 and 1, dense or sparse, a row has any number of k labels, as for MLPClassifier:
-    the loss is the binary cross-entropy, a mean over rows and labels; `predict` gives such a matrix, and the score is
+    the loss is the binary cross-entropy, a mean over rows and labels; `predict` gives a dense one, and the score is
     the share of rows all of whose labels are right.
 
     Rows of float32 are learnt in float32, which is faster; all others in float64. Rows are not scaled: put a scaler
