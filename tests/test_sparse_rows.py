@@ -6,11 +6,14 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from nets import bits
 from scipy import sparse
 
 import minnet as mn
-from minnet.csr import SparseRows
+from minnet.csr import SparseRows, as_csr
 from minnet.data import SCALINGS, from_arrays, load_data
 from minnet.errors import InvalidType, InvalidValue, NotFinite
 from minnet.pruning import compensation
@@ -98,6 +101,26 @@ def test_training_and_predictions_have_the_bits_of_dense_rows(form):
     np.testing.assert_allclose(losses, same, rtol=1e-12)
     np.testing.assert_allclose(got.values, wanted.values, rtol=1e-12, atol=1e-14)
     assert state_of(X) == before, "the caller's matrix was changed"
+
+
+@given(st.data())
+def test_any_raw_csr_means_its_toarray(data):
+    """Entries in any order, some twice, some zeros, in any dtype: the same rows; the caller keeps his arrays."""
+    n, d = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 7))
+    sizes = data.draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))
+    indptr, total = np.cumsum([0, *sizes]), sum(sizes)
+    indices = data.draw(hnp.arrays(data.draw(st.sampled_from([np.int32, np.int64])), total,
+                                   elements=st.integers(0, d - 1)))
+    kind = data.draw(st.sampled_from([np.int8, np.uint16, np.int64, np.float32, np.float64]))
+    values = data.draw(hnp.arrays(kind, total, elements=st.integers(0, 12)))
+    X = data.draw(st.sampled_from([sparse.csr_matrix, sparse.csr_array]))((values, indices, indptr), shape=(n, d))
+    before, wanted = state_of(X), X.toarray()
+    found = as_csr("X", X)
+    assert found.has_canonical_format and (found.toarray() == wanted).all() and state_of(X) == before
+    rows = SparseRows(found)
+    chosen = data.draw(hnp.arrays(np.int64, st.integers(0, 8), elements=st.integers(0, n - 1)))
+    assert len(rows) == n and bits(rows[chosen]) == bits(wanted[chosen]) and bits(rows[1:4]) == bits(wanted[1:4])
+    assert bits(rows.take(chosen)[:]) == bits(wanted[chosen])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -198,11 +221,11 @@ def test_what_is_scored_and_predicted_is_the_same():
 def test_every_criterion_that_sees_data_takes_sparse_rows(criterion):
     (model, data), dense = trained("sparse"), trained("dense")[1]
     found = []
-    for given in (data, dense, (data.X_train, data.y_train)):
+    for source in (data, dense, (data.X_train, data.y_train)):
         net = model.clone()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mn.prune(net, 0.5, criterion=criterion, data=given, rng=0, samples=40)
+            mn.prune(net, 0.5, criterion=criterion, data=source, rng=0, samples=40)
         found.append(bits(net.mask))
     assert found[0] == found[1] == found[2]
 
