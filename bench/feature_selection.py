@@ -35,10 +35,10 @@ RESULTS = Path(__file__).parent / "results"
 L1_STRENGTH = 0.1  # C of the logistic regression: small enough for zeros, large enough for 50 others
 QUICK = {"rows": 300, "seeds": 1, "only": ["breast cancer"], "epochs": 20}
 MANY_ROWS = 5000  # from here on LassoNet takes batches and a shorter path: its default takes hours
-PATH = {"batch_size": 256, "n_iters": (300, 10), "lambda_start": 0.05, "path_multiplier": 1.05}
+PATH = {"batch_size": 256, "n_iters": (100, 10), "lambda_start": 4.0, "path_multiplier": 1.05}
 JUDGES = {
-    "trees": lambda seed: ExtraTreesClassifier(TREES, random_state=seed),
-    "MLP": lambda seed: MLPClassifier((100,), early_stopping=True, random_state=seed),
+    "trees": lambda rows, seed: ExtraTreesClassifier(TREES, random_state=seed),
+    "MLP": lambda rows, seed: MLPClassifier((100,), early_stopping=rows >= MANY_ROWS, random_state=seed),
 }
 
 
@@ -137,7 +137,7 @@ def run(selector, k, parts, seed):
             support = selector.fit(A, a).get_support()
             assert np.count_nonzero(support) == k
         seconds = time.perf_counter() - start
-        judges = {name: judge(seed).fit(A[:, support], a) for name, judge in JUDGES.items()}
+        judges = {name: judge(len(a), seed).fit(A[:, support], a) for name, judge in JUDGES.items()}
     return {name: judge.score(B[:, support], b) for name, judge in judges.items()}, seconds
 
 
