@@ -413,6 +413,15 @@ def test_single_features_are_picked_from_sparse_rows():
         small.predict(X[:, :-1])
 
 
+def test_files_of_a_model_that_learnt_from_sparse_rows(tmp_path):
+    """They scale rows as it does: zeros stay zeros."""
+    model, X = trained("sparse")[0].clone(np.float32), sparse.csr_matrix(counts()[0])
+    mn.save(model, tmp_path / "m.safetensors")
+    mn.save_onnx(model, tmp_path / "m.onnx")
+    for read in (mn.load(tmp_path / "m.safetensors"), mn.load_onnx(tmp_path / "m.onnx")):
+        assert read.predict(X).tolist() == read.predict(X.toarray()).tolist() == model.predict(X).tolist()
+
+
 # --- estimators ------------------------------------------------------------------------------------------------------
 
 
@@ -457,6 +466,15 @@ def test_partial_fit_and_images():
     np.testing.assert_allclose(nets[0].model_.values, nets[1].model_.values, rtol=1e-9, atol=1e-12)
     with pytest.raises(InvalidValue, match=r"rows of shape \(11, 2, 1\) are not sparse: give X.toarray"):
         mn.PrunedClassifier(**SMALL, image_shape=(11, 2)).fit(X[:, :22], y)
+
+
+def test_words_in_a_pipeline():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    texts, labels = ["good fine day", "bad awful night", "nice good", "sad bad day"] * 10, [0, 1, 0, 1] * 10
+    net = mn.PrunedClassifier(**{**SMALL, "max_iter": 60}, learning_rate_init=0.02)
+    assert fitted(lambda: make_pipeline(TfidfVectorizer(), net), texts, labels).score(texts, labels) == 1
 
 
 def test_features_are_selected_from_sparse_rows():
