@@ -207,6 +207,23 @@ def test_an_onnx_file_takes_numbers_with_gaps_or_encoded_columns(kind, inputs, c
     assert again.signature == model.signature and again.predict(X).tolist() == wanted.tolist()
 
 
+@pytest.mark.parametrize("kind", ["gaps", "categories"])
+def test_an_exported_net_is_imported_with_what_its_columns_hold(kind, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    model, _, X, y = trained(kind)
+    mn.save(model, "m.safetensors")
+    assert main(["export", "m.safetensors", "--to", "onnx", "--out", "."]) == 0
+    said = "categories and text (colour, size, code) cannot be exported: it takes the 11 columns that it names"
+    assert (said in capsys.readouterr().err) == (kind == "categories")
+    assert main(["import", "model.onnx", "--out", "."]) == 0
+    again = mn.load("model.safetensors")
+    assert again.signature.encoding == model.signature.encoding
+    assert again.predict(X).tolist() == model.predict(X).tolist()
+    assert main(["evaluate", "model.onnx", "--data", written(X, y, "t.csv"), "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["accuracy"] > 0.85
+
+
 @pytest.mark.parametrize("spoil", ["fill", "node", "reader"])
 def test_what_an_onnx_file_says_of_its_gaps_is_not_believed(spoil, tmp_path):
     onnx = pytest.importorskip("onnx")

@@ -142,6 +142,52 @@ def test_rows_that_are_none_are_refused(rows, error, words):
         encoding.apply(rows)
 
 
+def test_many_categories_are_sparse():
+    """The same numbers as those of few, in CSR; and a part of them too."""
+    known = tuple(f"c{i:03}" for i in range(300))
+    encoding = Encoding((CategoryColumn("a", known, True), NumberColumn("b", 1.0)))
+    rows = [["c007", 0], [None, 5.0], ["c299", None], ["what", 2]]
+    with pytest.warns(UserWarning, match="1 cells hold categories"):
+        found = encoding.apply(rows)
+    wanted = np.zeros((4, 302))
+    wanted[0, 7] = wanted[1, 300] = wanted[2, 299] = 1
+    wanted[:, 301] = 0, 5, 1, 2
+    assert hasattr(found, "indptr") and found.toarray().tolist() == wanted.tolist()
+    some = encoding.select(range(1, 302, 1))
+    assert dense(some.apply(rows[:3])).tolist() == wanted[:3, 1:].tolist()
+
+
+def test_the_dtype_of_a_frame_says_what_are_categories():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"code": rng.integers(5, 8, 60), "b": rng.normal(size=60)}).astype({"code": "category"})
+    data = mn.load_data((frame, rng.integers(0, 2, 60)))
+    assert data.signature.feature_names == ("code=5", "code=6", "code=7", "b")
+
+
+@pytest.mark.parametrize("task, y", [
+    ("regression", lambda X: 100 * (X["a"].fillna(0) + (X["b"] == "xx"))),
+    ("multilabel", lambda X: np.column_stack([X["a"].fillna(0) > 0, X["b"] == "xx"]).astype(int))])
+@pytest.mark.parametrize("text", [False, True])
+def test_numbers_and_labels_are_learnt_of_such_tables(task, y, text, tmp_path):
+    """R2 or subset accuracy is high, frozen and loaded nets agree, and explain takes rows of the table."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = pandas.DataFrame({"a": rng.normal(size=200), "b": rng.choice(["xx", "yy zz", "zz"], 200)})
+    X.loc[::9, "a"] = np.nan
+    y = y(X).to_numpy() if task == "regression" else y(X)
+    data = mn.load_data((X, y), task=task, rng=0, text=["b"] if text else ())
+    model = mn.models.mlp(data.shape, data.n_outputs, hidden=(16,), rng=0)
+    for _ in mn.train(model, data, optimizer=mn.SGD(lr=0.05, momentum=0.9), epochs=30, batch_size=16, rng=0):
+        pass
+    scores = mn.evaluate(model, X, y, intervals=False)
+    assert next(iter(scores.values())) > 0.85
+    mn.save(model, tmp_path / "m.safetensors")
+    for net in (mn.freeze(model), mn.load(tmp_path / "m.safetensors")):
+        np.testing.assert_allclose(net.predict(X), model.predict(X), rtol=1e-4, atol=1e-3)
+    assert str(mn.freeze(model).explain(X))
+
+
 SENTENCES = [f"the text number {i} of many" for i in range(40)]
 
 

@@ -99,19 +99,20 @@ def signature_from(args: Namespace, model: Model) -> Signature:
         if len(classes) != k:
             raise InvalidValue(f"--classes {quoted(args.classes)}: {len(classes)} labels; the model has {k} outputs")
         target = tuple(map(str, classes)) if task == "multilabel" and target is None else target
-    return Signature(model.input_shape, classes, *_inputs(args, told), task, target)
+    return Signature(model.input_shape, classes, *_inputs(args, told), task, target, encoding=told and told.encoding)
 
 
 def _signature_of_numbers(args, model):
     """Return the signature of a model that gives numbers: as the file told, or as they are."""
     from minnet.data import Signature
 
-    told = model.signature if model.signature is not None and model.signature.task == "numbers" else None
+    known = model.signature
+    told = known if known is not None and known.task == "numbers" else None
     if args.classes is not None and not _is_number(args.classes):
         raise InvalidValue(f"--classes {quoted(args.classes)}: the model gives numbers, without labels: leave it out")
-    scaling, names = _inputs(args, model.signature)
+    scaling, names = _inputs(args, known)
     return Signature(model.input_shape, None, scaling, names, "numbers", told and told.target,
-                     told and told.target_scaling)
+                     told and told.target_scaling, encoding=known and known.encoding)
 
 
 def _inputs(args, told):

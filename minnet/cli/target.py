@@ -39,7 +39,7 @@ def say_columns(data: Dataset, console: Console) -> None:
     said = {f"with missing values {listed(gaps)} (the median of the training part is filled in)": gaps,
             f"of categories {listed(encoding.of_kind('categories'))} (0 and 1 for each)":
                 encoding.of_kind("categories")}
-    said |= {f"of text {quoted(repr(column.name))} ({len(column.encoded_names):,} "
+    said |= {f"of text {quoted(repr(column.name))} ({column.n_encoded:,} "
              f"{'words are counted' if column.kind == 'words' else 'numbers count hashed words'})": True
              for column in encoding.columns if column.kind in ("words", "hashed")}
     found = [text for text, there in said.items() if there]

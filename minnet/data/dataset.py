@@ -222,8 +222,8 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         What is done about missing numbers, NaN or the like: "median" fills in that of the training part, as is the
         default for tables; arrays are refused by default, and tables by "error". Infinity is always refused.
     words : int, optional
-        How many words of a column of text are counted, those that occur most, by default 2,000; each must occur in two
-        rows of the training part.
+        How many words of a column of text are counted, those that occur most, by default 2,000; each has two letters
+        or more and must occur in two rows of the training part.
     hashed : bool
         Whether words are hashed into `words` numbers instead, with no list of them.
 

@@ -28,6 +28,7 @@ from minnet.errors import InvalidType, InvalidValue, listed, quoted
 if TYPE_CHECKING:  # loaded where there is text
     from scipy.sparse import csr_array
 
+MOST_DENSE = 256  # categories of a column, more of which become CSR
 MOST_BUCKETS = 2**20  # numbers of hashed words, of one column
 
 
@@ -43,6 +44,11 @@ class NumberColumn:
     def encoded_names(self) -> tuple[str, ...]:
         """Return the name of the one column that it becomes."""
         return (self.name,)
+
+    @property
+    def n_encoded(self) -> int:
+        """Return how many columns it becomes."""
+        return 1
 
     def apply(self, cells: np.ndarray, unknown: list) -> np.ndarray:
         """Return the numbers (n, 1); InvalidType where a cell is text."""
@@ -83,14 +89,27 @@ class CategoryColumn:
         names = [f"{self.name}={category}" for category in self.categories] + [f"{self.name} is missing"] * self.gaps
         return tuple(names[place] for place in self._places())
 
-    def apply(self, cells: np.ndarray, unknown: list) -> np.ndarray:
-        """Return 0 and 1, (n, columns); cells of a category that is not known are added to `unknown`."""
+    @property
+    def n_encoded(self) -> int:
+        """Return how many columns it becomes."""
+        return len(self._places())
+
+    def apply(self, cells: np.ndarray, unknown: list):
+        """Return 0 and 1, (n, columns), in CSR if these are many; unknown categories are added to `unknown`."""
         place = {category: i for i, category in enumerate(self.categories)}
         missing, none = len(place), len(place) + 1
         names = [None if cell != cell else cell_name(cell) for cell in cells.tolist()]
         codes = np.array([missing if name is None else place.get(name, none) for name in names], np.int64)
         unknown.extend((self.name, names[row]) for row in np.flatnonzero(codes == none))
-        return (codes[:, None] == np.array(self._places(), np.int64)).astype(np.float64)
+        if self.n_encoded <= MOST_DENSE:
+            return (codes[:, None] == np.array(self._places(), np.int64)).astype(np.float64)
+        from scipy.sparse import csr_array
+
+        column = np.full(none + 1, -1)
+        column[list(self._places())] = np.arange(self.n_encoded)
+        kept = column[codes] >= 0
+        return csr_array((np.ones(kept.sum()), (np.flatnonzero(kept), column[codes][kept])),
+                         shape=(len(codes), self.n_encoded))
 
     def select(self, places: list[int]) -> Self:
         """Return the column of which the model takes these places alone."""
@@ -125,6 +144,11 @@ class WordsColumn:
         """Return the names of the columns that it becomes."""
         return tuple(f"{self.name}: {word}" for word in self.vocabulary)
 
+    @property
+    def n_encoded(self) -> int:
+        """Return how many columns it becomes."""
+        return len(self.vocabulary)
+
     def apply(self, cells: np.ndarray, unknown: list):
         """Return the counts (n, words), float64 in CSR."""
         return _counter(self.vocabulary).transform(as_texts(cells)).astype(np.float64)
@@ -155,6 +179,11 @@ class HashedColumn:
     def encoded_names(self) -> tuple[str, ...]:
         """Return the names of the columns that it becomes."""
         return tuple(f"{self.name}: words {place}" for place in self._places())
+
+    @property
+    def n_encoded(self) -> int:
+        """Return how many columns it becomes."""
+        return len(self._places())
 
     def apply(self, cells: np.ndarray, unknown: list):
         """Return the counts (n, buckets), float64 in CSR."""
@@ -226,12 +255,12 @@ class Encoding:
     @property
     def n_encoded(self) -> int:
         """Return how many numbers a row becomes."""
-        return sum(len(column.encoded_names) for column in self.columns)
+        return sum(column.n_encoded for column in self.columns)
 
     @property
     def number_places(self) -> np.ndarray:
         """Return the places of the columns of numbers among the encoded ones."""
-        return np.flatnonzero([column.kind == "number" for column in self.columns for _ in column.encoded_names])
+        return np.flatnonzero([column.kind == "number" for column in self.columns for _ in range(column.n_encoded)])
 
     @property
     def of_numbers(self) -> bool:
@@ -259,7 +288,7 @@ class Encoding:
         return cells
 
     def apply(self, X: object, names: Sequence[str] | None = None) -> np.ndarray | csr_array:
-        """Return raw rows as numbers (n, n_encoded), float64, in CSR where there is text.
+        """Return raw rows as numbers (n, n_encoded), float64, in CSR where there is text or many categories.
 
         Arguments and errors are those of `pick`. In CSR every cell of a column of numbers is stored.
         One UserWarning counts the cells that hold a category which is not known.
@@ -278,7 +307,7 @@ class Encoding:
         columns, kept, start = [], [], 0
         wanted = [int(place) for place in places]
         for place, column in zip(self.places, self.columns, strict=True):
-            stop = start + len(column.encoded_names)
+            stop = start + column.n_encoded
             mine = [i - start for i in wanted if start <= i < stop]
             if mine:
                 columns.append(column.select(mine))
@@ -290,7 +319,7 @@ class Encoding:
     def fills(self) -> np.ndarray | None:
         """Return what a missing number is replaced by at each place (n_encoded,); None without columns of numbers."""
         values = [column.fill if column.kind == "number" else 0.0
-                  for column in self.columns for _ in column.encoded_names]
+                  for column in self.columns for _ in range(column.n_encoded)]
         return np.array(values) if self.of_kind("number") else None
 
     def to_json(self) -> dict:
@@ -338,7 +367,7 @@ def _counter(vocabulary):
 
 
 def _joined(parts):
-    """Return the numbers of all columns side by side, in CSR where there is text."""
+    """Return the numbers of all columns side by side, in CSR where some are."""
     if all(isinstance(part, np.ndarray) for part in parts):
         return np.concatenate(parts, axis=1)
     from scipy.sparse import csr_array, hstack

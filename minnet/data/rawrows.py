@@ -77,6 +77,11 @@ def is_frame(X: object) -> bool:
     return columns is not None and hasattr(X, "dtypes") and len(set(columns)) == len(columns)
 
 
+def categorical(X: object) -> list[int]:
+    """Return the places of the columns of a frame whose dtype says that they are categories, numbers or not."""
+    return [i for i, dtype in enumerate(X.dtypes) if str(dtype) == "category"] if is_frame(X) else []
+
+
 def holds_text(X: object) -> bool:
     """Return whether X is a frame, a list or an array of objects with text in it, which `as_cells` takes."""
     if is_frame(X):

@@ -14,7 +14,7 @@ import numpy as np
 from minnet.csr import is_sparse
 from minnet.data.kinds import places_of
 from minnet.data.parts import join_parts
-from minnet.data.rawrows import holds_text, is_frame
+from minnet.data.rawrows import categorical, holds_text, is_frame
 from minnet.data.scaling import BYTE
 from minnet.delimited import PLAIN, Format, Target, read_table
 from minnet.errors import InvalidType, InvalidValue, file_error, quoted, unknown
@@ -124,6 +124,7 @@ def find(data: object, target: Target, learnt: str | tuple[str, ...] | None = No
         return raw
     told = places_of(form.text, form.categories, column_names(raw), np.shape(raw.X)[1]) \
         if form.text or form.categories else {}
+    told = dict.fromkeys(categorical(raw.X), "categories") | told
     table = told or form.missing == "median" or is_frame(raw.X) or holds_text(raw.X)
     return replace(raw, kinds=told) if table and not numbers else raw
 

@@ -28,6 +28,9 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
 
     The parameters up to `n_iter_no_change` are named as those of scikit-learn's MLPClassifier, and mean the same.
 
+    Rows hold numbers alone: where a table has gaps, categories or text, put a ColumnTransformer with an imputer, a
+    one-hot encoder or a vectoriser before the estimator in a Pipeline, or use `load_data`, which fits these itself.
+
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int

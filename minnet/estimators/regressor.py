@@ -23,6 +23,9 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
     targets are scaled to mean 0 and standard deviation 1 while the net learns, so losses, `alpha` and `tol` do not
     depend on their unit.
 
+    Rows hold numbers alone: where a table has gaps, categories or text, put a ColumnTransformer with an imputer, a
+    one-hot encoder or a vectoriser before the estimator in a Pipeline, or use `load_data`, which fits these itself.
+
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int

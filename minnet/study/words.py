@@ -43,7 +43,7 @@ def words_of(model: Model) -> list[Words]:
         return []
     norms = input_norms(model)
     for column in encoding.columns:
-        stop = start + len(column.encoded_names)
+        stop = start + column.n_encoded
         if column.kind == "words":
             own = norms[start:stop]
             order = np.argsort(-own, kind="stable")[: np.count_nonzero(own)]
