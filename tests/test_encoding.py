@@ -142,6 +142,12 @@ def test_rows_that_are_none_are_refused(rows, error, words):
         encoding.apply(rows)
 
 
+def test_what_is_too_long_for_a_file_is_refused():
+    for told, cell in ((Told({0: "categories"}), "x" * 6000), (Told({0: "text"}), "see " + "x" * 6000)):
+        with pytest.raises(InvalidValue, match="column 'n' holds .* of 6,000 characters"):
+            fit_encoding(np.array([[cell]] * 4, object), ["n"], told)
+
+
 def test_many_categories_are_sparse():
     """The same numbers as those of few, in CSR; and a part of them too."""
     known = tuple(f"c{i:03}" for i in range(300))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # loaded where there is text
     from scipy.sparse import csr_array
 
 MOST_DENSE = 256  # categories of a column, more of which become CSR
-MOST_BUCKETS = 2**20  # numbers of hashed words, of one column
+MOST_BUCKETS = 2**17  # words of a column, counted or hashed: a file names each
 
 
 @dataclass(frozen=True)

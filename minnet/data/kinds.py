@@ -30,6 +30,7 @@ WORDS = 2000  # of a column of text at most, or the numbers into which they are 
 ROWS_OF_A_WORD = 2  # of the training part in which a word must occur
 FEW = 20        # different texts up to which they are categories
 FEW_ROWS = 10   # rows of each, on average, from which on more are
+LONGEST = 5000  # characters of a category or word
 FEWEST = 3      # rows whose texts differ by chance
 
 
@@ -137,11 +138,22 @@ def _plain(name, kind, fitted) -> Column:
         return NumberColumn(name, float(fitted.statistics_[0]))
     if kind == "categories":
         known = fitted.categories_[0].tolist()
-        texts = tuple(category for category in known if category == category)
+        texts = _short(name, (category for category in known if category == category))
         return CategoryColumn(name, texts, len(texts) < len(known))
     if hasattr(fitted, "vocabulary_"):
-        return WordsColumn(name, tuple(fitted.get_feature_names_out().tolist()))
+        return WordsColumn(name, _short(name, fitted.get_feature_names_out().tolist()))
     return HashedColumn(name, fitted.n_features)
+
+
+def _short(name, texts):
+    """Return categories or words as a tuple; InvalidValue for one that is too long to be kept in a file."""
+    texts = tuple(texts)
+    longest = max(texts, key=len)
+    if len(longest) > LONGEST:
+        raise InvalidValue(f"column {quoted(repr(name))} holds {quoted(repr(longest))}, a category or word of "
+                           f"{len(longest):,} characters; wanted at most {LONGEST:,}: leave it out, --ignore "
+                           f"{quoted(name)}")
+    return texts
 
 
 def _first_text(kinds, names):
