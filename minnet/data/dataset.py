@@ -220,7 +220,8 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         where few texts occur, text where they are mostly different and hold spaces, and an error where neither holds.
     missing : {"median", "error"}, optional
         What is done about missing numbers, NaN or the like: "median" fills in that of the training part, as is the
-        default for tables; arrays are refused by default, and tables by "error". Infinity is always refused.
+        default for tables; arrays are refused by default, and tables by "error". Infinity is always refused. Missing
+        are NaN, None, and as the whole text of a cell nothing, NA, N/A, n/a, #N/A, <NA>, NaN, nan, NULL, null, None, ?.
     words : int, optional
         How many words of a column of text are counted, those that occur most, by default 2,000; each has two letters
         or more and must occur in two rows of the training part.
