@@ -28,7 +28,6 @@ from minnet.typing import ArrayLike
 
 ESTIMATORS = {"classification": PrunedClassifier, "regression": PrunedRegressor}
 FEWEST = 2            # rows
-ANY_GAIN = 1e30       # a gain of the loss that no epoch has: training ends soon after the last pruning
 HALVES = 2
 SMALLEST_BATCH, STEPS = 8, 20  # rows of a step at least, and steps of an epoch of few rows
 
@@ -199,8 +198,8 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         net = kind(self.hidden_layer_sizes, solver=self.solver, learning_rate_init=self.learning_rate_init,
                    batch_size=rows, max_iter=self.max_iter,
                    penalty=GroupLasso(self.penalty, structure="input") if self.penalty else None,
-                   criterion=self.criterion, structure="input", sparsity=1 - keep / features, tol=ANY_GAIN,
-                   n_iter_no_change=1, random_state=seed_of(random))
+                   criterion=self.criterion, structure="input", sparsity=1 - keep / features,
+                   random_state=seed_of(random))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it need not converge: its inputs are what counts
             net.fit(X, y)
