@@ -73,6 +73,7 @@ ENCODING = Encoding((NumberColumn("age", 28.5), CategoryColumn("colour", ("blue"
     {"width": 3}, {"width": "4"}, {"named": 1}, {"more": 1}, {"places": [0.0, 1, 2, 3]},
     {"column": {"kind": "magic"}}, {"column": {"kind": ["number"]}}, {"column": {"name": 3}},
     {"column": {"name": "x" * 100_000}}, {"column": {"fill": "0"}}, {"column": {"fill": float("nan")}},
+    {"column": {"fill": 10**400}},
     {"column": {"fill": True}}, {"column": {"more": 1}}, {"column": {"name": "colour"}},
     {"colour": {"categories": ["a", "a"]}}, {"colour": {"categories": [1]}}, {"colour": {"categories": []}},
     {"colour": {"gaps": 1}}, {"colour": {"kept": []}}, {"colour": {"kept": [1, 0]}}, {"colour": {"kept": [3]}},
@@ -133,6 +134,8 @@ def test_frames_are_taken_by_name(recwarn):
 @pytest.mark.parametrize("rows, error, words", [
     ([["x", "x"]], InvalidType, "column 'a' holds text, 'x'"), ([[np.inf, "x"]], NotFinite, "'0' holds 1|0 holds 1"),
     ([[1, "x", 2]], InvalidValue, "wanted \\(n, 2\\), the columns 'a', 'b'"),
+    ([["1_000", "x"]], InvalidType, "column 'a' holds text, '1_000'"),
+    ([["\u0663", "x"]], InvalidType, "column 'a' holds text"),
     ([[1j, "x"]], InvalidType, "wanted numbers"),
     ([[1, object()]], InvalidType, "wanted numbers or text"), ([1, "x"], InvalidValue, "shape"),
     (np.array([["2020-01-01"]], "M8[D]"), InvalidType, "wanted numbers or text|dates")])
@@ -146,6 +149,21 @@ def test_what_is_too_long_for_a_file_is_refused():
     for told, cell in ((Told({0: "categories"}), "x" * 6000), (Told({0: "text"}), "see " + "x" * 6000)):
         with pytest.raises(InvalidValue, match="column 'n' holds .* of 6,000 characters"):
             fit_encoding(np.array([[cell]] * 4, object), ["n"], told)
+
+
+def test_columns_of_which_nothing_can_be_learnt_are_refused():
+    gaps, huge = (np.array([[value]] * 4, object) for value in (np.nan, 1.7e308))
+    with pytest.raises(InvalidValue, match="column 'n' has no value in the training part"):
+        fit_encoding(gaps, ["n"], Told({0: "categories"}))
+    with pytest.raises(NotFinite, match="column 'n' holds numbers whose median is inf"), \
+            np.errstate(over="ignore"):
+        fit_encoding(huge.astype(float), ["n"], Told())
+
+
+def test_a_column_is_told_to_be_one_thing():
+    X = [[float(i), "ab"[i % 2]] for i in range(40)]
+    with pytest.raises(InvalidValue, match="column -1 is told to be text and categories"):
+        mn.load_data((X, [0, 1] * 20), text=1, categories=-1)
 
 
 def test_many_categories_are_sparse():

@@ -203,3 +203,30 @@ def test_it_says_what_it_does(scaled, capsys):
 def test_bad_parameters(more, error, scaled):
     with pytest.raises(error):
         classifier(**more).fit(*scaled)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_estimator_is_as_before_after_a_fit_that_fails(partial):
+    """Labels of another fit are not those of the net that is still there."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.array(["a", "b"])[(X[:, 0] > 0).astype(int)]
+    estimator = mn.PrunedClassifier((4,), max_iter=3, random_state=0)
+    estimator = estimator.partial_fit(X, y, ["a", "b"]) if partial else estimator.fit(X, y)
+    before, known = estimator.predict(X), dict(vars(estimator))
+    estimator.set_params(sparsity=3)
+    with pytest.raises(InvalidValue, match="sparsity=3"):
+        (estimator.partial_fit if partial else estimator.fit)(X, y if partial else np.where(y == "a", "c", "d"))
+    assert (estimator.predict(X) == before).all()
+    assert vars(estimator).keys() == known.keys()
+    assert all(vars(estimator)[name] is value for name, value in known.items() if name != "sparsity")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_rows_held_out_need_a_weight(several):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = (X[:, :2] > 0).astype(int)
+    weights = np.zeros(60)
+    weights[1] = 1
+    with pytest.raises(InvalidValue, match="the weights of all rows"):
+        mn.PrunedClassifier((4,), max_iter=2, random_state=0, early_stopping=True).fit(
+            X, y if several else y[:, 0], sample_weight=weights)

@@ -11,7 +11,7 @@ It holds names and numbers alone: what scikit-learn's transformers learn of the 
 """
 from __future__ import annotations
 
-import math
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from minnet.cells import cell_name
+from minnet.cells import cell_name, is_number
 from minnet.data.checks import LONGEST_NAME
 from minnet.data.rawrows import as_cells, by_name
 from minnet.errors import InvalidType, InvalidValue, listed, quoted
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # loaded where there is text
     from scipy.sparse import csr_array
 
 MOST_DENSE = 256  # categories of a column, more of which become CSR
+LARGEST = sys.float_info.max  # a number in float64
 MOST_BUCKETS = 2**17  # words of a column, counted or hashed: a file names each
 
 
@@ -51,13 +52,12 @@ class NumberColumn:
         return 1
 
     def apply(self, cells: np.ndarray, unknown: list) -> np.ndarray:
-        """Return the numbers (n, 1); InvalidType where a cell is text."""
-        try:
-            numbers = cells.astype(np.float64)
-        except ValueError as error:
-            text = next(cell for cell in cells if isinstance(cell, str))
+        """Return the numbers (n, 1), which may be written as text; InvalidType where a cell is other text."""
+        text = next((cell for cell in cells if isinstance(cell, str) and not is_number(cell)), None)
+        if text is not None:
             raise InvalidType(f"column {quoted(repr(self.name))} holds text, {quoted(repr(text))}; the model takes "
-                              "numbers there") from error
+                              "numbers there")
+        numbers = cells.astype(np.float64)
         return np.where(np.isnan(numbers), self.fill, numbers)[:, None]
 
     def select(self, places: list[int]) -> Self:
@@ -66,7 +66,7 @@ class NumberColumn:
 
     def check(self) -> None:
         """Refuse what no fit gives."""
-        if type(self.fill) not in (int, float) or not math.isfinite(self.fill):
+        if type(self.fill) not in (int, float) or not abs(self.fill) <= LARGEST:  # NaN is not, nor a long integer
             raise InvalidType(f"its signature fills gaps in {quoted(repr(self.name))} by {quoted(repr(self.fill))}")
 
 

@@ -24,7 +24,7 @@ from minnet.data.encoding import (
     hasher,
 )
 from minnet.delimited import check_columns
-from minnet.errors import InvalidType, InvalidValue, check_count, quoted
+from minnet.errors import InvalidType, InvalidValue, NotFinite, check_count, quoted
 
 WORDS = 2000  # of a column of text at most, or the numbers into which they are hashed
 ROWS_OF_A_WORD = 2  # of the training part in which a word must occur
@@ -58,8 +58,11 @@ def places_of(text: object, categories: object, names: Sequence[str] | None, wid
             if isinstance(column, str) and (names is None or column not in names):
                 raise InvalidValue(f"{kind}={quoted(repr(column))} is no column of X: wanted one of "
                                    f"{quoted(repr(list(names or range(width))))}")
-            found[names.index(column) if isinstance(column, str) else
-                  check_count(kind, column, -width, width - 1) % width] = kind
+            place = names.index(column) if isinstance(column, str) else \
+                check_count(kind, column, -width, width - 1) % width
+            if found.setdefault(place, kind) != kind:
+                raise InvalidValue(f"column {quoted(repr(column))} is told to be text and categories: wanted one of "
+                                   "the two")
     return found
 
 
@@ -84,8 +87,7 @@ def kind_of_column(values: np.ndarray, name: str) -> str:
     """Return "number", "categories" or "text", of the cells of a column; InvalidValue where it may be none of them."""
     there = [cell for cell in values.tolist() if cell == cell]
     if not there:
-        raise InvalidValue(f"column {quoted(repr(name))} has no value in the training part: leave it out, --ignore "
-                           f"{quoted(name)}")
+        raise _no_value(name)
     if not any(isinstance(cell, str) for cell in there):
         return "number"
     different = {cell_name(cell) for cell in there}
@@ -135,7 +137,7 @@ def prepared(cells: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
 def _plain(name, kind, fitted) -> Column:
     """Return what a transformer has learnt."""
     if kind == "number":
-        return NumberColumn(name, float(fitted.statistics_[0]))
+        return NumberColumn(name, _fill(name, fitted.statistics_[0]))
     if kind == "categories":
         known = fitted.categories_[0].tolist()
         texts = _short(name, (category for category in known if category == category))
@@ -148,12 +150,28 @@ def _plain(name, kind, fitted) -> Column:
 def _short(name, texts):
     """Return categories or words as a tuple; InvalidValue for one that is too long to be kept in a file."""
     texts = tuple(texts)
+    if not texts:
+        raise _no_value(name)
     longest = max(texts, key=len)
     if len(longest) > LONGEST:
         raise InvalidValue(f"column {quoted(repr(name))} holds {quoted(repr(longest))}, a category or word of "
                            f"{len(longest):,} characters; wanted at most {LONGEST:,}: leave it out, --ignore "
                            f"{quoted(name)}")
     return texts
+
+
+def _fill(name, median):
+    """Return what fills the gaps of a column of numbers; NotFinite where these are too large to have a median."""
+    if not np.isfinite(median):
+        raise NotFinite(f"column {quoted(repr(name))} holds numbers whose median is {median} in float64: divide them "
+                        "by a power of 10")
+    return float(median)
+
+
+def _no_value(name):
+    """Return the error for a column that is all gaps."""
+    return InvalidValue(f"column {quoted(repr(name))} has no value in the training part: leave it out, --ignore "
+                        f"{quoted(name)}")
 
 
 def _first_text(kinds, names):

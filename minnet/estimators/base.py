@@ -6,6 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePath
 from typing import Self
@@ -122,7 +123,12 @@ class PrunedEstimator(BaseEstimator):
     # --- fitting -----------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, sample_weight):
-        """Train and prune on rows and targets as users give them."""
+        """Train and prune on rows and targets as users give them; after an error the estimator is as before."""
+        with _kept_on_error(self):
+            return self._fit_all(X, y, sample_weight)
+
+    def _fit_all(self, X, y, sample_weight):
+        """Fit, for `_fit`."""
         first = not (self.warm_start and hasattr(self, "model_"))
         X, y, weights, random = self._prepared(X, y, sample_weight, first, learn=True)
         fitting = self._fitting(X, y, weights, random)
@@ -141,11 +147,16 @@ class PrunedEstimator(BaseEstimator):
         self._finish(fitting)
         if not fitting.converged:
             warnings.warn(f"training reached max_iter={self.max_iter} epochs and has not converged: raise max_iter or "
-                          "learning_rate_init", ConvergenceWarning, stacklevel=3)
+                          "learning_rate_init", ConvergenceWarning, stacklevel=4)
         return self
 
     def _partial_fit(self, X, y, sample_weight, first, learn):
-        """Pass once over the rows, then prune as far as the schedule is after so many passes."""
+        """Pass once over the rows, then prune as far as the schedule is; after an error the estimator is as before."""
+        with _kept_on_error(self):
+            return self._fit_once(X, y, sample_weight, first, learn)
+
+    def _fit_once(self, X, y, sample_weight, first, learn):
+        """Make the pass, for `_partial_fit`."""
         if self.early_stopping:
             raise InvalidValue("partial_fit sees a part of the rows at a time and cannot stop early: set "
                                "early_stopping=False")
@@ -210,6 +221,9 @@ class PrunedEstimator(BaseEstimator):
         if len(y_valid) < FEWEST_VALID:
             raise InvalidValue(f"validation_fraction={self.validation_fraction} of the rows is {len(y_valid)}: raise "
                                "it, or give more rows")
+        if w_valid is not None and not np.any(w_valid):
+            raise InvalidValue("the weights of all rows that early_stopping holds out are zero: raise "
+                               "validation_fraction, or leave out the rows that count nothing")
         return X, y, weights, lambda model: self._score_outputs(model(X_valid), y_valid, w_valid)
 
     def _finish(self, fitting):
@@ -271,6 +285,21 @@ class PrunedEstimator(BaseEstimator):
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = self._several
         return tags
+
+
+@contextmanager
+def _kept_on_error(estimator):
+    """Put back the attributes of an estimator where a fit fails.
+
+    Else the net of before would predict by the classes or in the units of targets that it has not learnt.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def _write_line(line):
