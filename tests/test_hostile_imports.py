@@ -472,6 +472,7 @@ HOSTILE_ONNX = {  # what is done to a good file -> words of the message
     "external, too short": (external("short"), "left"),
     "external, a lie": (external("secret", length="40"), "40 are told"),
     "external, cut off": (external("secret", offset="8"), "cut off"),
+    "external, far": (external("secret", offset=str(10**30)), "cut off"),
     "external, before": (external("secret", offset="-8"), "takes 48 bytes"),
     "external, no number": (external("secret", offset="x"), "is damaged"),
     "more numbers than are there": (dims(HUGE, 3), "is damaged"), "fewer": (dims(1, 3), "is damaged"),

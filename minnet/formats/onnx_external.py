@@ -72,6 +72,8 @@ class External:
                                    "both files again")
         self.left[name] = left - wanted
         with self.file(name) as file:
+            if offset > file.seek(0, os.SEEK_END):  # perhaps a number that no file has
+                offset = file.tell()
             file.seek(offset)
             data = file.read(wanted)
         if len(data) < wanted:
