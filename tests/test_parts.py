@@ -134,8 +134,23 @@ def test_parts_that_do_not_fit_are_refused(tmp_path, monkeypatch, options, words
 def test_a_class_of_one_row_is_named():
     X, y = part("train")
     y = np.array(["no", "yes", "rare"])[np.where(np.arange(60) == 7, 2, y)]
-    with pytest.raises(InvalidValue, match="class 'rare' has 1 sample left for test and training"):
+    with pytest.raises(InvalidValue, match="class 'rare' has 1 sample left for test and training") as caught:
         from_arrays(X, y)
+    assert "--test FILE" in str(caught.value) and str(caught.value).endswith("name it: --target"), caught.value
+
+
+def test_a_table_without_a_header_whose_first_column_is_the_class_leads_to_target(tmp_path, capsys):
+    rows = [f"{n % 2},{n % 7},{n % 5 if n else 9}" for n in range(60)]  # the last column: a class of one row
+    (tmp_path / "first.csv").write_text("\n".join(rows) + "\n")
+    assert main(["train", str(tmp_path / "first.csv"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "class 9 has 1 sample" in said[0] and "--target" in said[0], said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_of_one_row_needs_no_parts():
+    X, y = part("train")
+    y = np.array(["no", "yes", "rare"])[np.where(np.arange(60) == 7, 2, y)]
     assert from_arrays(X, y, test=0, valid=0).n_classes == 3
 
 

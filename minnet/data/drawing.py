@@ -54,7 +54,8 @@ def _draw(rows, y, size, classes, name, generator):
     if len(classes) > 1 and counts.min() < 2:
         label = quoted(repr(classes[present[counts.argmin()]].item()))
         raise InvalidValue(f"class {label} has 1 sample left for {name} and training; wanted at least 2: take that "
-                           f"class out, bring a {name} part of its own, or set {name}=0")
+                           f"class out, bring a {name} part of its own (--{name} FILE), or set {name}=0; if another "
+                           "column holds the classes, name it: --target")
     from sklearn.model_selection import train_test_split
 
     seed = int(generator.integers(SEEDS))
