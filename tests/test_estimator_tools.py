@@ -221,6 +221,15 @@ def test_an_estimator_is_as_before_after_a_fit_that_fails(partial):
     assert all(vars(estimator)[name] is value for name, value in known.items() if name != "sparsity")
 
 
+def test_a_selector_is_as_before_after_a_fit_that_fails():
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    selector = mn.SparsitySelector(n_features_to_select=2, random_state=0).fit(X, X[:, 0] > 0)
+    before = selector.transform(X)
+    with pytest.raises(InvalidValue, match="n_features_to_select=99"):
+        selector.set_params(n_features_to_select=99).fit(X[:, :3], X[:, 0] > 0)
+    assert (selector.transform(X) == before).all()
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_rows_held_out_need_a_weight(several):
     X = np.random.default_rng(0).normal(size=(60, 3))

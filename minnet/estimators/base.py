@@ -124,7 +124,7 @@ class PrunedEstimator(BaseEstimator):
 
     def _fit(self, X, y, sample_weight):
         """Train and prune on rows and targets as users give them; after an error the estimator is as before."""
-        with _kept_on_error(self):
+        with kept_on_error(self):
             return self._fit_all(X, y, sample_weight)
 
     def _fit_all(self, X, y, sample_weight):
@@ -152,7 +152,7 @@ class PrunedEstimator(BaseEstimator):
 
     def _partial_fit(self, X, y, sample_weight, first, learn):
         """Pass once over the rows, then prune as far as the schedule is; after an error the estimator is as before."""
-        with _kept_on_error(self):
+        with kept_on_error(self):
             return self._fit_once(X, y, sample_weight, first, learn)
 
     def _fit_once(self, X, y, sample_weight, first, learn):
@@ -288,7 +288,7 @@ class PrunedEstimator(BaseEstimator):
 
 
 @contextmanager
-def _kept_on_error(estimator):
+def kept_on_error(estimator: BaseEstimator) -> Iterator[None]:
     """Put back the attributes of an estimator where a fit fails.
 
     Else the net of before would predict by the classes or in the units of targets that it has not learnt.

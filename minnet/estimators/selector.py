@@ -18,7 +18,7 @@ from minnet.arrays import power_of_2
 from minnet.data.scaling import ROUNDING, maximum, mean_and_deviation
 from minnet.engine.optimizers import Optimizer
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
-from minnet.estimators.base import FLOATS, PrunedEstimator, RandomSource
+from minnet.estimators.base import FLOATS, PrunedEstimator, RandomSource, kept_on_error
 from minnet.estimators.classifier import PrunedClassifier
 from minnet.estimators.parameters import AUTO, LARGEST_BATCH, seed_of
 from minnet.estimators.regressor import PrunedRegressor
@@ -145,6 +145,11 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
         ValueError
             Rows or targets cannot be learnt from, as scikit-learn checks them.
         """
+        with kept_on_error(self):
+            return self._fit(X, y)
+
+    def _fit(self, X, y):
+        """Select features, for `fit`."""
         inputs, targets = self._validated(X, y)
         n, features = inputs.shape
         halves = 0 if self.stability is None else check_count("stability", self.stability, 1)
