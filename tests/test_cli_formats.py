@@ -49,6 +49,13 @@ def test_import_onnx(command, model, tmp_path):  # noqa: F811 - the fixture
     np.testing.assert_allclose(mn.load(ended.out / "model.safetensors")(X), model(X), rtol=1e-5, atol=1e-5)
 
 
+def test_import_refuses_a_shape_that_is_not_the_models(command, model, tmp_path):  # noqa: F811 - the fixture
+    ended = command("import", "model.onnx", "--shape", "64,1,1", "--out", "other")
+    assert ended.code == 2 and "--shape 64,1,1: the model takes rows of 8,8,1" in ended.stderr, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1 and not (tmp_path / "other").exists()
+    assert command("import", "model.onnx", "--shape", "8,8,1", "--out", "same").code == 0
+
+
 def test_a_pruned_net_is_imported_pruned_and_it_is_said(command, model, tmp_path):  # noqa: F811
     mn.prune(model, 0.5)
     mn.save_onnx(model, tmp_path / "pruned.onnx")

@@ -67,6 +67,9 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.study.result import plain
 
     model, unused, kind = _imported(args)
+    if args.shape is not None and tuple(args.shape) != tuple(model.input_shape):
+        raise InvalidValue(f"--shape {','.join(map(str, args.shape))}: the model takes rows of "
+                           f"{','.join(map(str, model.input_shape))}: leave --shape out")
     if args.task == "multilabel":
         from minnet.engine.split import as_logits
 
