@@ -91,7 +91,8 @@ class Features:
         other = {",": ".", ".": ","}[self.decimal]
         mark = f", or say --decimal {other}" if is_number(plain(cell, other)) and not is_missing(cell) else ""
         known = quoted(str(names[place] if names and names[place] else place))
-        fix = f"mend it{mark}, leave the column out: --ignore {known}, or say that it holds --categories or --text"
+        gap = ", fill gaps: --missing median" if is_missing(cell) else ""
+        fix = f"mend it{mark}{gap}, leave the column out: --ignore {known}, or say that it holds --categories or --text"
         return file_error(self.path, f"line {number}, column {place + 1}{name}: {quoted(repr(cell))} is no finite "
                                      "number", fix)
 

@@ -96,7 +96,8 @@ def test_sparse_rows(kind, scaled):
 # --- ways to fit -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", ["one_shot", "iterative", "gradual", "lottery_ticket", "synflow", "set", "rigl"])
+@pytest.mark.parametrize("recipe", ["one_shot", "iterative", "gradual", "granet", "lottery_ticket", "synflow", "set",
+                                    "rigl"])
 def test_recipes(recipe, scaled):
     spread = "erk" if recipe in ("set", "rigl") else "global"
     fitted = classifier(recipe=recipe, sparsity=0.6, distribution=spread).fit(*scaled)

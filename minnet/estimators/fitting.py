@@ -64,7 +64,7 @@ class Pruning:
             check_fraction("sparsity", self.sparsity)
         if isinstance(self.recipe, str) and self.recipe == AUTO:
             self.recipe = "granet" if self.structure == "weight" and self.sparsity is not None else "gradual"
-        self.steps = check_choice("recipe", self.recipe, RECIPES)
+        self.steps = check_choice("recipe", self.recipe, {AUTO: None, **RECIPES})
         spread = self.distribution if self.distribution is not None else "global" if self.sparsity is None else SPREAD
         self.prune = partial(prune, criterion=self.criterion, structure=self.structure, distribution=spread,
                              record=self.record)

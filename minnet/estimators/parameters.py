@@ -17,7 +17,7 @@ from minnet.engine.dense import Dense
 from minnet.engine.layer import Layer
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Optimizer, as_optimizer
 from minnet.engine.pooling import Flatten, MaxPool2d
-from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, check_real, quoted, unknown
+from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, check_positive, quoted, unknown
 from minnet.model import Model
 from minnet.pruning.penalties import PENALTIES
 from minnet.typing import Dtype, Seed
@@ -91,7 +91,7 @@ def optimizer(solver: str | Optimizer, lr: float, decay: float) -> Optimizer:
     """
     if not isinstance(solver, str):
         return as_optimizer(solver)
-    check_real("learning_rate_init", lr, 0)
+    check_positive("learning_rate_init", lr)
     if solver == "lbfgs":
         raise InvalidValue("solver='lbfgs' is not available: take 'adam' or 'sgd', with batch_size=len(X) for full "
                            "batches")
