@@ -1,5 +1,6 @@
 """Keras's weights: the three layouts, by name and in order, and every refusal leaves the model as it was."""
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -352,6 +353,23 @@ def test_a_damaged_configuration_is_refused(config, tmp_path):
     archive(tmp_path / "w.keras", norm_weights(np.random.default_rng(0)), named=True, config=config)
     with pytest.raises(FileError, match="damaged config"):
         load_keras(two_norms(), tmp_path / "w.keras")
+
+
+def test_a_configuration_whose_compressed_bytes_are_damaged_is_refused(tmp_path):
+    path = tmp_path / "w.keras"
+    archive(path, norm_weights(np.random.default_rng(0)), named=True)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["config.json"] = json.dumps({"a": list(range(500))}).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+        start = file.getinfo("config.json").header_offset + 30 + len("config.json")
+    content = bytearray(path.read_bytes())
+    content[start + 10 : start + 60] = bytes(50)
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="damaged"):
+        load_keras(two_norms(), path)
 
 
 @pytest.mark.parametrize("config", ["[]", "7", '{"config": 1}',

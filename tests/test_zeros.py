@@ -9,8 +9,9 @@ from nets import is_plus_zero
 from safetensors.numpy import save_file
 
 import minnet as mn
+from minnet.cli import importing
 from minnet.errors import FileError, UnknownName
-from minnet.formats.assign import MANY, put
+from minnet.formats.assign import MANY, ZEROS, put
 from minnet.formats.keras import load_keras
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.onnx_write import onnx_bytes
@@ -89,6 +90,10 @@ def test_what_is_masked_stays_so_while_it_learns_and_in_a_file(reader, tmp_path)
 def test_another_word_is_refused(reader, tmp_path):
     with pytest.raises(UnknownName, match="zeros"):
         READERS[reader](net(0.5), tmp_path / "file", {"zeros": "maks"})
+
+
+def test_the_command_has_the_same_words():
+    assert importing.ZEROS == ZEROS
 
 
 @settings(max_examples=30)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # NumPy is loaded by `run` alone
     from minnet.data import Signature
     from minnet.model import Model
 
-ZEROS = ("auto", "mask", "keep")
+ZEROS = ("auto", "mask", "keep")  # as in formats/assign.py, which would load NumPy
 LOADERS = {"hdf5": "Keras's weights", "keras": "Keras's weights", "safetensors": "a PyTorch state dict"}
 
 

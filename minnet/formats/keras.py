@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Collection
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from minnet.errors import file_error, quoted
 from minnet.files import KINDS, opened, sniff
 from minnet.formats.assign import is_chain, natural, put
 from minnet.formats.hdf5 import read_hdf5
-from minnet.formats.keras_config import norms
+from minnet.formats.keras_config import DAMAGED, norms
 from minnet.formats.layout import most_memory
 from minnet.formats.tensors import ADVICE
 from minnet.model import Model
@@ -200,7 +199,7 @@ def _unpack(file, target, path):
                                    f"wanted once, with at most {most:,}")
             with archive.open(members[0]) as member:
                 shutil.copyfileobj(member, target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except DAMAGED as error:
         raise file_error(path, f"is a damaged archive: {quoted(str(error))}", FIX) from error
     target.flush()
 

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 
 from minnet.errors import file_error, quoted
 from minnet.files import opened, sniff
@@ -15,7 +16,8 @@ from minnet.formats.layout import most_memory
 
 MEMBER = "config.json"
 CLASS = "BatchNormalization"
-DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, RecursionError)
+# what reading a member of a damaged archive raises
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 FIX = "save the model again"
 
 
@@ -30,7 +32,7 @@ def norms(path):
                 if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > most:
                     return None
                 config = json.loads(archive.read(MEMBER))
-        except DAMAGED as error:
+        except DAMAGED as error:  # RecursionError, of lists in lists, is a RuntimeError
             raise file_error(path, f"has a damaged {MEMBER}: {quoted(str(error))}", FIX) from error
     return [_settings(layer, path) for layer in _layers(config) if layer.get("class_name") == CLASS]
 

@@ -1,13 +1,13 @@
 """Recipes that begin dense and end sparse, and in which a removed weight may grow again on the way."""
-import math
 from collections.abc import Iterator
 
+from minnet.engine.lr_schedules import cosine
 from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal, Prune, Train
+from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span, gradually
 from minnet.pruning.recipes.regrow import check_samples, check_single, replace_by_gradient
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -69,8 +69,7 @@ def granet(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30
     ----------
     .. [1] Liu et al., 2021, "Sparse training via boosting pruning plasticity with neuroregeneration", section 4.
     """
-    if check_fraction("begin", begin) >= check_fraction("end", end):
-        raise InvalidValue(f"begin={begin} and end={end}: pruning must begin before it ends")
+    check_span(begin, end)
     if check_fraction("least", least) > check_fraction("alpha", alpha):
         raise InvalidValue(f"alpha={alpha} and least={least}: the share that is replaced falls from alpha to least")
     check_count("interval", interval, 1)
@@ -78,22 +77,18 @@ def granet(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30
     check_single("granet", getattr(prune, "keywords", {}).get("structure", "weight"))
     training, pruning, growing = as_rng(rng).spawn(3)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
-    steps = train(model, data, epochs=check_count("epochs", epochs), rng=training)
-    return _granet(goal, steps, (begin, end), (alpha, least), interval, samples, growing)
+    steps = gradually(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)
+    return _granet(goal, steps, begin, (alpha, least), interval, samples, growing)
 
 
-def _granet(goal, steps, span, shares, interval, samples, rng):
-    (begin, end), (alpha, least), updates = span, shares, 0
+def _granet(goal, steps, begin, shares, interval, samples, rng):
+    (alpha, least), updates = shares, 0
     for step in steps:
-        if step.progress >= begin:
-            layers = goal.reach((step.progress - begin) / (end - begin)).layers
-            step.state.apply_mask()
-            if updates < step.state.t // interval and step.progress < 1:
-                share = least + (alpha - least) / 2 * (1 + math.cos(math.pi * step.progress))
-                replace_by_gradient(step, layers, share, goal.data, samples, rng)
+        if begin <= step.progress < 1 and updates < step.state.t // interval:
+            share = least + (alpha - least) * cosine(step.progress)
+            replace_by_gradient(step, goal.layers, share, goal.data, samples, rng)
         updates = step.state.t // interval
         yield step
-    goal.reach(1.0)  # also where there was nothing to train
 
 
 RECIPES = {"granet": granet}

@@ -5,7 +5,7 @@ from functools import partial
 from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
-from minnet.errors import check_fraction
+from minnet.errors import InvalidValue, check_fraction
 from minnet.pruning.choose import is_measured
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule, share_of
@@ -26,6 +26,7 @@ class Goal:
     def __init__(self, model: Model, data: Data, sparsity: float | None, schedule: PruneSchedule, prune: Prune,
                  rng: Seed) -> None:
         self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
+        self.layers: list[str] = []
         self.before = self.total = 0
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
@@ -44,6 +45,24 @@ class Goal:
         return self.before + round((self.total - self.before) * self.share(t))
 
     def reach(self, t: float) -> Result:
-        """Prune to the count of progress t in [0, 1]."""
+        """Prune to the count of progress t in [0, 1]; note the layers that were pruned as `layers`."""
         count = None if self.open else self.count(t)
-        return self.prune(self.model, count=count, data=self.data, rng=self.rng)
+        result = self.prune(self.model, count=count, data=self.data, rng=self.rng)
+        self.layers = result.layers
+        return result
+
+
+def check_span(begin: float, end: float) -> None:
+    """Raise InvalidValue or InvalidType unless 0 <= begin < end <= 1, where a pruning begins and ends."""
+    if check_fraction("begin", begin) >= check_fraction("end", end):
+        raise InvalidValue(f"begin={begin} and end={end}: pruning must begin before it ends")
+
+
+def gradually(goal: Goal, steps: Iterator[Step], begin: float, end: float) -> Iterator[Step]:
+    """Yield the steps of a training after pruning at each, to the goal's count of progress from `begin` to `end`."""
+    for step in steps:
+        if step.progress >= begin:
+            goal.reach((step.progress - begin) / (end - begin))
+            step.state.apply_mask()
+        yield step
+    goal.reach(1.0)  # also where there was nothing to train

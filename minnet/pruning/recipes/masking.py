@@ -7,9 +7,9 @@ import numpy as np
 from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
-from minnet.errors import InvalidValue, check_count, check_fraction
+from minnet.errors import check_count
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal, Prune, Train
+from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span, gradually
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
@@ -147,11 +147,10 @@ def gradual(model: Model, data: Data, sparsity: float | None, *, epochs: int = 3
     ----------
     .. [1] Zhu and Gupta, 2017, "To prune, or not to prune", section 3.
     """
-    if check_fraction("begin", begin) >= check_fraction("end", end):
-        raise InvalidValue(f"begin={begin} and end={end}: pruning must begin before it ends")
+    check_span(begin, end)
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
-    return _gradual(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)
+    return gradually(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)
 
 
 def lottery_ticket(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, rounds: int = 5,
@@ -215,15 +214,6 @@ def _rounds(goal, epochs, train, rng):
     for number, some in enumerate(epochs, 1):
         goal.reach(number / len(epochs))
         yield from train(goal.model, goal.data, epochs=some, rng=rng)
-
-
-def _gradual(goal, steps, begin, end):
-    for step in steps:
-        if step.progress >= begin:
-            goal.reach((step.progress - begin) / (end - begin))
-            step.state.apply_mask()
-        yield step
-    goal.reach(1.0)  # also where there was nothing to train
 
 
 def _ticket(goal, rewind, epochs, train, rng):

@@ -8,7 +8,6 @@ sparsity None at once, the count of live weights of every layer stays as it is. 
 positions themselves move. Weights move one by one, so other structures are refused. New weights begin at 0, with
 moments of 0; a layer that has all its weights has no free position, and stays as it is.
 """
-import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from minnet import threads
 from minnet.blas import one_blas_thread
+from minnet.engine.lr_schedules import cosine
 from minnet.engine.model import Model
 from minnet.engine.rewire import draw_places, renew
 from minnet.engine.rng import as_rng
@@ -221,7 +221,7 @@ class _ByGradient:
         if updates == self.updates or step.progress >= self.end:
             return
         self.updates = updates
-        share = self.alpha / 2 * (1 + math.cos(math.pi * step.progress / self.end))
+        share = self.alpha * cosine(step.progress / self.end)
         replace_by_gradient(step, layers, share, self.data, self.samples, self.rng)
 
 
