@@ -11,7 +11,7 @@ from trees import masked_models, random_input
 
 import minnet as mn
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported
-from minnet.formats import c_source as c_module
+from minnet.formats import c_writer
 from minnet.formats.c_source import c_source, save_c
 
 COMPILER = shutil.which("cc")
@@ -114,7 +114,7 @@ def test_sanitizers_are_content(tmp_path):
 def test_numbers_are_written_to_the_bit():
     """Denormals, whole numbers and the largest; with a point in every language."""
     numbers = np.float32([1, -2.5, 1e-45, 3.4028235e38, 0.1, 1 / 3, 16777216])
-    texts = [c_module._literal(number) for number in numbers]
+    texts = [c_writer.literal(number) for number in numbers]
     assert all(text.endswith("f") and ("." in text or "e" in text) for text in texts)
     np.testing.assert_array_equal(np.float32([text[:-1] for text in texts]), numbers)
 
@@ -152,6 +152,6 @@ def test_what_cannot_be_written(make, error, words, tmp_path):
 
 
 def test_a_compiler_has_limits(monkeypatch):
-    monkeypatch.setattr(c_module, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(c_writer, "MOST_NUMBERS", 100)
     with pytest.raises(InvalidValue, match="more than 100 numbers, up to dense1"):
         c_source(mn.models.mlp((30,), 5, rng=0))

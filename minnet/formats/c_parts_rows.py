@@ -1,0 +1,60 @@
+"""The C functions that scale, fill, copy, add and join rows."""
+
+ROWS = {
+    "scale": """
+/* x (n, c) = x * gain + shift, in place */
+static void scale(float *x, int n, int c, const float *gain, const float *shift)
+{
+    int i, k;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < c; k++)
+            x[i * c + k] = x[i * c + k] * gain[k] + shift[k];
+}
+""",
+    "scale_input": """
+/* y (n) = (x - shift) / scale, whose m numbers repeat */
+static void scale_input(const float *x, int n, const float *shift, const float *scale, int m, float *y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] = (x[i] - shift[i % m]) / scale[i % m];
+}
+""",
+    "fill_missing": """
+/* y (n) = x, and fill where x is NaN: compile without -ffast-math */
+static void fill_missing(const float *x, int n, const float *fill, float *y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] = x[i] != x[i] ? fill[i] : x[i];
+}
+""",
+    "add": """
+/* y (n) = x + y, in place */
+static void add(const float *x, int n, float *y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] += x[i];
+}
+""",
+    "place_beside": """
+/* y (n, total), from channel `first` on: x (n, c) */
+static void place_beside(const float *x, int n, int c, int total, int first, float *y)
+{
+    int i, k;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < c; k++)
+            y[i * total + first + k] = x[i * c + k];
+}
+""",
+    "copy": """
+/* y (n) = x */
+static void copy(const float *x, int n, float *y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] = x[i];
+}
+""",
+}
