@@ -12,6 +12,7 @@ import numpy as np
 
 MISSING = frozenset(("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "?"))
 BOOLS = {"True": True, "False": False}
+LARGEST_EXACT = 2**53  # up to which float64 holds every whole number
 LONGEST_INTEGER = 20  # characters of one in 64 bits
 WHOLE = re.compile(r"(-?[0-9]+)\.0+")  # a whole number that was written as another one
 
@@ -46,6 +47,8 @@ def cell_name(cell: object) -> str:
         text = cell.strip()
         whole = WHOLE.fullmatch(text)
         return whole[1] if whole else text
+    if isinstance(cell, int):
+        return str(cell)
     number = float(cell)  # type: ignore[arg-type]  # as_cells makes nothing else
     return str(int(number)) if number.is_integer() else repr(number)
 

@@ -181,6 +181,8 @@ def _table(path, lines, target, learnt, ask, form, wanted, numbers, labelled):
     first = _, head = next(rows, (0, []))
     below = [cells for _, cells in islice(_tolerant(sample, delimiter), 1, None)]
     columns = _columns(path, head, below, target, learnt, form, wanted, labelled)
+    if ask and form.header and not _is_header(head, below, target, form._replace(header=None)):
+        _warn_of_names(head, below, columns)
     if ask and columns.names and target is None and not _are_in(learnt, head):
         _ask_for_target(path, columns)
     features, labels = Features(path, columns, decimal), [[] for _ in columns.targets]
@@ -268,6 +270,14 @@ def _warn_of_index(X, columns):
         if unnamed and len(X) > FEWEST_COUNTED and (values % 1 == 0).all() and len(np.unique(values)) == len(X):
             warnings.warn(f"column {place}, {quoted(repr(columns.names[place]))}, numbers the rows and is learnt from "
                           f"like any other: --ignore {place} leaves it out", UserWarning, stacklevel=2)
+
+
+def _warn_of_names(head, below, columns):
+    """Warn of a first line that looks like a row where it is told to name the columns."""
+    place = columns.targets[0]
+    if is_any_number(head[place]) or any(cells[place:][:1] == [head[place]] for cells in below):
+        warnings.warn(f"the first line, {quoted(repr(head))}, looks like a row and is taken as the names of the "
+                      "columns, as --header yes says: --header no makes it a row", UserWarning, stacklevel=2)
 
 
 def _rows(path, lines, delimiter):

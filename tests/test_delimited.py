@@ -41,6 +41,7 @@ def test_found_out_or_told_a_table_is_the_same(tmp_path, delimiter, decimal, hea
     ("1,5;2,5;0\n3,5;4,5;1\n", [[1.5, 2.5], [3.5, 4.5]], {}),
     ("a;b;c\n1;2;x\n3;4,5;y\n", [[1, 2], [3, 4.5]], {}),
     ("1990,1991,kind\n3,4,x\n5,6,y\n", [[3, 4], [5, 6]], {"header": True}),
+    ("a,b,1\n3,4,1\n5,6,2\n", [[3, 4], [5, 6]], {"header": True}),
     ("1990,1991,kind\n3,4,x\n5,6,y\n", [[3, 4], [5, 6]], {"target": "kind"}),
     ("a,b,c\n3,4,x\n", [[3, 4]], {"delimiter": ","}),
     ("1#2#x\n3#4#y\n", [[1, 2], [3, 4]], {"delimiter": "#"}),
@@ -99,6 +100,13 @@ def test_an_index_is_warned_of(tmp_path):
             read(tmp_path, "\n".join([head, *rows, "30,0.2,y"]))
             read(tmp_path, "\n".join([head, *rows]), ignore=0)
         assert [str(one.message).endswith("--ignore 0 leaves it out") for one in seen] == [True] * count
+
+
+@pytest.mark.parametrize("text", ["5.1,3.5,no\n4.9,3.0,yes\n1,2,no\n", "1,2,3\n4,5,6\n"])
+def test_a_row_that_is_told_to_be_a_header_is_warned_of(tmp_path, text):
+    with pytest.warns(UserWarning, match="looks like a row and is taken as the names .* --header no makes it a row"):
+        table = read(tmp_path, text, header=True)
+    assert len(table.X) == text.count("\n") - 1 and table.names == tuple(text.split(",")[:2])
 
 
 REFUSED = {

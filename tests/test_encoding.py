@@ -116,6 +116,30 @@ def test_a_category_has_one_name_however_it_is_written(given):
     assert encoding.apply(given).tolist() == [[1, 0, 1, 0], [0, 1, 0, 1]]
 
 
+LONG = [2**53, 2**53 + 1, 2**53 + 2, 2**53 + 1]
+
+
+@pytest.mark.parametrize("source", ["list", "objects", "int64", "uint64", "pandas", "Int64", "category", "polars",
+                                    "polars with a gap", "texts"])
+def test_categories_that_float64_does_not_hold_stay_apart(source):
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    cells = [*LONG, None] if source in ("Int64", "polars with a gap") else LONG
+    columns = {"a": [0.5] * len(cells), "code": cells}
+    pairs = [[0, cell] for cell in cells]
+    X = {"list": lambda: pairs, "objects": lambda: np.array(pairs, object), "int64": lambda: np.array(pairs),
+         "uint64": lambda: np.array(pairs, np.uint64), "pandas": lambda: pandas.DataFrame(columns),
+         "category": lambda: pandas.DataFrame(columns).astype({"code": "category"}),
+         "Int64": lambda: pandas.DataFrame(columns | {"code": pandas.array(cells, "Int64")}),
+         "polars": lambda: polars.DataFrame(columns), "polars with a gap": lambda: polars.DataFrame(columns),
+         "texts": lambda: [[0.5, str(cell)] for cell in cells]}[source]()
+    encoding = fit_encoding(as_cells(X), ["a", "code"], Told({1: "categories"}))
+    assert encoding.columns[1].categories == tuple(map(str, LONG[:3]))
+    assert dense(Encoding(encoding.columns, named=False).apply(X))[:4, 1:4].argmax(axis=1).tolist() == [0, 1, 2, 1]
+    assert fit_encoding(as_cells(pairs), ["a", "b"], Told()).of_numbers and as_cells([[3, 2**53]]).dtype == np.float64
+    data = mn.load_data((np.array([[1, 2**60]] * 30), [0, 1] * 15))
+    assert data.signature.encoding is None and data.X_train.dtype == np.int64, "numbers stay numbers"
+
+
 def test_frames_are_taken_by_name(recwarn):
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     encoding = Encoding((NumberColumn("a", 7.0), CategoryColumn("b", ("x", "y"), True)))

@@ -6,6 +6,7 @@ A command is a module with `options(parser)`, which adds its options, and `run(a
 returns the exit code; one row in `COMMANDS` (commands.py) adds it. NumPy and Numba are loaded by `run`, never before.
 """
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from minnet.errors import Diverged, MinnetError, MissingExtra, quoted, unknown
 from minnet.study.guard import GuardMissed
 
 DONE, FAILED, USAGE = 0, 1, 2
+IN_PYTHON = re.compile(r" \(in Python [^()]*\)")
 BROKEN_PIPE = 128 + 13  # as if SIGPIPE had ended the process: the reader of standard output has closed it
 
 
@@ -98,8 +100,11 @@ def _about(name: str) -> int:
 
 
 def _fail(message: object, code: int) -> int:
-    """Print the message in one line on standard error and return the exit code."""
-    print_error("minnet: " + " ".join(str(message).split()))
+    """Print the message in one line on standard error and return the exit code.
+
+    What it says of arguments in Python is left out: the options are named before it.
+    """
+    print_error("minnet: " + IN_PYTHON.sub("", " ".join(str(message).split())))
     return code
 
 

@@ -31,6 +31,7 @@ DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a
 MODEL_DATA_HELP = "data set for a saved model"
 TASKS = ("classification", "regression", "multilabel")  # as in data/tasks.py, which would load NumPy
 MISSING = ("median", "error")  # as in delimited.py
+SCALINGS = ("unit", "max", "standard", "none")  # as in data/scaling.py
 DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
 
 
@@ -62,6 +63,9 @@ def table_options(parser: Parser) -> None:
 def column_options(parser: Parser) -> None:
     """Add what columns hold, and how that becomes numbers."""
     add = parser.options.add_argument
+    add("--scaling", choices=SCALINGS,
+        help="how each feature is scaled, by what the training part says: to [0, 1], by its largest size, to mean 0 "
+             "and deviation 1, or not (default: unit; a saved model has its own)")
     add("--categories", action="append", metavar="COLUMN",
         help="name or number of a column of categories, as codes are; may be repeated (default: text of which few "
              "differ)")

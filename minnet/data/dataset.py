@@ -23,7 +23,7 @@ from minnet.data.kinds import Told, check_told, fit_encoding
 from minnet.data.scaling import SCALINGS, of_encoded
 from minnet.data.signature import Signature, check_keeps_zeros
 from minnet.data.sources import Raw, column_names, find, is_table
-from minnet.data.tasks import as_targets, kind_of, standard_targets
+from minnet.data.tasks import as_targets, class_column, kind_of, standard_targets
 from minnet.delimited import Target, check_format
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
@@ -185,7 +185,8 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
         What the parts are drawn by.
     scaling : str or callable
         A name in `SCALINGS`, or a function (X_train, full_scale) -> (shift, scale). Of sparse rows the shift must be
-        0: "unit" and "max" divide each feature by its largest size, "standard" is an error.
+        0: "unit" and "max" divide each feature by its largest size, "standard" is an error; in tables with words or
+        many categories "standard" is for the columns of numbers, and the others are divided by their largest size.
     valid : float or data, optional
         The validation part's share of all samples, by default 0.1; of all that is not the official test part where
         there is one, by default 1/12. Or the part itself, as a file or arrays; an official one is kept.
@@ -257,8 +258,9 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
                            '--target B (in Python target=["A", "B"])')
     valid, test = (None if part in given else share for part, share in (("valid", valid), ("test", test)))
     kind = kind_of(task, None if signature is None else signature.task)
+    other = class_column(raw.X, raw.feature_names) if is_table(data) and target is None and not form.ignore else ""
     return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind,
-                    told._replace(kinds=raw.kinds or {}), missing)
+                    told._replace(kinds=raw.kinds or {}), missing, other)
 
 
 def load_rows(data: Data, model: object, *, target: Target = None, task: str | None = None,
@@ -340,14 +342,14 @@ def from_arrays(X: ArrayLike, y: ArrayLike, *, rng: Seed = 0, scaling: Scaling =
     return _prepare(Raw(name, X, y), rng, scaling, valid, test, dtype, kind=kind_of(task))
 
 
-def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None, told=None, missing=None):
+def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None, told=None, missing=None, other=""):
     """Check and split; fit the signature on the training part unless one is given."""
     if dtype not in (np.float32, np.float64, "float32", "float64"):
         raise InvalidValue(f"dtype={quoted(repr(dtype))}; wanted float32 or float64")
     rule = check_choice("scaling", scaling, SCALINGS)
-    (y, kind), names = as_targets(raw.y, kind, raw.target), column_names(raw)
+    (y, kind), names = as_targets(raw.y, kind, raw.target, other), column_names(raw)
     X, encoded = raw_rows(raw, names, signature, missing)
-    codes, classes = _as_codes(y) if kind == "classes" else (np.zeros(len(y), np.int64), None)
+    codes, classes = _as_codes(y, other) if kind == "classes" else (np.zeros(len(y), np.int64), None)
     labels = np.zeros(1) if classes is None else classes
     classes = _names_of_labels(y.shape[1], raw.target) if kind == "multilabel" else classes
     if X.shape[0] != len(y):
@@ -379,11 +381,13 @@ def _fitted(raw, X, y, classes, kind, encoding, rule):
     return Signature(X.shape[1:], classes, tuple(scaling), names, kind, raw.target, of_targets, encoding=encoding)
 
 
-def _as_codes(y):
+def _as_codes(y, other):
     """Return (codes, classes): labels as int64 0..k-1, and the k labels in order."""
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise InvalidValue(f"y holds {len(classes)} classes ({quoted(str(classes.tolist()))}); wanted two or more")
+        name, way = ("the last column", f": if another one holds them, --target{other}") if other else ("y", "")
+        raise InvalidValue(f"{name} holds {len(classes)} classes ({quoted(str(classes.tolist()))}); wanted two or "
+                           f"more{way}")
     return codes.astype(np.int64), classes
 
 

@@ -44,8 +44,8 @@ def with_parts(raw: Raw, given: Mapping[str, object], target: Target, form: Form
     n = X.shape[0]
     if names is not None:
         form = form._replace(ignore=(), text=(), categories=(), known=tuple(
-            name for name, column in zip(names, X.T, strict=False) if column.dtype == object and
-            any(isinstance(cell, str) for cell in column)))
+            name for i, (name, column) in enumerate(zip(names, X.T, strict=False)) if i in (raw.kinds or ()) or
+            (column.dtype == object and any(isinstance(cell, str) for cell in column))))
     ends = n - raw.n_test - raw.n_valid, n - raw.n_test, n
     parts = {part: (X[end - size:end], raw.y[end - size:end], names) for part, end, size in
              zip(("train", "valid", "test"), ends, (ends[0], raw.n_valid, raw.n_test), strict=True) if size}
@@ -70,7 +70,8 @@ def table_cells(raw: Raw) -> np.ndarray | None:
     if raw.kinds is None:
         return None
     cells = as_cells(raw.X)
-    return cells if raw.kinds or cells.dtype == object or np.isnan(cells).any() else None
+    text = cells.dtype == object and any(isinstance(cell, str) for cell in cells.flat)
+    return cells if raw.kinds or text or (cells != cells).any() else None
 
 
 def raw_rows(raw: Raw, names: Sequence[str] | None, signature: Signature | None,

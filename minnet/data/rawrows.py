@@ -7,11 +7,11 @@ What pandas and polars hold is read by column, so that numbers stay what they ar
 """
 import warnings
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
-from minnet.cells import is_missing
+from minnet.cells import LARGEST_EXACT, is_missing
 from minnet.csr import is_sparse
 from minnet.data.labels import as_text
 from minnet.errors import InvalidType, InvalidValue, NotFinite, listed, quoted
@@ -48,14 +48,15 @@ def by_name(X: object, names: Sequence[str] | None, wanted: Sequence[str]) -> tu
 def as_cells(X: object, names: Sequence[str] | None = None) -> np.ndarray:
     """Return raw rows as cells (n, d): float64 with NaN for what is missing; objects, numbers or text, where text is.
 
-    Missing are None, NaN, NaT, pandas's NA, and the texts in `cells.MISSING`. Raises InvalidType for other things than
-    numbers and text, InvalidValue for another shape, NotFinite for infinity.
+    Whole numbers that float64 does not hold are objects too, since they may be names of categories. Missing are None,
+    NaN, NaT, pandas's NA, and the texts in `cells.MISSING`. Raises InvalidType for other things than numbers and text,
+    InvalidValue for another shape, NotFinite for infinity.
     """
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "biuf":
         columns, names = [X], None
     elif is_frame(X):
         names = list(X.columns)
-        columns = [np.asarray(X[name]) for name in names]
+        columns = [_of_series(X[name]) for name in names]
     else:
         array = np.asarray(X, object)
         if array.ndim != 2:
@@ -95,13 +96,22 @@ def holds_text(X: object) -> bool:
         any(isinstance(cell, str) for cell in X.flat)
 
 
+def _of_series(series):
+    """Return a column of a frame as an array, of whole numbers as such where some are missing."""
+    array = np.asarray(series)
+    whole = array.dtype.kind == "f" and str(series.dtype).lower().lstrip("u").startswith("int")
+    return np.array(series.to_list(), object) if whole else array
+
+
 def _cells(column, name):
-    """Return a column as float64 with NaN, or as objects: text where a cell is text, and numbers."""
+    """Return a column as float64 with NaN, or as objects: text, numbers, and whole numbers that are too long."""
+    if column.dtype.kind in "iu" and max(-int(column.min(initial=0)), int(column.max(initial=0))) > LARGEST_EXACT:
+        return column.astype(object)
     if column.dtype.kind in "biuf":
         values = column.astype(np.float64)
     elif column.dtype.kind in "OUST":
         cells = [_cell(cell, name) for cell in column.tolist()]
-        if any(isinstance(cell, str) for cell in cells):
+        if any(isinstance(cell, str | int) for cell in cells):
             values = np.empty(len(cells), object)
             values[:] = cells
             return values
@@ -118,7 +128,7 @@ def _cells(column, name):
 
 
 def _cell(cell, name):
-    """Return text without spaces around it, or a number; NaN for what is missing."""
+    """Return text without spaces around it, a float, or an int where no float is the same; NaN for what is missing."""
     if isinstance(cell, bytes):
         cell = as_text(cell)
     if isinstance(cell, str):
@@ -127,7 +137,8 @@ def _cell(cell, name):
         return np.nan
     try:
         if isinstance(cell, Real | np.bool_) or hasattr(cell, "__float__"):
-            return float(cell)
+            number = float(cell)
+            return int(cell) if isinstance(cell, Integral) and abs(int(cell)) > LARGEST_EXACT else number
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidType(f"column {quoted(repr(name))} holds {quoted(repr(cell))}; wanted numbers or text") from error
     raise InvalidType(f"column {quoted(repr(name))} holds {quoted(repr(cell))}; wanted numbers or text")

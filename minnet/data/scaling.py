@@ -97,10 +97,14 @@ def maximum(X: np.ndarray, full_scale: float | None) -> Pair:
 
 
 def of_encoded(rule: Callable[[np.ndarray, float | None], Pair], X: np.ndarray, numbers: np.ndarray) -> Pair:
-    """Return the pair of a rule for encoded rows: of sparse ones, columns of numbers have that of dense rows."""
+    """Return the pair of a rule for encoded rows: of sparse ones, columns of numbers have that of dense rows.
+
+    The others stay sparse: `standard`, which subtracts a mean, divides these by their largest size, as `maximum`.
+    """
+    rule_of_others = maximum if is_sparse(X) and rule is standard else rule
     if not is_sparse(X) or not len(numbers):
-        return rule(X, None)
-    pair, of_numbers = rule(X, None), rule(X[:, numbers].toarray(), None)
+        return rule_of_others(X, None)
+    pair, of_numbers = rule_of_others(X, None), rule(X[:, numbers].toarray(), None)
     found = np.array([np.broadcast_to(values, X.shape[1]) for values in pair], np.float64)
     found[:, numbers] = [np.broadcast_to(values, len(numbers)) for values in of_numbers]
     return found[0], found[1]

@@ -185,8 +185,11 @@ def check_table(path: str, kind: str, form: Format) -> None:
     """Refuse a file whose content, by what `sniff` says, is no text that may be a table."""
     if kind in TEXT or (kind == "unknown" and form.encoding is not None):
         return
-    other = ", or name the encoding of a text that is not UTF-8, as in --encoding latin-1" * (kind == "unknown")
-    raise file_error(path, f"is {KINDS[kind]}, no data set", fix=f"give a .npz with X and y, or a .csv in UTF-8{other}")
+    files = "give a .npz with X and y, or a .csv in UTF-8"
+    if kind == "unknown":
+        raise file_error(path, "is no text in UTF-8 and of no format that is known",
+                         fix=f"name the encoding of a table, as in --encoding latin-1; else {files}")
+    raise file_error(path, f"is {KINDS[kind]}, no data set", fix=files)
 
 
 def _refuse_form(form, what):

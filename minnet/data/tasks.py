@@ -7,6 +7,8 @@
 
 Numbers of which nobody said whether they are classes are these where they look so, else an error that asks.
 """
+from collections.abc import Sequence
+
 import numpy as np
 
 from minnet.data.labels import as_indicator, as_label_array, as_number_array
@@ -37,8 +39,8 @@ def task_of(kind: str) -> str:
     return next(task for task, found in TASKS.items() if found == kind)
 
 
-def as_targets(y: ArrayLike, kind: str | None,
-               column: str | tuple[str, ...] | None = None) -> tuple[np.ndarray, str]:
+def as_targets(y: ArrayLike, kind: str | None, column: str | tuple[str, ...] | None = None,
+               other: str = "") -> tuple[np.ndarray, str]:
     """Return targets as an array, and whether they are "classes", "numbers" or "multilabel".
 
     Parameters
@@ -50,6 +52,8 @@ def as_targets(y: ArrayLike, kind: str | None,
         different ones with fewer than 10 rows each on average.
     column : str or tuple of str, optional
         Name of their column in a table, for messages.
+    other : str
+        What `class_column` says of another column of the table.
 
     Returns
     -------
@@ -63,7 +67,8 @@ def as_targets(y: ArrayLike, kind: str | None,
     InvalidType, NotFinite
         They are text where numbers are wanted, or not finite.
     """
-    name = "y" if column is None else f"column {quoted(repr(column))}" if isinstance(column, str) else \
+    unnamed = "the last column" if other else "y"
+    name = unnamed if column is None else f"column {quoted(repr(column))}" if isinstance(column, str) else \
         f"columns {', '.join(quoted(repr(one)) for one in column)}"
     if kind == "numbers":
         try:
@@ -73,7 +78,7 @@ def as_targets(y: ArrayLike, kind: str | None,
     if kind == "multilabel":
         return as_indicator(y, name).astype(np.int64), kind
     if kind is None:
-        _check_told(y, name)
+        _check_told(y, name, other)
     return as_label_array(y, name), "classes"
 
 
@@ -82,7 +87,7 @@ def standard_targets(y: np.ndarray) -> tuple[ArrayLike, ArrayLike]:
     return standard(y.reshape(len(y), -1), None)
 
 
-def _check_told(y, name):
+def _check_told(y, name, other):
     """Raise InvalidValue for numbers that may be classes or not, so that the user says which."""
     try:
         numbers = as_number_array(y.toarray() if hasattr(y, "toarray") else y, name)
@@ -100,4 +105,17 @@ def _check_told(y, name):
     example = "" if whole else f", such as {found[found != np.round(found)][0]:g}, which is no class"
     raise InvalidValue(f"{name} holds {len(found)} different numbers in {len(numbers)} rows{example}: say --task "
                        "regression to learn them as numbers, or --task classification (in Python "
-                       'task="regression" and so on); if another column holds the classes, name it: --target')
+                       f'task="regression" and so on); if another column holds the classes, name it: --target{other}')
+
+
+def class_column(X: np.ndarray, names: Sequence[str] | None) -> str:
+    """Return what a message adds to --target if the first column of features looks like classes, else nothing.
+
+    It does where few texts or whole numbers occur, as `as_targets` takes them.
+    """
+    first = [cell for cell in X[:, 0].tolist() if cell == cell]
+    found = set(first)
+    few = 1 < len(found) <= MANY or 1 < len(found) * FEW_ROWS <= len(first)
+    if not few or any(not isinstance(cell, str) and cell != round(cell) for cell in found):
+        return ""
+    return f" {quoted(names[0] if names else '0')} is the first column, which holds {len(found)} different values"

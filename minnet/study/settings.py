@@ -13,7 +13,7 @@ SMALL_BATCH, LARGE_BATCH = 32, 128
 MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
 READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid",
-           "text", "categories", "missing", "words", "hashed")  # for load_data
+           "text", "categories", "missing", "words", "hashed", "scaling")  # for load_data
 SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor `keep` nor the structure gives the number
 
 
@@ -73,6 +73,8 @@ class Settings:
         Columns of a table that hold text or categories, as in `load_data`.
     missing, words, hashed : optional
         What is done about missing numbers and how words become numbers, as in `load_data`.
+    scaling : str, optional
+        How rows are scaled, as in `load_data`, by default "unit"; a trained model has its own.
     precision : str, optional
         "int8": also measure both models with 8-bit weights.
     seed : int
@@ -117,6 +119,7 @@ class Settings:
     missing: str | None = None
     words: int | None = None
     hashed: bool | None = None
+    scaling: str | None = None
     precision: str | None = None
     seed: int = 0
 

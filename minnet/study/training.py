@@ -234,7 +234,10 @@ def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlar
     """
     if isinstance(data, Dataset) and (not enlarged or data.enlarged is not None):
         return data
-    trained = isinstance(model, Model)
+    trained, reading = isinstance(model, Model), dict(reading)
+    scaling = reading.pop("scaling", None)
+    if scaling is not None and (trained or enlarged):
+        raise InvalidValue(f"scaling={quoted(repr(scaling))}: the model scales what it takes itself; leave it out")
     if enlarged:
         found = vgg16_input(load_data(data, rng=seed, **reading))
         if trained and model.signature is not None:
@@ -245,7 +248,7 @@ def data_for(model: object, data: object, seed: Seed, reading: Mapping, *, enlar
             found = replace(found, signature=labels, classes=labels.classes, n_classes=n_classes)
         return found
     if not trained:
-        return load_data(data, rng=seed, **reading)
+        return load_data(data, rng=seed, **reading, scaling=scaling or "unit")
     if model.signature is not None:
         return load_data(data, rng=seed, **reading, model=model)
     found = load_data(data, rng=seed, **reading, scaling=as_given)

@@ -1,0 +1,70 @@
+"""Tables at the command line: what is learnt is found out or asked in one line, and rows are scaled as told."""
+import json
+
+import numpy as np
+import pytest
+
+import minnet as mn
+from minnet.cli import main
+from minnet.errors import InvalidValue
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Tables of three kinds that two features of far ranges tell apart; the kind stands first."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 90)
+    X = rng.normal(size=(90, 2)) * [1, 1000] + np.stack([kind, 1000 * (kind == 1)], axis=1)
+    for name, labels in (("numbers", kind), ("texts", np.array(["ant", "bee", "cow"])[kind])):
+        rows = [f"{label},{a:.4f},{b:.2f}\n" for label, (a, b) in zip(labels.tolist(), X.tolist(), strict=True)]
+        (tmp_path / f"{name}.csv").write_text("".join(rows))
+        (tmp_path / f"{name} with names.csv").write_text("".join(["species,a,b\n", *rows]))
+        (tmp_path / f"{name}, same last.csv").write_text("".join(row.rsplit(",", 1)[0] + ",7\n" for row in rows))
+    (tmp_path / "excel.csv").write_bytes("a;b;kind\n1;2;gr\xfcn\n3;4;rot\n".encode("latin-1"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name, words", [
+    ("numbers", ["the last column holds 90 different numbers", "--target 0 is the first column", "3 different values"]),
+    ("texts", ["the last column holds 90 different numbers", "--target 0 is the first column"]),
+    ("texts with names", ["column 'b' holds 90", "--target species is the first column", "--task regression"]),
+    ("numbers, same last", ["the last column holds 1 classes", "--target 0 is the first column"]),
+    ("excel", ["excel.csv: is no text in UTF-8", "--encoding latin-1"])])
+def test_one_line_leads_to_the_mend(folder, capsys, name, words):
+    """Python's arguments are named to Python alone."""
+    assert main(["train", f"{name}.csv"]) == 2
+    line, = capsys.readouterr().err.splitlines()
+    assert all(word in line for word in words) and "in Python" not in line, line
+    with pytest.raises(mn.MinnetError) as caught:
+        mn.load_data(f"{name}.csv")
+    assert ('(in Python task="regression"' in str(caught.value)) == ("--task" in line)
+
+
+def test_the_way_out_is_one(folder, capsys):
+    assert main(["train", "texts.csv", "--target", "0", "--model", "mlp", "--epochs", "1", "--scaling", "standard",
+                 "--json"]) == 0
+    told = capsys.readouterr()
+    assert "class: column '0' (3 classes)" in told.err and json.loads(told.out)["samples"] > 10
+    shift, scale = mn.load("minnet-out/model.safetensors").signature.scaling
+    X = mn.load_data("texts.csv", target=0, rng=0).X_train
+    np.testing.assert_allclose([shift, scale], [X.mean(axis=0), X.std(axis=0)])
+    for command in (["prune", "minnet-out", "--data", "texts.csv", "--target", "0"], ["train", "digits", "--model",
+                                                                                   "vgg16"]):
+        assert main([*command, "--scaling", "unit"]) == 2
+        assert "the model scales what it takes itself" in capsys.readouterr().err
+
+
+def test_standard_scaling_leaves_words_sparse():
+    """Columns of numbers have mean 0 and deviation 1, counts are divided by the largest."""
+    rng = np.random.default_rng(0)
+    X = [[float(number), f"some words {'and more more' * (i % 2)} text"]
+         for i, number in enumerate(rng.normal(5, 2, 60))]
+    data = mn.load_data((X, [0, 1] * 30), text=1, scaling="standard")
+    rows = data.scaled(data.X_train)
+    assert hasattr(rows, "indptr")
+    dense = rows.toarray()
+    np.testing.assert_allclose([dense[:, 0].mean(), dense[:, 0].std()], [0, 1], atol=1e-6)
+    assert dense[:, 1:].min() == 0 and (dense[:, 1:].max(axis=0) == 1).all()
+    with pytest.raises(InvalidValue, match="scaling='standard' subtracts a mean"):
+        mn.load_data((mn.load_data((X, [0, 1] * 30), text=1).scaled(data.X_train), data.y_train), scaling="standard")
