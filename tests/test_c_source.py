@@ -7,15 +7,20 @@ import subprocess
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from trees import masked_models, random_input
 
 import minnet as mn
-from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported
+from minnet.errors import InvalidType, InvalidValue, NotFinite, UnknownName, Unsupported
 from minnet.formats import c_writer
 from minnet.formats.c_source import c_source, save_c
+from minnet.formats.c_weights import Live
+from minnet.formats.c_writer import Choices
 
 COMPILER = shutil.which("cc")
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic"]
+COMPILERS = {"cc": [], "gcc": [], "clang": [], "tcc": ["-std=c99", "-Wall", "-Werror"],
+             "arm-none-eabi-gcc": ["-mcpu=cortex-m0", "-mthumb", "-O2"], "avr-gcc": ["-mmcu=atmega1284p", "-Os"]}
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler here")
 HARNESS = r"""
 #include <stdio.h>
@@ -39,9 +44,9 @@ def compile_c(text, folder, *options, name="model"):
     return folder / name
 
 
-def outputs(model, X, folder):
+def outputs(model, X, folder, **choices):
     """What the compiled library gives for each row of X; its work room is full of NaN before each call."""
-    text = c_source(model)
+    text = c_source(model, Choices(**choices))
     library = ctypes.CDLL(str(compile_c(text, folder, "-shared", "-fPIC")))
     work = int(text.partition("#define MINNET_WORK ")[2].partition("\n")[0])
     floats = ctypes.POINTER(ctypes.c_float)
@@ -93,6 +98,68 @@ def test_standard_models(name, sparsity, tmp_path):
     model.set_mask(mask)
     X = random_input(model, 3)
     close(outputs(model, X, tmp_path), model(X))
+
+
+@needs_compiler
+@settings(max_examples=8)
+@given(masked_models(dtype=np.float32), st.sampled_from(["auto", 8, 16, 32]))
+def test_int8_weights_are_those_of_a_frozen_net(tmp_path_factory, model, places):
+    """The same whole numbers and scales, with BatchNorm folded, however the places are stored."""
+    X = random_input(model, 3)
+    c = outputs(model, X, tmp_path_factory.mktemp("c"), precision="int8", places=places)
+    close(c, mn.freeze(model, weights="int8")(X))
+
+
+@needs_compiler
+def test_int8_classes_of_a_thousand_images(tmp_path):
+    """Every one is that of the frozen net."""
+    data = mn.load_data("digits", rng=0)
+    model = mn.models.lenet_300_100(data.shape, data.n_classes, rng=0)
+    mn.prune(model, 0.9)
+    X = data.X_raw if hasattr(data, "X_raw") else data.X_train
+    wanted = mn.freeze(model, weights="int8")(X[:1000]).argmax(-1)
+    np.testing.assert_array_equal(outputs(model, X[:1000], tmp_path, precision="int8").argmax(-1), wanted)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_compilers_take_it(compiler, tmp_path):
+    """Without a warning, also where two nets are one program's, from a header as from the file itself."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    model = mn.Model(mn.Sequential(mn.Conv2d(3, 3, padding="same"), mn.BatchNorm(), mn.Sigmoid(), mn.MaxPool2d(2),
+                                   mn.Flatten(), mn.Dense(40), mn.ReLU(), mn.Dense(3)), (8, 8, 2), rng=0)
+    mn.prune(model, 0.8)
+    save_c(model, tmp_path / "one.c", name="one")
+    save_c(model, tmp_path / "two.c", name="two", precision="int8")
+    (tmp_path / "both.c").write_text('#include "one.h"\n#include "one.c"\n#include "two.c"\n')
+    (tmp_path / "user.c").write_text('#include "one.h"\n#include "two.h"\nint user(const float *x, float *work);\n'
+                                     "int user(const float *x, float *work)\n{\n"
+                                     "    return one_class(x, work) + two_class(x, work);\n}\n")
+    for name in ("one", "two", "both", "user"):
+        done = subprocess.run([compiler, *(COMPILERS[compiler] or STRICT), "-c", f"{name}.c", "-o", f"{name}.o"],
+                              cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert not done.returncode and not done.stderr, done.stderr
+    symbols = subprocess.run(["nm", "-g", "one.o"], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert all(line.split()[-1].startswith("one_") for line in symbols.splitlines() if " T " in line or " R " in line)
+
+
+def test_places_take_the_fewest_bytes():
+    """Steps of more than 255 are filled with weights of 0; the sums are the same."""
+    rng = np.random.default_rng(0)
+    place = np.sort(rng.choice(5000, 60, replace=False))
+    live = Live(np.array([20, 0, 40]), np.concatenate([place[:20], place[20:]]), np.arange(1.0, 61.0))
+    dense = np.zeros((3, 5000))
+    dense[np.repeat([0, 2], [20, 40]), live.place] = live.weight
+    for places in ("auto", 8, 16, 32):
+        stored, found, first = live.stored(4, places), np.zeros((3, 5000)), 0
+        for unit, count in enumerate(stored.count):
+            own = stored.place[first : first + count]
+            at = np.cumsum(own) if stored.kind.startswith("step") else own
+            np.add.at(found[unit], at, stored.weight[first : first + count])
+            first += count
+        np.testing.assert_array_equal(found, dense)
+        assert stored.place.max() < 2 ** (8 if stored.kind.endswith("8") else 16)
+    assert live.stored(4, 8).kind == "step8" and live.stored(4, 16).kind == "at16"
 
 
 @needs_compiler
@@ -149,6 +216,16 @@ def test_what_cannot_be_written(make, error, words, tmp_path):
     with pytest.raises(error, match=words):
         save_c(make(mn.models.mlp((3,), 2, rng=0)), tmp_path / "model.c")
     assert not (tmp_path / "model.c").exists()
+
+
+@pytest.mark.parametrize("choice, words", [
+    ({"name": "2nets"}, "a letter, then"), ({"name": "no-name"}, "a letter, then"), ({"name": "n" * 40}, "at most 32"),
+    ({"precision": "int4"}, "precision.*float32"), ({"places": 12}, "places.*auto"), ({"scales": "net"}, "scales"),
+])
+def test_choices_that_do_not_exist(choice, words, tmp_path):
+    with pytest.raises((InvalidValue, UnknownName), match=words):
+        save_c(mn.models.mlp((3,), 2, rng=0), tmp_path / "model.c", **choice)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_compiler_has_limits(monkeypatch):

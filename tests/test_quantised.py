@@ -7,12 +7,13 @@ from test_freeze import PLANS, ROUNDING, ROWS, assert_same_logits, sparse_model
 from trees import compiled_models, random_input, randomise
 
 import minnet as mn
+from minnet.engine.quantise import INT8_MAX
 from minnet.engine.sparse import SparseDense
 from minnet.errors import UnknownName
 from minnet.models import lenet_5, lenet_300_100
 from minnet.report.rows import comparison
 from minnet.runtime.emit import emit
-from minnet.runtime.graph import INT8_MAX, LinearNode, graph
+from minnet.runtime.graph import LinearNode, graph
 from minnet.runtime.plans import kernels_of
 from minnet.runtime.predictor import freeze
 from minnet.study.job import Job

@@ -3,7 +3,8 @@
   minnet export minnet-out/model.safetensors --to onnx          writes DIR/model.onnx, images (n, c, h, w)
   minnet export minnet-out/model.safetensors --to onnx --sparse         pruned weights as indices and values
   minnet export model.onnx --to safetensors                     writes DIR/weights.safetensors, for PyTorch
-  minnet export minnet-out/model.safetensors --to c             writes DIR/model.c, for any C99 compiler
+  minnet export minnet-out/model.safetensors --to c             writes DIR/model.c and model.h, for any C99 compiler
+  minnet export minnet-out/model.safetensors --to c --name gesture --precision int8       gesture.c, weights in 8 bits
 
 Options of one format are refused for another.
 """
@@ -19,8 +20,10 @@ from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 
 if TYPE_CHECKING:  # NumPy is loaded by `run` alone
+    from minnet.formats.c_writer import Choices
     from minnet.model import Model
 
+OF_FORMAT = {"onnx": ("sparse", "channels_last"), "c": ("name", "precision", "scales", "places")}  # options
 FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetensors"}
 
 
@@ -33,31 +36,55 @@ def options(parser: Parser) -> None:
         help="output format: an ONNX model, C99 source with the weights, or weights in PyTorch's layout")
     add("--sparse", action="store_true", help="onnx: store only nonzero weights (runtimes expand them at load)")
     add("--channels-last", action="store_true", help="onnx: images in TensorFlow's layout, (n, h, w, c)")
+    add("--name", metavar="WORD", help="c: what files and symbols begin with (default: model.c, minnet_predict)")
+    add("--precision", choices=("float32", "int8"), help="c: weights as floats (default), or in 8 bits times a scale")
+    add("--scales", choices=("unit", "layer"), help="c, int8: a scale for each unit (default), or one for a layer")
+    add("--places", choices=("auto", "8", "16", "32"),
+        help="c: bits of the place of a weight that is left (default: auto, the fewest bytes)")
     out_option(parser)
 
 
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
-    if args.to != "onnx" and (args.sparse or args.channels_last):
-        raise InvalidValue(f"--sparse and --channels-last apply to --to onnx, not to --to {args.to}")
+    check_formats(args)
     out = output_folder(args)
-    from minnet.formats.c_source import c_source
+    from minnet.formats.c_source import c_files
     from minnet.formats.onnx_write import onnx_bytes
     from minnet.formats.torch_state import torch_bytes
     from minnet.study.folder import write_files
     from minnet.study.training import load_model
 
-    model = load_model(args.what)
+    model, others = load_model(args.what), []
     if args.to == "onnx":
         data = onnx_bytes(model, sparse=args.sparse, channels_last=args.channels_last)
     elif args.to == "c":
-        data = c_source(model).encode()
+        data, *others = (text.encode() for text in c_files(model, c_choices(args)))
     else:
         data = torch_bytes(model)
-    name = FILES[args.to]
-    write_files(out, {name: data})
+    name = FILES[args.to] if args.name is None else f"{args.name}.c"
+    write_files(out, {name: data} | {name[:-1] + "h": text for text in others})
     console.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
     console.info(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}; {takes(model, args.to)}")
+
+
+def check_formats(args: Namespace) -> None:
+    """Refuse the options of one format for another."""
+    for to, names in OF_FORMAT.items():
+        given = [name for name in names if getattr(args, name)]
+        if given and args.to != to:
+            options = " and ".join("--" + name.replace("_", "-") for name in given)
+            raise InvalidValue(f"{options} apply to --to {to}, not to --to {args.to}")
+
+
+def c_choices(args: Namespace) -> Choices:
+    """Return how C is written."""
+    from minnet.formats.c_source import check_choices
+    from minnet.formats.c_writer import Choices
+
+    given = {name: getattr(args, name) for name in OF_FORMAT["c"] if getattr(args, name) is not None}
+    if given.get("places", "auto") != "auto":
+        given["places"] = int(given["places"])
+    return check_choices(Choices(**given))
 
 
 def takes(model: Model, to: str) -> str:

@@ -10,6 +10,7 @@ from minnet.errors import InvalidType, InvalidValue, listed, quoted
 
 LONGEST_NAME = 10_000  # characters of a name or label in a file
 MOST_AXES = 8          # of a row's shape in a file
+LARGEST_DIVISOR = 2.0**32  # of inputs: weights divided by it neither overflow nor vanish
 
 
 class Scaling(NamedTuple):
@@ -17,6 +18,14 @@ class Scaling(NamedTuple):
 
     shift: np.ndarray
     scale: np.ndarray
+
+    @property
+    def divisor(self) -> float:
+        """Return the d of a scaling x / d that weights may be divided by instead, without loss of range; else 1."""
+        if self.shift.any() or (self.scale != self.scale.flat[0]).any():
+            return 1.0
+        divisor = float(self.scale.flat[0])
+        return divisor if 1 / LARGEST_DIVISOR <= abs(divisor) <= LARGEST_DIVISOR else 1.0
 
 
 def check_shape(shape):

@@ -12,18 +12,19 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import find_row
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
+from minnet.formats.c_fold import Linear, steps
+from minnet.formats.c_weights import store
 from minnet.formats.c_writer import Buffer, literal
-
-LOWEST = "-3.402823466e38f"     # the padding of a max pool
 
 
 def _sequential(writer, layer, x):
-    for child in layer.layers:
-        x = writer.write(child, x)
+    for step in steps(layer.layers):
+        x = _step(writer, step, x) if isinstance(step, Linear) else writer.write(step, x)
     return x
 
 
@@ -54,59 +55,78 @@ def _concat(writer, layer, x):
     return y
 
 
-def _dense(writer, layer, x):
-    y, n = writer.allocate(layer.units), layer.input_shape[0]
-    live = writer.live(layer.weight, np.arange(n))
-    if live is None:
-        weight = writer.floats(layer.weight.name, layer.weight.value)
-        writer.call("dense", x, n, weight, writer.bias(layer, layer.units), layer.units, y)
-    else:
-        writer.call("dense_sparse", x, *live, writer.bias(layer, layer.units), layer.units, y)
+def _linear(writer, layer, x):
+    """Write a linear layer by itself, as one that nothing was folded into."""
+    return _step(writer, Linear(layer), x)
+
+
+def _step(writer, step, x):
+    """Write a linear layer with what was folded into it."""
+    step.divide(writer.divisor)
+    writer.divisor = 1.0
+    y = find_row(LINEAR, step.layer)(writer, step, x)
     writer.free(x)
     return y
 
 
-def _padded(writer, layer, x, fill="0.0f"):
-    """Return (Buffer of the padded image, its width)."""
-    at, (h, w, c) = layer.window, layer.input_shape
-    if not at.padded:
-        return x, w
-    height, width = h + at.top + at.bottom, w + at.left + at.right
-    y = writer.allocate(height * width * c)
-    writer.call("pad", x, h, w, c, at.top, at.left, height, width, fill, y)
-    writer.free(x)
-    return y, width
+def _weights(writer, step, offsets):
+    """Add weights, bias and scales; return the kind of functions that take them, and the arguments."""
+    if writer.choices.precision == "float32":
+        stored = store(writer, step, offsets, step.entries, "float")
+        return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias))
+    by = writer.choices.scales
+    entries, scale = step.to_int8(by)
+    stored = store(writer, step, offsets, entries, "int8")
+    scale = writer.floats(f"{step.name}.scale", scale if by == "unit" else scale[:1])
+    return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias), scale, int(by == "unit"))
 
 
-def _conv(writer, layer, x):
-    x, width = _padded(writer, layer, x)
-    at, c, y = layer.window, layer.input_shape[2], writer.allocate(math.prod(layer.output_shape))
-    row, column, channel = np.indices((*at.kernel, c)).reshape(3, -1)
-    live = writer.live(layer.weight, (row * width + column) * c + channel)
-    bias = writer.bias(layer, layer.filters)
-    if live is None:
-        weight = writer.floats(layer.weight.name, layer.weight.value)
-        writer.call("conv", x, width, c, *at.kernel, *at.stride, weight, bias, *layer.output_shape, y)
+def _dense(writer, step, x):
+    y, n = writer.allocate(step.units), step.input_shape[0]
+    stored, arguments = _weights(writer, step, np.arange(n))
+    if stored.sparse:
+        writer.call(f"dense_{stored.kind}", x, *arguments, step.units, y)
     else:
-        writer.call("conv_sparse", x, width, c, *at.stride, *live, bias, *layer.output_shape, y)
-    writer.free(x)
+        writer.call(f"dense_{stored.kind}", x, n, *arguments, y, step.units, y)
     return y
 
 
-def _depthwise(writer, layer, x):
-    x, width = _padded(writer, layer, x)
-    at, y = layer.window, writer.allocate(math.prod(layer.output_shape))
-    weight = writer.floats(layer.weight.name, layer.weight.value)
-    writer.call("depthwise", x, width, layer.input_shape[2], *at.kernel, *at.stride, weight,
-                writer.bias(layer, layer.output_shape[2]), *at.output, layer.multiplier, y)
-    writer.free(x)
+def geometry(step):
+    """Return the numbers of a WINDOW, and the places in it that the rows of a weight read."""
+    at, (h, w, c), o = step.window, step.input_shape, step.output_shape[-1]
+    (kh, kw), (dh, dw), pool = at.kernel, getattr(at, "dilation", (1, 1)), step.pool
+    pitch = max(w, (kw - 1) * dw + 1) * c
+    row, column, channel = np.indices((kh, kw, c)).reshape(3, -1)
+    pooled = (*pool.kernel, *pool.stride) if pool else (1, 1, 1, 1)
+    numbers = (h, w, c, kh, kw, dh, dw, *at.stride, at.top, at.left, *pooled, *step.output_shape[:2], o, pitch)
+    return numbers, row * dh * pitch + column * dw * c + channel
+
+
+def _conv(writer, step, x):
+    numbers, offsets = geometry(step)
+    y = writer.allocate(math.prod(step.output_shape))
+    window = writer.window(f"{step.name}.window", numbers)
+    stored, arguments = _weights(writer, step, offsets)
+    if stored.sparse:
+        writer.call(f"conv_{stored.kind}", x, window, *arguments, y)
+    else:
+        sums = writer.allocate(step.units * (2 if step.pool else 1))
+        writer.call(f"conv_{stored.kind}", x, window, *arguments, sums, y)
+        writer.free(sums)
+    return y
+
+
+def _depthwise(writer, step, x):
+    y = writer.allocate(math.prod(step.output_shape))
+    window = writer.window(f"{step.name}.window", geometry(step)[0])
+    stored, arguments = _weights(writer, step, None)
+    writer.call(f"depthwise_{stored.kind}", x, window, step.layer.multiplier, *arguments, y)
     return y
 
 
 def _max_pool(writer, layer, x):
-    x, width = _padded(writer, layer, x, LOWEST)
     at, y = layer.window, writer.allocate(math.prod(layer.output_shape))
-    writer.call("max_pool", x, width, layer.input_shape[2], *at.kernel, *at.stride, *at.output, y)
+    writer.call("max_pool", x, *layer.input_shape, at.top, at.left, *at.kernel, *at.stride, *at.output, y)
     writer.free(x)
     return y
 
@@ -154,14 +174,15 @@ def _nothing(writer, layer, x):
     return x
 
 
+LINEAR = {Dense: _dense, SparseDense: _dense, Conv2d: _conv, DepthwiseConv2d: _depthwise}
 WRITERS = {
     Sequential: _sequential,
     Residual: _residual,
     Concat: _concat,
-    Dense: _dense,
-    SparseDense: _dense,
-    Conv2d: _conv,
-    DepthwiseConv2d: _depthwise,
+    Dense: _linear,
+    SparseDense: _linear,
+    Conv2d: _linear,
+    DepthwiseConv2d: _linear,
     BatchNorm: _batchnorm,
     Dropout: _nothing,
     Flatten: _nothing,

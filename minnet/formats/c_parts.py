@@ -10,4 +10,4 @@ from minnet.formats.c_parts_pointwise import POINTWISE
 from minnet.formats.c_parts_rows import ROWS
 
 PARTS = ROWS | POINTWISE | LINEAR | IMAGES
-NEEDS = {"conv_sparse": ("dense_sparse",)}   # what a function calls itself: these come before it
+NEEDS: dict[str, tuple[str, ...]] = {}   # what a function calls itself: these come before it

@@ -1,32 +1,23 @@
-"""The C functions of images: padding and pools."""
+"""The C functions of images: pools."""
 
 IMAGES = {
-    "pad": """
-/* y (hp, wp, c): x (h, w, c) with `fill` around it */
-static void pad(const float *x, int h, int w, int c, int top, int left, int hp, int wp, float fill, float *y)
-{
-    int i, j;
-    for (i = 0; i < hp * wp * c; i++)
-        y[i] = fill;
-    for (i = 0; i < h; i++)
-        for (j = 0; j < w * c; j++)
-            y[((top + i) * wp + left) * c + j] = x[i * w * c + j];
-}
-""",
     "max_pool": """
-/* y (ho, wo, c): the largest number of each window of x (.., wp, c) */
-static void max_pool(const float *x, int wp, int c, int kh, int kw, int sh, int sw, int ho, int wo, float *y)
+/* y (ho, wo, c): the largest number of each window of x (h, w, c) over its pixels inside the image */
+static void max_pool(const float *x, int h, int w, int c, int top, int left, int kh, int kw, int sh, int sw, int ho,
+                     int wo, float *y)
 {
     int i, j, u, v, k;
     for (i = 0; i < ho; i++)
         for (j = 0; j < wo; j++)
             for (k = 0; k < c; k++) {
-                float best = x[(i * sh * wp + j * sw) * c + k];
-                for (u = 0; u < kh; u++)
-                    for (v = 0; v < kw; v++) {
-                        const float one = x[((i * sh + u) * wp + j * sw + v) * c + k];
-                        best = one > best ? one : best;
-                    }
+                float best = 0.0f;
+                int count = 0;
+                for (u = i * sh - top; u < i * sh - top + kh; u++)
+                    for (v = j * sw - left; v < j * sw - left + kw; v++)
+                        if (u >= 0 && u < h && v >= 0 && v < w) {
+                            const float one = x[(u * w + v) * c + k];
+                            best = count++ == 0 || one > best ? one : best;
+                        }
                 *y++ = best;
             }
 }

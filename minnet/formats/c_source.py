@@ -1,103 +1,164 @@
-"""A Model as one C99 file: its weights, and a function that computes logits; no library but libm, no allocation.
+"""A Model as C99: its weights, and a function that computes logits; no allocation, and no library but, at most, libm.
 
-    text = c_source(model)
-    save_c(model, "model.c")        # cc -std=c99 -O3 -c model.c
+    save_c(model, "model.c")        # and model.h; cc -std=c99 -O3 -c model.c
 
-    #include "model.c"  or declare:  void minnet_predict(const float *input, float *output, float *work);
+    #include "model.h", or "model.c" itself:  void minnet_predict(const float *input, float *output, float *work);
 
 `input` is one row or image (h, w, c), `output` the logits, `work` memory of the caller for MINNET_WORK floats, so the
 function can run in several threads. Of weights that are mostly pruned only the live ones are stored and multiplied.
+`save_c(model, "gesture.c", name="gesture")` names it gesture_predict, and all else so: nets link into one program.
 """
 import math
-import string
+import re
+from pathlib import Path as File
 
 import numpy as np
 
-from minnet import __version__
-from minnet.data.labels import label_name
-from minnet.errors import InvalidType, quoted
+from minnet.errors import InvalidType, InvalidValue, quoted, unknown
 from minnet.files import write_whole
+from minnet.formats.c_fold import first_is_linear
+from minnet.formats.c_header import has_class, header, names_text
 from minnet.formats.c_layers import WRITERS
 from minnet.formats.c_parts import NEEDS, PARTS
-from minnet.formats.c_writer import Buffer, Writer
+from minnet.formats.c_parts_linear import WINDOW
+from minnet.formats.c_writer import Buffer, Choices, Writer
 from minnet.model import Model
 from minnet.typing import Path
 
-PLAIN = string.ascii_letters + string.digits + " _-.,:+()"    # what a C string holds as it is
+LONGEST_NAME = 32       # characters of a net's name: compilers tell apart the first 63 of an identifier
+WORDS = {"precision": ("float32", "int8"), "arithmetic": ("float", "int8"), "scales": ("unit", "layer"),
+         "places": ("auto", 8, 16, 32)}
 
-HEAD = """/* A neural network with {parameters} parameters, written by minnet {version}.
- *
- *   void minnet_predict(const float *input, float *output, float *work);
- *
- * input: {input} = MINNET_INPUTS floats, channels last; output: {output} = MINNET_OUTPUTS floats ({gives});
- * work: MINNET_WORK floats, for this call alone. ISO C99; link with -lm.
- */
-#include <math.h>
+FUNCTIONS = """
+/* the outputs, in work or input */
+static const {y} *{name}_run(const {x} *input, {w} *work)
+{{
+{body}    return {end};
+}}
 
-#define MINNET_INPUTS {inputs}
-#define MINNET_OUTPUTS {outputs}
-#define MINNET_WORK {work}
-
-void minnet_predict(const float *input, float *output, float *work);
+void {name}_predict(const {x} *input, {y} *output, {w} *work)
+{{
+    const {y} *y = {name}_run(input, work);
+    int i;
+    for (i = 0; i < {NAME}_OUTPUTS; i++)
+        output[i] = y[i];
+}}
+"""
+CLASS = """
+int {name}_class(const {x} *input, {w} *work)
+{{
+    const {y} *y = {name}_run(input, work);
+    int i, best = 0;
+    for (i = 1; i < {NAME}_OUTPUTS; i++)
+        if (y[i] > y[best])
+            best = i;
+    return best;
+}}
 """
 
 
-def save_c(model: Model, path: Path) -> None:
-    """Write a model as one C99 file with a function `minnet_predict`, in float32; the file is written atomically.
+def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "float32",
+           places: str | int = "auto", arithmetic: str = "float", scales: str = "unit") -> None:
+    """Write a model as C99: a file with a function NAME_predict, and a header beside it; each written whole.
 
-    Of a model with a signature it takes raw rows, and has the labels as the array `minnet_classes`, the names of the
-    columns as `minnet_features`. A model of numbers gives them in the units of its target, whose names are
-    `minnet_targets`. Where a row has several labels, it has those of `minnet_classes` whose output is above 0. Missing
+    The .c file needs no header, which is for other files of a program. Of a model with a signature it takes raw rows,
+    and has the labels as the array NAME_classes, the names of the columns as NAME_features. Where the largest output is
+    the class, NAME_class gives its number. A model of numbers gives them in the units of its target, whose names are
+    NAME_targets. Where a row has several labels, it has those of NAME_classes whose output is above 0. Missing
     numbers (NaN) are filled in; categories and text cannot be exported: where there are such, it takes the columns that
-    `minnet_features` names, as `model.signature.arranged(X)` makes them.
+    NAME_features names, as `model.signature.arranged(X)` makes them.
 
     Parameters
     ----------
     model : Model
         What is written; the same model gives the same file.
     path : str or path-like
-        The file.
+        The .c file; the header is beside it, with the ending .h.
+    name : str
+        What every function, array and macro begins with (a macro in capitals).
+    precision : {"float32", "int8"}
+        How weights are stored; int8 are whole numbers from -127 to 127 with a scale, those of `freeze`.
+    places : {"auto", 8, 16, 32}
+        Bits of the place of a live weight: from the first input on where they suffice, else from the place before.
+        "auto" takes the fewest bytes.
+    arithmetic : {"float"}
+        What is computed with.
+    scales : {"unit", "layer"}
+        What has a scale of its own where weights are int8; those of a frozen net are by unit.
 
     Raises
     ------
     NotFinite
         The model contains NaN or infinity.
-    InvalidValue
-        It has more than 16 million numbers.
+    InvalidValue, UnknownName
+        It has more than 16 million numbers, or an argument cannot be used.
     Unsupported
         It has a layer without C source.
     FileError
-        The file cannot be written.
+        A file cannot be written.
     """
-    write_whole(path, c_source(model).encode())
+    choices = check_choices(Choices(name, precision, scales, places, arithmetic))
+    source, head = c_files(model, choices)
+    write_whole(File(path).with_suffix(".h"), head.encode())
+    write_whole(path, source.encode())
 
 
-def c_source(model: Model) -> str:
-    """Return the text of a C99 file with `minnet_predict`, in float32; the same model gives the same text.
+def c_source(model: Model, choices: Choices | None = None) -> str:
+    """Return the text of a C99 file with NAME_predict; the same model gives the same text. Errors as of `save_c`."""
+    return c_files(model, Choices() if choices is None else choices)[0]
 
-    Raises NotFinite for NaN or infinity, InvalidValue for more than 16 million numbers, Unsupported for a layer without
-    C source.
-    """
+
+def c_files(model: Model, choices: Choices) -> tuple[str, str]:
+    """Return the texts of the .c file, which has the header in it, and of the header."""
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
-    writer = Writer(WRITERS)
-    start = _scaled(writer, model.signature, Buffer("input", 0, math.prod(model.input_shape), False))
+    writer = Writer(WRITERS, choices)
+    start = _scaled(writer, model, Buffer("input", 0, math.prod(model.input_shape), False))
     end = _in_units(writer, model.signature, writer.write(model.tree, start))
-    writer.call("copy", end, end.size, "output")
-    head = HEAD.format(
-        parameters=f"{model.n_parameters:,}", version=__version__, input=_product(model.input_shape),
-        output=_product(model.output_shape), gives=_gives(model.signature),
-        inputs=math.prod(model.input_shape), work=max(writer.work, 1),
-        outputs=math.prod(model.output_shape))
-    used = [name for name in PARTS if name in writer.used | {n for part in writer.used for n in NEEDS.get(part, ())}]
-    body = "".join(f"    {line}\n" for line in writer.calls)
-    unused = "" if writer.work else "    (void)work;\n"
-    return "".join([head, _names(model.signature), *writer.arrays, *[PARTS[name] for name in used],
-                    "\nvoid minnet_predict(const float *input, float *output, float *work)\n{\n", unused, body, "}\n"])
+    parts = used_parts(writer.used)
+    libm = any(re.search(r"\b(?!sizeof)[a-z]\w*f\(", re.sub("|".join(PARTS), "", text)) for text in parts)
+    words = {"name": choices.name, "NAME": choices.name.upper(), "x": "float", "y": "float", "w": "float"}
+    head = header(model, choices.name, max(writer.work, 1), libm=libm)
+    body = "".join(f"    {line}\n" for line in writer.calls) if writer.calls else "    (void)work;\n"
+    functions = FUNCTIONS + (CLASS if has_class(model) else "")
+    return "".join([head, "#include <math.h>\n" if libm else "", names_text(choices.name, model.signature),
+                    *prefixed([WINDOW] if "window" in writer.used else [], choices.name), *writer.arrays,
+                    *prefixed(parts, choices.name),
+                    functions.format(**words, body=body, end=end)]), head
 
 
-def _scaled(writer, signature, x):
-    """Add the calls that fill in missing numbers and scale the input; return the Buffer that the layers read."""
+def check_choices(choices: Choices) -> Choices:
+    """Return choices that fit together, with numbers in place of their texts."""
+    name = choices.name
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and len(name) <= LONGEST_NAME):
+        raise InvalidValue(f"name={quoted(repr(name))}; wanted a letter, then letters, digits and _, at most "
+                           f"{LONGEST_NAME}: symbols in C begin with it")
+    for argument, allowed in WORDS.items():
+        value = getattr(choices, argument)
+        if value not in allowed or isinstance(value, bool):
+            raise unknown(argument, value, [str(word) for word in allowed])
+    return choices
+
+
+def used_parts(used: set[str]) -> list[str]:
+    """Return the texts of functions, in an order in which each comes after what it calls."""
+    names = used | {need for part in used for need in NEEDS.get(part, ())}
+    return [PARTS[name] for name in PARTS if name in names]
+
+
+def prefixed(parts: list[str], name: str) -> list[str]:
+    """Return the functions with a name before the names of all of them, and in place of each @."""
+    own = set(re.findall(r"^static [\w@ ]*?\*?(\w+)\(", "".join(parts), re.MULTILINE))
+    pattern = re.compile(rf"\b({'|'.join(sorted(own))})(?=\()")
+    return [(pattern.sub(rf"{name}_\1", part) if own else part).replace("@", name) for part in parts]
+
+
+def _scaled(writer, model, x):
+    """Add the calls that fill in missing numbers and scale the input; return the Buffer that the layers read.
+
+    Where the input is divided by one number and read by one linear layer, weights are divided instead.
+    """
+    signature = model.signature
     if signature is None:
         return x
     fill = signature.encoding and signature.encoding.fills
@@ -106,6 +167,9 @@ def _scaled(writer, signature, x):
         writer.call("fill_missing", x, x.size, writer.floats("input.fill", fill), y)
         x = y
     if signature.scaling is None:
+        return x
+    if signature.scaling.divisor != 1 and first_is_linear(model.tree):
+        writer.divisor = signature.scaling.divisor
         return x
     shift, scale = np.broadcast_arrays(*signature.scaling)
     if shift.ndim > 1:
@@ -124,42 +188,3 @@ def _in_units(writer, signature, y):
     y, (shift, scale) = writer.writable(y), signature.target_scaling
     writer.call("scale", y, 1, y.size, writer.floats("target.scale", scale), writer.floats("target.shift", shift))
     return y
-
-
-def _gives(signature):
-    """Return what the outputs are, in a word or two."""
-    known = {"numbers": "numbers in the units of the target",
-             "multilabel": "logits; a row has the labels whose logit is above 0"}
-    return "logits" if signature is None else known.get(signature.task, "logits")
-
-
-def _names(signature):
-    """Return the C text that says what the file takes, and the labels and columns as arrays."""
-    if signature is None:
-        return ""
-    text = "\n/* The input is raw: values as in the data that the model was trained on, which it scales itself. */\n"
-    if signature.encoding is not None and not signature.encoding.of_numbers:
-        text = "\n/* The input is the columns that minnet_features names, unscaled: 1 for the category of a row, 0 " \
-               "for others, and counts of words. */\n"
-    for name, what, values in (("classes", "the label of each output", signature.classes),
-                               ("features", "the name of each input", signature.feature_names),
-                               ("targets", "the name of each output", _target_names(signature))):
-        if values is not None:
-            cells = ",\n    ".join(_c_text(label_name(value)) for value in values)
-            text += f"\n/* {what} */\nconst char *const minnet_{name}[] = {{\n    {cells}\n}};\n"
-    return text
-
-
-def _target_names(signature):
-    """Return the names of the outputs that are numbers, or None."""
-    names = (signature.target,) if isinstance(signature.target, str) else signature.target
-    return names if signature.task == "numbers" else None
-
-
-def _c_text(text):
-    """Return a C string literal: bytes of UTF-8, of which only letters, digits and a few signs are not escaped."""
-    return '"' + "".join(chr(b) if chr(b) in PLAIN else f"\\{b:03o}" for b in text.encode("utf-8", "replace")) + '"'
-
-
-def _product(shape):
-    return " x ".join(map(str, shape))

@@ -1,5 +1,7 @@
 """What a C file is made of while it is written: constant arrays, calls, and buffers in `work` that are used again."""
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -7,7 +9,6 @@ from minnet.engine.layer import find_row
 from minnet.errors import InvalidValue, NotFinite, Unsupported
 
 MOST_NUMBERS = 2**24        # compilers need a hundred times the memory of the source
-SPARSE = 1 / 4              # below this share of live entries a weight is stored sparse
 PER_LINE = 8
 
 
@@ -30,6 +31,17 @@ class Buffer:
         return f"{self.array} + {self.start}" if self.start else self.array
 
 
+@dataclass(frozen=True)
+class Choices:
+    """How a file is written: the name that all in it begins with, and how weights are stored and computed with."""
+
+    name: str = "minnet"
+    precision: str = "float32"
+    scales: str = "unit"
+    places: str | int = "auto"
+    arithmetic: str = "float"
+
+
 class Writer:
     """The arrays and calls so far, and the buffers in `work` that are in use.
 
@@ -37,8 +49,9 @@ class Writer:
     of the output.
     """
 
-    def __init__(self, writers):
-        self.writers = writers
+    def __init__(self, writers: Mapping, choices: Choices) -> None:
+        self.writers, self.choices, self.name = writers, choices, choices.name
+        self.divisor = 1.0   # of the weights of the layer that reads the input
         self.arrays, self.calls, self.used = [], [], set()
         self.used_buffers, self.work, self.numbers = [], 0, 0
 
@@ -53,7 +66,7 @@ class Writer:
     def call(self, part, *arguments):
         """Add a call of one of PARTS."""
         self.used.add(part)
-        self.calls.append(f"{part}({', '.join(str(a) for a in arguments)});")
+        self.calls.append(f"{self.name}_{part}({', '.join(str(a) for a in arguments)});")
 
     def allocate(self, size):
         """Allocate a Buffer of `size` floats in `work`: first fit."""
@@ -88,8 +101,7 @@ class Writer:
                                "takes: prune it, or export ONNX")
         texts = [literal(v) for v in values] if kind == "float" else [str(v) for v in values]
         lines = [", ".join(texts[i : i + PER_LINE]) for i in range(0, len(texts), PER_LINE)] or ["0"]
-        letters = re.sub(r"\W", "_", name, flags=re.ASCII)
-        name = f"a{len(self.arrays)}_{letters}"  # names may differ only in characters that C does not allow
+        name = self.identifier(name)
         self.arrays.append(f"\nstatic const {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n")
         return name
 
@@ -101,22 +113,28 @@ class Writer:
             raise NotFinite(f"{name} holds NaN, infinity, or numbers beyond float32: it cannot be exported")
         return self.array(name, values)
 
-    def bias(self, layer, size):
-        """Add the bias of a layer, or zeros, and return its name."""
-        return self.floats(f"{layer.name}.bias", np.zeros(size) if layer.bias is None else layer.bias.value)
+    def integers(self, name: str, values: np.ndarray) -> tuple[str, str]:
+        """Add a constant array of the smallest integers that hold `values`; return its name and their type."""
+        kind = f"{'int' if np.min(values, initial=0) < 0 else 'uint'}{bits_of(values)}_t"
+        return self.array(name, values, kind), kind
 
-    def live(self, parameter, places):
-        """Add the arrays (start, place, weight) of the live weights of each output, or return None if most are live.
+    def window(self, name: str, numbers: Sequence[int]) -> str:
+        """Add the geometry of a window, the numbers of `WINDOW`; return a pointer to it."""
+        array = self.identifier(name)
+        self.arrays.append(f"\nstatic const {self.name}_window {array} = {{\n    {', '.join(map(str, numbers))}\n}};\n")
+        self.used.add("window")
+        return f"&{array}"
 
-        `places` (rows,) are the offsets in the input that each row of the weight, laid flat, reads.
-        """
-        mask, units = parameter.mask.reshape(-1), parameter.shape[-1]
-        if parameter.index is None and np.count_nonzero(mask) >= SPARSE * mask.size:
-            return None
-        kept = np.flatnonzero(mask)
-        rows, outputs = np.divmod(kept if parameter.index is None else parameter.index[kept], units)
-        order = np.lexsort((rows, outputs))
-        starts = np.concatenate([[0], np.cumsum(np.bincount(outputs, minlength=units))])
-        return (self.array(f"{parameter.name}.start", starts, "int"),
-                self.array(f"{parameter.name}.place", places[rows[order]], "int"),
-                self.floats(parameter.name, parameter.value.reshape(-1)[kept[order]]))
+    def identifier(self, name: str) -> str:
+        """Return a C name of its own for an array; names may differ only in characters that C does not allow."""
+        return f"{self.name}_a{len(self.arrays)}_" + re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+def bits_of(values: np.ndarray) -> int:
+    """Return how many bits an integer needs to hold each of `values`: 8, 16 or 32."""
+    least, most = int(np.min(values, initial=0)), int(np.max(values, initial=0))
+    for bits in (8, 16):
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if least < 0 else (0, 2**bits - 1)
+        if low <= least and most <= high:
+            return bits
+    return 32

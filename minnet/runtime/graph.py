@@ -22,6 +22,7 @@ from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.quantise import to_int8
 from minnet.engine.sparse import SparseDense
 from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
@@ -29,9 +30,6 @@ from minnet.kernels.program import ops
 from minnet.kernels.program.planes import BLOCK_PLANES
 from minnet.kernels.program.rows import ROWS
 from minnet.model import Model
-
-LARGEST_DIVISOR = 2.0**32  # of inputs: weights divided by it neither overflow nor vanish
-INT8_MAX = 127  # the largest quantised weight: the range is symmetric about 0
 
 
 @dataclass(eq=False)
@@ -129,11 +127,7 @@ class LinearNode(Node):
         q is rounded half to even; a unit whose scale would be 0 has the scale 1.
         """
         unit = (np.arange(len(self.entries)) if self.index is None else self.index) % self.units
-        largest = np.zeros(self.units)
-        np.maximum.at(largest, unit, np.abs(self.entries))
-        self.scale = (largest / INT8_MAX).astype(self.entries.dtype)
-        self.scale[self.scale == 0] = 1
-        self.entries = np.clip(np.rint(self.entries / self.scale[unit]), -INT8_MAX, INT8_MAX)
+        self.entries, self.scale = to_int8(self.entries, unit, self.units)
 
 
 @dataclass(eq=False)
@@ -253,10 +247,7 @@ def count_readers(nodes: Sequence[Node]) -> dict[Node, int]:
 def input_divisor(model: Model) -> float:
     """Return the d of a signature that scales rows to x / d, if weights divided by it are in range; else 1."""
     scaling = None if model.signature is None else model.signature.scaling
-    if scaling is None or scaling.shift.any() or (scaling.scale != scaling.scale.flat[0]).any():
-        return 1
-    divisor = float(scaling.scale.flat[0])
-    return divisor if 1 / LARGEST_DIVISOR <= abs(divisor) <= LARGEST_DIVISOR else 1
+    return 1.0 if scaling is None else scaling.divisor
 
 
 def first_linear_nodes(nodes: Sequence[Node]) -> list[LinearNode]:

@@ -1,0 +1,109 @@
+"""How the weights of a linear layer are stored in C: all of them, or the live ones with their places, as few bytes."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from minnet.formats.c_fold import Linear
+from minnet.formats.c_writer import Writer, bits_of
+
+SPARSE = 0.6                # live weights and their places are stored where they take less than this share of all
+FARTHEST = {8: 2**8 - 1, 16: 2**16 - 1}   # the largest step from one place to the next
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Weights in a file: the kind of functions that read them, and the names of their arrays, weights last."""
+
+    kind: str
+    arrays: tuple[str, ...]
+
+    @property
+    def sparse(self) -> bool:
+        """Return whether only live weights are stored."""
+        return len(self.arrays) > 1
+
+
+@dataclass(frozen=True)
+class Live:
+    """Live weights unit by unit: how many each unit has, the place of each, and the weight."""
+
+    count: np.ndarray
+    place: np.ndarray
+    weight: np.ndarray
+    kind: str = ""
+
+    def absolute(self) -> "Live":
+        """Return these with the kind of their places: from the first number on."""
+        return Live(self.count, self.place, self.weight, f"at{bits_of(self.place)}")
+
+    def relative(self, bits: int) -> "Live":
+        """Return these with each place as the step from the one before, in `bits` bits: weights of 0 fill large steps.
+
+        The first place of a unit is a step from 0.
+        """
+        first = np.zeros(len(self.place), bool)
+        first[(np.cumsum(self.count) - self.count)[self.count > 0]] = True
+        step = np.where(first, self.place, np.diff(self.place, prepend=0))
+        fillers = np.maximum(-(-step // FARTHEST[bits]) - 1, 0)
+        ends = np.cumsum(fillers + 1) - 1
+        places, weights = np.full(ends[-1] + 1 if len(ends) else 0, FARTHEST[bits]), np.zeros(0, self.weight.dtype)
+        weights = np.zeros(len(places), self.weight.dtype)
+        places[ends], weights[ends] = step - fillers * FARTHEST[bits], self.weight
+        unit = np.repeat(np.arange(len(self.count)), self.count)
+        count = self.count + np.bincount(unit, fillers, len(self.count)).astype(int)
+        return Live(count, places, weights, f"step{bits}")
+
+    def nbytes(self, weight_bytes: int) -> int:
+        """Return the bytes of all three."""
+        return len(self.place) * (int(self.kind.lstrip("atsep")) // 8 + weight_bytes) \
+            + len(self.count) * bits_of(self.count) // 8
+
+    def stored(self, weight_bytes: int, places: str | int) -> "Live":
+        """Return these as they take the fewest bytes, or with places of so many bits."""
+        whole = self.absolute()
+        if places == 32 or (places != "auto" and whole.kind == f"at{places}"):
+            return Live(self.count, self.place, self.weight, f"at{places}")
+        steps = [self.relative(bits) for bits in FARTHEST if places in ("auto", bits)]
+        if places != "auto":
+            return Live(self.count, self.place, self.weight, "at16") if whole.kind == "at8" else steps[0]
+        return min([whole, *steps], key=lambda way: way.nbytes(weight_bytes))   # of equals the absolute ones
+
+
+def store(writer: Writer, step: Linear, offsets: np.ndarray | None, entries: np.ndarray, kind: str) -> Stored:
+    """Add the weights of a layer to the file.
+
+    Parameters
+    ----------
+    writer : Writer
+        The file.
+    step : Linear
+        The layer.
+    offsets : numpy.ndarray or None
+        Shape (rows,) or (rows, units): the place that each row of the weight reads; None stores all weights.
+    entries : numpy.ndarray
+        Its weights, flat: floats, or whole numbers.
+    kind : str
+        The kind of functions that read them.
+    """
+    weight_bytes, rows = (4 if kind == "float" else 1), len(step.matrix(entries))
+
+    def array(values):
+        return writer.floats(step.name, values) if kind == "float" else \
+            writer.array(step.name, np.ravel(values).astype(int), "int8_t")
+
+    if offsets is not None:
+        live = live_weights(step, offsets, entries).stored(weight_bytes, writer.choices.places)
+        if step.index is not None or live.nbytes(weight_bytes) < SPARSE * weight_bytes * rows * step.units:
+            count = writer.array(f"{step.name}.count", live.count, f"uint{bits_of(live.count)}_t")
+            place = writer.array(f"{step.name}.place", live.place, f"uint{live.kind.lstrip('atsep')}_t")
+            return Stored(f"{kind}_{live.kind}_count{bits_of(live.count)}", (count, place, array(live.weight)))
+    return Stored(kind, (array(step.matrix(entries)),))
+
+
+def live_weights(step: Linear, offsets: np.ndarray, entries: np.ndarray) -> Live:
+    """Return the weights that are not 0, in the order of their places within each unit."""
+    kept = np.flatnonzero(entries)
+    rows, units = np.divmod(kept if step.index is None else step.index[kept], step.units)
+    places = offsets[rows, units] if offsets.ndim == 2 else offsets[rows]
+    order = np.lexsort((places, units))
+    return Live(np.bincount(units, minlength=step.units), places[order].astype(int), entries[kept[order]])
