@@ -99,7 +99,8 @@ def as_csr(name: str, values: csr_array) -> csr_array:
         raise InvalidType(f"{name} is a sparse matrix of {values.dtype}; wanted real numbers")
     if values.ndim != 2:
         raise InvalidValue(f"{name} is a sparse array of the shape {values.shape}; wanted (n, d)")
-    found = csr_array(values.tocsr())
+    found = values.tocsr()
+    found = found if isinstance(found, csr_array) else csr_array(found)
     try:
         found.check_format(full_check=True)
     except ValueError as error:
@@ -144,8 +145,9 @@ def check_finite_data(name: str, X: csr_array) -> None:
     """Refuse NaN and infinity among the stored values: say how many and where."""
     if X.dtype.kind != "f":
         return
-    bad = np.flatnonzero(~np.isfinite(X.data))
-    if len(bad):
+    finite = np.isfinite(X.data)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
         row = int(np.searchsorted(X.indptr, bad[0], side="right")) - 1
         raise NotFinite(f"{name} holds {len(bad)} values that are NaN or infinite in {X.dtype}, the first in row "
                         f"{row}; fill them in or take those rows out")
@@ -153,6 +155,8 @@ def check_finite_data(name: str, X: csr_array) -> None:
 
 def with_data(X: csr_array, data: np.ndarray) -> csr_array:
     """Return a matrix with other numbers in the same places; the arrays of places are shared."""
+    if data is X.data:
+        return X
     found = copy.copy(X)
     found.data = data
     return found

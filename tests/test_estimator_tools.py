@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import minnet as mn
 from minnet.errors import InvalidType, InvalidValue
+from minnet.estimators import base
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 40, "learning_rate_init": 0.02, "sparsity": 0.5, "random_state": 0}
@@ -220,6 +221,32 @@ def test_an_estimator_is_as_before_after_a_fit_that_fails(partial):
     assert (estimator.predict(X) == before).all()
     assert vars(estimator).keys() == known.keys()
     assert all(vars(estimator)[name] is value for name, value in known.items() if name != "sparsity")
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_model_that_learns_on_is_as_before_after_an_error_inside(partial, monkeypatch):
+    """Values, mask and what the optimizer remembers: the next fit is that which no error had come before."""
+    X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = 3 * X[:, 0]
+    found = []
+    for fails in (False, True):
+        estimator = mn.PrunedRegressor((4,), max_iter=4, prune_iter=4, warm_start=True, random_state=0, batch_size=10)
+        fit = estimator.partial_fit if partial else estimator.fit
+        fit(X, y)
+        before = estimator.model_.values.copy(), estimator.model_.mask.copy(), estimator.predict(X)
+        if fails:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(base, "compact", interrupt)
+                fit(X, 10 * y)
+            after = estimator.model_.values, estimator.model_.mask, estimator.predict(X)
+            assert all(map(np.array_equal, before, after))
+        fit(X, 10 * y)
+        found.append(estimator.predict(X))
+    assert np.array_equal(*found)
+
+
+def interrupt(model):
+    raise KeyboardInterrupt
 
 
 def test_a_selector_is_as_before_after_a_fit_that_fails():

@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import minnet as mn
 from minnet.errors import MinnetError
+from minnet.estimators.fitting import Pruning
 from minnet.estimators.selector import half_rows
 from minnet.pruning.criteria import CRITERIA, TRAITS
 
@@ -44,6 +45,16 @@ def test_the_features_that_matter_are_selected(task, seed):
     assert selector.estimator_.model_.signature.task == task and selector.n_iter_ <= 60
     small = mn.compact(selector.estimator_.model_, inputs=True)
     assert small.input_shape == (3,) and list(small.signature.selection.columns) == RELEVANT
+
+
+@pytest.mark.parametrize("task", ["classes", "numbers"])
+def test_training_ends_with_the_last_pruning_and_selects_what_the_whole_would(task, monkeypatch):
+    X, y = table(task=task)
+    short = mn.SparsitySelector(3, stability=2, **QUICK).fit(X, y)
+    monkeypatch.setattr(Pruning, "complete", False)
+    whole = mn.SparsitySelector(3, stability=2, **QUICK).fit(X, y)
+    assert np.array_equal(short.support_, whole.support_) and np.array_equal(short.stability_, whole.stability_)
+    assert short.n_iter_ < 0.7 * whole.n_iter_ and whole.n_iter_ == QUICK["max_iter"]
 
 
 @pytest.mark.parametrize("criterion", [name for name in CRITERIA if not TRAITS[name].unit

@@ -491,3 +491,16 @@ def test_estimators_take_memory_of_the_nonzeros():
     peak = peak_of(lambda: fitted(lambda: mn.PrunedClassifier(**{**SMALL, "hidden_layer_sizes": (4,), "max_iter": 1,
                                                                   "batch_size": 1000}), X, y).predict(X[:5000]))
     assert peak < 20 * X.nnz * 8 + 20 * 4 * 200_000 * 2
+
+
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_what_sparse_rows_need_is_counted(density):
+    """Before the first of them the weights, of few live ones these alone; the programs once they are made."""
+    model = mn.models.mlp((40,), 3, hidden=(30, 20), rng=0)
+    mn.prune(model, 1 - density, rng=0)
+    predictor = mn.freeze(model)
+    own = sum(program.nbytes for program in predictor.programs.values())
+    kept = predictor.nbytes - own
+    assert 0 < kept < (0.5 if density < 0.5 else 1.2) * model.values.nbytes
+    predictor.predict(sparse.csr_array(np.eye(40, dtype=np.float32)))
+    assert predictor.nbytes > own + kept

@@ -2,6 +2,7 @@
 
 A subclass says what its targets are (`_targets`), by which loss they are learnt, and what the outputs mean.
 """
+import copy
 import math
 import sys
 import warnings
@@ -21,7 +22,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minnet.engine.optimizers import Optimizer
-from minnet.engine.state import Step
+from minnet.engine.state import Snapshot, Step
 from minnet.errors import InvalidValue, check_count, check_real, unknown
 from minnet.estimators import parameters
 from minnet.estimators.convergence import Convergence
@@ -115,6 +116,7 @@ class PrunedEstimator(BaseEstimator):
     _labels = False       # whether targets (n, k) are labels, of which a row has several
     _numeric = False      # whether targets are numbers
     _stratify = False     # whether validation rows are drawn by class
+    _only_pruned = False  # whether training may end with the last pruning
 
     def _decay(self, batch, weights):
         """Return what alpha means as a share of each weight that is added to its gradient."""
@@ -210,7 +212,8 @@ class PrunedEstimator(BaseEstimator):
         for_pruning = parameters.pruning_epochs(self.prune_iter, epochs, -(-len(y) // batch))
         rule = Convergence(check_real("tol", self.tol, 0), parameters.patience(self.n_iter_no_change))
         return Fitting(self.model_, (X, y), pruning, bound, epochs=epochs, pruning_epochs=for_pruning, rule=rule,
-                       validation=validation, report=_write_line if self.verbose else _say_nothing)
+                       validation=validation, report=_write_line if self.verbose else _say_nothing,
+                       only_pruned=self._only_pruned)
 
     def _held_out(self, X, y, weights, random):
         """Return the rows to train on, and the score of a model on the others."""
@@ -289,16 +292,24 @@ class PrunedEstimator(BaseEstimator):
 
 @contextmanager
 def kept_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Put back the attributes of an estimator where a fit fails.
+    """Put back the attributes of an estimator where a fit fails, and the model that it trains on by a warm start.
 
     Else the net of before would predict by the classes or in the units of targets that it has not learnt.
     """
-    before = dict(vars(estimator))
+    before, model, state = dict(vars(estimator)), getattr(estimator, "model_", None), getattr(estimator, "_state", None)
+    snapshot, signature = (None, None) if model is None else (Snapshot(model), model.signature)
+    run = {} if state is None else copy.deepcopy({name: value for name, value in vars(state).items()
+                                                  if name not in ("model", "optimizer")})
     try:
         yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
+        if snapshot is not None:
+            snapshot.put_back()
+            snapshot.model.signature = signature
+        if state is not None:
+            vars(state).update(run)
         raise
 
 

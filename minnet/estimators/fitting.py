@@ -74,6 +74,14 @@ class Pruning:
         """The Result of the last pruning; None before the first."""
         return self.record[-1] if self.record else None
 
+    @property
+    def complete(self) -> bool:
+        """Whether as many pieces are removed as `sparsity` says; False where something else sets the count."""
+        if self.result is None or self.sparsity is None:
+            return False
+        units = self.result.units
+        return units.total - units.remaining >= round(self.sparsity * units.total)
+
     def run(self, model: Model, data: Arrays, train: Callable[..., Iterator[Step]], epochs: int,
             rng: Seed) -> Iterator[Step]:
         """Return the steps of the recipe."""
@@ -122,11 +130,14 @@ class Fitting:
         The score of a model on rows that are not trained on; without it the loss decides.
     report : callable
         Called with a line about each epoch.
+    only_pruned : bool
+        Whether training ends with the epoch in which all that is to be removed is.
     """
 
     def __init__(self, model: Model, data: Arrays, pruning: Pruning, train: Callable[..., Iterator[Step]], *,
                  epochs: int, pruning_epochs: int, rule: Convergence, validation: Validation | None = None,
-                 report: Callable[[str], None] = lambda line: None):
+                 report: Callable[[str], None] = lambda line: None, only_pruned: bool = False):
+        self.only_pruned = only_pruned
         self.model, self.data, self.pruning, self.train = model, data, pruning, train
         self.epochs, self.pruning_epochs = check_count("max_iter", epochs, 1), pruning_epochs
         self.rule, self.validation, self.report = rule, validation, report
@@ -154,6 +165,8 @@ class Fitting:
             if live != before and self.validation is None:
                 self.rule.reset()  # this loss is that of more weights: those that are left may come near it much later
             if self.rule.converged and self.pruning.sparsity == 0:
+                break
+            if self.only_pruned and self.pruning.complete:
                 break
         if kept is not None:
             kept.put_back()

@@ -58,8 +58,8 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
     batch_size : int or "auto"
         Rows of a step; "auto" is a twentieth of all, at least 8 and at most 200.
     max_iter : int
-        The most epochs: a quarter of them without pruning, then inputs are removed; 40 epochs or 12,000 steps,
-        whichever are more, are enough.
+        How long training is planned: a quarter of it without pruning, then inputs are removed, and with the last one it
+        ends, after five eighths. 40 epochs or 12,000 steps, whichever are more, are taken at most.
     stability : int, optional
         How many random halves of the rows features are selected on again. The features that most halves keep are
         then selected, of equal ones those first that all rows keep.
@@ -75,7 +75,8 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
     stability_ : numpy.ndarray or None
         Shape (features,): the share of the halves that keep each; None without `stability`.
     estimator_ : PrunedClassifier, PrunedRegressor or None
-        The net that was trained on all rows, on standardised features; None where all features are selected.
+        The net that was trained on all rows, on standardised features, until the last input was removed; None where
+        all features are selected.
     n_iter_ : int
         How many epochs it took, 1 where there was nothing to do.
     n_features_in_, feature_names_in_
@@ -205,6 +206,7 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
                    penalty=GroupLasso(self.penalty, structure="input") if self.penalty else None,
                    criterion=self.criterion, structure="input", sparsity=1 - keep / features,
                    random_state=seed_of(random))
+        net._only_pruned = True  # what follows decides nothing
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it need not converge: its inputs are what counts
             net.fit(X, y)

@@ -180,8 +180,8 @@ class Predictor:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of its values, indices and steps; what sparse rows need is kept beside them."""
-        return sum(program.nbytes for program in self.programs.values())
+        """Return the bytes of its values, indices and steps, and of the weights that sparse rows need beside them."""
+        return sum(program.nbytes for program in self.programs.values()) + (self.reader.nbytes if self.reader else 0)
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         """Compute the logits.

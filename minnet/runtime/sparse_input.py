@@ -3,8 +3,10 @@
     reader = sparse_input(nodes, plan, dtype)     # None where another layer than a linear one reads the input
     reader.predict(X, out)                        # X: SparseRows (n, features); out: (n, outputs)
 
-What it needs of the nodes is copied when a model is frozen; the program is made at the first sparse rows.
+What it needs of the nodes is copied when a model is frozen, of layers with few live weights these alone; the program
+is made of that at the first sparse rows.
 """
+import copy
 from collections.abc import Sequence
 from functools import cached_property, partial
 
@@ -46,16 +48,28 @@ class SparseInput:
         redirect(nodes, first, source)
         behind = list(nodes).index(first) + 1  # before it are the input and its reshapes
         self.rest, self.plan = [source, *nodes[behind:]], plan[1:]
-        for node in self.rest:
-            if isinstance(node, LinearNode):  # the model's own arrays until here
-                node.entries, node.index = node.entries.copy(), None if node.index is None else node.index.copy()
+        self.packed = [_packed(node) for node in self.rest if isinstance(node, LinearNode)]
         self.weight = first.matrix().copy() if first.density > FEW_LIVE else _live_weights(first)
 
     @cached_property
     def programs(self) -> dict[int, Program]:
         """The programs of the rest by the rows of a tile; none where the first layer is the last."""
-        tiles = (1, RUN) if len(self.rest) > 1 else ()
-        return {tile: emit(self.rest, kernels_of(self.plan, self.rest, tile), tile, self.dtype) for tile in tiles}
+        rest = copy.deepcopy(self.rest)  # several threads may ask for them at once
+        linear = (node for node in rest if isinstance(node, LinearNode))
+        for node, (size, places, values) in zip(linear, self.packed, strict=True):
+            node.entries = np.zeros(size, values.dtype)
+            node.entries[places] = values
+        tiles = (1, RUN) if len(rest) > 1 else ()
+        return {tile: emit(rest, kernels_of(self.plan, rest, tile), tile, self.dtype) for tile in tiles}
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the weights that it keeps, and of its programs once they are made."""
+        first = self.weight if isinstance(self.weight, tuple) else (self.weight,)
+        kept = [*first, self.bias, *(array for _, *arrays in self.packed for array in arrays)]
+        made = self.__dict__.get("programs", {}).values()
+        return sum(array.nbytes for array in kept if isinstance(array, np.ndarray)) + \
+            sum(program.nbytes for program in made)
 
     def predict(self, X: SparseRows, out: np.ndarray) -> None:
         """Write the logits of the rows to `out` (n, outputs); threads share them."""
@@ -83,6 +97,17 @@ class SparseInput:
             rows_forward(*X.batch(rows), self.weight, y)
         add_bias(self.bias, y)
         return y
+
+
+def _packed(node):
+    """Take the weights out of a node, which are the model's own: (size, places, values), of few live ones these."""
+    entries, places = node.entries, slice(None)
+    if node.index is not None:
+        node.index = node.index.copy()
+    elif node.density <= FEW_LIVE:
+        places = np.flatnonzero(entries).astype(np.int32)
+    node.entries = entries[:0].copy()
+    return len(entries), places, entries[places].copy()
 
 
 def _live_weights(node):
