@@ -5,6 +5,7 @@
     archive(path, weights)          # a .keras archive with the same inside
 """
 import io
+import json
 import zipfile
 
 import h5py
@@ -65,3 +66,45 @@ def archive(path, weights, config="{}", **layout):
 def class_of(arrays):
     name, array = next(iter(arrays.items()))
     return CLASSES.get(name, {}).get(np.ndim(array), "batch_normalization")
+
+
+def layer(kind, name=None, **config):
+    """One layer as the JSON of Keras 3 has it."""
+    name = name or kind.lower()
+    return {"module": "keras.layers", "class_name": kind, "config": {"name": name, **config}, "registered_name": None}
+
+
+def sequential(*layers, shape=None, name="net"):
+    """A Sequential; with a `shape` that of a whole model."""
+    first = [layer("InputLayer", batch_shape=[None, *shape])] if shape else []
+    return {"module": "keras", "class_name": "Sequential", "config": {"name": name, "layers": [*first, *layers]}}
+
+
+def functional(shape, *calls, output=None, name="net"):
+    """A Functional of (layer, names of the layers that it is given), ...; the input is called "x"."""
+    layers = [layer("InputLayer", "x", batch_shape=[None, *shape]) | {"name": "x", "inbound_nodes": []}]
+    for made, inputs in calls:
+        tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": [one, 0, 0]}} for one in inputs]
+        args = [tensors] if len(tensors) > 1 else tensors
+        layers.append(made | {"name": made["config"]["name"], "inbound_nodes": [{"args": args, "kwargs": {}}]})
+    end = output or layers[-1]["name"]
+    return {"module": "keras", "class_name": "Functional", "registered_name": "Functional",
+            "config": {"name": name, "layers": layers, "input_layers": ["x", 0, 0], "output_layers": [end, 0, 0]}}
+
+
+def whole(path, config, arrays, *, loss=None):
+    """A whole model: .keras with {place: [array, ...]}, or .h5 with {"top/...": {name: array}}."""
+    config = json.dumps(config | {"compile_config": {"loss": loss}})
+    if str(path).endswith(".h5"):
+        old(path, arrays, inside="model_weights", folder="")
+        with h5py.File(path, "a") as file:
+            file.attrs["model_config"] = config
+        return
+    inner = io.BytesIO()
+    with h5py.File(inner, "w") as file:
+        for place, found in arrays.items():
+            for i, array in enumerate(found):
+                file.create_dataset(f"{place}/vars/{i}", data=array)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", config)
+        file.writestr("model.weights.h5", inner.getvalue())

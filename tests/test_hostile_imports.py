@@ -1,5 +1,6 @@
 """Files from strangers, made to crash, to fill memory, to read other files, or just damaged: one line, and nothing is
 half loaded."""
+import json
 import struct
 import zipfile
 from pathlib import Path
@@ -12,14 +13,17 @@ from safetensors.numpy import save as to_safetensors
 
 import minnet as mn
 from minnet.errors import FileError
-from minnet.formats import hdf5, keras
+from minnet.formats import hdf5, keras_file
+from minnet.formats.hdf5 import Entry
 from minnet.formats.keras import load_keras, read_keras
+from minnet.formats.keras_file import Saved
+from minnet.formats.keras_graph import model_of
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.torch_state import load_torch, read_torch
 
 h5py = pytest.importorskip("h5py")
 onnx = pytest.importorskip("onnx")
-from keras_files import old, variables  # noqa: E402 - need h5py and onnx themselves
+from keras_files import functional, layer, old, sequential, variables, whole  # noqa: E402 - need h5py and onnx
 from onnx_graphs import Graph  # noqa: E402
 
 SECRET = b"root:x:0:0: not for you ------------"
@@ -74,7 +78,7 @@ def good(tmp_path_factory):
     variables(folder / "vars.h5", weights())
     graph, end = onnx_graph()
     with zipfile.ZipFile(folder / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(folder / "vars.h5", keras.MEMBER)
+        archive.write(folder / "vars.h5", keras_file.MEMBER)
     state = {f"{layer}.{kind}": np.asarray(array.T, np.float32, order="C") for layer, arrays in weights().items()
              for kind, array in zip(("weight", "bias"), arrays.values(), strict=True)}
     contents = {"old.h5": load_keras, "vars.h5": load_keras, "a.keras": load_keras}
@@ -342,7 +346,7 @@ def test_a_child_that_goes_wrong(name, tmp_path, monkeypatch):
 
 def test_a_bomb(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive, \
-            archive.open(keras.MEMBER, "w") as member:
+            archive.open(keras_file.MEMBER, "w") as member:
         for _ in range(80):
             member.write(bytes(2**20))
     is_refused(load_keras, tmp_path / "a.keras", "wanted once, with at most")
@@ -352,7 +356,7 @@ def test_a_bomb(tmp_path):
 def test_two_of_the_same_name(good, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
         for _ in range(2):
-            archive.writestr(keras.MEMBER, good["vars.h5"][0])
+            archive.writestr(keras_file.MEMBER, good["vars.h5"][0])
     is_refused(load_keras, tmp_path / "a.keras", "2 times")
 
 
@@ -567,3 +571,81 @@ def test_nothing_is_written(good, tmp_path):
         load(model(), tmp_path / kind) if load is not load_onnx else load(tmp_path / kind)
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == sorted(good)
     assert set(read_keras(tmp_path / "old.h5")) == {"d", "e"}
+
+
+# --- whole models of Keras -------------------------------------------------------------------------------------------
+
+
+def from_description(path):
+    """A whole model, of a description in a file and the weights of one layer, without HDF5."""
+    entries = [Entry("layers/dense", None, "0", np.ones((4, 3), np.float32))]
+    return model_of(Saved("vars", [], entries, json.loads(path.read_text())), path, "auto")
+
+
+def circle():
+    """Two layers, each of which is given the other's output."""
+    return functional((4,), (layer("ReLU", "a"), ["b"]), (layer("ReLU", "b"), ["a"]))
+
+
+def inside(depth):
+    """A model inside a model, and so on."""
+    net = sequential(layer("ReLU"), shape=(4,))
+    for _ in range(depth):
+        net = sequential(net, shape=(4,))
+    return net
+
+
+def often(depth):
+    """A model that calls a model twice, which calls one twice, and so on: 2**depth calls in a few lines."""
+    inner = functional((4,), (layer("ReLU", "a"), ["x"]), name="m")
+    for _ in range(depth):
+        first, second = inner | {"name": "m"}, layer("ReLU", "end")
+        inner = functional((4,), (first, ["x"]), (second, ["m"]), name="m")
+        calls = inner["config"]["layers"][1]["inbound_nodes"]
+        calls.append(json.loads(json.dumps(calls[0]).replace('"x"', '"m"')))
+        inner["config"]["layers"][2]["inbound_nodes"][0]["args"][0]["config"]["keras_history"] = ["m", 1, 0]
+    return inner
+
+
+def wide(**config):
+    return sequential(layer("Dense", **{"units": HUGE, "use_bias": False, "activation": "linear"} | config), shape=(4,))
+
+
+DESCRIPTIONS = {
+    "a circle": (circle(), "depends on itself"),
+    "deep": (inside(40), "more than 20 deep"),
+    "often": (often(18), "more than 5,000 layers"),
+    "huge": (wide(), "wanted a whole number"),
+    "wide": (wide(units=2**31 - 1), "shape"),
+    "a huge input": (sequential(layer("Flatten"), shape=(2**31 - 1, 2**31 - 1, 4)), "more than the file|at most"),
+    "a huge window": (sequential(layer("MaxPooling2D", pool_size=[HUGE, 1]), shape=(4, 4, 1)), "pool_size"),
+    "a name with slashes": (sequential(layer("Dense", "../../etc/passwd", units=3, use_bias=False), shape=(4,)), None),
+    "names of lists": (sequential(layer("Dense", ["a"]), shape=(4,)), "units"),
+    "a layer that is missing": (functional((4,), (layer("ReLU", "a"), ["nowhere"])), "call 0 of nowhere"),
+    "a call that is missing": (functional((4,), (layer("ReLU", "a"), ["x"]), output="b"), "call 0 of b"),
+    "a number for a tensor": (functional((4,), (layer("ReLU", "a"), [7])), "refers to"),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_descriptions(name, tmp_path):
+    """No loop, no memory and no path that a description asks for."""
+    config, words = DESCRIPTIONS[name]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    if words is None:
+        assert list(from_description(path).layers) == ["etc_passwd"]
+    else:
+        is_refused(from_description, path, words)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"config": ' * 50_000, "{"])
+def test_damaged_descriptions_of_whole_models(text, tmp_path):
+    path = tmp_path / "a.keras"
+    whole(path, {}, {"layers/dense": [np.ones(3, np.float32)]})
+    with zipfile.ZipFile(path) as file:
+        weights_member = file.read("model.weights.h5")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", text)
+        file.writestr("model.weights.h5", weights_member)
+    is_refused(lambda path: load_keras(path), path, "damaged config")

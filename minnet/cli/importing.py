@@ -1,6 +1,7 @@
 """Import a model from another framework as DIR/model.safetensors, which every command accepts.
 
   minnet import model.onnx                                      the whole model
+  minnet import model.keras                                     Keras's, whole: .keras, or .h5 with its architecture
   minnet import vgg16.h5 --model vgg16 --shape 32,32,3          Keras's weights, into one of minnet's architectures
   minnet import net.safetensors --model mine.safetensors        a PyTorch state dict, into that of a saved model
   minnet import model.onnx --classes setosa,versicolor,virginica --scaling 0,255      what it takes and gives
@@ -160,6 +161,8 @@ def _imported(args):
         raise file_error(args.what, *PICKLE)
     if kind not in LOADERS:
         raise file_error(args.what, f"is {KINDS[kind]}", "give an ONNX model, or weights of Keras or PyTorch")
+    if args.model is None and kind != "safetensors":
+        return load_keras(args.what, zeros=args.zeros), [], "a Keras model"
     model = _architecture(args)
     load = load_torch if kind == "safetensors" else load_keras
     return model, load(model, args.what, zeros=args.zeros), LOADERS[kind]

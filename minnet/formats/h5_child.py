@@ -7,7 +7,8 @@ memory that a file of a few bytes asks for. So `hdf5.py` runs this script, which
 from the root, one component at a time and along hard links only, and checks each dataset before the first is read.
 
 The answer is a line of JSON, then the numbers of all arrays, little-endian, one array after the other:
-{"layout": "names" or "vars", "arrays": [{"layer", "name", "weight", "shape", "dtype"}, ...]}, or {"error": what}.
+{"layout": "names" or "vars", "arrays": [{"layer", "name", "weight", "shape", "dtype"}, ...], "model": JSON text of the
+architecture or null, "training": that of the loss or null}, or {"error": what, "fix": what to do or null}.
 """
 import itertools
 import json
@@ -23,11 +24,17 @@ DEEPEST = 32                # groups inside groups
 MOST_AXES = 4
 HARMLESS_FILTERS = (1, 2, 3)    # gzip, shuffle and checksum: all that Keras users have
 WIDTHS = {2: "<f4", 4: "<f4", 8: "<f8"}     # how floats of 2, 4 and 8 bytes are handed on
+BFLOAT16 = "|V2"            # how Keras stores it: the upper half of a float32
+HIGH_HALF = 16
+LONGEST_CONFIG = 16 * 2**20     # characters of an architecture
+CONFIGS = {"model": "model_config", "training": "training_config"}      # attributes of a whole model
 NOT_LAYERS = ("optimizer", "metrics", "seed_generator")     # other groups of a .weights.h5
 
 
 class _Refused(Exception):
-    """Say what is wrong with the file, in words that follow its name."""
+    """Say what is wrong with the file, in words that follow its name; `fix` is what to do, where that is known."""
+
+    fix = None
 
 
 def _limit_memory(n_bytes):
@@ -90,13 +97,36 @@ class _Walk:
         values = [value] if isinstance(value, str | bytes) else value.ravel().tolist()
         return [text.decode(errors="backslashreplace") if isinstance(text, bytes) else text for text in values]
 
+    def config(self, root, attribute):
+        """Return the text of one attribute of the root, or None where it has none."""
+        if attribute not in root.attrs:
+            return None
+        found = self.texts(root, attribute)
+        if len(found) != 1 or len(found[0]) > LONGEST_CONFIG:
+            raise _Refused(f"has no text of at most {LONGEST_CONFIG:,} characters in {attribute!r}")
+        return found[0]
+
+    def is_bfloat16(self, dataset):
+        """Return whether an array is one of bfloat16; .keras files say so in an attribute, .h5 files nowhere."""
+        told = self.texts(dataset, "dtype") if "dtype" in dataset.attrs else ["bfloat16"]
+        return dataset.dtype.str == BFLOAT16 and told == ["bfloat16"]
+
+    def is_count(self, found):
+        """Return whether an object is one whole number: how many rows a Normalization has seen, a step, a seed."""
+        return isinstance(found, self.h5py.Dataset) and found.shape == () and found.dtype.kind in "iu"
+
     def checked(self, dataset, name):
         """Refuse a dataset that is no plain array of floats in this file, or larger than the file can mean."""
         if not isinstance(dataset, self.h5py.Dataset):
             raise _Refused(f"has a group where the weight {name!r} is wanted")
         if dataset.is_virtual or dataset.external:
             raise _Refused(f"keeps the weight {name!r} outside the file: such data are not read")
-        if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in WIDTHS or dataset.shape is None:
+        if dataset.dtype.kind in "iu" and dataset.shape:
+            error = _Refused(f"is quantised: its weight {name!r} is of type {dataset.dtype}")
+            error.fix = "save the model before its quantize() is called"
+            raise error
+        whole = dataset.dtype.kind == "f" and dataset.dtype.itemsize in WIDTHS
+        if not (whole or self.is_bfloat16(dataset)) or dataset.shape is None:
             raise _Refused(f"has a weight {name!r} of type {dataset.dtype}; wanted floats")
         if len(dataset.shape) > MOST_AXES:
             raise _Refused(f"has a weight {name!r} of shape {dataset.shape}; at most {MOST_AXES} axes are read")
@@ -115,8 +145,9 @@ def _by_names(walk, root):
     for layer in walk.names(root, "layer_names"):
         group = walk.at(root, layer)
         for weight in walk.names(group, "weight_names"):
-            found = walk.checked(walk.at(group, weight), weight)
-            yield {"layer": layer, "name": layer, "weight": weight}, found
+            found = walk.at(group, weight)
+            if not walk.is_count(found):
+                yield {"layer": layer, "name": layer, "weight": weight}, walk.checked(found, weight)
 
 
 def _by_vars(walk, group, path=(), depth=0):
@@ -133,8 +164,10 @@ def _by_vars(walk, group, path=(), depth=0):
             continue
         name = next(iter(walk.texts(found, "name")), None) if "name" in found.attrs else None
         for weight in sorted(found, key=lambda text: (len(text), text)):
-            array = walk.checked(walk.member(found, weight), "/".join((*path, weight)))
-            yield {"layer": "/".join(path), "name": name, "weight": weight}, array
+            array = walk.member(found, weight)
+            if not walk.is_count(array):
+                yield ({"layer": "/".join(path), "name": name, "weight": weight},
+                       walk.checked(array, "/".join((*path, weight))))
 
 
 def _found(walk, root):
@@ -155,13 +188,22 @@ def _answer(out, most_bytes):
     import h5py
 
     with h5py.File(open(0, "rb", closefd=False), "r") as file:
-        layout, found = _found(_Walk(h5py, most_bytes), file)
+        walk = _Walk(h5py, most_bytes)
+        layout, found = _found(walk, file)
         arrays = [entry | {"shape": list(data.shape), "dtype": WIDTHS[data.dtype.itemsize]} for entry, data in found]
-        _tell(out, {"layout": layout, "arrays": arrays})
+        configs = {key: walk.config(file, attribute) for key, attribute in CONFIGS.items()}
+        _tell(out, {"layout": layout, "arrays": arrays} | configs)
         largest = max((data.nbytes for _, data in found), default=0)
         _limit_memory(PARSE_BYTES + 4 * largest)  # as stored, converted, and the library's copy of each
         for entry, data in zip(arrays, (data for _, data in found), strict=True):
-            out.write(data[()].astype(entry["dtype"]).tobytes())
+            out.write(_floats(data[()]).astype(entry["dtype"]).tobytes())
+
+
+def _floats(array):
+    """Return an array of floats, also of one of bfloat16."""
+    if array.dtype.kind == "f":
+        return array
+    return (array.view("<u2").astype("<u4") << HIGH_HALF).view("<f4")
 
 
 def _tell(out, answer):
@@ -177,9 +219,9 @@ def main():
     try:
         _answer(out, int(sys.argv[1]))
     except _Refused as error:
-        _tell(out, {"error": str(error)})
+        _tell(out, {"error": str(error), "fix": error.fix})
     except Exception as error:  # whatever the libraries raise on a damaged file
-        _tell(out, {"error": f"cannot be read as HDF5: {error or type(error).__name__}"})
+        _tell(out, {"error": f"cannot be read as HDF5: {error or type(error).__name__}", "fix": None})
     out.flush()
 
 

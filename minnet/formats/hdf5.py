@@ -1,6 +1,7 @@
 """Read HDF5 weights files in a process of their own, so that a crash of the library is an error here.
 
-    layout, arrays = read_hdf5(file, size, path)     # an open file; arrays: [(entry, array), ...]
+    contents = read_hdf5(file, size, path)     # an open file
+    contents.layout, contents.entries, contents.model
 
 h5_child.py says what is checked, and the form of the answer.
 """
@@ -24,6 +25,7 @@ SECONDS = 300               # that reading may take before it is given up
 LONGEST_HEAD = 64 * 2**20   # bytes of the line that describes the arrays
 MOST_AXES = 4
 DTYPES = ("<f4", "<f8")
+KEYS = {"layout", "arrays", "model", "training"}
 ENTRY = {"layer", "name", "weight", "shape", "dtype"}
 ALONE = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": "", "OPENBLAS_NUM_THREADS": "1"}   # "::" switches plugins off
 FIX = "give a weights file that Keras wrote, whole"
@@ -39,24 +41,38 @@ class Entry:
     value: np.ndarray
 
 
-def read_hdf5(file, size, path):
-    """Return (layout, [Entry, ...]) of the open file of `size` bytes; `path` is its name in messages.
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file holds.
 
-    `layout` is "names" (layers in the order of the model) or "vars" (Keras 3). Raises FileError, MissingExtra.
+    `layout` is "names" (layers in the order of the model) or "vars" (Keras 3); where it is a whole model, `model` and
+    `training` are the architecture and the settings of training as JSON, not yet checked.
+    """
+
+    layout: str
+    entries: list[Entry]
+    model: str | None = None
+    training: str | None = None
+
+
+def read_hdf5(file, size, path):
+    """Return the Contents of the open file of `size` bytes; `path` is its name in messages.
+
+    Raises FileError, MissingExtra.
     """
     import_optional("h5py", "import", "an HDF5 file")
     most = most_memory(size)
     with _child(file, most) as child:
         head = child.stdout.readline(LONGEST_HEAD)
         try:
-            layout, wanted = _check_head(head, most)
+            answer, wanted = _check_head(head, most)
             entries = [Entry(*names, _array(child.stdout, dtype, shape)) for names, dtype, shape in wanted]
         except InvalidValue as error:
             child.kill()
             crashed = child.wait() < 0 and not head
             what = "crashes the HDF5 library, or takes too long" if crashed else str(error)
-            raise file_error(path, quoted(" ".join(what.split())), FIX) from error
-    return layout, entries
+            raise file_error(path, quoted(" ".join(what.split())), getattr(error, "fix", FIX)) from error
+    return Contents(answer["layout"], entries, answer["model"], answer["training"])
 
 
 @contextmanager
@@ -76,18 +92,22 @@ def _child(file, most):
 
 
 def _check_head(head, most):
-    """Return (layout, [((layer, name, weight), dtype, shape), ...]), not trusting the child."""
+    """Return (the answer, [((layer, name, weight), dtype, shape), ...]), not trusting the child."""
     if not head:
         raise InvalidValue("is damaged")
     answer = parse_json("the list of its arrays", head)
-    if not isinstance(answer, dict) or set(answer) not in ({"error"}, {"layout", "arrays"}):
+    if not isinstance(answer, dict) or set(answer) not in ({"error", "fix"}, KEYS):
         raise InvalidValue(f"is damaged: its list of arrays is {quoted(repr(answer))}")
     if "error" in answer:
-        raise InvalidValue(str(answer["error"]))
+        error = InvalidValue(str(answer["error"]))
+        error.fix = FIX if answer["fix"] is None else quoted(str(answer["fix"]))
+        raise error
+    if not all(isinstance(answer[key], str | None) for key in ("model", "training")):
+        raise InvalidValue("is damaged: its architecture is no text")
     wanted = [_check_entry(entry) for entry in answer["arrays"]]
     if sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in wanted) > 2 * most:
         raise InvalidValue(f"asks for more than {most:,} bytes of memory")
-    return answer["layout"], wanted
+    return answer, wanted
 
 
 def _check_entry(entry):

@@ -1,60 +1,113 @@
-"""What the config.json of a .keras archive says of its BatchNorms, which is not among the weights.
+"""Read the JSON by which Keras describes a model: its layers, nested models too, and where their weights are.
 
-    norms(path)      # [{"name": "bn", "epsilon": 0.001, "momentum": 0.99}, ...] in order; None where nothing is told
+    for spec in all_layers(config): ...              # LayerSpec, in order
+    norms(config, saved.layers)                      # {KerasLayer: settings} of the BatchNorms; None where not told
 
-The configuration is data: it is searched for numbers, nothing in it is built or executed.
+The description is data: it is searched for names and numbers, nothing in it is built or executed.
 """
-import json
 import math
-import os
-import zipfile
-import zlib
+from collections import Counter
+from dataclasses import dataclass
 
 from minnet.errors import file_error, quoted
-from minnet.files import opened, sniff
-from minnet.formats.layout import most_memory
+from minnet.formats.keras_file import KerasLayer, snake_case
 
-MEMBER = "config.json"
-CLASS = "BatchNormalization"
-# what reading a member of a damaged archive raises
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+NORM = "BatchNormalization"
+MODELS = {"Sequential", "Functional", "Model"}      # layers that hold layers; Keras 1 and 2 have Model for Functional
+DEEPEST = 20        # models inside models
+MOST_LAYERS = 10_000
 FIX = "save the model again"
 
 
-def norms(path):
-    """Return the settings of all BatchNormalization layers in the file's order, or None where it does not tell them."""
-    if sniff(path) != "keras":
-        return None
-    with opened(path) as file:
-        most = most_memory(os.fstat(file.fileno()).st_size)
-        try:
-            with zipfile.ZipFile(file) as archive:
-                if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > most:
-                    return None
-                config = json.loads(archive.read(MEMBER))
-        except DAMAGED as error:  # RecursionError, of lists in lists, is a RuntimeError
-            raise file_error(path, f"has a damaged {MEMBER}: {quoted(str(error))}", FIX) from error
-    return [_settings(layer, path) for layer in _layers(config) if layer.get("class_name") == CLASS]
+@dataclass(frozen=True, eq=False)
+class LayerSpec:
+    """One layer as Keras describes it.
+
+    `kind` is its class ("ops.Relu" for a function of keras.ops), `config` its arguments, `name` its name, `place` its
+    path in files of Keras 3, `top` the name of the outermost layer that holds it, which is its group in a .h5 file, and
+    `calls` are what it is given at each call, as the file has it.
+    """
+
+    kind: str
+    config: dict
+    name: str
+    place: str
+    top: str
+    calls: object = None
+    custom: str = ""     # what a class is registered as that is no part of Keras
 
 
-def _layers(config):
-    """Yield the layers of a model's configuration in order, those of models inside it too."""
-    waiting = [config]
-    while waiting:
-        layer = waiting.pop()
-        inner = layer.get("config") if isinstance(layer, dict) else None
-        if isinstance(inner, dict):
-            yield layer
-            layers = inner.get("layers")
-            waiting += layers[::-1] if isinstance(layers, list) else []
+def inner_specs(config, place="", top=""):
+    """Return the LayerSpecs directly inside a model's `config`; what is no layer is left out."""
+    layers, counts, found = config.get("layers"), Counter(), []
+    for layer in layers if isinstance(layers, list) else ():
+        arguments = layer.get("config") if isinstance(layer, dict) else None
+        kind = layer.get("class_name") if isinstance(arguments, dict) else None
+        if not isinstance(kind, str):
+            continue
+        name = layer.get("name", arguments.get("name"))
+        name = name if isinstance(name, str) else ""
+        snake = snake_case(kind)
+        number = f"_{counts[snake]}" if counts[snake] else ""
+        counts[snake] += 1
+        found.append(_spec(layer, kind, name, f"{place}layers/{snake}{number}", top or name))
+    return found
 
 
-def _settings(layer, path):
-    """Return the name and the numbers of one layer."""
-    config, found = layer["config"], {"name": layer["config"].get("name")}
+def _spec(layer, kind, name, place, top):
+    """Return the LayerSpec of one layer."""
+    module, registered = layer.get("module"), layer.get("registered_name")
+    ours = module is None or (isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras", "tensorflow"))
+    known = not isinstance(registered, str) or ">" not in registered or registered.startswith("keras")
+    if isinstance(module, str) and module.startswith("keras.src.ops"):
+        kind = f"ops.{kind}"
+    custom = "" if ours and known else registered if isinstance(registered, str) else f"{module}.{kind}"
+    return LayerSpec(kind, layer["config"], name, place, top, layer.get("inbound_nodes"), custom)
+
+
+def all_layers(config):
+    """Yield the LayerSpecs of a model's whole description in order, those of models inside it after it."""
+    inner = config.get("config") if isinstance(config, dict) else None
+    waiting = [(spec, 0) for spec in reversed(inner_specs(inner))] if isinstance(inner, dict) else []
+    for _ in range(MOST_LAYERS):
+        if not waiting:
+            return
+        spec, depth = waiting.pop()
+        yield spec
+        if spec.kind in MODELS and depth < DEEPEST:
+            inner = inner_specs(spec.config, f"{spec.place}/", spec.top)
+            waiting += [(other, depth + 1) for other in reversed(inner)]
+
+
+def norms(config, found, path):
+    """Return {KerasLayer: settings} of the BatchNorms among the layers `found` of a file; None where it tells none.
+
+    They are matched by name where the file has names, else by place, else in order.
+    """
+    specs = [spec for spec in all_layers(config) if spec.kind == NORM]
+    told = [_settings(spec, path) for spec in specs]
+    there = [layer for layer in found if _is_norm(layer)]
+    if not told:
+        return None if there else {}
+    by_name = {spec.name: settings for spec, settings in zip(specs, told, strict=True)}
+    by_place = {spec.place: settings for spec, settings in zip(specs, told, strict=True)}
+    matched = {layer: by_name.get(layer.name) if layer.named else by_place.get(layer.path) for layer in there}
+    if None not in matched.values():
+        return matched
+    return dict(zip(there, told, strict=True)) if len(told) == len(there) else None
+
+
+def _is_norm(layer: KerasLayer):
+    """Return whether a layer of the file is a BatchNorm, by the names of its weights or its class."""
+    return "moving_mean" in layer.arrays or snake_case(NORM) in layer.path.rpartition("/")[2]
+
+
+def _settings(spec, path):
+    """Return the numbers of one BatchNormalization, and whether it has gamma ("scale") and beta ("center")."""
+    found = {key: spec.config.get(key, True) is not False for key in ("scale", "center")}
     for key in ("epsilon", "momentum"):
-        number = config.get(key)
+        number = spec.config.get(key)
         if type(number) not in (int, float) or not (math.isfinite(number) and 0 <= number <= 1):
-            raise file_error(path, f"has a {CLASS} with {key} {quoted(repr(number))}; wanted a number from 0 to 1", FIX)
+            raise file_error(path, f"has a {NORM} with {key} {quoted(repr(number))}; wanted a number from 0 to 1", FIX)
         found[key] = float(number)
     return found

@@ -1,0 +1,338 @@
+"""The layers of Keras that minnet reads, `LAYERS[spec.kind](net, spec, *wires) -> Wire`.
+
+A function adds items to `net`, with the numbers that the file has for them, or raises UnsupportedGraph with the reason
+why the layer has no counterpart here. Images are channels last in both.
+"""
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
+from minnet.engine.normalise import BatchNorm, Dropout
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.errors import quoted
+from minnet.formats.keras_net import (
+    IMAGE_AXES,
+    NO_PADS,
+    count,
+    flag,
+    label,
+    number,
+    numbers,
+    pair,
+    require,
+    without_pads,
+    word,
+)
+from minnet.formats.onnx_fold import UnsupportedGraph
+
+SIX = 6.0
+LEAK = 0.3          # LeakyReLU's slope in Keras, unless told otherwise
+TINY = 1e-7         # the least deviation by which Normalization divides
+DIGITS = 6          # of 1 - momentum
+PADDINGS = ("valid", "same")
+NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid)
+ACTIVATIONS = {
+    "relu": ReLU, "relu6": ReLU6, "tanh": Tanh, "sigmoid": Sigmoid, "elu": ELU, "silu": SiLU, "swish": SiLU,
+    "gelu": GELU, "softmax": Softmax, "hard_silu": Hardswish, "hard_swish": Hardswish, "linear": None,
+    "leaky_relu": lambda: LeakyReLU(0.2),
+}
+
+
+# --- with weights ----------------------------------------------------------------------------------------------------
+
+
+def dense(net, spec, x):
+    """Add a Dense layer, or a Conv2d of one pixel where the input is an image."""
+    units, names = count(spec, "units"), _names(spec, "kernel")
+    kernel, *bias = net.weights(spec, names)
+    if len(x.shape) == 1:
+        layer = Dense(units, use_bias=bool(bias))
+    elif len(x.shape) == IMAGE_AXES:
+        layer, kernel = Conv2d(units, 1, use_bias=bool(bias)), kernel[None, None]
+    else:
+        raise UnsupportedGraph(f"{label(spec)} reads {x.shape}; wanted rows of features, or images: flatten it first")
+    return activated(net, spec, net.add(spec, layer, x, _values(kernel, bias)))
+
+
+def conv(net, spec, x):
+    """Add a Conv2d."""
+    kernel, *bias = net.weights(spec, _names(spec, "kernel"))
+    filters = count(spec, "filters")
+    if x.pixel and kernel.shape[:2] == (1, 1):
+        return activated(net, spec, net.add(spec, Dense(filters, use_bias=bool(bias)), x, _values(kernel[0, 0], bias)))
+    return activated(net, spec, _conv(net, spec, x, Conv2d, kernel, bias, first=(filters,)))
+
+
+def depthwise(net, spec, x):
+    """Add a DepthwiseConv2d."""
+    kernel, *bias = net.weights(spec, _names(spec, "depthwise_kernel"))
+    return activated(net, spec, _depthwise(net, spec, x, kernel, bias))
+
+
+def separable(net, spec, x):
+    """Add a DepthwiseConv2d and a Conv2d of one pixel."""
+    deep, pointwise, *bias = net.weights(spec, _names(spec, "depthwise_kernel", "pointwise_kernel"))
+    between = _depthwise(net, replace(spec, name=f"{spec.name}_depthwise"), x, deep, [])
+    y = net.add(spec, Conv2d(count(spec, "filters"), 1, use_bias=bool(bias)), between, _values(pointwise, bias))
+    return activated(net, spec, y)
+
+
+def _depthwise(net, spec, x, kernel, bias):
+    """Add a DepthwiseConv2d with a kernel (kh, kw, channels, multiplier)."""
+    multiplier = count(spec, "depth_multiplier")
+    if kernel.ndim != IMAGE_AXES + 1 or kernel.shape[2:] != (x.shape[-1], multiplier):
+        raise UnsupportedGraph(f"{label(spec)} has a kernel of shape {kernel.shape} for {x.shape[-1]} channels and "
+                               f"depth_multiplier={multiplier}")
+    flat = kernel.reshape(*kernel.shape[:2], 1, -1)  # output c*m + j is the j-th of channel c
+    return _conv(net, spec, x, DepthwiseConv2d, flat, bias, last={"multiplier": multiplier})
+
+
+def _conv(net, spec, x, kind, kernel, bias, first=(), last=None):
+    """Add a convolution of one of two kinds, with its own padding and that of a ZeroPadding2D before it."""
+    require(spec, "dilation_rate", [1, 1], [1, 1], 1)
+    require(spec, "groups", 1, 1)
+    padding = word(spec, "padding", "valid", PADDINGS)
+    if any(x.pads):
+        if padding != "valid":
+            raise UnsupportedGraph(f"{label(spec)} pads what a ZeroPadding2D has padded already")
+        top, left, bottom, right = x.pads
+        padding = ((top, bottom), (left, right))
+    layer = kind(*first, pair(spec, "kernel_size"), pair(spec, "strides", 1), padding, use_bias=bool(bias),
+                 **(last or {}))
+    return net.add(spec, layer, without_pads(x), _values(kernel, bias))
+
+
+def _names(spec, *kernels):
+    """Return the names of the weights of a layer."""
+    return (*kernels, *(["bias"] if flag(spec, "use_bias") else []))
+
+
+def _values(kernel, bias):
+    return {"weight": kernel} | ({"bias": bias[0]} if bias else {})
+
+
+def batch_norm(net, spec, x):
+    """Add a BatchNorm. Keras's momentum is the weight of the old statistics, ours that of the new ones."""
+    axis = spec.config.get("axis", -1)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if axis not in (-1, len(x.shape)):
+        raise UnsupportedGraph(f"{label(spec)} goes along axis {quoted(repr(axis))} of {x.shape}: only the last can be "
+                               "read")
+    there = {"gamma": flag(spec, "scale"), "beta": flag(spec, "center")}
+    names = [*(name for name in there if there[name]), "moving_mean", "moving_variance"]
+    found = dict(zip(names, net.weights(spec, names), strict=True))
+    channels = x.shape[-1:]
+    values = {"gain": found.get("gamma", np.ones(channels, np.float32)),
+              "shift": found.get("beta", np.zeros(channels, np.float32)),
+              "mean": found["moving_mean"], "variance": found["moving_variance"]}
+    layer = BatchNorm(epsilon=number(spec, "epsilon"), momentum=round(1 - number(spec, "momentum"), DIGITS))
+    return net.add(spec, layer, x, values)
+
+
+# --- scaling ---------------------------------------------------------------------------------------------------------
+
+
+def rescaling(net, spec, x):
+    """Compute scale x + offset."""
+    return net.scaled(spec, x, numbers(spec, "scale"), numbers(spec, "offset", 0.0))
+
+
+def normalization(net, spec, x):
+    """Compute (x - mean) / deviation, with the numbers of the description or of the file."""
+    require(spec, "invert", False, False)
+    axes = spec.config.get("axis", -1)
+    axes = [axes] if type(axes) is int else axes or []
+    if not isinstance(axes, list) or not all(type(axis) is int and -len(x.shape) <= axis <= len(x.shape) and axis
+                                             for axis in axes):
+        raise UnsupportedGraph(f"{label(spec)} has axis={quoted(repr(axes))} for {x.shape}")
+    kept = {(axis - 1) % len(x.shape) if axis > 0 else axis % len(x.shape) for axis in axes}
+    shape = [n if i in kept else 1 for i, n in enumerate(x.shape)]
+    if spec.config.get("mean") is None:
+        mean, variance = (array.astype(np.float64) for array in net.weights(spec, ("mean", "variance")))
+    else:
+        mean, variance = numbers(spec, "mean"), numbers(spec, "variance")
+    if not all(array.size in (1, math.prod(shape)) for array in (mean, variance)) or (variance < 0).any():
+        raise UnsupportedGraph(f"{label(spec)} has mean and variance of shapes {mean.shape} and {variance.shape} for "
+                               f"{tuple(shape)}")
+    mean, variance = (np.broadcast_to(array.reshape(-1), math.prod(shape)).reshape(shape) for array in (mean, variance))
+    factor = 1 / np.maximum(np.sqrt(variance), TINY)
+    return net.scaled(spec, x, factor, -mean * factor)
+
+
+# --- elementwise -----------------------------------------------------------------------------------------------------
+
+
+def activated(net, spec, x):
+    """Add the activation that a layer names, if any."""
+    given = spec.config.get("activation")
+    if isinstance(given, dict):
+        given = _activation_object(net, spec, given)
+        if not isinstance(given, str):
+            return given(net, replace(spec, name=""), x)
+    if given is None:
+        return x
+    if not isinstance(given, str) or given not in ACTIVATIONS:
+        raise UnsupportedGraph(f"{label(spec)} has the activation {quoted(repr(given))}; known are "
+                               f"{', '.join(ACTIVATIONS)}")
+    made = ACTIVATIONS[given]
+    return x if made is None else net.add(replace(spec, name=""), made(), x)
+
+
+def _activation_object(net, spec, given):
+    """Return the name of a function that is described as an object, or the function for a layer that is one."""
+    kind, config = given.get("class_name"), given.get("config")
+    if kind == "function" and isinstance(config, str):
+        return config
+    if kind in ELEMENTWISE and isinstance(config, dict):
+        return lambda net, spec, x: ELEMENTWISE[kind](net, replace(spec, config=config), x)
+    raise UnsupportedGraph(f"{label(spec)} has the activation {quoted(repr(kind))}, which is none of Keras's own")
+
+
+def relu(net, spec, x):
+    """Add a ReLU, ReLU6 or LeakyReLU."""
+    most, threshold = spec.config.get("max_value"), number(spec, "threshold", 0.0)
+    slope = number(spec, "negative_slope", 0.0)
+    if threshold or most not in (None, SIX) or (slope and most is not None):
+        raise UnsupportedGraph(f"{label(spec)} has max_value={quoted(repr(most))}, threshold={threshold:g} and "
+                               f"negative_slope={slope:g}; only 6 or no max_value, and no threshold, can be read")
+    return net.add(spec, LeakyReLU(slope) if slope else ReLU() if most is None else ReLU6(), x)
+
+
+def leaky_relu(net, spec, x):
+    """Add a LeakyReLU; Keras 2 calls the slope alpha."""
+    key = "negative_slope" if "negative_slope" in spec.config else "alpha"
+    return net.add(spec, LeakyReLU(number(spec, key, LEAK)), x)
+
+
+def elu(net, spec, x):
+    """Add an ELU."""
+    return net.add(spec, ELU(number(spec, "alpha", 1.0)), x)
+
+
+def softmax(net, spec, x):
+    """Add a Softmax over channels."""
+    require(spec, "axis", -1, -1, len(x.shape))
+    return net.add(spec, Softmax(), x)
+
+
+def dropout(net, spec, x):
+    """Add a Dropout."""
+    return net.add(spec, Dropout(number(spec, "rate")), x)
+
+
+def same(net, spec, x):
+    """Return the input: the layer does something in training alone, or nothing."""
+    return x
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def pool(kind):
+    """Return the function that adds a pool of a kind."""
+    def add(net, spec, x):
+        padding = word(spec, "padding", "valid", PADDINGS)
+        if any(x.pads) and kind is MaxPool2d and padding == "valid" and \
+                isinstance(net.items[x.item].layer, NOT_NEGATIVE):
+            top, left, bottom, right = x.pads  # no maximum of what a ReLU gives is below the zeros around it
+            padding, x = ((top, bottom), (left, right)), without_pads(x)
+        size = pair(spec, "pool_size")
+        given = spec.config.get("strides")
+        return net.add(spec, kind(size, size if given is None else pair(spec, "strides"), padding), x)
+    return add
+
+
+def global_average(net, spec, x):
+    """Add a GlobalAvgPool2d."""
+    return replace(net.add(spec, GlobalAvgPool2d(), x), pixel=flag(spec, "keepdims", False))
+
+
+def zero_padding(net, spec, x):
+    """Note the padding for the next convolution."""
+    given = spec.config.get("padding")
+    given = [given, given] if type(given) is int else given
+    sides = [[side, side] if type(side) is int else side for side in given] if isinstance(given, list) else []
+    flat = [n for side in sides if isinstance(side, list) for n in side]
+    if len(x.shape) != IMAGE_AXES or len(flat) != len(NO_PADS) or not all(type(n) is int and 0 <= n for n in flat):
+        raise UnsupportedGraph(f"{label(spec)} has padding={quoted(repr(given))} for {x.shape}")
+    top, bottom, left, right = flat
+    return replace(x, pads=tuple(a + b for a, b in zip(x.pads, (top, left, bottom, right), strict=True)))
+
+
+def flatten(net, spec, x):
+    """Add a Flatten, unless the input is flat already."""
+    return replace(x, pixel=False) if len(x.shape) == 1 else net.add(spec, Flatten(), x)
+
+
+def reshape(net, spec, x):
+    """Read a Reshape that flattens, one of the input, which can have any shape here, and one that changes nothing."""
+    wanted = spec.config.get("target_shape")
+    size = math.prod(x.shape)
+    if not isinstance(wanted, list) or not all(type(n) is int and n >= -1 for n in wanted) or wanted.count(-1) > 1:
+        raise UnsupportedGraph(f"{label(spec)} has target_shape={quoted(repr(wanted))}")
+    known = -math.prod(wanted)
+    shape = tuple(size // known if n == -1 and known > 0 else n for n in wanted)
+    if math.prod(shape) != size or not shape:
+        raise UnsupportedGraph(f"{label(spec)} makes the shape {shape} of {x.shape}")
+    if shape == x.shape:
+        return replace(x, pixel=False)
+    if len(shape) == 1:
+        return flatten(net, spec, x)
+    if shape == (1, 1, *x.shape):
+        return replace(x, pixel=True)
+    if net.is_input(x) and not any(x.pads):
+        return replace(x, shape=shape)
+    raise UnsupportedGraph(f"{label(spec)} makes the shape {shape} of {x.shape}: only the input can be given another "
+                           "shape, and any other output be flattened")
+
+
+# --- branches --------------------------------------------------------------------------------------------------------
+
+
+def add(net, spec, *wires):
+    """Add wires of one shape."""
+    if len(wires) < 2 or any(x.shape != wires[0].shape for x in wires):
+        raise UnsupportedGraph(f"{label(spec)} adds the shapes {', '.join(str(x.shape) for x in wires)}; wanted two or "
+                               "more alike")
+    total = wires[0]
+    for x in wires[1:]:
+        total = net.join(spec, "add", (total, x), x.shape)
+    return total
+
+
+def concatenate(net, spec, *wires):
+    """Concatenate along the channels."""
+    first, axis = wires[0].shape, spec.config.get("axis", -1)
+    if axis not in (-1, len(first)) or any(x.shape[:-1] != first[:-1] for x in wires):
+        raise UnsupportedGraph(f"{label(spec)} joins the shapes {', '.join(str(x.shape) for x in wires)} along axis "
+                               f"{quoted(repr(axis))}: only channels can be put side by side")
+    return net.join(spec, "concat", wires, (*first[:-1], sum(x.shape[-1] for x in wires)))
+
+
+ELEMENTWISE = {"ReLU": relu, "LeakyReLU": leaky_relu, "ELU": elu, "Softmax": softmax}
+LAYERS = ELEMENTWISE | {
+    "Dense": dense, "Conv2D": conv, "DepthwiseConv2D": depthwise, "SeparableConv2D": separable,
+    "BatchNormalization": batch_norm, "Rescaling": rescaling, "Normalization": normalization,
+    "Activation": activated, "Dropout": dropout, "SpatialDropout2D": same, "GaussianDropout": same,
+    "GaussianNoise": same, "AlphaDropout": same, "ActivityRegularization": same, "Identity": same,
+    "MaxPooling2D": pool(MaxPool2d), "AveragePooling2D": pool(AvgPool2d), "GlobalAveragePooling2D": global_average,
+    "ZeroPadding2D": zero_padding, "Flatten": flatten, "Reshape": reshape, "Add": add, "Concatenate": concatenate,
+    "ops.Add": add, "ops.Concatenate": concatenate,
+}
+FUNCTIONS = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu", "Gelu": "gelu",
+             "HardSilu": "hard_silu", "Softmax": "softmax"}     # of keras.ops; a .h5 file does not say so
+
+
+def _function(name):
+    """Return what adds the activation that a function of keras.ops is."""
+    return lambda net, spec, x: activated(net, replace(spec, config={"activation": name}), x)
+
+
+LAYERS |= {f"ops.{kind}": _function(name) for kind, name in FUNCTIONS.items()}
+LAYERS |= {kind: _function(name) for kind, name in FUNCTIONS.items() if kind not in LAYERS}

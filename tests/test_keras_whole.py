@@ -1,0 +1,197 @@
+"""Whole models that Keras saved: the architecture from its description, and what is refused of it."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minnet as mn
+from minnet.errors import FileError, InvalidType
+from minnet.formats.hdf5 import Entry
+from minnet.formats.keras import load_keras
+from minnet.formats.keras_file import Saved
+from minnet.formats.keras_graph import model_of
+
+h5py = pytest.importorskip("h5py")
+from keras_files import functional, layer, sequential, whole  # noqa: E402 - needs h5py itself
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def loaded(config, arrays=None, loss=None):
+    """The Model of a description and {place: [array, ...]}, without a file."""
+    entries = [Entry(place, None, str(i), array) for place, found in (arrays or {}).items()
+               for i, array in enumerate(found)]
+    return model_of(Saved("vars", [], entries, json.loads(json.dumps(config)), loss), Path("net.keras"), "auto")
+
+
+def dense(units, name="dense", activation="linear"):
+    return layer("Dense", name, units=units, activation=activation, use_bias=True)
+
+
+def chain():
+    """An image net with what Keras users put into one, its weights, and what it computes of raw pixels."""
+    conv = {"kernel_size": [3, 3], "strides": [1, 1], "padding": "valid", "dilation_rate": [1, 1], "use_bias": True}
+    net = sequential(
+        layer("Rescaling", scale=1 / 127.5, offset=-1),
+        layer("ZeroPadding2D", padding=[[1, 0], [0, 1]]),
+        layer("Conv2D", "first", filters=4, groups=1, activation="linear", **conv),
+        layer("BatchNormalization", axis=-1, momentum=0.99, epsilon=0.01, center=True, scale=False),
+        layer("ReLU", max_value=6.0, negative_slope=0.0, threshold=0.0),
+        layer("SeparableConv2D", filters=3, depth_multiplier=2, activation="relu", **conv | {"kernel_size": [1, 1]}),
+        layer("GlobalAveragePooling2D", keepdims=False),
+        sequential(dense(5, "first", {"class_name": "function", "config": "tanh"}), dense(1, "out", "sigmoid"),
+                   name="head"), shape=(5, 5, 2))
+    w = {"layers/conv2d": [normal(3, 3, 2, 4), normal(4)],
+         "layers/batch_normalization": [normal(4), normal(4), np.abs(normal(4))],
+         "layers/separable_conv2d": [normal(1, 1, 4, 2), normal(1, 1, 8, 3), normal(3)],
+         "layers/sequential/layers/dense": [normal(3, 5), normal(5)],
+         "layers/sequential/layers/dense_1": [normal(5, 1), normal(1)]}
+
+    def probability(X):
+        kernel, bias = w["layers/conv2d"]
+        x = np.pad(X / 127.5 - 1, ((0, 0), (1, 0), (0, 1), (0, 0)))
+        x = np.einsum("nijcuv,uvco->nijo", np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2)), kernel) + bias
+        beta, mean, variance = w["layers/batch_normalization"]
+        x = np.clip((x - mean) / np.sqrt(variance + 0.01) + beta, 0, 6)
+        deep, point, bias = w["layers/separable_conv2d"]
+        x = np.einsum("nijc,cm->nijcm", x, deep[0, 0]).reshape(*x.shape[:3], 8)
+        x = np.maximum(x @ point[0, 0] + bias, 0).mean((1, 2))
+        for last, name in ((False, "dense"), (True, "dense_1")):
+            kernel, bias = w[f"layers/sequential/layers/{name}"]
+            x = x @ kernel + bias
+            x = 1 / (1 + np.exp(-x)) if last else np.tanh(x)
+        return x[:, 0]
+    return net, w, probability
+
+
+NAMES = {"layers/conv2d": ("first", "first", ("kernel", "bias")),
+         "layers/batch_normalization": ("batchnormalization", "batchnormalization",
+                                        ("beta", "moving_mean", "moving_variance")),
+         "layers/separable_conv2d": ("separableconv2d", "separableconv2d",
+                                     ("depthwise_kernel", "pointwise_kernel", "bias")),
+         "layers/sequential/layers/dense": ("head", "head/first", ("kernel", "bias")),
+         "layers/sequential/layers/dense_1": ("head", "head/out", ("kernel", "bias"))}
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_whole_model(ending, tmp_path):
+    """Raw rows in, the probabilities of two classes out; and its weights into a model of the same layers."""
+    net, weights, probability = chain()
+    path = tmp_path / f"net.{ending}"
+    arrays = weights
+    if ending == "h5":
+        arrays = {}
+        for place, (top, folder, names) in NAMES.items():
+            arrays.setdefault(top, {}).update(
+                {f"{folder}/{name}": array for name, array in zip(names, weights[place], strict=True)})
+    whole(path, net, arrays)
+    model = load_keras(path)
+    X = np.random.default_rng(1).integers(0, 256, (4, 5, 5, 2)).astype(np.float32)
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], probability(X), rtol=1e-5, atol=1e-5)
+    assert model.input_shape == (5, 5, 2) and model.output_shape == (2,)
+    norm = next(found for found in model.layers.values() if isinstance(found, mn.BatchNorm))
+    assert (norm.epsilon, norm.momentum) == (0.01, 0.01)
+
+
+def test_a_graph():
+    """Branches that meet again are a Residual and a Concat; a layer that is used twice is two, and told."""
+    net = functional((4,), (dense(4, "a", "relu"), ["x"]), (layer("Add", "sum"), ["a", "x"]),
+                     (dense(3, "b"), ["sum"]), (dense(2, "c"), ["sum"]), (layer("Concatenate", "side", axis=-1),
+                                                                        ["b", "c"]), (dense(2, "d"), ["side"]))
+    w = {"layers/dense": [normal(4, 4), normal(4)], "layers/dense_1": [normal(4, 3), normal(3)],
+         "layers/dense_2": [normal(4, 2), normal(2)], "layers/dense_3": [normal(5, 2), normal(2)]}
+    (a, p), (b, q), (c, r), (d, s) = w.values()
+    X = normal(6, 4)
+    x = np.maximum(X @ a + p, 0) + X
+    np.testing.assert_allclose(loaded(net, w)(X), np.hstack([x @ b + q, x @ c + r]) @ d + s, rtol=1e-5, atol=1e-5)
+    twice = functional((4,), (dense(4, "a", "relu"), ["x"]), (dense(2, "b"), ["a"]))
+    calls = twice["config"]["layers"][1]["inbound_nodes"]
+    calls.append({"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["a", 0, 0]}}], "kwargs": {}})
+    twice["config"]["layers"][2]["inbound_nodes"] = [[["a", 1, 0, {}]]]  # as Keras 2 writes it
+    with pytest.warns(UserWarning, match="a: used twice"):
+        model = loaded(twice, {"layers/dense": [a, p], "layers/dense_1": [normal(4, 2), normal(2)]})
+    assert len(model.weight_parameters) == 3
+
+
+ENDS = {  # activation of the last layer, its units, the loss -> units here, the task
+    "softmax": ("softmax", 3, None, 3, None), "labels": ("sigmoid", 3, None, 3, "multilabel"),
+    "one probability": ("sigmoid", 1, None, 2, None), "one logit": ("linear", 1, "binary_crossentropy", 2, None),
+    "a number": ("linear", 1, {"class_name": "MeanSquaredError", "config": {}}, 1, "numbers"),
+    "numbers": ("linear", 2, "mse", 2, "numbers"), "unknown": ("linear", 2, None, 2, None)}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_ends(name):
+    activation, units, loss, there, task = ENDS[name]
+    weight = np.ones((3, units), np.float32)
+    model = loaded(sequential(dense(units, activation=activation), shape=(3,)), {"layers/dense": [weight, weight[0]]},
+                   loss)
+    assert model.output_shape == (there,) and (model.signature and model.signature.task) == task
+    if there > units:
+        np.testing.assert_allclose(model(np.ones((1, 3))), [[-2, 2]])
+
+
+def test_normalization_of_a_table():
+    """Its mean and variance are in the file, or in the description; it becomes the scaling."""
+    mean, variance = normal(3), np.abs(normal(3)) + 1
+    w = {"layers/normalization": [mean, variance], "layers/dense": [normal(3, 2), normal(2)]}
+    X = normal(5, 3)
+    wanted = (X - mean) / np.sqrt(variance) @ w["layers/dense"][0] + w["layers/dense"][1]
+    for about in ({"mean": None}, {"mean": mean.tolist(), "variance": variance.tolist()}):
+        model = loaded(sequential(layer("Normalization", axis=[-1], invert=False, **about), dense(2), shape=(3,)), w)
+        np.testing.assert_allclose(model(X), wanted, rtol=1e-5, atol=1e-5)
+        assert len(model.layers) == 1 and model.signature.scaling is not None
+
+
+ONE = {"layers/dense": [np.ones((3, 2), np.float32), np.ones(2, np.float32)]}
+FUNCTION = {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}
+REFUSED = {
+    "code": (sequential(layer("Lambda", "twice", function=FUNCTION), dense(2), shape=(3,)), "Lambda, which is code"),
+    "a class of its own": (sequential(layer("Dense", "mine") | {"registered_name": "lab>Dense", "module": "lab"},
+                                      shape=(3,)), "lab>Dense, which is none of Keras's own"),
+    "a model of its own": (sequential(shape=(3,)) | {"class_name": "Net"}, "the class Net, whose code is not"),
+    "all at once": (sequential(layer("GRU", "g", units=3), layer("Embedding", "e"), shape=(3,)), "GRU.*Embedding"),
+    "channels first": (sequential(layer("Flatten", data_format="channels_first"), shape=(3, 2, 2)), "channels first"),
+    "an activation": (sequential(dense(2, activation="lab>wave"), shape=(3,)), "activation 'lab>wave'"),
+    "quantised": (sequential(layer("Dense", "d", dtype={"class_name": "QuantizedDTypePolicy", "config": {
+        "mode": "int8", "source_name": "float32"}}), shape=(3,)), "d is quantised to int8.*quantize()"),
+    "other weights": (sequential(dense(3), shape=(3,)), r"a weight of shape \(3, 2\); its description says \(3, 3\)"),
+    "no weights": (sequential(dense(2, "a"), dense(2, "b"), shape=(3,)), "in the file none"),
+    "no shape": (sequential(dense(2)), "its input has the shape None"),
+    "any width": (sequential(dense(2), shape=(None,)), r"the shape \[None, None\]"),
+    "no units": (sequential(layer("Dense", units="2"), shape=(3,)), "units='2'; wanted a whole number"),
+    "padding alone": (sequential(layer("ZeroPadding2D", padding=1), layer("Flatten"), shape=(3, 3, 1)),
+                      "only a convolution"),
+    "no model": ([], "no model"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    config, words = REFUSED[name]
+    with pytest.raises(FileError, match=words) as caught:
+        loaded(config, ONE)
+    assert "net.keras" in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_bfloat16(tmp_path):
+    """Keras stores it as two bytes of no type, and says what they are in an attribute."""
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for i, array in enumerate(ONE["layers/dense"]):
+            halves = (array.view(np.uint32) >> 16).astype(np.uint16).view("V2")
+            file.create_dataset(f"layers/dense/vars/{i}", data=halves).attrs["dtype"] = "bfloat16"
+    model = mn.Model(mn.Sequential(mn.Dense(2)), (3,), rng=0)
+    assert load_keras(model, tmp_path / "w.h5") == [] and (model.values == 1).all()
+
+
+def test_arguments():
+    model = mn.Model(mn.Sequential(mn.Dense(2)), (3,), rng=0)
+    with pytest.raises(InvalidType, match="no path"):
+        load_keras(model)
+    with pytest.raises(InvalidType, match="wanted a Model"):
+        load_keras("net.keras", "net.keras")
