@@ -192,3 +192,29 @@ def test_labels_that_are_found_in_another_way(tmp_path):
         (tmp_path / "m.onnx").write_bytes(broken.SerializeToString())
         with pytest.raises(mn.MinnetError, match="skl2onnx"):
             mn.load_onnx(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("kind", ["three", "two", "labels", "numbers"])
+def test_an_estimator_of_a_fitted_net(kind):
+    """The same predictions and parameters; `fit` and `partial_fit` go on from its weights, and prune."""
+    rows = X.astype(np.float32)
+    y = {"labels": LABELS, "numbers": 30 + 9 * X[:, 2]}.get(kind)
+    y = targets(kind) if y is None else y
+    net, pruned = ((MLPRegressor, mn.PrunedRegressor) if kind == "numbers" else (MLPClassifier, mn.PrunedClassifier))
+    mlp = net(alpha=0.01, solver="lbfgs" if kind == "two" else "adam", **SMALL).fit(rows, y)
+    made = pruned.from_estimator(mlp)
+    assert made.alpha == 0.01 and made.hidden_layer_sizes == (8, 5) and made.result_.removed == 0
+    np.testing.assert_allclose(made.score(rows, y), mlp.score(rows, y), rtol=1e-5)
+    predicted = "predict" if kind == "numbers" else "predict_proba"
+    np.testing.assert_allclose(getattr(made, predicted)(rows), getattr(mlp, predicted)(rows), rtol=1e-4, atol=1e-5)
+    made.partial_fit(rows, y)
+    made = pruned.from_estimator(mlp).set_params(sparsity=0.5, max_iter=8).fit(rows, y)
+    assert made.model_.sparsity == pytest.approx(0.5, abs=0.01)
+    assert made.score(rows, y) > mlp.score(rows, y) - 0.2
+
+
+def test_estimators_of_other_kinds_are_refused():
+    with pytest.raises(InvalidType, match="wants a fitted MLPClassifier"):
+        mn.PrunedClassifier.from_estimator(MLPRegressor())
+    with pytest.raises(NotFittedError):
+        mn.PrunedRegressor.from_estimator(MLPRegressor())

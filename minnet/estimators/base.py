@@ -18,15 +18,17 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minnet.engine.optimizers import Optimizer
 from minnet.engine.state import Snapshot, Step
-from minnet.errors import InvalidValue, check_count, check_real, unknown
+from minnet.errors import InvalidType, InvalidValue, check_count, check_real, quoted, unknown
 from minnet.estimators import parameters
 from minnet.estimators.convergence import Convergence
 from minnet.estimators.fitting import EVERY, Fitting, Pruning
+from minnet.estimators.mlp import model_of_mlp
 from minnet.formats.c_source import save_c
 from minnet.formats.onnx_write import save_onnx
 from minnet.formats.storage import save
@@ -42,6 +44,7 @@ from minnet.typing import Path
 
 FLOATS = (np.float64, np.float32)
 FEWEST_VALID = 2
+COPIED = ("feature_names_in_", "n_iter_", "loss_", "best_loss_", "validation_scores_", "best_validation_score_")
 EXPORTS = {".onnx": save_onnx, ".c": save_c, ".safetensors": save}
 RandomSource = int | RandomState | None  # what scikit-learn takes as random_state
 
@@ -122,6 +125,59 @@ class PrunedEstimator(BaseEstimator):
         """Return what alpha means as a share of each weight that is added to its gradient."""
         return self.alpha / (batch * (1.0 if weights is None else float(weights.mean())))
 
+    def _take_targets(self, estimator):
+        """Take over what a fitted estimator of scikit-learn knows of its targets."""
+        raise NotImplementedError
+
+    _net: type[MLPClassifier | MLPRegressor]     # scikit-learn's class that means the same
+
+    @classmethod
+    def from_estimator(cls, estimator: MLPClassifier | MLPRegressor) -> Self:
+        """Make a fitted estimator of scikit-learn's own net, with the same predictions, whose `fit` prunes that net.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            A fitted net. Its parameters are taken over where they mean the same; in place of "lbfgs" the solver is
+            "adam".
+
+        Returns
+        -------
+        PrunedClassifier or PrunedRegressor
+            Fitted, not pruned yet, with `warm_start=True`: `fit` and `partial_fit` go on from these weights. How much
+            is pruned, and how, `set_params` says, as in ``.set_params(sparsity=0.8)``.
+
+        Raises
+        ------
+        InvalidType
+            Another estimator: a classifier is made of an MLPClassifier, a regressor of an MLPRegressor.
+        Unsupported
+            A net with another last activation.
+        sklearn.exceptions.NotFittedError
+            It is not fitted.
+        """
+        if not isinstance(estimator, cls._net):
+            raise InvalidType(f"{quoted(repr(estimator))}: {cls.__name__}.from_estimator wants a fitted "
+                              f"{cls._net.__name__}")
+        check_is_fitted(estimator)
+        given, names = estimator.get_params(deep=False), cls._get_param_names()
+        taken = {name: given[name] for name in names if name in given} | {"warm_start": True}
+        made = cls(**taken | ({"solver": "adam"} if given["solver"] == "lbfgs" else {}))
+        made.n_features_in_ = estimator.n_features_in_
+        for name in COPIED:
+            if hasattr(estimator, name):
+                setattr(made, name, getattr(estimator, name))
+        made.loss_curve_ = list(getattr(estimator, "loss_curve_", ()))
+        made.model_ = model_of_mlp(estimator)
+        made._shape, made._outputs = made.model_.input_shape, made.model_.output_shape[-1]
+        made._state, made._passes = None, 0
+        made._take_targets(estimator)
+        made.model_.signature = made._made_signature()
+        pruning = Pruning(0, made.criterion, made.structure, None, None, made.recipe)
+        pruning.none(made.model_)
+        made._finish(pruning.result)
+        return made
+
     # --- fitting -----------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, sample_weight):
@@ -146,7 +202,8 @@ class PrunedEstimator(BaseEstimator):
         early = self.validation_scores_ = fitting.scores if self.early_stopping else None
         self.best_loss_ = None if early else min(fitting.losses)
         self.best_validation_score_ = max(early) if early else None
-        self._finish(fitting)
+        self._state = fitting.state
+        self._finish(fitting.pruning.result)
         if not fitting.converged:
             warnings.warn(f"training reached max_iter={self.max_iter} epochs and has not converged: raise max_iter or "
                           "learning_rate_init", ConvergenceWarning, stacklevel=4)
@@ -177,7 +234,8 @@ class PrunedEstimator(BaseEstimator):
             self.model_.signature = self._made_signature()
         self.loss_curve_ = fitting.losses if first else [*self.loss_curve_, *fitting.losses]
         self.loss_, self.n_iter_ = fitting.losses[-1], 1
-        self._finish(fitting)
+        self._state = fitting.state
+        self._finish(fitting.pruning.result)
         return self
 
     def _prepared(self, X, y, sample_weight, first, learn):
@@ -229,9 +287,9 @@ class PrunedEstimator(BaseEstimator):
                                "validation_fraction, or leave out the rows that count nothing")
         return X, y, weights, lambda model: self._score_outputs(model(X_valid), y_valid, w_valid)
 
-    def _finish(self, fitting):
-        """Keep what a fit made: the run, what pruning did, and the frozen net."""
-        self._state, self.result_ = fitting.state, fitting.pruning.result
+    def _finish(self, result):
+        """Keep what pruning did, and the frozen net."""
+        self.result_ = result
         self.n_layers_, self.n_outputs_ = len(parameters.widths(self.hidden_layer_sizes)) + 2, self._outputs
         self.predictor_ = freeze(compact(self.model_))
 

@@ -4,6 +4,7 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.neural_network import MLPClassifier
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -149,6 +150,7 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
         self.class_weight = class_weight
 
     classes_: np.ndarray
+    _net = MLPClassifier
     _labels = True
     _multilabel = False  # whether `y` is a matrix of 0 and 1
 
@@ -334,6 +336,11 @@ class PrunedClassifier(ClassifierMixin, PrunedEstimator):
     def _decay(self, batch, weights):
         """Return alpha's share; MLPClassifier's loss of several labels is their sum, minnet's their mean."""
         return super()._decay(batch, weights) / (self._outputs if self._multilabel else 1)
+
+    def _take_targets(self, estimator):
+        """Take over the labels."""
+        self._multilabel = estimator.out_activation_ == "logistic" and estimator.n_outputs_ > 1
+        self.classes_ = np.arange(estimator.n_outputs_) if self._multilabel else estimator.classes_
 
     def _signature(self, shape, names):
         """Return a signature with the labels."""

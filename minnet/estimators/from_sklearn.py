@@ -1,6 +1,5 @@
 """Read scikit-learn's own nets: a fitted MLPClassifier or MLPRegressor, alone or behind scalers, becomes a Model."""
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -8,16 +7,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from minnet.data.signature import Signature
-from minnet.engine.containers import Sequential
-from minnet.engine.dense import Dense
-from minnet.engine.layer import Layer
 from minnet.errors import InvalidType, Unsupported, quoted
 from minnet.estimators.base import PrunedEstimator
-from minnet.estimators.parameters import ACTIVATIONS, feature_names
+from minnet.estimators.mlp import model_of_mlp
+from minnet.estimators.parameters import feature_names
 from minnet.model import Model
-
-OUTPUTS = {"softmax", "logistic", "identity"}  # what follows the last layer
 
 
 def from_sklearn(estimator: object) -> Model:
@@ -52,36 +46,11 @@ def from_sklearn(estimator: object) -> Model:
         model = net.model_.clone()
     elif isinstance(net, MLPClassifier | MLPRegressor):
         check_is_fitted(net)
-        model = _model_of(net)
+        model = model_of_mlp(net)
     else:
         raise InvalidType(f"{quoted(repr(net))} is no net: give a fitted MLPClassifier or MLPRegressor, or a Pipeline "
                           "that ends in one")
     return _behind(scalers, model, feature_names(steps[0], model.input_shape))
-
-
-def _model_of(mlp):
-    """Return the Model of an MLPClassifier or MLPRegressor."""
-    several = isinstance(mlp, MLPClassifier) and mlp.out_activation_ == "logistic" and mlp.n_outputs_ > 1
-    if mlp.out_activation_ not in OUTPUTS:
-        raise Unsupported(f"{type(mlp).__name__} has the last activation {mlp.out_activation_!r}; known are "
-                          f"{', '.join(sorted(OUTPUTS))}")
-    weights, biases = list(mlp.coefs_), list(mlp.intercepts_)
-    if mlp.out_activation_ == "logistic" and not several:
-        weights[-1] = np.hstack([-weights[-1] / 2, weights[-1] / 2])
-        biases[-1] = np.hstack([-biases[-1] / 2, biases[-1] / 2])
-    between = ACTIVATIONS[mlp.activation]
-    layers: list[Layer] = [Dense(weights[0].shape[1])]
-    for _, weight in pairwise(weights):
-        layers += [*([] if between is None else [between()]), Dense(weight.shape[1])]
-    model = Model(Sequential(*layers), len(weights[0]), rng=False, dtype=weights[0].dtype.name)
-    dense = [layer for layer in model.layers.values() if isinstance(layer, Dense)]
-    for layer, weight, bias in zip(dense, weights, biases, strict=True):
-        layer.weight.value[...] = weight
-        layer.bias.value[...] = bias
-    task = "multilabel" if several else "classes" if isinstance(mlp, MLPClassifier) else "numbers"
-    labels = None if task == "numbers" else np.arange(mlp.n_outputs_) if several else mlp.classes_
-    model.signature = Signature(model.input_shape, classes=labels, task=task)
-    return model
 
 
 def _behind(scalers, model, names):

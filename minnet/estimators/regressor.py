@@ -4,6 +4,7 @@ from typing import Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from sklearn.neural_network import MLPRegressor
 
 from minnet.data.scaling import mean_and_deviation
 from minnet.data.signature import Signature
@@ -119,6 +120,7 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
     True
     """
 
+    _net = MLPRegressor
     _loss = "mse"
     _numeric = _several = True
 
@@ -207,7 +209,7 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
             self._outputs = y.shape[1]
         if y.shape[1] != self._outputs:
             raise InvalidValue(f"y has {y.shape[1]} columns; this net has learnt {self._outputs}")
-        self._target_scaling = mean_and_deviation(y, weights) if learn else self.model_.signature.target_scaling
+        self._target_scaling = mean_and_deviation(y, weights) if learn else _scaling_of(self.model_)
         shift, scale = self._target_scaling
         return (y - shift) / scale, weights
 
@@ -216,12 +218,16 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
 
         Where old and new targets are of units far apart, the layer gives the same scaled outputs as before.
         """
-        old, (shift, scale) = model.signature.target_scaling, self._target_scaling
-        ratio, moved = old.scale / scale, (old.shift - shift) / scale
+        (old_shift, old_scale), (shift, scale) = _scaling_of(model), self._target_scaling
+        ratio, moved = old_scale / scale, (old_shift - shift) / scale
         if 1 / FARTHEST <= ratio.min() and max(ratio.max(), np.abs(moved).max()) <= FARTHEST:
             last = [layer for layer in model.layers.values() if isinstance(layer, Dense)][-1]
             last.weight.value[:] = last.weight.value * ratio
             last.bias.value[:] = last.bias.value * ratio + moved
+
+    def _take_targets(self, estimator):
+        """Note that the net gives its numbers as they are."""
+        self._target_scaling = np.zeros(estimator.n_outputs_), np.ones(estimator.n_outputs_)
 
     def _signature(self, shape, names):
         """Return a signature with the scaling of the targets."""
@@ -234,3 +240,10 @@ class PrunedRegressor(RegressorMixin, PrunedEstimator):
     def _decay(self, batch, weights):
         """Return alpha's share as for half the squared error: minnet's `mse` is twice it, and a mean over outputs."""
         return 2 / self._outputs * super()._decay(batch, weights)
+
+
+def _scaling_of(model):
+    """Return (shift, scale) of the targets of a model, each (k,), also where it gives them as they are."""
+    known = model.signature.target_scaling
+    k = model.output_shape[-1]
+    return (np.zeros(k), np.ones(k)) if known is None else (known.shift, known.scale)
