@@ -1,6 +1,7 @@
 """Exported C: strict compilers take it, sanitizers are content, and it computes what the model does."""
 import ctypes
 import math
+import re
 import shutil
 import subprocess
 
@@ -13,6 +14,7 @@ from trees import masked_models, random_input
 import minnet as mn
 from minnet.errors import InvalidType, InvalidValue, NotFinite, UnknownName, Unsupported
 from minnet.formats import c_writer
+from minnet.formats.c_integers import IntegerNet
 from minnet.formats.c_source import c_source, save_c
 from minnet.formats.c_weights import Live
 from minnet.formats.c_writer import Choices
@@ -121,6 +123,80 @@ def test_int8_classes_of_a_thousand_images(tmp_path):
     np.testing.assert_array_equal(outputs(model, X[:1000], tmp_path, precision="int8").argmax(-1), wanted)
 
 
+def run_vectors(model, folder, X, *options, **choices):
+    """Compile the program that compares, run it, and return how many test vectors are missed."""
+    save_c(model, folder / "net.c", calibration=X, vectors=len(X), **choices)
+    done = subprocess.run([COMPILER, *STRICT, *options, "net.c", "net_main.c", "-o", "net", "-lm"], cwd=folder,
+                          capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    done = subprocess.run([folder / "net"], capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.returncode
+
+
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+
+
+def has_sanitizers(folder):
+    return not subprocess.run([COMPILER, *SANITIZERS, "-x", "c", "-", "-o", folder / "probe"], text=True, check=False,
+                              input="int main(void){return 0;}", capture_output=True).returncode
+
+
+@needs_compiler
+@settings(max_examples=8)
+@given(masked_models(dtype=np.float32), st.sampled_from(["unit", "layer"]))
+def test_integers_are_computed_as_foretold(tmp_path_factory, model, scales):
+    """Any tree of layers that has a form in integers gives to the bit what was computed beside it, and no overflow."""
+    folder = tmp_path_factory.mktemp("c")
+    options = SANITIZERS if has_sanitizers(folder) else []
+    try:
+        missed = run_vectors(model, folder, random_input(model, 5), *options, precision="int8", arithmetic="int8",
+                             scales=scales)
+    except Unsupported as error:
+        assert "no form in integers" in str(error)
+        return
+    assert missed == 0
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["lenet_5", "resnet_8", "separable_conv"])
+def test_integers_are_near_the_floats(name, tmp_path):
+    """Every output within some hundredths of the largest; no float is computed with on the way."""
+    model = STANDARD[name]()
+    mn.prune(model, 0.6)
+    X = random_input(model, 20)
+    assert run_vectors(model, tmp_path, X, precision="int8", arithmetic="int8") == 0
+    assert run_vectors(model, tmp_path, X, name="f", precision="int8") == 0
+    net = IntegerNet(model, Choices(precision="int8", arithmetic="int8"), X, X)
+    wanted = model(X)
+    np.testing.assert_allclose(net.outputs * net.end.scale, wanted, atol=0.08 * np.abs(wanted).max())
+    save_c(model, tmp_path / "net.c", precision="int8", arithmetic="int8", calibration=X)
+    text = (tmp_path / "net.c").read_text().partition("/* zero + sum")[2].partition("void minnet_quantise")[0]
+    assert "minnet_run" in text and not re.search(r"float|double|math", text)
+
+
+@needs_compiler
+def test_vectors_that_are_missed_are_counted(tmp_path):
+    model = STANDARD["mlp"]()
+    save_c(model, tmp_path / "net.c", vectors=3)
+    text = (tmp_path / "net_vectors.h").read_text()
+    head, mark, outputs = text.partition("_vector_outputs")
+    (tmp_path / "net_vectors.h").write_text(head + mark + re.sub(r"\{-?\d", "{9", outputs))
+    subprocess.run([COMPILER, "net.c", "net_main.c", "-o", "net"], cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "net"], check=False).returncode == 3
+
+
+@pytest.mark.parametrize("given, error, words", [
+    ({"arithmetic": "int8"}, InvalidValue, 'precision="int8" too'),
+    ({"arithmetic": "int8", "precision": "int8"}, InvalidValue, "give calibration=X"),
+    ({"vectors": 5, "calibration": np.zeros((2, 7))}, InvalidValue, "has 2 rows"),
+    ({"arithmetic": "int8", "precision": "int8", "calibration": np.zeros((2, 3))}, InvalidValue, "shape"),
+])
+def test_what_calibration_lacks(given, error, words, tmp_path):
+    with pytest.raises(error, match=words):
+        save_c(STANDARD["mlp"](), tmp_path / "net.c", **given)
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_compilers_take_it(compiler, tmp_path):
     """Without a warning, also where two nets are one program's, from a header as from the file itself."""
@@ -167,12 +243,9 @@ def test_sanitizers_are_content(tmp_path):
     """No index outside an array, no undefined behaviour."""
     model = STANDARD["resnet_8"]()
     mn.prune(model, 0.8)
-    options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
-    probe = subprocess.run([COMPILER, *options, "-x", "c", "-", "-o", tmp_path / "probe"], text=True,
-                           input="int main(void){return 0;}", capture_output=True, check=False)
-    if probe.returncode:
+    if not has_sanitizers(tmp_path):
         pytest.skip("this compiler has no sanitizers")
-    program, X = compile_c(c_source(model) + HARNESS, tmp_path, *options), random_input(model, 3)
+    program, X = compile_c(c_source(model) + HARNESS, tmp_path, *SANITIZERS), random_input(model, 3)
     done = subprocess.run([program], input=X.tobytes(), capture_output=True, check=False)
     assert not done.returncode, done.stderr.decode()
     close(np.frombuffer(done.stdout, np.float32).reshape(3, -1), model(X))

@@ -152,6 +152,18 @@ def test_export_c(command, model):  # noqa: F811
     assert (ended.out / "model.c").read_text() == c_source(model)
 
 
+def test_export_c_in_integers(command, model):  # noqa: F811
+    """A name, ranges from data, test vectors; what is missing is said."""
+    arguments = "export model.safetensors --to c --name net --arithmetic int8".split()
+    ended = command(*arguments, "--data", "digits", "--vectors", "2")
+    assert ended.code == 0
+    assert {path.name for path in ended.out.glob("net*")} == {"net.c", "net.h", "net_vectors.h", "net_main.c"}
+    assert "int net_class(const int8_t *input, int32_t *work);" in (ended.out / "net.h").read_text()
+    ended = command(*arguments)
+    assert ended.code == 2 and "--data digits" in ended.stderr and ended.stderr.count("\n") == 1
+    assert command("export", "model.safetensors", "--to", "onnx", "--vectors", "2").code == 2
+
+
 def test_export_for_pytorch_and_back(command, model):  # noqa: F811
     assert command("export", "model.safetensors", "--to", "safetensors", "--out", "there").code == 0
     assert load_file("there/weights.safetensors")["conv2.weight"].shape == (32, 16, 3, 3)

@@ -5,6 +5,7 @@
   minnet export model.onnx --to safetensors                     writes DIR/weights.safetensors, for PyTorch
   minnet export minnet-out/model.safetensors --to c             writes DIR/model.c and model.h, for any C99 compiler
   minnet export minnet-out/model.safetensors --to c --name gesture --precision int8       gesture.c, weights in 8 bits
+  minnet export minnet-out/model.safetensors --to c --arithmetic int8 --data digits --vectors 9        integers alone
 
 Options of one format are refused for another.
 """
@@ -15,15 +16,18 @@ from typing import TYPE_CHECKING
 
 from minnet.cli import parser as kinds
 from minnet.cli.console import Console
-from minnet.cli.options import out_option, output_folder
+from minnet.cli.options import DATA_HELP, data_options, out_option, output_folder, reading
 from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 
 if TYPE_CHECKING:  # NumPy is loaded by `run` alone
-    from minnet.formats.c_writer import Choices
+    import numpy as np
+
     from minnet.model import Model
 
-OF_FORMAT = {"onnx": ("sparse", "channels_last"), "c": ("name", "precision", "scales", "places")}  # options
+CHOICES = ("name", "precision", "scales", "places", "arithmetic")
+OF_FORMAT = {"onnx": ("sparse", "channels_last"), "c": (*CHOICES, "data", "vectors")}  # options of one format
+CALIBRATION = 1000   # rows
 FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetensors"}
 
 
@@ -41,6 +45,12 @@ def options(parser: Parser) -> None:
     add("--scales", choices=("unit", "layer"), help="c, int8: a scale for each unit (default), or one for a layer")
     add("--places", choices=("auto", "8", "16", "32"),
         help="c: bits of the place of a weight that is left (default: auto, the fewest bytes)")
+    add("--arithmetic", choices=("float", "int8"), help="c: compute with floats (default), or with integers alone")
+    add("--data", metavar="DATA",
+        help=f"c: data whose training part says which numbers occur in integers, and is tested with: {DATA_HELP}")
+    add("--vectors", type=kinds.integer(0), metavar="N", default=0,
+        help="c: also write N test vectors, and a program that compares (default: 0)")
+    data_options(parser)
     out_option(parser)
 
 
@@ -48,21 +58,21 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     check_formats(args)
     out = output_folder(args)
-    from minnet.formats.c_source import c_files
     from minnet.formats.onnx_write import onnx_bytes
     from minnet.formats.torch_state import torch_bytes
     from minnet.study.folder import write_files
     from minnet.study.training import load_model
 
-    model, others = load_model(args.what), []
+    model, others = load_model(args.what), {}
     if args.to == "onnx":
         data = onnx_bytes(model, sparse=args.sparse, channels_last=args.channels_last)
     elif args.to == "c":
-        data, *others = (text.encode() for text in c_files(model, c_choices(args)))
+        others = c_texts(model, args)
+        data = others.pop(".c")
     else:
         data = torch_bytes(model)
     name = FILES[args.to] if args.name is None else f"{args.name}.c"
-    write_files(out, {name: data} | {name[:-1] + "h": text for text in others})
+    write_files(out, {name: data} | {name.removesuffix(".c") + ending: text for ending, text in others.items()})
     console.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
     console.info(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}; {takes(model, args.to)}")
 
@@ -76,15 +86,35 @@ def check_formats(args: Namespace) -> None:
             raise InvalidValue(f"{options} apply to --to {to}, not to --to {args.to}")
 
 
-def c_choices(args: Namespace) -> Choices:
-    """Return how C is written."""
-    from minnet.formats.c_source import check_choices
+def c_texts(model: Model, args: Namespace) -> dict[str, bytes]:
+    """Return the texts of C by their endings."""
+    from minnet.formats.c_source import c_files, check_choices
     from minnet.formats.c_writer import Choices
 
-    given = {name: getattr(args, name) for name in OF_FORMAT["c"] if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in CHOICES if getattr(args, name) is not None}
     if given.get("places", "auto") != "auto":
         given["places"] = int(given["places"])
-    return check_choices(Choices(**given))
+    if given.get("arithmetic") == "int8":
+        given.setdefault("precision", "int8")
+        if args.data is None:
+            raise InvalidValue("--arithmetic int8 needs rows that say which numbers occur: name the training data, as "
+                               "in --data digits")
+    choices = check_choices(Choices(**given))
+    rows = None if args.data is None else calibration(model, args)
+    texts = c_files(model, choices, calibration=rows, vectors=args.vectors, stem=args.name or "model")
+    return {ending: text.encode() for ending, text in texts.items()}
+
+
+def calibration(model: Model, args: Namespace) -> np.ndarray:
+    """Return rows of the training part of --data, drawn at random."""
+    import numpy as np
+
+    from minnet.csr import is_sparse
+    from minnet.study.training import data_for
+
+    X = data_for(model, args.data, 0, reading(args)).X_train
+    chosen = np.random.default_rng(0).permutation(X.shape[0])[:CALIBRATION]
+    return X[chosen].toarray() if is_sparse(X) else X[chosen]
 
 
 def takes(model: Model, to: str) -> str:

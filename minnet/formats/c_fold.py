@@ -36,6 +36,7 @@ class Linear:
         self.window: Window | None = getattr(layer, "window", None)
         self.pool: Window | None = None
         self.input_shape, self.output_shape = layer.input_shape, layer.output_shape
+        self.factor = np.ones(self.units)    # of each unit's weights, by what was folded
 
     @property
     def units(self) -> int:
@@ -52,6 +53,7 @@ class Linear:
         scale = gain / np.sqrt(variance + norm.epsilon)
         self.entries = (self.entries * scale[self.unit()]).astype(self.entries.dtype)
         self.bias = self.bias * scale + (shift - mean * scale)
+        self.factor = self.factor * scale
         self.members.append(norm)
 
     def take_pool(self, layer: MaxPool2d) -> None:
@@ -62,6 +64,11 @@ class Linear:
     def divide(self, divisor: float) -> None:
         """Divide the weights by what the inputs are divided by: (x / d) W = x (W / d)."""
         self.entries = (self.entries / divisor).astype(self.entries.dtype)
+        self.factor = self.factor / divisor
+
+    def unfolded(self, entries: np.ndarray) -> np.ndarray:
+        """Return the weights of the layer itself for which folded ones are these."""
+        return entries / np.where(self.factor == 0, 1, self.factor)[self.unit()]
 
     def to_int8(self, by: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights as whole numbers, and the scale of each unit."""

@@ -15,8 +15,10 @@ HEADER = """/* A neural network with {parameters} parameters, written by minnet 
  *
  *   void {name}_predict(const {x} *input, {y} *output, {w} *work);
 {class_line} *
- * input: {input} = {NAME}_INPUTS {xs}, channels last; output: {output} = {NAME}_OUTPUTS {ys} ({gives});
- * work: {NAME}_WORK {ws} ({NAME}_WORK_BYTES bytes), for this call alone. Nothing is allocated. ISO C99{libm}.
+ * input: {input} = {NAME}_INPUTS {xs}, channels last;
+ * output: {output} = {NAME}_OUTPUTS {ys} ({gives});
+ * work: {NAME}_WORK {ws} ({NAME}_WORK_BYTES bytes), for this call alone.
+ * Nothing is allocated. ISO C99{libm}.
 {about} */
 #ifndef {NAME}_H
 #define {NAME}_H
@@ -63,7 +65,7 @@ def header(model: Model, name: str, work: int, types: tuple[str, str, str] = ("f
         Further lines of the comment, and further macros and declarations.
     """
     x, y, w = types
-    xs, ys, ws = (PLURALS.get(kind, f"numbers of type {kind}") for kind in types)
+    xs, ys, ws = (PLURALS.get(kind, f"{kind} numbers") for kind in types)
     known = {"name": name, "NAME": name.upper(), "x": x, "y": y, "w": w, "xs": xs, "ys": ys, "ws": ws}
     signature = model.signature
     classes = has_class(model)
@@ -89,9 +91,9 @@ def takes(signature: Signature | None) -> str:
     if signature is None:
         return ""
     if signature.encoding is not None and not signature.encoding.of_numbers:
-        return " * The input is the columns that the array of features names, unscaled: 1 for the category of a\n" \
+        return " * A row is the columns that the array of features names, unscaled: 1 for the category of a\n" \
                " * row, 0 for others, and counts of words.\n"
-    return " * The input is raw: values as in the data that the model was trained on, which it scales itself.\n"
+    return " * A row is raw: values as in the data that the model was trained on, which are scaled here.\n"
 
 
 def named(signature: Signature | None) -> list[tuple[str, str, list]]:

@@ -76,6 +76,7 @@ def _weights(writer, step, offsets):
         return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias))
     by = writer.choices.scales
     entries, scale = step.to_int8(by)
+    step.layer.weight.of(writer.values).reshape(-1)[:] = step.unfolded(entries * scale[step.unit()])
     stored = store(writer, step, offsets, entries, "int8")
     scale = writer.floats(f"{step.name}.scale", scale if by == "unit" else scale[:1])
     return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias), scale, int(by == "unit"))
@@ -91,14 +92,14 @@ def _dense(writer, step, x):
     return y
 
 
-def geometry(step):
+def geometry(step, outside=0):
     """Return the numbers of a WINDOW, and the places in it that the rows of a weight read."""
     at, (h, w, c), o = step.window, step.input_shape, step.output_shape[-1]
     (kh, kw), (dh, dw), pool = at.kernel, getattr(at, "dilation", (1, 1)), step.pool
     pitch = max(w, (kw - 1) * dw + 1) * c
     row, column, channel = np.indices((kh, kw, c)).reshape(3, -1)
     pooled = (*pool.kernel, *pool.stride) if pool else (1, 1, 1, 1)
-    numbers = (h, w, c, kh, kw, dh, dw, *at.stride, at.top, at.left, *pooled, *step.output_shape[:2], o, pitch)
+    numbers = (h, w, c, kh, kw, dh, dw, *at.stride, at.top, at.left, *pooled, *step.output_shape[:2], o, pitch, outside)
     return numbers, row * dh * pitch + column * dw * c + channel
 
 

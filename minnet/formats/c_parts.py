@@ -5,9 +5,11 @@ other unless a function says so. A function more is a row in one of the tables g
 calls others.
 """
 from minnet.formats.c_parts_images import IMAGES
+from minnet.formats.c_parts_int8 import INT8
+from minnet.formats.c_parts_int8 import NEEDS as OF_INT8
 from minnet.formats.c_parts_linear import LINEAR
 from minnet.formats.c_parts_pointwise import POINTWISE
 from minnet.formats.c_parts_rows import ROWS
 
-PARTS = ROWS | POINTWISE | LINEAR | IMAGES
-NEEDS: dict[str, tuple[str, ...]] = {}   # what a function calls itself: these come before it
+PARTS = ROWS | POINTWISE | LINEAR | IMAGES | INT8
+NEEDS: dict[str, tuple[str, ...]] = {**OF_INT8}   # what a function calls itself: these come before it

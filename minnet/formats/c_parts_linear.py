@@ -63,9 +63,10 @@ static void dense_KIND_PLACED(const X *x, const COUNT *count, const PLACE *place
 
 WINDOW = """
 /* A window (kh, kw), its pixels (dh, dw) apart, that moves by (sh, sw) over an image (h, w, c) from (-top, -left) on;
-   the largest of each (ph, pw) results, (qh, qw) apart, is one of the image (ho, wo, o). Rows have pitch places. */
+   the largest of each (ph, pw) results, (qh, qw) apart, is one of the image (ho, wo, o). Rows have pitch places; what
+   lies outside of the image is like a pixel of the number outside. */
 typedef struct {
-    int h, w, c, kh, kw, dh, dw, sh, sw, top, left, ph, pw, qh, qw, ho, wo, o, pitch;
+    int h, w, c, kh, kw, dh, dw, sh, sw, top, left, ph, pw, qh, qw, ho, wo, o, pitch, outside;
 } @_window;
 """
 

@@ -8,20 +8,20 @@
 function can run in several threads. Of weights that are mostly pruned only the live ones are stored and multiplied.
 `save_c(model, "gesture.c", name="gesture")` names it gesture_predict, and all else so: nets link into one program.
 """
-import math
 import re
 from pathlib import Path as File
 
 import numpy as np
 
-from minnet.errors import InvalidType, InvalidValue, quoted, unknown
+from minnet.errors import InvalidType, InvalidValue, check_count, quoted, unknown
 from minnet.files import write_whole
-from minnet.formats.c_fold import first_is_linear
+from minnet.formats.c_floats import FloatNet
 from minnet.formats.c_header import has_class, header, names_text
-from minnet.formats.c_layers import WRITERS
+from minnet.formats.c_integers import IntegerNet, calibration_rows
 from minnet.formats.c_parts import NEEDS, PARTS
 from minnet.formats.c_parts_linear import WINDOW
-from minnet.formats.c_writer import Buffer, Choices, Writer
+from minnet.formats.c_vectors import vector_files, vector_rows
+from minnet.formats.c_writer import Choices
 from minnet.model import Model
 from minnet.typing import Path
 
@@ -58,7 +58,8 @@ int {name}_class(const {x} *input, {w} *work)
 
 
 def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "float32",
-           places: str | int = "auto", arithmetic: str = "float", scales: str = "unit") -> None:
+           places: str | int = "auto", arithmetic: str = "float", scales: str = "unit",
+           calibration: np.ndarray | None = None, vectors: int = 0) -> None:
     """Write a model as C99: a file with a function NAME_predict, and a header beside it; each written whole.
 
     The .c file needs no header, which is for other files of a program. Of a model with a signature it takes raw rows,
@@ -81,10 +82,18 @@ def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "
     places : {"auto", 8, 16, 32}
         Bits of the place of a live weight: from the first input on where they suffice, else from the place before.
         "auto" takes the fewest bytes.
-    arithmetic : {"float"}
-        What is computed with.
+    arithmetic : {"float", "int8"}
+        What is computed with. With "int8", weights and the results of layers are int8 and sums int32: the file takes
+        int8_t, gives int32_t, and has NAME_quantise and NAME_dequantise, which turn a raw row into its input and its
+        output into real numbers.
     scales : {"unit", "layer"}
         What has a scale of its own where weights are int8; those of a frozen net are by unit.
+    calibration : array_like, optional
+        Rows (n, *input_shape) as `predict` takes them, some hundred of the training data: with arithmetic "int8" they
+        say which numbers occur. Their first ones are the test vectors.
+    vectors : int
+        How many test vectors are written: inputs and expected outputs as PATH_vectors.h, and PATH_main.c, a program
+        that returns how many of them are missed. Without calibration rows they are random.
 
     Raises
     ------
@@ -96,35 +105,49 @@ def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "
         It has a layer without C source.
     FileError
         A file cannot be written.
+
+    References
+    ----------
+    Jacob et al. (2018), "Quantization and training of neural networks for efficient integer-arithmetic-only inference".
     """
     choices = check_choices(Choices(name, precision, scales, places, arithmetic))
-    source, head = c_files(model, choices)
-    write_whole(File(path).with_suffix(".h"), head.encode())
-    write_whole(path, source.encode())
+    file = File(path)
+    texts = c_files(model, choices, calibration=calibration, vectors=vectors, stem=file.stem)
+    for ending, text in reversed(texts.items()):
+        write_whole(path if ending == ".c" else file.with_name(file.stem + ending), text.encode())
 
 
 def c_source(model: Model, choices: Choices | None = None) -> str:
     """Return the text of a C99 file with NAME_predict; the same model gives the same text. Errors as of `save_c`."""
-    return c_files(model, Choices() if choices is None else choices)[0]
+    return c_files(model, Choices() if choices is None else choices)[".c"]
 
 
-def c_files(model: Model, choices: Choices) -> tuple[str, str]:
-    """Return the texts of the .c file, which has the header in it, and of the header."""
+def c_files(model: Model, choices: Choices, *, calibration: np.ndarray | None = None, vectors: int = 0,
+            stem: str = "model") -> dict[str, str]:
+    """Return the texts of the .c file, which has the header in it, the header, and test vectors, by their endings.
+
+    `stem` is the name of the files without endings; other arguments and errors are those of `save_c`.
+    """
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
-    writer = Writer(WRITERS, choices)
-    start = _scaled(writer, model, Buffer("input", 0, math.prod(model.input_shape), False))
-    end = _in_units(writer, model.signature, writer.write(model.tree, start))
-    parts = used_parts(writer.used)
+    X = vector_rows(model, calibration, check_count("vectors", vectors, 0))
+    net = FloatNet(model, choices, X) if choices.arithmetic == "float" else \
+        IntegerNet(model, choices, calibration_rows(model, calibration), model.inputs(X))
+    defined = net.defined()
+    parts = used_parts(net.writer.used)
     libm = any(re.search(r"\b(?!sizeof)[a-z]\w*f\(", re.sub("|".join(PARTS), "", text)) for text in parts)
-    words = {"name": choices.name, "NAME": choices.name.upper(), "x": "float", "y": "float", "w": "float"}
-    head = header(model, choices.name, max(writer.work, 1), libm=libm)
-    body = "".join(f"    {line}\n" for line in writer.calls) if writer.calls else "    (void)work;\n"
-    functions = FUNCTIONS + (CLASS if has_class(model) else "")
-    return "".join([head, "#include <math.h>\n" if libm else "", names_text(choices.name, model.signature),
-                    *prefixed([WINDOW] if "window" in writer.used else [], choices.name), *writer.arrays,
-                    *prefixed(parts, choices.name),
-                    functions.format(**words, body=body, end=end)]), head
+    x, y, w = net.types
+    words = {"name": choices.name, "NAME": choices.name.upper(), "x": x, "y": y, "w": w}
+    head = header(model, choices.name, max(net.writer.work, 1), net.types, libm=libm, about=net.about,
+                  macros=net.macros, functions=net.declared)
+    body = "".join(f"    {line}\n" for line in net.writer.calls) if net.writer.calls else "    (void)work;\n"
+    functions = (FUNCTIONS + (CLASS if has_class(model) else "")).format(**words, body=body, end=net.end)
+    window = [WINDOW] if any("window" in part for part in parts) else []
+    source = "".join([head, "#include <math.h>\n" if libm else "", names_text(choices.name, model.signature),
+                      *prefixed(window, choices.name), *net.writer.arrays, *prefixed(parts, choices.name), functions,
+                      defined])
+    tests = vector_files(stem, net, words) if vectors else {}
+    return {".c": source, ".h": head, **tests}
 
 
 def check_choices(choices: Choices) -> Choices:
@@ -137,6 +160,8 @@ def check_choices(choices: Choices) -> Choices:
         value = getattr(choices, argument)
         if value not in allowed or isinstance(value, bool):
             raise unknown(argument, value, [str(word) for word in allowed])
+    if choices.arithmetic == "int8" and choices.precision != "int8":
+        raise InvalidValue('arithmetic="int8" computes with weights of 8 bits: give precision="int8" too')
     return choices
 
 
@@ -151,40 +176,3 @@ def prefixed(parts: list[str], name: str) -> list[str]:
     own = set(re.findall(r"^static [\w@ ]*?\*?(\w+)\(", "".join(parts), re.MULTILINE))
     pattern = re.compile(rf"\b({'|'.join(sorted(own))})(?=\()")
     return [(pattern.sub(rf"{name}_\1", part) if own else part).replace("@", name) for part in parts]
-
-
-def _scaled(writer, model, x):
-    """Add the calls that fill in missing numbers and scale the input; return the Buffer that the layers read.
-
-    Where the input is divided by one number and read by one linear layer, weights are divided instead.
-    """
-    signature = model.signature
-    if signature is None:
-        return x
-    fill = signature.encoding and signature.encoding.fills
-    if fill is not None:
-        y = writer.allocate(x.size)
-        writer.call("fill_missing", x, x.size, writer.floats("input.fill", fill), y)
-        x = y
-    if signature.scaling is None:
-        return x
-    if signature.scaling.divisor != 1 and first_is_linear(model.tree):
-        writer.divisor = signature.scaling.divisor
-        return x
-    shift, scale = np.broadcast_arrays(*signature.scaling)
-    if shift.ndim > 1:
-        shift, scale = (np.broadcast_to(v, signature.shape) for v in (shift, scale))
-    names = writer.floats("input.shift", shift), writer.floats("input.scale", scale)
-    y = writer.allocate(x.size)
-    writer.call("scale_input", x, x.size, *names, shift.size, y)
-    writer.free(x)
-    return y
-
-
-def _in_units(writer, signature, y):
-    """Add the call that gives numbers in the units of their target, of the Buffer `y`; return the Buffer of these."""
-    if signature is None or signature.target_scaling is None:
-        return y
-    y, (shift, scale) = writer.writable(y), signature.target_scaling
-    writer.call("scale", y, 1, y.size, writer.floats("target.scale", scale), writer.floats("target.shift", shift))
-    return y

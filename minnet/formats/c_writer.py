@@ -1,5 +1,6 @@
 """What a C file is made of while it is written: constant arrays, calls, and buffers in `work` that are used again."""
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from minnet.errors import InvalidValue, NotFinite, Unsupported
 
 MOST_NUMBERS = 2**24        # compilers need a hundred times the memory of the source
 PER_LINE = 8
+WIDTH = 112                 # of a line of calls
 
 
 def literal(number):
@@ -52,8 +54,12 @@ class Writer:
     def __init__(self, writers: Mapping, choices: Choices) -> None:
         self.writers, self.choices, self.name = writers, choices, choices.name
         self.divisor = 1.0   # of the weights of the layer that reads the input
-        self.arrays, self.calls, self.used = [], [], set()
-        self.used_buffers, self.work, self.numbers = [], 0, 0
+        self.values = np.zeros(0)   # the model's, with weights as they are stored
+        self.arrays: list[str] = []
+        self.calls: list[str] = []
+        self.used: set[str] = set()
+        self.used_buffers: list[Buffer] = []
+        self.work, self.numbers = 0, 0
 
     def write(self, layer, x):
         """Add the calls of a layer that reads `x`, and free `x` if it is owned; return the Buffer of the output."""
@@ -66,7 +72,8 @@ class Writer:
     def call(self, part, *arguments):
         """Add a call of one of PARTS."""
         self.used.add(part)
-        self.calls.append(f"{self.name}_{part}({', '.join(str(a) for a in arguments)});")
+        text = f"{self.name}_{part}({', '.join(str(a) for a in arguments)});"
+        self.calls += textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
     def allocate(self, size):
         """Allocate a Buffer of `size` floats in `work`: first fit."""
