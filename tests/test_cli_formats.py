@@ -152,11 +152,13 @@ def test_export_c(command, model):  # noqa: F811
     assert (ended.out / "model.c").read_text() == c_source(model)
 
 
-def test_export_c_in_integers(command, model):  # noqa: F811
+def test_export_c_in_integers(command, model, tmp_path):  # noqa: F811
     """A name, ranges from data, test vectors; what is missing is said."""
+    X, y = images()
+    np.savez(tmp_path / "data.npz", X=X, y=y)
     arguments = "export model.safetensors --to c --name net --arithmetic int8".split()
-    ended = command(*arguments, "--data", "digits", "--vectors", "2")
-    assert ended.code == 0
+    ended = command(*arguments, "--data", "data.npz", "--vectors", "2")
+    assert ended.code == 0, ended.stderr
     assert {path.name for path in ended.out.glob("net*")} == {"net.c", "net.h", "net_vectors.h", "net_main.c"}
     assert "int net_class(const int8_t *input, int32_t *work);" in (ended.out / "net.h").read_text()
     ended = command(*arguments)
