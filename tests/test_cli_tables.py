@@ -7,6 +7,7 @@ import pytest
 import minnet as mn
 from minnet.cli import main
 from minnet.errors import InvalidValue
+from minnet.study.training import data_for
 
 
 @pytest.fixture
@@ -49,10 +50,9 @@ def test_the_way_out_is_one(folder, capsys):
     shift, scale = mn.load("minnet-out/model.safetensors").signature.scaling
     X = mn.load_data("texts.csv", target=0, rng=0).X_train
     np.testing.assert_allclose([shift, scale], [X.mean(axis=0), X.std(axis=0)])
-    for command in (["prune", "minnet-out", "--data", "texts.csv", "--target", "0"], ["train", "digits", "--model",
-                                                                                   "vgg16"]):
-        assert main([*command, "--scaling", "unit"]) == 2
-        assert "the model scales what it takes itself" in capsys.readouterr().err
+    for model, enlarged in ((mn.load("minnet-out/model.safetensors"), False), ("vgg16", True)):
+        with pytest.raises(InvalidValue, match="the model scales what it takes itself"):
+            data_for(model, "texts.csv", 0, {"scaling": "unit", "target": 0}, enlarged=enlarged)
 
 
 def test_standard_scaling_leaves_words_sparse():
@@ -68,3 +68,28 @@ def test_standard_scaling_leaves_words_sparse():
     assert dense[:, 1:].min() == 0 and (dense[:, 1:].max(axis=0) == 1).all()
     with pytest.raises(InvalidValue, match="scaling='standard' subtracts a mean"):
         mn.load_data((mn.load_data((X, [0, 1] * 30), text=1).scaled(data.X_train), data.y_train), scaling="standard")
+
+
+def test_a_column_of_categories_is_one_input(tmp_path, monkeypatch, capsys):
+    """--keep counts columns, and each word of text; names of columns are printed, and the small model takes these."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    city, code = rng.integers(0, 4, 200), rng.integers(0, 9, 200)
+    words = np.array(["a fine day of it", "some other thing there"])[rng.integers(0, 2, 200)]
+    rows = [f"{a:.3f},{'ABCD'[c]}town,{code[i]},{words[i]} {i},{'yes' if c % 2 else 'no'}\n"
+            for i, (a, c) in enumerate(zip(rng.normal(size=200), city, strict=True))]
+    (tmp_path / "t.csv").write_text("".join(["age,city,code,note,kind\n", *rows]))
+    bare = [",".join(row.split(",")[:3] + row.split(",")[4:]) for row in rows]
+    (tmp_path / "bare.csv").write_text("".join(["age,city,code,kind\n", *bare]))
+    for file, columns, keep in (("bare", 3, 1), ("t", 3 + 8, 2)):
+        assert main(["prune", f"{file}.csv", "--categories", "code", "--structure", "input", "--keep", str(keep),
+                     "--criterion", "taylor", "--model", "mlp", "--epochs", "6", "--json"]) == 0
+        told = capsys.readouterr()
+        assert f"removing {columns - keep} of {columns} inputs" in told.err
+        found = json.loads(told.out)
+        assert "city" in found["inputs"]["kept"] and found["after"]["accuracy"] > 0.9
+        assert (len(found["inputs"]["kept"]), found["inputs"]["of"]) == (keep, columns)
+        small = mn.load("minnet-out/model.safetensors")
+        columns = {column.name: column for column in small.signature.encoding.columns}
+        assert columns["city"].n_encoded == 4, "all of its categories"
+    assert main(["predict", "minnet-out", "t.csv"]) == 0

@@ -132,4 +132,4 @@ def takes(model: Model, to: str) -> str:
         return f"categories and text ({columns}) cannot be exported: it takes the {model.input_shape[0]:,} columns " \
                "that it names instead, 0 and 1 of categories, counts of words" + known
     scaled = "raw values, which it scales itself" if model.signature.scaling is not None else "values as given"
-    return f"it takes {scaled}, {' x '.join(map(str, model.input_shape))}{known}"
+    return f"it takes rows of {' x '.join(map(str, model.input_shape))} {scaled}{known}"

@@ -135,7 +135,8 @@ def pruning_options(parser: Parser) -> None:
         help=f"fraction of the weights (or units) to remove (default: {SPARSITY:g})")
     add("--count", type=kinds.integer(0), metavar="N", help="number of weights (or units) to remove, instead")
     add("--keep", type=kinds.integer(0), metavar="N",
-        help="number of weights (or units) to keep, instead, as in --structure input --keep 8")
+        help="number of weights (or units) to keep, instead, as in --structure input --keep 8: columns, and of text "
+             "each word counts as one")
     for name, text in PRUNING.items():
         add(f"--{name}", metavar="NAME", help=f"{text} (default: {DEFAULT[name]})")
     add("--compensate", metavar="NAME", help="weight update after pruning, e.g. least_squares (default: none)")

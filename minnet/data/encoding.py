@@ -258,6 +258,17 @@ class Encoding:
         return sum(column.n_encoded for column in self.columns)
 
     @property
+    def inputs(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the input that each number (n_encoded,) is of, and their names: columns, of text each of its words."""
+        names, sizes, encoded = [], [], iter(self.encoded_names)
+        for column in self.columns:
+            mine = [next(encoded) for _ in range(column.n_encoded)]
+            whole = column.kind in ("number", "categories")
+            names += [column.name] if whole else mine
+            sizes += [len(mine)] if whole else [1] * len(mine)
+        return np.repeat(np.arange(len(names)), sizes), tuple(names)
+
+    @property
     def number_places(self) -> np.ndarray:
         """Return the places of the columns of numbers among the encoded ones."""
         return np.flatnonzero([column.kind == "number" for column in self.columns for _ in range(column.n_encoded)])

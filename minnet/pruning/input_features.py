@@ -2,7 +2,8 @@
 
     pieces = input_pieces(model, ["dense1", "dense2"])
 
-All layers that read the input must be chosen: a feature is removed from all of them, or it stays.
+All layers that read the input must be chosen: a feature is removed from all of them, or it stays. The 0 and 1 that
+stand for one column of categories are one feature, by the model's signature.
 """
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import numpy as np
 from minnet.engine.model import Model
 from minnet.engine.space import Coupling
 from minnet.errors import InvalidValue
-from minnet.pruning.pieces import LayerGroup, WeightSets, positions_in
+from minnet.pruning.pieces import LayerGroup, Reduction, WeightSets, positions_in
 from minnet.pruning.units import STATISTICS, makers_of
 
 
@@ -25,6 +26,14 @@ class InputPieces(WeightSets):
                          *_members(coupling, piece_of, False))
         self.coupling, self.piece_of = coupling, piece_of
 
+    def reduce(self, scores: np.ndarray, reduction: Reduction) -> np.ndarray:
+        """Return (n,) one score a piece; of pieces of several sizes a norm is that of as many weights as the fewest.
+
+        Else a column of many categories would have a larger norm than one of numbers whose weights are as large.
+        """
+        found, power = super().reduce(scores, reduction), {"l1": 1.0, "l2": 0.5}.get(str(reduction), 0.0)
+        return found / (self.sizes / self.sizes.min()) ** power
+
     def total(self, vector: np.ndarray) -> np.ndarray:
         """Return (n,) the sum of `vector` (length of the model's) over all that a removed feature takes with it."""
         found = super().total(vector)
@@ -36,15 +45,20 @@ class InputPieces(WeightSets):
 
 
 def input_pieces(model: Model, layers: Sequence[str]) -> InputPieces:
-    """Return one piece for each feature of the input; raises InvalidValue where none can be removed by itself."""
+    """Return one piece for each feature of the input; raises InvalidValue where none can be removed by itself.
+
+    Of a table that was encoded they are its columns, and the words of each column of text.
+    """
     coupling = model.couple(free_inputs=True)
     roots = coupling.roots(coupling.inputs)
     readers = [use.parameter for use in coupling.uses if use.reads and np.isin(coupling.roots(use.units), roots).any()]
-    _check(model, coupling, roots, readers, layers)
+    encoding = None if model.signature is None else model.signature.encoding
+    features = np.arange(len(roots)) if encoding is None else encoding.inputs[0]
+    _check(model, coupling, roots, readers, layers, len(set(features.tolist())))
     piece_of = np.full(coupling.n_units, -1)
-    piece_of[roots] = np.arange(len(roots))
+    piece_of[roots] = features
     names = dict.fromkeys(p.layer for p in readers)
-    group = LayerGroup(tuple(names), tuple(readers), 0, len(roots), keeps=1)
+    group = LayerGroup(tuple(names), tuple(readers), 0, int(features[-1]) + 1, keeps=1)
     return InputPieces(model, group, coupling, piece_of)
 
 
@@ -61,13 +75,13 @@ def input_norms(model: Model) -> np.ndarray:
     return np.sqrt(np.bincount(features, squares, minlength=coupling.n_units))[roots]
 
 
-def _check(model, coupling, roots, readers, layers):
+def _check(model, coupling, roots, readers, layers, n_features):
     """Raise InvalidValue, which says why, where features cannot be removed one by one by these layers."""
     shape, makers = model.input_shape, makers_of(model, coupling)
     makers = sorted({name for root in roots.tolist() for name in makers.get(root, ())})
     left = [p.layer for p in readers if p.layer not in layers]
     born = [p.layer for p in readers if p.index is not None]
-    if len(roots) == 1:
+    if n_features == 1:
         reason = (f"the input of shape {shape} has a single channel, and single pixels are read by a Dense layer after "
                   "Flatten alone" if len(shape) > 1 else "the input has a single feature")
     elif makers:

@@ -206,7 +206,8 @@ def channel(model: Model, layers: Sequence[str]) -> Pieces:
 def input_(model: Model, layers: Sequence[str]) -> Pieces:
     """Prune features of the input: all weights that read one of them.
 
-    Features are columns; single pixels where Flatten comes first; else the channels of images. At least one stays.
+    Features are columns, and of a column of text each of its words; single pixels where Flatten comes first; else the
+    channels of images. At least one stays.
     ``compact(model, inputs=True)`` then makes a model that takes the others alone.
 
     Parameters

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from minnet.data import Dataset
+from minnet.engine.sample import signature_for
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.formats.onnx_write import onnx_bytes
@@ -73,6 +74,8 @@ class Job(Training):
         self.pruning = {name: getattr(settings, name) for name in names}
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.sparsity = self.asked()
+        if self.base is None:
+            self.model.signature = signature_for(self.model, self.data)  # that of training, which says what inputs are
         self.planned = self.dry_run()
         total = self.planned.units.total
         if settings.count is not None or settings.keep is not None:

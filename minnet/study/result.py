@@ -37,12 +37,18 @@ def result_of(job, figures: Mapping[str, dict]) -> dict:
         "words": summary(share, figures["before"], figures["after"]), **figures,
         "classes": job.data.classes, "layers": layers_of(job.model), "start": job.start, "settings": settings,
         "samples": {part: len(getattr(job.data, f"y_{part}")) for part in ("train", "valid", "test")},
-        "machine": machine(), "history": job.history} | ({"inputs": inputs_of(job.small)} if job.frees_inputs else {}))
+        "machine": machine(), "history": job.history} |
+        ({"inputs": inputs_of(job.small, job.planned.units.total)} if job.frees_inputs else {}))
 
 
-def inputs_of(small: Model) -> dict[str, object]:
-    """Return which features of the input a compacted model takes: `kept`, by name or column, and `of` how many."""
+def inputs_of(small: Model, total: int) -> dict[str, object]:
+    """Return which features of the input a compacted model takes: `kept`, by name or column, and `of` how many.
+
+    Of an encoded table they are columns, and words of text, of the `total` that were there.
+    """
     signature = small.signature
+    if signature.encoding is not None:
+        return {"kept": list(signature.encoding.inputs[1]), "of": total}
     kept = signature.selection.columns if signature.selection else range(signature.shape[-1])
     of = signature.selection.width(signature.shape) if signature.selection else len(kept)
     return {"kept": list(signature.feature_names or kept), "of": of}
