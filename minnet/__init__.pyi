@@ -13,9 +13,16 @@ from minnet.engine.more_activations import SiLU as SiLU
 from minnet.engine.more_activations import Hardswish as Hardswish
 from minnet.engine.more_activations import GELU as GELU
 from minnet.engine.more_activations import Softmax as Softmax
+from minnet.engine.rare_activations import SELU as SELU
+from minnet.engine.rare_activations import Softplus as Softplus
+from minnet.engine.rare_activations import Mish as Mish
+from minnet.engine.rare_activations import Hardtanh as Hardtanh
+from minnet.engine.rare_activations import HardSigmoid as HardSigmoid
+from minnet.engine.prelu import PReLU as PReLU
 from minnet.engine.containers import Sequential as Sequential
 from minnet.engine.containers import Residual as Residual
 from minnet.engine.containers import Concat as Concat
+from minnet.engine.product import Product as Product
 from minnet.engine.conv import Conv2d as Conv2d
 from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
@@ -34,6 +41,7 @@ from minnet.engine.pooling import Flatten as Flatten
 from minnet.engine.pooling import MaxPool2d as MaxPool2d
 from minnet.engine.pooling import AvgPool2d as AvgPool2d
 from minnet.engine.pooling import GlobalAvgPool2d as GlobalAvgPool2d
+from minnet.engine.pooling import GlobalMaxPool2d as GlobalMaxPool2d
 from minnet.engine.sample import Sample as Sample
 from minnet.engine.sparse import SparseDense as SparseDense
 from minnet.engine.split import split as split
@@ -104,9 +112,16 @@ __all__ = [
     "Hardswish",
     "GELU",
     "Softmax",
+    "SELU",
+    "Softplus",
+    "Mish",
+    "Hardtanh",
+    "HardSigmoid",
+    "PReLU",
     "Sequential",
     "Residual",
     "Concat",
+    "Product",
     "Conv2d",
     "Dense",
     "DepthwiseConv2d",
@@ -125,6 +140,7 @@ __all__ = [
     "MaxPool2d",
     "AvgPool2d",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "Sample",
     "SparseDense",
     "split",

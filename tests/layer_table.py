@@ -22,7 +22,10 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.product import Product
+from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus
 from minnet.engine.sparse import SparseDense
 from minnet.model import Model
 
@@ -116,7 +119,31 @@ def hardswish(torch, layer, p, x, training):
 
 
 def gelu(torch, layer, p, x, training):
-    return torch.nn.functional.gelu(x)
+    return torch.nn.functional.gelu(x, approximate=layer.approximate)
+
+
+def selu(torch, layer, p, x, training):
+    return torch.nn.functional.selu(x)
+
+
+def softplus(torch, layer, p, x, training):
+    return torch.nn.functional.softplus(x, layer.beta)
+
+
+def mish(torch, layer, p, x, training):
+    return torch.nn.functional.mish(x)
+
+
+def hardtanh(torch, layer, p, x, training):
+    return torch.nn.functional.hardtanh(x, layer.low, layer.high)
+
+
+def hard_sigmoid(torch, layer, p, x, training):
+    return torch.clamp(layer.alpha * x + layer.beta, 0, 1)
+
+
+def prelu(torch, layer, p, x, training):
+    return torch.nn.functional.prelu(x, p.slopes)
 
 
 def softmax(torch, layer, p, x, training):
@@ -134,6 +161,10 @@ def identity(torch, layer, p, x, training):
 
 def mean(torch, layer, p, x, training):
     return x.mean(dim=(2, 3))
+
+
+def largest(torch, layer, p, x, training):
+    return x.amax(dim=(2, 3))
 
 
 def conv(torch, layer, p, x, training):
@@ -162,7 +193,7 @@ def average_pool(torch, layer, p, x, training):
         at = layer.window
         return torch.nn.functional.avg_pool2d(pad(torch, layer, image), at.kernel, at.stride, divisor_override=1)
 
-    return sums(x) / sums(torch.ones_like(x))
+    return sums(x) / (np.prod(layer.window.kernel) if layer.count_padding else sums(torch.ones_like(x)))
 
 
 def sequential(torch, layer, p, x, training):
@@ -176,13 +207,21 @@ def residual(torch, layer, p, x, training):
     return twin(torch, layer.branch, p, x, training) + other
 
 
+def product(torch, layer, p, x, training):
+    a, b = twin(torch, layer.branch, p, x, training), x
+    if layer.other is not None:
+        b = twin(torch, layer.other, p, x, training)
+    a, b = (y[:, :, None, None] if y.ndim < len(layer.output_shape) + 1 else y for y in (a, b))
+    return a * b
+
+
 def concat(torch, layer, p, x, training):
     return torch.cat([twin(torch, branch, p, x, training) for branch in layer.branches], dim=1)
 
 
 def twin(torch, layer, tensors, x, training):
     """What PyTorch computes for `layer`; `tensors` maps each parameter's name to its tensor."""
-    kinds = ("weight", "bias", "gain", "shift", "mean", "variance")
+    kinds = ("weight", "bias", "gain", "shift", "slopes", "mean", "variance")
     own = SimpleNamespace(**{kind: tensors.get(f"{layer.name}.{kind}") for kind in kinds})
     return TWINS[type(layer)](torch, layer, tensors if layer.children() else own, x, training)
 
@@ -206,6 +245,14 @@ ROWS = {
     "SiLU": Row(SiLU(), (5,), twin=silu),
     "Hardswish": Row(Hardswish(), (5,), scale=2.3, twin=hardswish),
     "GELU": Row(GELU(), (2, 3, 4), twin=gelu),
+    "GELU by tanh": Row(GELU("tanh"), (5,)),
+    "SELU": Row(SELU(), (5,), twin=selu),
+    "Softplus": Row(Softplus(1.7), (2, 3, 4), twin=softplus),
+    "Mish": Row(Mish(), (5,), twin=mish),
+    "Hardtanh": Row(Hardtanh(-0.9, 1.3), (5,), twin=hardtanh),
+    "HardSigmoid": Row(HardSigmoid(), (5,), scale=2.3, twin=hard_sigmoid),
+    "PReLU": Row(PReLU(), (5,), twin=prelu),
+    "PReLU by channel": Row(PReLU(per_channel=True), (2, 3, 4)),
     "Softmax": Row(Softmax(), (5,), twin=softmax),
     "Softmax on images": Row(Softmax(), (2, 3, 4)),
     "Flatten": Row(Flatten(), (2, 3, 4), twin=flatten),
@@ -230,6 +277,8 @@ ROWS = {
     "AvgPool2d": Row(AvgPool2d(2), (5, 4, 3), twin=average_pool),
     "AvgPool2d same": Row(AvgPool2d((3, 2), (2, 3), "same"), (6, 5, 2)),
     "AvgPool2d padded unevenly": Row(AvgPool2d((3, 2), 1, UNEVEN), (4, 5, 2)),
+    "AvgPool2d counting padding": Row(AvgPool2d((3, 2), 1, UNEVEN, True), (4, 5, 2)),
+    "GlobalMaxPool2d": Row(GlobalMaxPool2d(), (3, 4, 2), twin=largest),
     "GlobalAvgPool2d": Row(GlobalAvgPool2d(), (3, 4, 2), twin=mean),
     "Sequential": Row(Sequential(Dense(4), Tanh(), Dense(2)), (3,), twin=sequential),
     "Sequential on images": Row(
@@ -237,6 +286,11 @@ ROWS = {
     "Residual": Row(Residual(Sequential(Dense(4), Tanh(), Dense(3))), (3,), twin=residual),
     "Residual with a shortcut": Row(
         Residual(Sequential(Conv2d(3, 3, 2, "same"), BatchNorm()), Conv2d(3, 1, 2)), (5, 4, 2)),
+    "Product": Row(Product(Dense(3), Sequential(Dense(3), Sigmoid())), (4,), twin=product),
+    "Product with the input": Row(Product(Tanh()), (3,)),
+    "Product with a gate": Row(
+        Sequential(Conv2d(3, 2), Product(Sequential(GlobalAvgPool2d(), Dense(2), Tanh(), Dense(3), Sigmoid()))),
+        (4, 3, 2)),
     "Concat": Row(Concat(Dense(2), Sequential(Dense(3), Sigmoid()), Tanh()), (4,), twin=concat),
     "Concat of images": Row(Concat(Conv2d(2, 1), MaxPool2d(3, 1, 1)), (4, 3, 2)),
 }

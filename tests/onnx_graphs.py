@@ -255,10 +255,34 @@ def new_operators():
     return g, g("Tanh", g("ReduceMean", x, g.ints(-1, -2), keepdims=0))
 
 
+def squeeze_excite():
+    """A gate by 1 x 1 convolutions, one by dense layers and Expand; the maximum of an image."""
+    g = Graph((3, 6, 5), producer="pytorch")
+    x = g("PRelu", g.conv("x", (4, 3, 3, 3), pads=[1] * 4), g.random(4, 1, 1))
+    gate = g("Relu", g.conv(g("GlobalAveragePool", x), (2, 4, 1, 1)))
+    x = g("Mul", x, g("HardSigmoid", g.conv(gate, (4, 2, 1, 1)), alpha=1 / 6))
+    gate = g("Sigmoid", g.gemm(g("ReduceMax", x, axes=[2, 3], keepdims=0), 4, 4))
+    x = g("Mul", g("Expand", g("Unsqueeze", gate, g.ints(2, 3)), g("Shape", x)), x)
+    x = g("AveragePool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, count_include_pad=1)
+    return g, g.gemm(g("Flatten", g("GlobalMaxPool", x)), 4, 3)
+
+
+def rare_activations():
+    """Those that one node says, on rows in the order of channels first."""
+    g = Graph((2, 3, 4), opset=20)
+    x = g("PRelu", g("Flatten", g("HardSwish", g.conv("x", (3, 2, 2, 2)))), g.random(18))
+    for op in ("Selu", "Mish", "Softplus", "HardSigmoid"):
+        x = g(op, g.gemm(x, 18 if op == "Selu" else 5, 5))
+    x = g("Clip", g("Celu", g.gemm(x, 5, 5), alpha=0.7), "", g.const(np.float32(0.4)))
+    x = g("Selu", g.gemm(x, 5, 5), alpha=1.5, gamma=0.9)
+    return g, g("Mul", g("Gelu", g.gemm(x, 5, 4), approximate="tanh"), g.gemm(x, 5, 4))
+
+
 GRAPHS = {f.__name__: f for f in (
     rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
     keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
-    densenet, mobilenet, ceiled_pools, normalised_input, padded, halves, old_operators, new_operators)}
+    densenet, mobilenet, ceiled_pools, normalised_input, padded, halves, old_operators, new_operators,
+    squeeze_excite, rare_activations)}
 
 
 def dump(model, path):

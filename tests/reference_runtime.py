@@ -6,7 +6,23 @@ import numpy as np
 from reference import wide
 
 from minnet.kernels.program import interpreter as do
-from minnet.kernels.program.ops import ELU, GELU, HARDSWISH, LEAKY_RELU, RELU, RELU6, SIGMOID, SILU, TANH
+from minnet.kernels.program.ops import (
+    CLIP,
+    ELU,
+    GELU,
+    GELU_TANH,
+    HARDSWISH,
+    LEAKY_RELU,
+    MAXIMUM,
+    MISH,
+    PADDED_MEAN,
+    RELU,
+    RELU6,
+    SIGMOID,
+    SILU,
+    SOFTPLUS,
+    TANH,
+)
 
 
 def operands(code, at, count):
@@ -51,6 +67,13 @@ def add(code, at, x, y):
     y[y0 : y0 + size] += x[x0 : x0 + size]
 
 
+def multiply(code, at, x, y):
+    x0, x_plane, x_run, y0, planes, y_plane, runs, run = operands(code, at, 8)
+    for plane, r in np.ndindex(planes, runs):
+        source, target = x0 + plane * x_plane + r * x_run, y0 + plane * y_plane + r * run
+        y[target : target + run] = wide(y[target : target + run]) * x[source : source + run]
+
+
 def affine(code, at, value, y):
     start, planes, plane, scale, shift = operands(code, at, 5)
     of = wide(y[start : start + planes * plane]).reshape(planes, plane)
@@ -70,6 +93,10 @@ def activate(code, at, value, y):
         ELU: lambda: np.where(x <= 0, wide(value[slope]) * np.expm1(np.minimum(x, 0)), x),
         SILU: lambda: x / (1 + np.exp(-x)),
         HARDSWISH: lambda: x * np.clip(x + 3, 0, 6) / 6,
+        CLIP: lambda: np.minimum(np.maximum(x, wide(value[slope])), wide(value[slope + 1])),
+        SOFTPLUS: lambda: np.logaddexp(0, x),
+        MISH: lambda: x * np.tanh(np.logaddexp(0, x)),
+        GELU_TANH: lambda: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
         GELU: lambda: np.array([0.5 * one * math.erfc(-one * math.sqrt(0.5)) for one in x.tolist()]),
     }
     y[start : start + size] = f[kind]() if kind in f else x
@@ -85,7 +112,8 @@ def pool_tile(code, at, x, y):
                   for w in range(column * stride_w - left, column * stride_w - left + size_w) if 0 <= w < width]
         seen = wide([x[pixel : pixel + tile] for pixel in pixels])
         target = y0 + plane * y_plane + line * y_line + column * tile
-        y[target : target + tile] = seen.mean(axis=0) if average else seen.max(axis=0)
+        mean = seen.sum(axis=0) / (size_h * size_w if average == PADDED_MEAN else len(pixels))
+        y[target : target + tile] = seen.max(axis=0) if average == MAXIMUM else mean
 
 
 pool_image = halve_image = pool_tile

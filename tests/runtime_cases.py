@@ -14,8 +14,9 @@ from minnet.kernels.program.ops import HALF, OPERANDS, RUN
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.kernels.program.rows import MASK_INPUTS
 from minnet.runtime.emit import emit
-from minnet.runtime.graph import LinearNode, graph
+from minnet.runtime.graph import LinearNode
 from minnet.runtime.linear import KERNELS
+from minnet.runtime.passes import graph
 from minnet.runtime.plans import kernels_of
 
 size = st.integers(1, 3)
@@ -80,6 +81,17 @@ def additions(draw, dtype):
 
 
 @st.composite
+def products(draw, dtype):
+    """Runs of a plane of y have runs of x of their own, or share one."""
+    planes, runs, run = draw(size), draw(size), draw(few)
+    x_run, y_plane = draw(st.sampled_from([0, run])), runs * run + draw(gap)
+    x0, y0, x_plane = draw(gap), draw(gap), run * runs + draw(gap)
+    x = floats(draw, dtype, x0 + planes * x_plane, elements=plain)
+    y = floats(draw, dtype, y0 + planes * y_plane, elements=plain)
+    return table(x0, x_plane, x_run, y0, planes, y_plane, runs, run), 1, x, y
+
+
+@st.composite
 def affines(draw, dtype):
     start, planes, plane = draw(gap), draw(size), draw(few)
     value = floats(draw, dtype, 2 * planes + 1, elements=plain)
@@ -101,7 +113,7 @@ def pools(draw, dtype, tile=None, halve=False):
     x0, y0 = draw(gap), draw(gap)
     room = y0 + planes * y_plane
     code = table(planes, *output, tile, x0, x_plane, x_line, *image, *sizes, *strides, *before, y0, y_plane, y_line,
-                 draw(st.booleans()), room)
+                 draw(st.integers(0, 1 if halve else 2)), room)
     x = floats(draw, dtype, x0 + planes * x_plane, elements=plain)
     return code, 1, x, np.ones(room + image[1] * tile, dtype)
 
@@ -213,8 +225,9 @@ RUNTIME_CASES = {
     "copy": Case(copies, exact=True),
     "clear": Case(stretches, exact=True),
     "add": Case(additions),
+    "multiply": Case(products),
     "affine": Case(affines),
-    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 9)), 1), value=2)),
+    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 13)), 1), value=3)),
     "pool_tile": Case(lambda dtype: pools(dtype)),
     "halve_image": Case(lambda dtype: pools(dtype, 1, halve=True), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),

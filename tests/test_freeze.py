@@ -35,8 +35,9 @@ from minnet.runtime import emitter, rates
 from minnet.runtime import graph as graphs
 from minnet.runtime import predictor as predictors
 from minnet.runtime import program as programs
-from minnet.runtime.graph import ActivationNode, AffineNode, GraphBuilder, LinearNode, PoolNode, graph
+from minnet.runtime.graph import ActivationNode, AffineNode, GraphBuilder, LinearNode, PoolNode
 from minnet.runtime.layout import Memory
+from minnet.runtime.passes import graph
 from minnet.runtime.plans import fastest_plan
 from minnet.runtime.predictor import freeze
 

@@ -182,13 +182,14 @@ REFUSED = {  # what a graph has -> (its end, words of the message)
     "rows of images": (lambda g: g.gemm("x", 4, 2), "laid out chw"),
     "features": (lambda g: g.gemm(g("Flatten", "x"), 100, 2), "144 features"),
     "transA": (lambda g: g.gemm(g("Flatten", "x"), 144, 2, transA=1), "transposed"),
-    "count_include_pad": (lambda g: g("AveragePool", "x", kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
-                          "count_include_pad"),
+    "counted padding": (lambda g: g("AveragePool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4,
+                                    count_include_pad=1, ceil_mode=1), "ceil_mode=False"),
     "pool dilations": (lambda g: g("MaxPool", "x", kernel_shape=[2, 2], dilations=[2, 1]), "dilations"),
     "places of maxima": (lambda g: g("MaxPool", "x", kernel_shape=[2, 2], outputs=2), "positions of the maxima"),
     "no kernel_shape": (lambda g: g("MaxPool", "x"), "kernel_shape"),
     "training": (lambda g: g.norm("x", 4, training_mode=1), "training"),
-    "product of branches": (lambda g: g("Mul", "x", g("Tanh", "x")), "product of two branches"),
+    "product of shapes": (lambda g: g("Mul", "x", g.conv("x", (1, 4, 1, 1))), "one number for each channel"),
+    "an empty Clip": (lambda g: g("Clip", "x", g.const(np.float32(1)), g.const(np.float32(0))), "from 1.0 to 0.0"),
     "difference of branches": (lambda g: g("Sub", "x", g("Sigmoid", "x")), "difference of two branches"),
     "quotient": (lambda g: g("Div", g.random(1), "x"), "divides by"),
     "one number per pixel": (lambda g: g("Mul", "x", g.random(6, 6)), "only one number per channel"),
@@ -199,6 +200,9 @@ REFUSED = {  # what a graph has -> (its end, words of the message)
     "mean of channels": (lambda g: g("ReduceMean", "x", axes=[1]), r"axes \[1\]"),
     "mean of all": (lambda g: g("ReduceMean", "x"), r"axes \[0, 1, 2, 3\]"),
     "softmax inside": (lambda g: g("Relu", g("LogSoftmax", g("Flatten", "x"))), "follows a LogSoftmax"),
+    "class numbers inside": (lambda g: g("Relu", g("ArgMax", g("Flatten", "x"), axis=1)), "follows an ArgMax"),
+    "class numbers of pixels": (lambda g: g("ArgMax", "x", axis=1), "only that of the classes"),
+    "a threshold": (lambda g: g("Greater", g("Relu", "x"), g.const(np.float32(0.5))), "compares with a number"),
     "softmax of images": (lambda g: g("Softmax", "x", axis=2), "axis 2"),
     "flatten from 2": (lambda g: g("Flatten", "x", axis=2), "from axis 2"),
     "unflatten": (lambda g: g("Reshape", "x", g.ints(-1, 8, 18)), "only flattening"),
@@ -239,14 +243,15 @@ def test_refused(name, tmp_path):
 
 def test_all_operators_that_are_missing_are_told_at_once(tmp_path):
     graph = Graph((4, 6, 6))
-    x = graph("Selu", graph("Celu", graph("Relu", "x")))
-    x = graph("Celu", graph("Rotate", x, domain="custom"))
-    graph("Mish", x)  # which nobody reads
+    x = graph("LRN", graph("Softsign", graph("Relu", "x")), size=3)
+    x = graph("Softsign", graph("Rotate", x, domain="custom"))
+    graph("Round", x)  # which nobody reads
     with pytest.raises(FileError) as caught:
         loaded(graph.bytes(x), tmp_path)
     message = str(caught.value)
-    assert all(word in message for word in ("Celu (node_celu_1, node_celu_4)", "Selu (node_selu_2)", "custom.Rotate"))
-    assert "Mish" not in message and "Relu (" not in message
+    assert all(word in message for word in ("Softsign (node_softsign_1, node_softsign_4)", "LRN (node_lrn_2)",
+                                              "custom.Rotate"))
+    assert "Round" not in message and "Relu (" not in message
 
 
 def test_all_reasons_are_told_at_once(tmp_path):

@@ -13,7 +13,8 @@ from minnet.errors import UnknownName
 from minnet.models import lenet_5, lenet_300_100
 from minnet.report.rows import comparison
 from minnet.runtime.emit import emit
-from minnet.runtime.graph import LinearNode, graph
+from minnet.runtime.graph import LinearNode
+from minnet.runtime.passes import graph
 from minnet.runtime.plans import kernels_of
 from minnet.runtime.predictor import freeze
 from minnet.study.job import Job

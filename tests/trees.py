@@ -17,7 +17,9 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layers import LAYERS
 from minnet.engine.more_activations import Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.product import Product
 from minnet.errors import InvalidValue
 from minnet.model import Model
 from minnet.runtime.graph import compiles
@@ -74,8 +76,10 @@ def image_layers(draw, shape, same=False):
     if kind == "depthwise":
         multiplier = draw(st.integers(1, 2))
         return DepthwiseConv2d(*draw(windows(shape, same)), multiplier, use_bias=draw(st.booleans()))
-    if kind in ("max", "average"):
-        return (MaxPool2d if kind == "max" else AvgPool2d)(*draw(windows(shape, same)))
+    if kind == "average":
+        return AvgPool2d(*draw(windows(shape, same)), draw(st.booleans()))
+    if kind == "max":
+        return MaxPool2d(*draw(windows(shape, same)))
     return draw(plain_layers())
 
 
@@ -83,7 +87,8 @@ def image_layers(draw, shape, same=False):
 def plain_layers(draw):
     """A layer that leaves the shape as it is, on rows and images alike."""
     if draw(st.booleans()):
-        return draw(st.sampled_from(ACTIVATIONS))()
+        kind = draw(st.sampled_from([*ACTIVATIONS, PReLU]))
+        return kind(per_channel=draw(st.booleans())) if kind is PReLU else kind()
     return draw(st.sampled_from([BatchNorm, BatchNorm, Dropout]))()
 
 
@@ -104,7 +109,7 @@ def chains(draw, shape, same=False, longest=3, depth=0):
     layers = []
     for _ in range(draw(st.integers(0, longest))):
         if depth and draw(st.integers(0, NESTED)) == NESTED:
-            layers.append(draw(draw(st.sampled_from([residuals, concats]))(shape, same, depth - 1)))
+            layers.append(draw(draw(st.sampled_from([residuals, concats, products]))(shape, same, depth - 1)))
         else:
             layers.append(draw(image_layers(shape, same) if len(shape) == 3 else row_layers()))
         shape = shape_after(layers[-1], shape)
@@ -130,6 +135,17 @@ def residuals(draw, shape, same=False, depth=1):
 
 
 @st.composite
+def products(draw, shape, same=False, depth=1):
+    """A branch times another one, or times a gate of a number for each channel."""
+    inner = draw(chains(shape, same=True, longest=2, depth=depth))
+    if len(shape) == 1 or draw(st.booleans()):
+        return Product(Sequential(*inner, maker(shape[-1], shape_after(Sequential(*inner), shape))))
+    pool = draw(st.sampled_from([GlobalAvgPool2d, GlobalMaxPool2d]))()
+    gate = Sequential(pool, Dense(draw(few)), draw(plain_layers()), Dense(shape_after(Sequential(*inner), shape)[-1]))
+    return Product(gate, Sequential(*inner) if inner else None)
+
+
+@st.composite
 def concats(draw, shape, same=True, depth=1):
     """Some branches side by side; one may be the identity."""
     branches = [draw(chains(shape, same=True, longest=2, depth=depth)) for _ in range(draw(st.integers(1, 3)))]
@@ -138,11 +154,11 @@ def concats(draw, shape, same=True, depth=1):
 
 @st.composite
 def blocks(draw, shape):
-    """A chain, a Residual or a Concat."""
-    kind = draw(st.sampled_from(["chain", "chain", "residual", "concat"]))
+    """A chain, a Residual, a Product or a Concat."""
+    kind = draw(st.sampled_from(["chain", "chain", "residual", "product", "concat"]))
     if kind == "chain":
         return Sequential(*draw(chains(shape)))
-    return draw(residuals(shape) if kind == "residual" else concats(shape))
+    return draw({"residual": residuals, "product": products, "concat": concats}[kind](shape))
 
 
 @st.composite
@@ -155,7 +171,7 @@ def trees(draw, rows=False):
         layers.append(draw(blocks(shape)))
         shape = shape_after(layers[-1], shape)
     if not rows:
-        layers.append(draw(st.sampled_from([Flatten, GlobalAvgPool2d]))())
+        layers.append(draw(st.sampled_from([Flatten, GlobalAvgPool2d, GlobalMaxPool2d]))())
         shape = shape_after(layers[-1], shape)
     layers.append(draw(blocks(shape)) if draw(st.booleans()) else draw(plain_layers()))
     return Sequential(*layers, Dense(draw(few))), start

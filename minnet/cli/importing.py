@@ -153,7 +153,8 @@ def _imported(args):
 
         if args.model is not None:
             raise InvalidValue(f"--model {quoted(args.model)}: {quoted(args.what)} is a whole model: leave --model out")
-        return load_onnx(args.what, zeros=args.zeros), [], "an ONNX model"
+        logits = args.task not in ("regression", "multilabel")  # these keep a Sigmoid, or leave it out by themselves
+        return load_onnx(args.what, zeros=args.zeros, logits=logits), [], "an ONNX model"
     from minnet.formats.keras import load_keras
     from minnet.formats.torch_state import PICKLE, load_torch
 

@@ -15,7 +15,7 @@ def build_child(child, shape):
     return child.output_shape, wanted
 
 
-def _copy_with(layer, attributes):
+def copy_with(layer, attributes):
     """Return a shallow copy of a layer with other attributes; parameters and shapes are shared."""
     other = copy.copy(layer)
     vars(other).update(attributes)
@@ -83,7 +83,7 @@ class Sequential(Container):
 
     def with_children(self, children):
         """Return a shallow copy that holds these layers."""
-        return _copy_with(self, {"layers": tuple(children)})
+        return copy_with(self, {"layers": tuple(children)})
 
     def build(self, shape):
         """Pass the shape from layer to layer; return the last one and all declarations."""
@@ -199,7 +199,7 @@ class Residual(Branches):
     def with_children(self, children):
         """Return a shallow copy that holds this branch, and the shortcut if there is one."""
         branch, *shortcut = children
-        return _copy_with(self, {"branch": branch, "shortcut": shortcut[0] if shortcut else None})
+        return copy_with(self, {"branch": branch, "shortcut": shortcut[0] if shortcut else None})
 
     def build(self, shape):
         """Build both sides; their output shapes must be equal."""
@@ -259,7 +259,7 @@ class Concat(Branches):
 
     def with_children(self, children):
         """Return a shallow copy that holds these branches."""
-        return _copy_with(self, {"branches": tuple(children)})
+        return copy_with(self, {"branches": tuple(children)})
 
     def build(self, shape):
         """Build all branches; their output shapes must agree in all but the last axis."""

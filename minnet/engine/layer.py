@@ -242,7 +242,7 @@ class Layer:
 
         Parameters
         ----------
-        kind : {"weight", "bias", "gain", "shift", "mean", "variance"}
+        kind : {"weight", "bias", "gain", "shift", "slopes", "mean", "variance"}
             "weight" can be pruned; "mean" and "variance" are statistics, which are not trained.
         shape : tuple of int
             For a weight (..., in, out); the last axis are the units that come out.
@@ -266,7 +266,7 @@ class Layer:
     @property
     def parameters(self) -> list[Parameter]:
         """The bound parameters of this layer, in the order of the zones."""
-        kinds = ("weight", "bias", "gain", "shift", "mean", "variance")
+        kinds = ("weight", "bias", "gain", "shift", "slopes", "mean", "variance")
         return [p for p in (getattr(self, kind, None) for kind in kinds) if p is not None]
 
     @property

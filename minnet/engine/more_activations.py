@@ -10,9 +10,11 @@ import numpy as np
 from minnet.engine.activations import Activation, sigmoid
 from minnet.engine.layer import Layer
 from minnet.engine.tape import Tape
-from minnet.errors import check_real
+from minnet.errors import check_real, unknown
 from minnet.kernels.layers import pointwise
 
+APPROXIMATIONS = ("none", "tanh")
+CUBIC = 0.044715  # of GELU's approximation by a tanh
 SIX, THREE = 6, 3  # where ReLU6 ends; where Hardswish begins to bend, left and right of 0
 
 
@@ -150,10 +152,12 @@ class Hardswish(Activation):
 
 
 class GELU(Activation):
-    """y = x P, where P = (1 + erf(x / sqrt(2))) / 2 is the normal distribution function; exact, not by tanh.
+    """y = x P, where P = (1 + erf(x / sqrt(2))) / 2 is the normal distribution function, exact or by a tanh.
 
     Parameters
     ----------
+    approximate : {"none", "tanh"}, default "none"
+        With "tanh" P is (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which differs by up to 0.0003.
     name : str, optional
         Name of the layer, else its kind and a number.
 
@@ -164,17 +168,42 @@ class GELU(Activation):
 
     prefix = "gelu"
 
+    def __init__(self, approximate: str = "none", *, name: str | None = None) -> None:
+        self.approximate = approximate
+        self.name = name
+
+    def build(self, shape: tuple) -> tuple[tuple, list]:
+        """Return any shape as it is; `approximate` must be a word that is known."""
+        if self.approximate not in APPROXIMATIONS:
+            raise unknown(f"approximation of {self.name}", self.approximate, APPROXIMATIONS)
+        return shape, []
+
     def value(self, x: np.ndarray) -> np.ndarray:
         """Return x P."""
-        return x * normal_cdf(x)
+        return x * (normal_cdf(x) if self.approximate == "none" else half_tanh(x)[0])
 
     def derivative(self, x: np.ndarray) -> np.ndarray:
-        """Return P + x p, where p is the normal density."""
-        return normal_cdf(x) + x * normal_density(x)
+        """Return P + x p, where p = P' is the normal density, or that of the approximation."""
+        if self.approximate == "none":
+            return normal_cdf(x) + x * normal_density(x)
+        P, p, _ = half_tanh(x)
+        return P + x * p
 
     def second_derivative(self, x: np.ndarray) -> np.ndarray:
-        """Return p (2 - x^2)."""
-        return normal_density(x) * (2 - np.square(x))
+        """Return p (2 - x^2), or 2 p + x p' of the approximation."""
+        if self.approximate == "none":
+            return normal_density(x) * (2 - np.square(x))
+        _, p, slope = half_tanh(x)
+        return 2 * p + x * slope
+
+
+def half_tanh(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return P = (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), P' and P''."""
+    c, cubic = x.dtype.type(math.sqrt(2 / math.pi)), x.dtype.type(CUBIC)
+    t = np.tanh(c * (x + cubic * x**3))
+    first, second = c * (1 + 3 * cubic * np.square(x)), 6 * c * cubic * x
+    bend = (1 - np.square(t)) / 2
+    return (1 + t) / 2, bend * first, bend * (second - 2 * t * np.square(first))
 
 
 def normal_cdf(x: np.ndarray) -> np.ndarray:

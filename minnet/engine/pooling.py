@@ -83,6 +83,50 @@ class GlobalAvgPool2d(FixedLinear):
         return 1 / math.prod(self.input_shape[:2])
 
 
+class GlobalMaxPool2d(FixedLinear):
+    """The largest entry of each channel of an image: (h, w, c) becomes (c,); the first one where several are equal.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of the layer, else its kind and a number.
+    """
+
+    prefix = "global_max_pool"
+    per_unit = True
+    counts_paths = False
+
+    def __init__(self, *, name: str | None = None) -> None:
+        self.name = name
+
+    def build(self, shape: tuple) -> tuple[tuple, list]:
+        """Return (c,) for images (h, w, c)."""
+        if len(shape) != 3:
+            raise InvalidValue(f"GlobalMaxPool2d takes images (height, width, channels), got the shape {shape}")
+        return shape[-1:], []
+
+    def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return y (n, c) for x (n, h, w, c); the winners are kept."""
+        pixels = x.reshape(len(x), -1, x.shape[-1])
+        tape[self] = winner = pixels.argmax(axis=1)[:, None]
+        return np.take_along_axis(pixels, winner, axis=1)[:, 0]
+
+    def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray | None:
+        """Return dx: the gradient of each channel at its winner."""
+        dx = tape.buffer(self, "dx", (len(dy), *self.input_shape))
+        dx[...] = 0
+        np.put_along_axis(dx.reshape(len(dy), -1, dy.shape[-1]), tape[self], dy[:, None], axis=1)
+        return dx
+
+    def stand_in(self) -> Layer:
+        """Return the mean, which lets through what any of the pixels does."""
+        return GlobalAvgPool2d(name=self.name)
+
+    def tangent(self, rx: np.ndarray, tape: Tape, along: Tape) -> np.ndarray:
+        """Return R{y} = R{x} at the winners."""
+        return np.take_along_axis(rx.reshape(len(rx), -1, rx.shape[-1]), tape[self], axis=1)[:, 0]
+
+
 class Pool2d(FixedLinear):
     """Base of the pools: a window of `size` (a number or a pair) that moves by `stride` (by its size where None)."""
 
@@ -147,7 +191,7 @@ class MaxPool2d(Pool2d):
 
 
 class AvgPool2d(Pool2d):
-    """The mean of each window over what lies inside the image: padding is not counted.
+    """The mean of each window, over what lies inside the image or, with `count_padding`, over the whole window.
 
     Parameters
     ----------
@@ -157,30 +201,46 @@ class AvgPool2d(Pool2d):
         Pixels from one window to the next; the size of the window by default.
     padding : {"valid", "same"}, int or ((top, bottom), (left, right))
         See padding.py.
+    count_padding : bool, default False
+        Whether padding counts as pixels that are 0, as PyTorch has it by default; Keras and ONNX do not count it.
     name : str, optional
         Name of the layer, else its kind and a number.
     """
 
     prefix = "avg_pool"
 
+    def __init__(self, size: Pair, stride: Pair | None = None, padding: Padding = "valid",
+                 count_padding: bool = False, *, name: str | None = None) -> None:
+        super().__init__(size, stride, padding, name=name)
+        self.count_padding = count_padding
+
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Return y (n, ho, wo, c) for x (n, h, w, c)."""
         at, y = self.window, tape.buffer(self, "y", (len(x), *self.output_shape))
         images.average_pool(x, *at.kernel, *at.stride, at.top, at.left, y)
+        if self.count_padding and at.padded:
+            y *= self._inside().astype(y.dtype)
         return y
 
     def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray | None:
         """Return dx: each pixel inside a window takes its share."""
         at, dx = self.window, tape.buffer(self, "dx", (len(dy), *self.input_shape))
+        if self.count_padding and at.padded:
+            dy = dy * self._inside().astype(dy.dtype)
         images.average_pool_backward(dy, *at.kernel, *at.stride, at.top, at.left, dx)
         return dx
 
     def share(self, tape: Tape) -> float | np.ndarray:
-        """Return 1 / (pixels of the window inside the image): (ho, wo, 1)."""
+        """Return 1 / (pixels of the window that count): (ho, wo, 1)."""
+        size = math.prod(self.window.kernel)
+        return 1 / size if self.count_padding else 1 / (size * self._inside())
+
+    def _inside(self):
+        """Return the share of each window that lies inside the image: (ho, wo, 1)."""
         at, (h, w, _) = self.window, self.input_shape
         down = _inside(h, at.output[0], at.kernel[0], at.stride[0], at.top)
         right = _inside(w, at.output[1], at.kernel[1], at.stride[1], at.left)
-        return 1 / (down[:, None, None] * right[:, None])
+        return down[:, None, None] * right[:, None] / math.prod(at.kernel)
 
 
 def _inside(size, output, kernel, stride, before):

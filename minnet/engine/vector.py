@@ -2,7 +2,7 @@
 
 Values, mask, gradients, momentum and scores all have the same length and order, in three zones:
 
-    weights | biases, gains, shifts | statistics
+    weights | biases, gains, shifts, slopes | statistics
 
 so that "prunable" is [:n_weights] and "trainable" is [:n_trainable]. A layer declares what it needs
 (`Declared`); `lay_out` gives each declaration its window; a `Parameter` is that window, with a name.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-ZONES = {"weight": 0, "bias": 1, "gain": 1, "shift": 1, "mean": 2, "variance": 2}
+ZONES = {"weight": 0, "bias": 1, "gain": 1, "shift": 1, "slopes": 1, "mean": 2, "variance": 2}
 
 
 @dataclass(frozen=True, eq=False)

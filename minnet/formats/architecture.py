@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -180,7 +181,8 @@ def _check_arguments(config, made):
                 raise InvalidValue(f"{what} is {quoted(repr(value))}; wanted a list of layers")
             inner += value
         else:
-            check_like(what, wanted[name].default, value)
+            if value is not None or type(None) not in get_args(wanted[name].annotation):
+                check_like(what, wanted[name].default, value)
             _check_numbers(what, value)
             inner += [value] if isinstance(value, dict) else []
     return inner

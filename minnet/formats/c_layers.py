@@ -15,11 +15,16 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import find_row
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.product import Product
+from minnet.engine.rare_activations import SELU, SELU_ALPHA, SELU_SCALE, HardSigmoid, Hardtanh, Mish, Softplus
 from minnet.engine.sparse import SparseDense
 from minnet.formats.c_fold import Linear, steps
 from minnet.formats.c_weights import store
 from minnet.formats.c_writer import Buffer, literal
+
+HIGHEST = "3.402823466e38f"     # of float
 
 
 def _sequential(writer, layer, x):
@@ -38,6 +43,16 @@ def _residual(writer, layer, x):
     other = shared(x) if layer.shortcut is None else writer.write(layer.shortcut, shared(x))
     writer.call("add", other, y.size, y)
     for buffer in (other, x):
+        writer.free(buffer)
+    return y
+
+
+def _product(writer, layer, x):
+    parts = [shared(x) if child is None else writer.write(child, shared(x)) for child in (layer.branch, layer.other)]
+    large, small = sorted(parts, key=lambda part: part.size, reverse=True)
+    y = writer.writable(large)
+    writer.call("multiply", small, y.size // small.size, small.size, y)
+    for buffer in (small, x):
         writer.free(buffer)
     return y
 
@@ -134,7 +149,8 @@ def _max_pool(writer, layer, x):
 
 def _avg_pool(writer, layer, x):
     at, y = layer.window, writer.allocate(math.prod(layer.output_shape))
-    writer.call("avg_pool", x, *layer.input_shape, at.top, at.left, *at.kernel, *at.stride, *at.output, y)
+    size = math.prod(at.kernel) if layer.count_padding else 0
+    writer.call("avg_pool", x, *layer.input_shape, at.top, at.left, *at.kernel, *at.stride, *at.output, size, y)
     writer.free(x)
     return y
 
@@ -143,6 +159,14 @@ def _global_avg_pool(writer, layer, x):
     h, w, c = layer.input_shape
     y = writer.allocate(c)
     writer.call("global_avg_pool", x, h * w, c, y)
+    writer.free(x)
+    return y
+
+
+def _global_max_pool(writer, layer, x):
+    h, w, c = layer.input_shape
+    y = writer.allocate(c)
+    writer.call("max_pool", x, h, w, c, 0, 0, h, w, 1, 1, 1, 1, y)
     writer.free(x)
     return y
 
@@ -162,6 +186,29 @@ def _softmax(writer, layer, x):
     return x
 
 
+def _hardtanh(writer, layer, x):
+    x = writer.writable(x)
+    writer.call("clip", x, x.size, f"-{HIGHEST}" if layer.low is None else literal(layer.low),
+                HIGHEST if layer.high is None else literal(layer.high))
+    return x
+
+
+def _selu(writer, layer, x):
+    x = writer.writable(x)
+    writer.call("selu", x, x.size, literal(SELU_SCALE), literal(SELU_SCALE * SELU_ALPHA))
+    return x
+
+
+def _prelu(writer, layer, x):
+    x, c = writer.writable(x), len(layer.slopes.value)
+    writer.call("prelu", x, x.size // c, c, writer.floats(layer.slopes.name, layer.slopes.value))
+    return x
+
+
+def _gelu(writer, layer, x):
+    return _in_place("gelu" if layer.approximate == "none" else "gelu_tanh")(writer, layer, x)
+
+
 def _in_place(part, *attributes):
     """Return the function of an activation that is computed in place by `part`, which takes these attributes."""
     def write(writer, layer, x):
@@ -179,6 +226,7 @@ LINEAR = {Dense: _dense, SparseDense: _dense, Conv2d: _conv, DepthwiseConv2d: _d
 WRITERS = {
     Sequential: _sequential,
     Residual: _residual,
+    Product: _product,
     Concat: _concat,
     Dense: _linear,
     SparseDense: _linear,
@@ -190,6 +238,7 @@ WRITERS = {
     MaxPool2d: _max_pool,
     AvgPool2d: _avg_pool,
     GlobalAvgPool2d: _global_avg_pool,
+    GlobalMaxPool2d: _global_max_pool,
     ReLU: _in_place("relu"),
     LeakyReLU: _in_place("leaky_relu", "slope"),
     ReLU6: _in_place("relu6"),
@@ -198,6 +247,12 @@ WRITERS = {
     Sigmoid: _in_place("sigmoid"),
     SiLU: _in_place("silu"),
     Hardswish: _in_place("hardswish"),
-    GELU: _in_place("gelu"),
+    GELU: _gelu,
+    Hardtanh: _hardtanh,
+    HardSigmoid: _in_place("hard_sigmoid", "alpha", "beta"),
+    SELU: _selu,
+    Softplus: _in_place("softplus", "beta"),
+    Mish: _in_place("mish"),
+    PReLU: _prelu,
     Softmax: _softmax,
 }

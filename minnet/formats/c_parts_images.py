@@ -23,9 +23,9 @@ static void max_pool(const float *x, int h, int w, int c, int top, int left, int
 }
 """,
     "avg_pool": """
-/* y (ho, wo, c): the mean of each window of x (h, w, c) over its pixels inside the image */
+/* y (ho, wo, c): the mean of each window of x (h, w, c), over `size` pixels or, if that is 0, those inside the image */
 static void avg_pool(const float *x, int h, int w, int c, int top, int left, int kh, int kw, int sh, int sw, int ho,
-                     int wo, float *y)
+                     int wo, int size, float *y)
 {
     int i, j, u, v, k;
     for (i = 0; i < ho; i++)
@@ -39,7 +39,7 @@ static void avg_pool(const float *x, int h, int w, int c, int top, int left, int
                             sum += x[(u * w + v) * c + k];
                             count++;
                         }
-                *y++ = sum / (float)count;
+                *y++ = sum / (float)(size ? size : count);
             }
 }
 """,

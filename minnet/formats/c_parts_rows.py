@@ -1,4 +1,4 @@
-"""The C functions that scale, fill, copy, add and join rows."""
+"""The C functions that scale, fill, copy, add, multiply and join rows."""
 
 ROWS = {
     "scale": """
@@ -36,6 +36,16 @@ static void add(const float *x, int n, float *y)
     int i;
     for (i = 0; i < n; i++)
         y[i] += x[i];
+}
+""",
+    "multiply": """
+/* y (n, c) = x (c) * y, in place */
+static void multiply(const float *x, int n, int c, float *y)
+{
+    int i, k;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < c; k++)
+            y[i * c + k] *= x[k];
 }
 """,
     "place_beside": """

@@ -13,11 +13,13 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.pooling import Flatten, GlobalAvgPool2d
+from minnet.engine.pooling import Flatten, GlobalAvgPool2d, GlobalMaxPool2d
+from minnet.engine.product import Product
 from minnet.errors import Unsupported
 
 IMAGE_AXES = 3
-ENDS = (Dense, Conv2d, DepthwiseConv2d, GlobalAvgPool2d)    # what comes out has units, or channels, of its own
+# what comes out of these has units, or channels, of its own
+ENDS = (Dense, Conv2d, DepthwiseConv2d, GlobalAvgPool2d, GlobalMaxPool2d)
 
 
 def feature_orders(model):
@@ -50,7 +52,7 @@ def _walk(layer, order, orders):
         for child in layer.layers:
             order = _walk(child, order, orders)
         return order
-    if isinstance(layer, Residual | Concat):
+    if isinstance(layer, Residual | Product | Concat):
         return _join(layer, order, orders)
     if order is not None and layer.parameters:
         orders[layer] = order
@@ -69,8 +71,8 @@ def _join(layer, order, orders):
     if isinstance(layer, Concat):
         starts = np.cumsum([0, *sizes[:-1]])
         return np.concatenate([start + end for start, end in zip(starts, ends, strict=True)])
-    ends += [order] if layer.shortcut is None and order is not None else []
+    ends += [order] if len(ends) == 1 and order is not None else []
     if any(not np.array_equal(end, ends[0]) for end in ends):
-        raise Unsupported(f"{layer.name} adds a flattened image to features of another kind, whose order differs "
-                          "between channels first and channels last: flatten after the Residual")
+        raise Unsupported(f"{layer.name} joins a flattened image with features of another kind, whose order differs "
+                          f"between channels first and channels last: flatten after the {type(layer).__name__}")
     return ends[0]

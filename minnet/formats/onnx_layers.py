@@ -8,7 +8,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
-from minnet.engine.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from minnet.errors import quoted
 from minnet.formats.onnx_fold import UnsupportedGraph, axes_of
 from minnet.formats.onnx_net import COLUMN, IMAGE, NO_PADS, require_arrays, short, spread
@@ -117,44 +117,68 @@ def max_pool(net, node, x):
 
 
 def average_pool(net, node, x):
-    """Add an AvgPool2d, which does not count padding."""
-    padded = any(node.attrs.get("pads", [0])) or node.attrs.get("auto_pad", "NOTSET").startswith("SAME")
-    if node.attrs.get("count_include_pad", 0) and padded:
-        raise UnsupportedGraph("it counts padding (count_include_pad): minnet's AvgPool2d divides by what is inside "
-                               "the image")
-    return _pool(net, node, x, AvgPool2d)
+    """Add an AvgPool2d; it counts padding where the node does so, or where a Pad comes before."""
+    counts = bool(node.attrs.get("count_include_pad", 0)) or any(x.pads)
+    own = any(node.attrs.get("pads", [0])) or node.attrs.get("auto_pad", "NOTSET").startswith("SAME")
+    if own and any(x.pads) and not node.attrs.get("count_include_pad", 0):
+        raise UnsupportedGraph("it counts the padding of a Pad, and not its own (count_include_pad)")
+    padded = any(x.pads) or own
+    return _pool(net, node, replace(x, pads=NO_PADS), AvgPool2d, *[True] * (counts and padded), pads=x.pads)
 
 
-def _pool(net, node, x, kind):
+def _pool(net, node, x, kind, *more, pads=NO_PADS):
+    """Add a pool; `more` are arguments behind its window, `pads` those of a Pad before it."""
+    net.check(x)
     x.require_layout(IMAGE)
     kernel, dilations = node.attrs["kernel_shape"], node.attrs.get("dilations", [1])
     if len(kernel) != 2 or any(d != 1 for d in dilations):
         raise UnsupportedGraph(f"it has a window {kernel} with dilations {dilations}")
     stride = tuple(node.attrs.get("strides", (1, 1)))
-    padding = _padding(node, x, kernel, stride)
+    padding = _padding(node, replace(x, pads=pads), kernel, stride)
     if node.attrs.get("ceil_mode", 0) and padding != "same":
-        padding = _ceiled(x.shape[:2], kernel, stride, padding)
-    layer = kind(_pair(kernel), _pair(stride), _shortest(padding))
+        given, padding = padding, _ceiled(x.shape[:2], kernel, stride, padding)
+        if more and given != padding:
+            raise UnsupportedGraph("it counts padding (count_include_pad) in windows that reach beyond it (ceil_mode): "
+                                   "export it with ceil_mode=False")
+    layer = kind(_pair(kernel), _pair(stride), _shortest(padding), *more)
     return net.add(node, layer, x, _built(layer, node, x))
 
 
 def global_average_pool(net, node, x):
     """Add a GlobalAvgPool2d; ONNX keeps the two axes of the image."""
+    return _global(net, node, x, GlobalAvgPool2d)
+
+
+def global_max_pool(net, node, x):
+    """Add a GlobalMaxPool2d; ONNX keeps the two axes of the image."""
+    return _global(net, node, x, GlobalMaxPool2d)
+
+
+def _global(net, node, x, kind):
     if x.axes == COLUMN:
         return x
     x.require_layout(IMAGE)
-    return net.add(node, GlobalAvgPool2d(), x, x.shape[-1:], COLUMN)
+    return net.add(node, kind(), x, x.shape[-1:], COLUMN)
 
 
 def reduce_mean(net, node, x, axes=None):
     """Add a GlobalAvgPool2d, as TensorFlow and PyTorch's `mean` export it."""
+    return _reduce(net, node, x, axes, GlobalAvgPool2d, "mean")
+
+
+def reduce_max(net, node, x, axes=None):
+    """Add a GlobalMaxPool2d, as TensorFlow and PyTorch's `amax` export it."""
+    return _reduce(net, node, x, axes, GlobalMaxPool2d, "maximum")
+
+
+def _reduce(net, node, x, axes, kind, what):
     axes = {a % (len(x.axes) + 1) for a in axes_of(node, axes, range(len(x.axes) + 1))}
     inside = {i for i, letter in enumerate(x.axes, 1) if letter in "hw"}
     if axes != inside or len(x.shape) < len(IMAGE):
-        raise UnsupportedGraph(f"it is the mean over axes {sorted(axes)} of an input of shape {x.dims}: only that "
+        raise UnsupportedGraph(f"it is the {what} over axes {sorted(axes)} of an input of shape {x.dims}: only that "
                                "over a whole image can be read")
     kept = "".join("1" if letter in "hw" else letter for letter in x.axes)
-    return net.add(node, GlobalAvgPool2d(), x, x.shape[-1:], kept if node.attrs.get("keepdims", 1) else "c")
+    return net.add(node, kind(), x, x.shape[-1:], kept if node.attrs.get("keepdims", 1) else "c")
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------

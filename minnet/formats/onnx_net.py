@@ -41,8 +41,8 @@ class Signal:
 
     `axes` has a letter for each of ONNX's axes but the batch: "chw", "hwc", "c", or "c11" with axes of size 1. `order`
     (c,) is ONNX's index of each feature, None where it is the same. `shared`: several nodes read it. `ended`: the
-    operator, a kind of softmax, that is left out if nothing follows. `pads` is zero padding (top, left, bottom, right)
-    that the next convolution takes over.
+    operator, such as Softmax, that is left out if nothing follows (onnx_ends.py). `pads` is zero padding (top, left,
+    bottom, right) that the next convolution takes over.
     """
 
     item: int
@@ -86,7 +86,7 @@ class Net:
         return Signal(len(self.items) - 1, shape or x.shape, axes or x.axes, order)
 
     def join(self, node, how, signals, shape, order=None):
-        """Append the sum ("add") or concatenation ("concat") of signals; return the Signal of its output."""
+        """Append the sum ("add"), "product" or concatenation ("concat") of signals; return the Signal of its output."""
         self.check(*signals)
         self.items.append(Item(how, tuple(x.item for x in signals), label=node.label))
         return Signal(len(self.items) - 1, shape, signals[0].axes, order)

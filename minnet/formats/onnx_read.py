@@ -9,6 +9,7 @@ minnet lacks are all listed at once.
 import os
 import re
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -20,23 +21,28 @@ from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, read_architecture
 from minnet.formats.assign import put
 from minnet.formats.layout import most_memory
+from minnet.formats.onnx_ends import OTHER_WAY, finish
 from minnet.formats.onnx_external import External
 from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
+from minnet.formats.onnx_functions import FUNCTIONS, recognised
 from minnet.formats.onnx_net import Net, Node, Signal
-from minnet.formats.onnx_ops import OPS, compute
+from minnet.formats.onnx_ops import MADE, OPS, WAYS_OUT, compute
 from minnet.formats.onnx_signature import fitting, take_signature
 from minnet.formats.onnx_sklearn import take_estimator
 from minnet.formats.onnx_tree import tree_of
 from minnet.model import Model
 from minnet.typing import Path
 
+MOST_OUTPUTS = 4
 LARGEST_FILE = 2**31 - 1    # protobuf's own limit
 MOST_NODES = 5_000
 MOST_TOLD = 8
 OLDEST, NEWEST = 7, 30      # operator sets: before 7 attributes meant other things
 DOMAINS = ("", "ai.onnx")
-KNOWN = {*OPS, *FOLDS, "Constant"}
-IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"}
+KNOWN = {*OPS, *FOLDS, "Constant"} - MADE
+PARTS = KNOWN | {*FUNCTIONS, "Expand"}  # what may be part of an activation, or of a product
+IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+             "BatchNormalization"}
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
 BEFORE_LAYOUT = {"Cast", "Identity", "Mul", "Div", "Add", "Sub"}    # what may come before it: scaling
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
@@ -44,11 +50,11 @@ UNREADABLE = "unreadable"     # the value of a name whose node could not be read
 ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
-NAMING = ("weight", "gain")     # what follows the name of a layer in that of its weights
+NAMING = ("weight", "gain", "slopes")     # what follows the name of a layer in that of its weights
 FIX = "export it again: in one file, for inference, with fixed image sizes, of operators that minnet has"
 
 
-def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
+def load_onnx(path: Path, *, zeros: str = "auto", logits: bool = True) -> Model:
     """Read the model in an ONNX file, its architecture and its weights.
 
     Parameters
@@ -59,12 +65,15 @@ def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
         What becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks those of
         layers in which they are 5 % of the weights or more. The places that minnet's own
         sparse export leaves out are masked by "auto" in any case.
+    logits : bool, default True
+        Leave out a Sigmoid at the end, of files that are not minnet's own: several outputs are then labels, of which a
+        row has any number, and one becomes the logits of two classes.
 
     Returns
     -------
     Model
-        In float32, or float64 where its weights are; channels last. A Softmax at the end is left out: its outputs are
-        logits.
+        In float32, or float64 where its weights are; channels last. A Softmax or ArgMax at the end is left out: its
+        outputs are logits.
 
     Raises
     ------
@@ -75,8 +84,9 @@ def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
 
     Notes
     -----
-    The graph has one input and one output, and is made of convolutions, dense layers, BatchNorm, pools, activations,
-    sums and concatenations of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Of what skl2onnx
+    The graph has one input and one output, or several that differ by a Softmax, Sigmoid or ArgMax, and is made of
+    convolutions, dense layers, BatchNorm, pools, activations, in one node or several, sums, products and concatenations
+    of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Of what skl2onnx
     writes for an MLPClassifier the labels, and the scaling of a StandardScaler before it, become the signature; where
     a row has several labels, the Sigmoid at the end is left out too.
     """
@@ -92,12 +102,12 @@ def load_onnx(path: Path, *, zeros: str = "auto") -> Model:
         external = External(onnx, os.path.dirname(path))
         most = most_memory(len(data) + external.size(proto)) // NUMBER_BYTES
         reader = _Reader(onnx, proto, most, external)
-        net, end = reader.walk()
+        net, end, task = reader.walk(logits)
         if zeros == "auto" and reader.wrote_places:
             zeros = "mask"
         model = _model(net, end, reader.shape, path, zeros)
-        if estimator:
-            signature = Signature(model.input_shape, **estimator)
+        if estimator or (task == "multilabel" and signature is None):
+            signature = Signature(model.input_shape, **estimator | ({"task": task} if task else {}))
         model.signature = fitting(signature, model.input_shape, model.output_shape)
         return model
     except UnsupportedGraph as error:
@@ -147,44 +157,35 @@ class _Reader:
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         if graph.sparse_initializer:
             raise UnsupportedGraph(f"it has {len(graph.sparse_initializer)} sparse initializers, which are not read")
-        self.input, self.output = self.ends(graph)
-        self.nodes = self.reachable(graph)
-        self.refuse_unknown()
-        self.nodes = [self.node(proto) for proto in self.nodes]
-        self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
-        self.constants = {*self.tensors, *(node.outputs[0] for node in self.nodes if node.op == "Constant")}
+        self.input, self.outputs = self.ends(graph)
+        protos = self.reachable(graph)
+        _refuse_unknown([(proto.domain, proto.op_type, _label(proto)) for proto in protos], PARTS)
+        self.nodes = [self.node(proto) for proto in protos]
         self.values = {"": None}
+        self.constants = {*self.tensors, *(node.outputs[0] for node in self.nodes if node.op == "Constant")}
+        self.numbers = self.single_numbers()
+        self.nodes = recognised(self.nodes, self.numbers.get, self.outputs)
+        _refuse_unknown([("", node.op, node.label) for node in self.nodes], KNOWN | MADE)
+        self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
         self.batch, self.shape, axes = self.input_shape()
         self.values[self.input.name] = Signal(0, self.shape, axes)
 
     def ends(self, graph):
-        """Return (the one input, the name of the one output)."""
+        """Return (the one input, the names of the outputs)."""
         inputs = [value for value in graph.input if value.name not in self.tensors]
-        if len(inputs) != 1 or len(graph.output) != 1:
+        if len(inputs) != 1 or not 1 <= len(graph.output) <= MOST_OUTPUTS:
             raise UnsupportedGraph(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each can be "
-                                   "read")
-        return inputs[0], graph.output[0].name
+                                   f"read: {OTHER_WAY}")
+        return inputs[0], [value.name for value in graph.output]
 
     def reachable(self, graph):
-        """Return the nodes that the output depends on, in the file's order: each after those that make its inputs."""
-        wanted, found = {self.output}, []
+        """Return the nodes that the outputs depend on, in the file's order: each after those that make its inputs."""
+        wanted, found = set(self.outputs), []
         for node in reversed(graph.node):
             if wanted & set(node.output):
                 wanted |= set(node.input)
                 found.append(node)
         return found[::-1]
-
-    def refuse_unknown(self):
-        """Refuse a graph with unknown operators: list each once, with the nodes that use it."""
-        found = {}
-        for node in self.nodes:
-            if node.domain not in DOMAINS or node.op_type not in KNOWN:
-                kind = quoted(node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}")
-                found.setdefault(kind, []).append(_label(node))
-        if found:
-            listed = [f"{kind} ({', '.join(places[:3])}{', ...' if len(places) > 3 else ''})"
-                      for kind, places in found.items()]
-            raise UnsupportedGraph(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}" + _more(listed))
 
     def node(self, proto):
         """Return the Node of a NodeProto."""
@@ -253,9 +254,9 @@ class _Reader:
             raise UnsupportedGraph(f"its tensor {quoted(tensor.name)} holds no numbers that can be read")
         return array.astype(np.float32) if array.dtype == np.float16 else array
 
-    def walk(self):
-        """Return (the Net, the Signal at the output); one error lists all nodes that cannot be read."""
-        readers = Counter(name for node in self.nodes for name in set(node.inputs)) + Counter([self.output])
+    def walk(self, logits):
+        """Return (the Net, the Signal at the end, its task); one error lists all nodes that cannot be read."""
+        readers = Counter(name for node in self.nodes for name in set(node.inputs)) + Counter(self.outputs)
         net, problems = Net(readers, self.most, self.batch), []
         for node in self.nodes:
             made = self.made(net, node, problems)
@@ -263,13 +264,26 @@ class _Reader:
             self.values |= dict.fromkeys(node.outputs[1:], UNREADABLE)
         if problems:
             raise UnsupportedGraph("; ".join(problems[:MOST_TOLD]) + _more(problems))
-        end = self.value(self.output)
-        if not isinstance(end, Signal) or any(end.pads):
-            raise UnsupportedGraph(f"its output {quoted(self.output)} does not depend on its input, or is padding")
+        for name in self.outputs:
+            if not isinstance(self.value(name), Signal) or any(self.value(name).pads):
+                raise UnsupportedGraph(f"its output {quoted(name)} does not depend on its input, or is padding")
+        end, task = finish(net, [self.value(name) for name in self.outputs], logits and self.producer != "minnet")
         if end.order is not None:
             raise UnsupportedGraph("its outputs are a flattened image, whose features minnet would give in another "
                                    "order")
-        return net, end
+        return net, end, task
+
+    def single_numbers(self):
+        """Return {name: number} of the constants that are one number; what cannot be read is told where it is used."""
+        makers = {name: (self.value, name) for name, tensor in self.tensors.items()
+                  if all(size == 1 for size in tensor.dims)}
+        makers |= {node.outputs[0]: (self.constant, node) for node in self.nodes if node.op == "Constant"}
+        found = {}
+        for name, (make, of) in makers.items():
+            with suppress(UnsupportedGraph):
+                array = make(of)
+                found |= {name: float(array.reshape(-1)[0])} if array.size == 1 else {}
+        return found
 
     def value(self, name):
         """Return the value of a name: an array, a Signal, or UNREADABLE."""
@@ -332,6 +346,19 @@ def _layer_name(weight, node):
         path = node.split("/")
         name = "/".join(part for part, below in pairwise(path) if not below.startswith(f"{part}."))
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name[:LONGEST_NAME]).strip("_") or None
+
+
+def _refuse_unknown(nodes, known):
+    """Refuse unknown operators among (domain, operator, label): list each once, with the nodes that use it."""
+    found = {}
+    for domain, op, label in nodes:
+        if domain not in DOMAINS or op not in known:
+            kind = quoted(op if domain in DOMAINS else f"{domain}.{op}")
+            found.setdefault(kind, []).append(label)
+    if found:
+        listed = [f"{kind} ({', '.join(places[:3])}{', ...' if len(places) > 3 else ''})"
+                  + (f", {WAYS_OUT[kind]}" if kind in WAYS_OUT else "") for kind, places in found.items()]
+        raise UnsupportedGraph(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}" + _more(listed))
 
 
 def _label(proto):

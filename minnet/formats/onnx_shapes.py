@@ -63,6 +63,8 @@ def _to_shape(net, node, x, dims):
     size = math.prod(x.dims)
     if dims == x.dims:
         return x
+    if x.shape == (1,) and dims == ():
+        return replace(x, axes="")
     if not dims or math.prod(dims) != size or any(n < 1 for n in dims):
         raise UnsupportedGraph(f"it makes the shape {dims} of {x.dims}")
     if len(x.shape) == 1 and size in dims:

@@ -14,6 +14,7 @@ from minnet.formats.onnx_fold import UnsupportedGraph
 
 PRODUCER = "skl2onnx"
 ML = "ai.onnx.ml"
+LABELS = {(ML, "ArrayFeatureExtractor"), (ML, "ZipMap")}    # nodes of which one is where a net gives labels
 MOST_LABELS = 2**20  # of a net for several labels a row, whose numbers are listed
 HALF = 0.5  # the probability above which a row has a label
 
@@ -27,7 +28,7 @@ def take_estimator(onnx, proto) -> dict[str, object]:
     found: dict[str, object] = {}
     if any((node.domain, node.op_type) == (ML, "Binarizer") for node in graph.node):
         found |= _take_several(graph)
-    elif len(graph.output) > 1:
+    elif any((node.domain, node.op_type) in LABELS for node in graph.node):
         found["classes"] = _take_labels(onnx, graph)
     elif proto.producer_name == PRODUCER:
         found["task"] = "numbers"

@@ -1,4 +1,4 @@
-"""Make a tree of a graph: branches that meet become Residual and Concat, other nodes follow each other.
+"""Make a tree of a graph: branches that meet become Residual, Product and Concat, other nodes follow each other.
 
     items = [Item(), Item(Dense(3), (0,)), Item("add", (0, 1)), ...]     # item 0 is the input
     tree = tree_of(items, end)                                           # a Sequential
@@ -8,6 +8,7 @@ The item where branches part is the last one that all paths to where they meet l
 from dataclasses import dataclass, field
 
 from minnet.engine.containers import Concat, Residual, Sequential
+from minnet.engine.product import Product
 from minnet.formats.onnx_fold import UnsupportedGraph
 
 DEEPEST = 20    # branches inside branches
@@ -15,7 +16,10 @@ DEEPEST = 20    # branches inside branches
 
 @dataclass(eq=False)
 class Item:
-    """One step of a net: a layer with its numbers by kind, or "add" or "concat"; `inputs` are numbers of items."""
+    """One step of a net: a layer with its numbers by kind, or "add", "product" or "concat".
+
+    `inputs` are numbers of items.
+    """
 
     layer: object = None
     inputs: tuple = ()
@@ -74,7 +78,7 @@ def _joined(how, parts):
     if how == "concat":
         return Concat(*[_one(part) for part in parts])
     short, long = sorted(parts, key=len)
-    return Residual(_one(long), _one(short) if short else None)
+    return (Product if how == "product" else Residual)(_one(long), _one(short) if short else None)
 
 
 def _one(layers):

@@ -17,9 +17,12 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import find_row
-from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
+from minnet.engine.more_activations import ELU, GELU, SIX, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.product import Product
+from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, import_optional, quoted
 from minnet.files import write_whole
 from minnet.formats.assign import dense_of
@@ -189,6 +192,18 @@ def _residual(writer, layer, x):
                                for child in (layer.branch, layer.shortcut)], layer.name)
 
 
+def _product(writer, layer, x):
+    factors = []
+    for child in (layer.branch, layer.other):
+        factor = x if child is None else writer.write(child, x)
+        rank = len(layer.input_shape if child is None else child.output_shape)
+        if rank < len(layer.output_shape):
+            axes = writer.tensor(f"{layer.name}.axes", np.array([2, 3]))
+            factor = writer.node("Unsqueeze", [factor, axes], f"{layer.name}.gate")
+        factors.append(factor)
+    return writer.node("Mul", factors, layer.name)
+
+
 def _concat(writer, layer, x):
     return writer.node("Concat", [writer.write(child, x) for child in layer.branches], layer.name,
                        {"axis": 1})
@@ -218,12 +233,15 @@ def _max_pool(writer, layer, x):
 
 
 def _avg_pool(writer, layer, x):
-    return writer.node("AveragePool", [x], layer.name, _window(layer) | {"count_include_pad": 0})
+    return writer.node("AveragePool", [x], layer.name,
+                       _window(layer) | {"count_include_pad": int(layer.count_padding)})
 
 
-def _global_avg_pool(writer, layer, x):
-    image = writer.node("GlobalAveragePool", [x], f"{layer.name}.image")
-    return writer.node("Flatten", [image], layer.name, {"axis": 1})
+def _global_pool(op):
+    def write(writer, layer, x):
+        image = writer.node(op, [x], f"{layer.name}.image")
+        return writer.node("Flatten", [image], layer.name, {"axis": 1})
+    return write
 
 
 def _flatten(writer, layer, x):
@@ -240,9 +258,38 @@ def _elu(writer, layer, x):
     return writer.node("Elu", [x], layer.name, {"alpha": float(layer.alpha)})
 
 
-def _relu6(writer, layer, x):
-    ends = [writer.tensor(f"{layer.name}.{name}", np.float32(end)) for name, end in (("lowest", 0), ("highest", 6))]
-    return writer.node("Clip", [x, *ends], layer.name)
+def _clip(ends):
+    """Return the function that writes a Clip between `ends(layer)`; None is no end."""
+    def write(writer, layer, x):
+        low, high = (end if end is None else np.float32(end) for end in ends(layer))
+        names = ["" if low is None else writer.tensor(f"{layer.name}.lowest", low)]
+        names += [] if high is None else [writer.tensor(f"{layer.name}.highest", high)]
+        return writer.node("Clip", [x, *names], layer.name)
+    return write
+
+
+def _hard_sigmoid(writer, layer, x):
+    return writer.node("HardSigmoid", [x], layer.name, {"alpha": float(layer.alpha), "beta": float(layer.beta)})
+
+
+def _prelu(writer, layer, x):
+    image = layer.per_channel and len(layer.input_shape) == IMAGE_AXES
+    layout = _layout(writer, layer) if layer.per_channel else _as_is
+    slopes = writer.weight(layer.slopes, (lambda array: array.reshape(-1, 1, 1)) if image else layout)
+    return writer.node("PRelu", [x, slopes], layer.name)
+
+
+def _softplus(writer, layer, x):
+    if layer.beta == 1:
+        return writer.node("Softplus", [x], layer.name)
+    beta = writer.tensor(f"{layer.name}.beta", np.float32(layer.beta))
+    x = writer.node("Softplus", [writer.node("Mul", [x, beta], f"{layer.name}.times")], f"{layer.name}.softplus")
+    return writer.node("Div", [x, beta], layer.name)
+
+
+def _mish(writer, layer, x):
+    tanh = writer.node("Tanh", [writer.node("Softplus", [x], f"{layer.name}.softplus")], f"{layer.name}.tanh")
+    return writer.node("Mul", [x, tanh], layer.name)
 
 
 def _silu(writer, layer, x):
@@ -251,7 +298,7 @@ def _silu(writer, layer, x):
 
 def _gelu(writer, layer, x):
     writer.opset = GELU_OPSET
-    return writer.node("Gelu", [x], layer.name, {"approximate": "none"})
+    return writer.node("Gelu", [x], layer.name, {"approximate": layer.approximate})
 
 
 def _softmax(writer, layer, x):
@@ -286,8 +333,10 @@ def _as_is(array):
 
 WRITERS = {
     Sequential: _sequential, Residual: _residual, Concat: _concat, Dense: _dense, ReLU: _plain("Relu"),
-    LeakyReLU: _leaky_relu, ReLU6: _relu6, ELU: _elu, Tanh: _plain("Tanh"), Sigmoid: _plain("Sigmoid"), SiLU: _silu,
+    LeakyReLU: _leaky_relu, PReLU: _prelu, ReLU6: _clip(lambda layer: (0, SIX)), ELU: _elu, SELU: _plain("Selu"),
+    Hardtanh: _clip(lambda layer: (layer.low, layer.high)), HardSigmoid: _hard_sigmoid, Softplus: _softplus,
+    Mish: _mish, Product: _product, Tanh: _plain("Tanh"), Sigmoid: _plain("Sigmoid"), SiLU: _silu,
     Hardswish: _plain("HardSwish"), GELU: _gelu, Softmax: _softmax, Flatten: _flatten, Dropout: _nothing,
     BatchNorm: _batchnorm, Conv2d: _conv, DepthwiseConv2d: _conv, MaxPool2d: _max_pool, AvgPool2d: _avg_pool,
-    GlobalAvgPool2d: _global_avg_pool,
+    GlobalAvgPool2d: _global_pool("GlobalAveragePool"), GlobalMaxPool2d: _global_pool("GlobalMaxPool"),
 }

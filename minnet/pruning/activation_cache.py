@@ -12,6 +12,7 @@ import numpy as np
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.layer import Layer
 from minnet.engine.model import Model
+from minnet.engine.product import Product
 from minnet.engine.tape import Tape
 
 
@@ -33,6 +34,9 @@ class ActivationCache:
         elif isinstance(layer, Residual):
             straight = self._forward(layer.branch, x, tape)
             y = straight + (x if layer.shortcut is None else self._forward(layer.shortcut, x, tape))
+        elif isinstance(layer, Product):
+            a = self._forward(layer.branch, x, tape)
+            y = layer.combine(a, x if layer.other is None else self._forward(layer.other, x, tape))
         elif isinstance(layer, Concat):
             y = np.concatenate([self._forward(branch, x, tape) for branch in layer.branches], axis=-1)
         else:
@@ -54,9 +58,10 @@ class ActivationCache:
             for child in layer.layers[layer.layers.index(inside) + 1 :]:
                 y = child.forward(y, tape)
             return y
-        if isinstance(layer, Residual):
+        if isinstance(layer, Residual | Product):
             other = next((child for child in layer.children() if child is not inside), None)
-            return y + (self.inputs[layer] if other is None else self.outputs[other])[rows]
+            theirs = (self.inputs[layer] if other is None else self.outputs[other])[rows]
+            return y + theirs if isinstance(layer, Residual) else layer.combine(y, theirs)
         sides = [y if branch is inside else self.outputs[branch][rows] for branch in layer.branches]
         return np.concatenate(sides, axis=-1)
 

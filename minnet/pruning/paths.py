@@ -72,6 +72,8 @@ class Opaque(Layer):
 def stand_in(layer: Layer) -> Layer | None:
     """Return the layer that replaces `layer` to count paths, or None if it counts them itself."""
     other = layer.stand_in()
+    if other is not None and other.children():
+        return rebuild(other, lambda inner: None if inner is other else stand_in(inner))
     if other is not None or layer.counts_paths:
         return other
     return Indicator(name=layer.name) if layer.elementwise else Opaque(layer)

@@ -4,12 +4,14 @@
 
 Each kind of node has a function (emitter, node, *input tensors) -> output tensor in EMITTERS.
 """
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from minnet.kernels.program import interpreter as opcodes
+from minnet.kernels.program import ops
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import (
     ActivationNode,
@@ -19,11 +21,13 @@ from minnet.runtime.graph import (
     LinearNode,
     Node,
     PoolNode,
+    ProductNode,
     ReshapeNode,
-    count_readers,
+    SlopesNode,
 )
 from minnet.runtime.layout import Tensor
 from minnet.runtime.linear import emit_linear, pool_step, weights_of
+from minnet.runtime.passes import count_readers
 from minnet.runtime.program import Program, Span
 
 
@@ -63,13 +67,18 @@ def span_of(emitter: Emitter, node: Node, first: int, nbytes: int) -> Span:
     return Span(node.name, first, len(emitter.code), nbytes, kernel, node.density, macs)
 
 
+def by_feature(emitter: Emitter, node: Node, x: Tensor) -> Tensor:
+    """Return x as a tensor that may be overwritten, with a plane for each channel, or feature of rows."""
+    if len(node.shape) > 1 or (x.height == x.width == 1 and x.compact):
+        return emitter.writable(x)
+    y = emitter.compact_tensor(node.shape)
+    emitter.copy_row(x, y.offset)
+    return y
+
+
 def emit_affine(emitter: Emitter, node: AffineNode, x: Tensor) -> Tensor:
     """Emit a BatchNorm: by channel, or by feature."""
-    if len(node.shape) == 1 and not (x.height == x.width == 1 and x.compact):
-        y = emitter.compact_tensor(node.shape)
-        emitter.copy_row(x, y.offset)
-    else:
-        y = emitter.writable(x)
+    y = by_feature(emitter, node, x)
     scale, shift = emitter.add_values(node.scale), emitter.add_values(node.shift)
     emitter.step(opcodes.AFFINE, y.offset, y.channels, y.plane, scale, shift)
     return y
@@ -78,9 +87,18 @@ def emit_affine(emitter: Emitter, node: AffineNode, x: Tensor) -> Tensor:
 def emit_activation(emitter: Emitter, node: ActivationNode, x: Tensor) -> Tensor:
     """Emit an activation, in place if no other node reads x."""
     y = emitter.writable(x)
-    slope = emitter.add_values([node.slope])
+    slope = emitter.add_values([node.slope, node.highest])
     for c, end in emitter.split(y.channels, y.size):
         emitter.step(opcodes.ACTIVATE, y.offset + c * y.plane, (end - c) * y.plane, node.kind, slope)
+    return y
+
+
+def emit_slopes(emitter: Emitter, node: SlopesNode, x: Tensor) -> Tensor:
+    """Emit a PReLU: an activation with a slope of its own for each channel, or feature."""
+    y = by_feature(emitter, node, x)
+    slopes = emitter.add_values([*node.slopes, 0.0])
+    for c in range(y.channels):
+        emitter.step(opcodes.ACTIVATE, y.offset + c * y.plane, y.plane, ops.LEAKY_RELU, slopes + c)
     return y
 
 
@@ -95,14 +113,33 @@ def emit_pool(emitter: Emitter, node: PoolNode, x: Tensor) -> Tensor:
 
 def emit_add(emitter: Emitter, node: AddNode, x: Tensor, other: Tensor) -> Tensor:
     """Emit a sum; inputs of different memory layouts are first copied to one layout."""
-    if x.same_layout(other):
-        y = emitter.writable(x)
-        emitter.step(opcodes.ADD, other.offset, y.offset, y.size)
-        return y
-    y = emit_concat(emitter, node, x)
-    same = emit_concat(emitter, node, other)
+    y, same = alike(emitter, node, x, other)
     emitter.step(opcodes.ADD, same.offset, y.offset, y.size)
-    emitter.free(same)
+    if same is not other:
+        emitter.free(same)
+    return y
+
+
+def alike(emitter: Emitter, node: Node, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (x, to be overwritten, other) in one memory layout; other is itself, or a copy to be freed."""
+    if x.same_layout(other):
+        return emitter.writable(x), other
+    return emit_concat(emitter, node, x), emit_concat(emitter, node, other)
+
+
+def emit_product(emitter: Emitter, node: ProductNode, x: Tensor, other: Tensor) -> Tensor:
+    """Emit a product; a number for each channel multiplies every pixel of its plane."""
+    first, second = (source.shape for source in node.inputs)
+    if first == second or math.prod(first) == math.prod(second):
+        y, factor = alike(emitter, node, x, other)
+        emitter.step(opcodes.MULTIPLY, factor.offset, 0, 0, y.offset, 1, 0, 1, y.size)
+    else:
+        row = replace(node, shape=second[-1:])
+        y, factor = emitter.writable(x), other if other.height == other.width == 1 else emit_concat(emitter, row, other)
+        emitter.step(opcodes.MULTIPLY, factor.offset, factor.plane, 0, y.offset, y.channels, y.plane,
+                     y.height * y.pitch, y.tile)
+    if factor is not other:
+        emitter.free(factor)
     return y
 
 
@@ -126,5 +163,7 @@ EMITTERS = {
     PoolNode: emit_pool,
     ReshapeNode: lambda emitter, node, x: replace(x, flat=True),
     AddNode: emit_add,
+    ProductNode: emit_product,
+    SlopesNode: emit_slopes,
     ConcatNode: emit_concat,
 }

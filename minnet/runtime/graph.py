@@ -1,13 +1,14 @@
 """A model in inference as a list of nodes in the order of the pass: no training, no masks, BatchNorm folded.
 
-    for node in graph(model): ...        # the last one gives the logits
+    builder = GraphBuilder(model)
+    builder.layer(model.tree, builder.add(Node([], model.input_shape)))
+    builder.nodes                        # the last one gives the logits
 
-A node names the nodes that it reads. Dropout is left out, Flatten remains (it moves nothing), and nodes are merged if
-possible: BatchNorm after a linear layer is part of its weights; max pooling comes before an increasing activation.
+A node names the nodes that it reads. Dropout is left out, Flatten remains (it moves nothing). passes.py merges nodes.
 """
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +22,19 @@ from minnet.engine.layer import Layer, find_row
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.product import Product
 from minnet.engine.quantise import to_int8
+from minnet.engine.rare_activations import (
+    SELU,
+    SELU_ALPHA,
+    SELU_SCALE,
+    HardSigmoid,
+    Hardtanh,
+    Mish,
+    Softplus,
+)
 from minnet.engine.sparse import SparseDense
 from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
@@ -140,19 +152,27 @@ class AffineNode(Node):
 
 @dataclass(eq=False)
 class ActivationNode(Node):
-    """y = f(x); `kind` is the number of f in kernels/program/ops.py."""
+    """y = f(x); `kind` is the number of f in kernels/program/ops.py, `slope` the number that it takes."""
 
     kind: int
     slope: float
     increasing: bool  # max f(x) = f(max x), so that it may follow a max pool
+    highest: float = 0.0  # of CLIP, whose lowest value is `slope`
+
+
+@dataclass(eq=False)
+class SlopesNode(Node):
+    """y = x where x > 0, slope * x elsewhere, with a slope for each channel."""
+
+    slopes: np.ndarray
 
 
 @dataclass(eq=False)
 class PoolNode(Node):
-    """The maximum, or the mean, of each window."""
+    """The maximum, or a mean, of each window: `average` is MAXIMUM, MEAN or PADDED_MEAN of kernels/program/ops.py."""
 
     window: Window
-    average: bool
+    average: int
 
 
 @dataclass(eq=False)
@@ -163,6 +183,11 @@ class ReshapeNode(Node):
 @dataclass(eq=False)
 class AddNode(Node):
     """The sum of two inputs."""
+
+
+@dataclass(eq=False)
+class ProductNode(Node):
+    """The product of two inputs; the second one may have a number for each channel of the first."""
 
 
 @dataclass(eq=False)
@@ -199,117 +224,6 @@ def compiles(layer: Layer) -> bool:
     return find_row(TRACES, layer) is not None and all(map(compiles, layer.children()))
 
 
-def graph(model: Model, quantised: bool = False) -> list[Node]:
-    """Return the nodes of `model`, the input first, in the order of the pass; weights are floats, or quantised."""
-    builder = GraphBuilder(model)
-    builder.layer(model.tree, builder.add(Node([], model.input_shape)))
-    fold_affine(builder.nodes)
-    pool_first(builder.nodes)
-    attach_pools(builder.nodes)
-    if quantised:
-        quantise(builder.nodes)
-    return builder.nodes
-
-
-def raw_graph(model: Model, quantised: bool = False) -> tuple[list[Node], bool]:
-    """Return the nodes of `model`, and whether they take raw rows; weights are floats, or quantised.
-
-    Where a signature scales rows to x / d and x / d is read by linear layers only, d divides their weights instead,
-    since (x / d) W = x (W / d), padding with zeros included. A shift stays outside of the weights: x W - shift W loses
-    the digits that x and shift have in common.
-    """
-    nodes, divisor = graph(model), input_divisor(model)
-    first = [] if divisor == 1 else first_linear_nodes(nodes)
-    for node in first:
-        node.entries = (node.entries / divisor).astype(node.entries.dtype)
-    if quantised:
-        quantise(nodes)
-    return nodes, bool(first)
-
-
-def quantise(nodes: Sequence[Node]) -> None:
-    """Quantise the weights of all linear nodes."""
-    for node in nodes:
-        if isinstance(node, LinearNode):
-            node.quantise()
-
-
-def count_readers(nodes: Sequence[Node]) -> dict[Node, int]:
-    """Count the inputs that each node is; the output of the net counts as one for the last node."""
-    count = {node: 0 for node in nodes}
-    for node in nodes:
-        for source in node.inputs:
-            count[source] += 1
-    count[nodes[-1]] += 1
-    return count
-
-
-def input_divisor(model: Model) -> float:
-    """Return the d of a signature that scales rows to x / d, if weights divided by it are in range; else 1."""
-    scaling = None if model.signature is None else model.signature.scaling
-    return 1.0 if scaling is None else scaling.divisor
-
-
-def first_linear_nodes(nodes: Sequence[Node]) -> list[LinearNode]:
-    """Return the linear nodes that read the input, flattened or not; none where another node reads it too."""
-    inputs = [nodes[0]]
-    for node in nodes:
-        if isinstance(node, ReshapeNode) and node.inputs[0] in inputs:
-            inputs.append(node)
-    readers = [node for node in nodes if any(source in inputs for source in node.inputs) and node not in inputs]
-    linear = [node for node in readers if isinstance(node, LinearNode)]
-    return linear if len(linear) == len(readers) and nodes[-1] not in inputs else []
-
-
-def fold_affine(nodes: list[Node]) -> None:
-    """Fold each AffineNode into the linear layer before it that no other node reads: W scale, bias scale + shift."""
-    count = count_readers(nodes)
-    for node in list(nodes):
-        if isinstance(node, AffineNode) and isinstance(node.inputs[0], LinearNode) and count[node.inputs[0]] == 1:
-            linear = node.inputs[0]
-            linear.fold(node.scale, node.shift)
-            count[linear] = count[node]
-            drop(nodes, node)
-
-
-def pool_first(nodes: list[Node]) -> None:
-    """Move max pools before increasing activations f, which then have fewer inputs: max f(x) = f(max x)."""
-    count = count_readers(nodes)
-    for pool in list(nodes):
-        if isinstance(pool, PoolNode) and not pool.average and isinstance(pool.inputs[0], ActivationNode):
-            activation = pool.inputs[0]
-            if activation.increasing and count[activation] == 1:
-                nodes.remove(activation)
-                redirect(nodes, pool, activation)
-                pool.inputs, activation.inputs, activation.shape = activation.inputs, [pool], pool.shape
-                nodes.insert(nodes.index(pool) + 1, activation)
-                count[activation], count[pool] = count[pool], 1
-
-
-def attach_pools(nodes: list[Node]) -> None:
-    """Attach each pool that is the only reader of a convolution to it, as `pooling`."""
-    count = count_readers(nodes)
-    for pool in list(nodes):
-        linear = pool.inputs[0] if isinstance(pool, PoolNode) else None
-        if isinstance(linear, LinearNode) and linear.pooling is None and count[linear] == 1:
-            linear.pooling = replace(pool, inputs=[])
-            linear.shape = pool.shape
-            drop(nodes, pool)
-
-
-def drop(nodes: list[Node], node: Node) -> None:
-    """Remove a node; its readers read its input instead."""
-    nodes.remove(node)
-    redirect(nodes, node, node.inputs[0])
-
-
-def redirect(nodes: Sequence[Node], old: Node, new: Node) -> None:
-    """Make all readers of `old`, except `new`, read `new`."""
-    for node in nodes:
-        if node is not new:
-            node.inputs = [new if source is old else source for source in node.inputs]
-
-
 # --- one function per kind of layer ----------------------------------------------------------------------------------
 
 
@@ -343,15 +257,71 @@ def activation(kind: int, parameter: str | None = None) -> Callable[[GraphBuilde
     return trace
 
 
+def trace_gelu(builder: GraphBuilder, layer: GELU, x: Node) -> Node:
+    """Trace a GELU in its form."""
+    return activation(ops.GELU if layer.approximate == "none" else ops.GELU_TANH)(builder, layer, x)
+
+
+def trace_clip(builder: GraphBuilder, layer: Layer, x: Node) -> Node:
+    """Trace a Hardtanh."""
+    low, high = layer.ends
+    return builder.add(ActivationNode([x], x.shape, ops.CLIP, low, True, high))
+
+
+def trace_hard_sigmoid(builder: GraphBuilder, layer: HardSigmoid, x: Node) -> Node:
+    """Trace a HardSigmoid: a line, which a linear layer may take over, held between 0 and 1."""
+    x = scaled_node(builder, x, layer.alpha, layer.beta)
+    return builder.add(ActivationNode([x], x.shape, ops.CLIP, 0.0, True, 1.0))
+
+
+def trace_softplus(builder: GraphBuilder, layer: Softplus, x: Node) -> Node:
+    """Trace a Softplus: of beta x, divided by beta."""
+    x = x if layer.beta == 1 else scaled_node(builder, x, layer.beta)
+    x = builder.add(ActivationNode([x], x.shape, ops.SOFTPLUS, 0.0, True))
+    return x if layer.beta == 1 else scaled_node(builder, x, 1 / layer.beta)
+
+
+def scaled_node(builder: GraphBuilder, x: Node, scale: float, shift: float = 0.0) -> Node:
+    """Append scale * x + shift."""
+    return builder.add(AffineNode([x], x.shape, np.full(x.shape[-1:], scale), np.full(x.shape[-1:], shift)))
+
+
+def trace_selu(builder: GraphBuilder, layer: SELU, x: Node) -> Node:
+    """Trace a SELU: an ELU times a constant."""
+    x = builder.add(ActivationNode([x], x.shape, ops.ELU, SELU_ALPHA, True))
+    return scaled_node(builder, x, SELU_SCALE)
+
+
+def trace_prelu(builder: GraphBuilder, layer: PReLU, x: Node) -> Node:
+    """Trace a PReLU: a LeakyReLU of one slope, or with one for each channel."""
+    slopes = builder.value(layer.slopes)
+    if layer.per_channel:
+        return builder.add(SlopesNode([x], x.shape, slopes))
+    return builder.add(ActivationNode([x], x.shape, ops.LEAKY_RELU, float(slopes[0]), bool(slopes[0] >= 0)))
+
+
 def trace_pool(builder: GraphBuilder, layer: MaxPool2d | AvgPool2d, x: Node) -> Node:
     """Trace MaxPool2d or AvgPool2d."""
-    return builder.add(PoolNode([x], layer.output_shape, layer.window, isinstance(layer, AvgPool2d)))
+    mean = ops.PADDED_MEAN if getattr(layer, "count_padding", False) else ops.MEAN
+    average = mean if isinstance(layer, AvgPool2d) else ops.MAXIMUM
+    return builder.add(PoolNode([x], layer.output_shape, layer.window, average))
 
 
-def trace_global_pool(builder: GraphBuilder, layer: GlobalAvgPool2d, x: Node) -> Node:
-    """Trace a mean over one window as large as the image."""
-    whole = Window(x.shape[:2], x.shape[:2], 0, 0, 0, 0, (1, 1))
-    return builder.add(ReshapeNode([builder.add(PoolNode([x], (1, 1, x.shape[2]), whole, True))], layer.output_shape))
+def global_pool(average: int) -> Callable[[GraphBuilder, Layer, Node], Node]:
+    """Return the function that traces a pool of one window as large as the image."""
+    def trace(builder, layer, x):
+        whole = Window(x.shape[:2], x.shape[:2], 0, 0, 0, 0, (1, 1))
+        pool = builder.add(PoolNode([x], (1, 1, x.shape[2]), whole, average))
+        return builder.add(ReshapeNode([pool], layer.output_shape))
+    return trace
+
+
+def trace_product(builder: GraphBuilder, layer: Product, x: Node) -> Node:
+    """Trace both branches, which read x, and their product, the larger one first."""
+    other = x if layer.other is None else builder.layer(layer.other, x)
+    factors = sorted([builder.layer(layer.branch, x), other], key=lambda node: (math.prod(node.shape), len(node.shape)),
+                     reverse=True)
+    return builder.add(ProductNode(factors, layer.output_shape))
 
 
 def trace_residual(builder: GraphBuilder, layer: Residual, x: Node) -> Node:
@@ -381,12 +351,20 @@ TRACES = {
     Sigmoid: activation(ops.SIGMOID),
     SiLU: activation(ops.SILU),
     Hardswish: activation(ops.HARDSWISH),
-    GELU: activation(ops.GELU),
+    GELU: trace_gelu,
+    Hardtanh: trace_clip,
+    HardSigmoid: trace_hard_sigmoid,
+    SELU: trace_selu,
+    Softplus: trace_softplus,
+    Mish: activation(ops.MISH),
+    PReLU: trace_prelu,
     MaxPool2d: trace_pool,
     AvgPool2d: trace_pool,
-    GlobalAvgPool2d: trace_global_pool,
+    GlobalAvgPool2d: global_pool(ops.MEAN),
+    GlobalMaxPool2d: global_pool(ops.MAXIMUM),
     Flatten: lambda builder, layer, x: builder.add(ReshapeNode([x], layer.output_shape)),
     Dropout: lambda builder, layer, x: x,
     Residual: trace_residual,
+    Product: trace_product,
     Concat: trace_concat,
 }

@@ -27,7 +27,8 @@ from minnet.kernels.program.scale import scale_rows
 from minnet.model import Model
 from minnet.runtime.emit import emit
 from minnet.runtime.explain import Explanation, explain, explain_stages
-from minnet.runtime.graph import compiles, graph, raw_graph
+from minnet.runtime.graph import compiles
+from minnet.runtime.passes import graph, raw_graph
 from minnet.runtime.plans import check_plan, fastest_plan, kernels_of, linear_nodes, plan_names, total_seconds
 from minnet.runtime.program import Program
 from minnet.runtime.rates import machine_rates
@@ -107,8 +108,7 @@ def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str
     check_weights(weights)
     parts = stages_of(model)
     names = [linear_nodes(graph(part)) if has_kernels else [] for part, has_kernels in parts]
-    if plan is not None:
-        plan = check_plan(plan, [node for nodes in names for node in nodes])
+    plan = None if plan is None else check_plan(plan, [node for nodes in names for node in nodes])
     stages, first = [], 0
     for (part, has_kernels), nodes in zip(parts, names, strict=True):
         own, first = plan and plan[first : first + len(nodes)], first + len(nodes)

@@ -19,7 +19,8 @@ from minnet.kernels.program.ops import RUN
 from minnet.kernels.sparse.csr import flat_to_csr
 from minnet.kernels.sparse.rows import rows_forward, rows_forward_live
 from minnet.runtime.emit import emit
-from minnet.runtime.graph import LinearNode, Node, first_linear_nodes, redirect
+from minnet.runtime.graph import LinearNode, Node
+from minnet.runtime.passes import first_linear_nodes, redirect
 from minnet.runtime.plans import kernels_of
 from minnet.runtime.program import Program
 

@@ -8,6 +8,7 @@ from minnet.kernels.program.ops import (
     copy,
     halve_image,
     load_rows,
+    multiply,
     pool_image,
     pool_tile,
     store_rows,
@@ -19,6 +20,7 @@ from minnet.kernels.simd.atomics import fetch_add, load_acquire, spin_until, spi
 # Opcodes: the first column of the table of steps.
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
 DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(10, 17)
+MULTIPLY = 17
 
 TAKEN, DONE = 0, 1  # the entries of `counters`: tasks that a thread has begun, and those that are done
 # The columns of `tasks`: the range of steps, how many tasks must be done before, the range of rows, samples of a tile.
@@ -68,6 +70,8 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
                 affine(code, at, value, work)
             elif step == ADD:
                 add(code, at, work, work)
+            elif step == MULTIPLY:
+                multiply(code, at, work, work)
             elif step == CLEAR:
                 clear(code, at, work)
             elif step == LOAD:

@@ -26,7 +26,9 @@ from minnet.kernels.simd.transpose import TILE, transpose_scatter
 from minnet.kernels.simd.vector import VECTOR_OPS
 
 OPERANDS = 24  # columns of the table of steps: the most that a step has, rounded up
-RELU, LEAKY_RELU, TANH, SIGMOID, RELU6, ELU, SILU, HARDSWISH, GELU = range(1, 10)  # kinds of activations; 0 is none
+# kinds of activations; 0 is none
+RELU, LEAKY_RELU, TANH, SIGMOID, RELU6, ELU, SILU, HARDSWISH, GELU, CLIP, SOFTPLUS, MISH, GELU_TANH = range(1, 14)
+MAXIMUM, MEAN, PADDED_MEAN = range(3)  # what pools compute: means of the pixels inside the image, or padding as well
 RUN = 64  # samples of a tile, 1, or multiples of HALF: float32 of four vectors of 512 bits, enough to hide latency
 HALF = RUN // 2
 
@@ -114,6 +116,23 @@ def add(code, at, x, y):
 
 
 @kernel
+def multiply(code, at, x, y):
+    """Compute y *= x, where the runs of a plane of y may share one run of x.
+
+    code[at]: step, x, x_plane, x_run, y, planes, y_plane, runs, run: the runs of a plane of y are adjacent.
+    """
+    x0, x_plane, x_run = np.int64(code[at, 1]), np.int64(code[at, 2]), np.int64(code[at, 3])
+    y0, planes, y_plane = np.int64(code[at, 4]), np.int64(code[at, 5]), np.int64(code[at, 6])
+    runs, run = np.int64(code[at, 7]), np.int64(code[at, 8])
+    for plane in range(planes):
+        for r in range(runs):
+            source = as_nonnegative(x0 + plane * x_plane + r * x_run)
+            target = as_nonnegative(y0 + plane * y_plane + r * run)
+            for j in range(run):
+                y[target + j] *= x[source + j]
+
+
+@kernel
 def affine(code, at, value, y):
     """Compute y = scale * y + shift, with a scale and a shift for each plane.
 
@@ -129,7 +148,10 @@ def affine(code, at, value, y):
 
 @kernel
 def activate(code, at, value, y):
-    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ...), slope or alpha (its offset in `value`)."""
+    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ...), its numbers (their offset in `value`).
+
+    They are a slope or alpha and, of CLIP, the lowest and the highest value.
+    """
     y0, size, kind = np.int64(code[at, 1]), np.int64(code[at, 2]), code[at, 3]
     slope = value[np.int64(code[at, 4])]
     if kind == RELU:
@@ -147,11 +169,11 @@ def activate(code, at, value, y):
         for j in range(size):
             y[y0 + j] = half * math.tanh(half * y[y0 + j]) + half
     elif kind > SIGMOID:
-        activate_other(y0, size, kind, slope, y)
+        activate_other(y0, size, kind, slope, value[np.int64(code[at, 4]) + 1], y)
 
 
 @register_jitable
-def activate_other(y0, size, kind, slope, y):
+def activate_other(y0, size, kind, slope, highest, y):
     """Compute y = f(y) for `size` numbers from y0 on: the kinds behind SIGMOID, which `activate` hands on."""
     zero, half, three, six = y.dtype.type(0), y.dtype.type(0.5), y.dtype.type(3), y.dtype.type(6)
     if kind == RELU6:
@@ -166,10 +188,30 @@ def activate_other(y0, size, kind, slope, y):
     elif kind == HARDSWISH:
         for j in range(size):
             y[y0 + j] *= min(max(y[y0 + j] + three, zero), six) / six
+    elif kind == CLIP:
+        for j in range(size):
+            y[y0 + j] = min(max(y[y0 + j], slope), highest)
+    elif kind == SOFTPLUS:
+        for j in range(size):
+            y[y0 + j] = softplus(y[y0 + j])
+    elif kind == MISH:
+        for j in range(size):
+            y[y0 + j] *= math.tanh(softplus(y[y0 + j]))
+    elif kind == GELU_TANH:
+        c, cubic = y.dtype.type(math.sqrt(2 / math.pi)), y.dtype.type(0.044715)
+        for j in range(size):
+            one = y[y0 + j]
+            y[y0 + j] = one * (half * math.tanh(c * (one + cubic * one * one * one)) + half)
     elif kind == GELU:
         scale = y.dtype.type(-math.sqrt(0.5))
         for j in range(size):
             y[y0 + j] *= half * math.erfc(scale * y[y0 + j])
+
+
+@register_jitable
+def softplus(x):
+    """Return log(1 + exp(x)), without overflow."""
+    return max(x, 0) + math.log1p(math.exp(-abs(x)))
 
 
 def _pool(width):
@@ -178,7 +220,7 @@ def _pool(width):
     add, copy, maximum_into = ops.add_scaled, ops.copy, ops.maximum_into
 
     @register_jitable
-    def pool(size, x, source, x_line, tile, average, y, target):
+    def pool(size, pixels, x, source, x_line, tile, average, y, target):
         always_inline()
         one = x.dtype.type(1)
         copy(y, target, x, source)
@@ -190,7 +232,7 @@ def _pool(width):
                 maximum_into(y, target, x, s)
         if average:
             for j in range(width):
-                y[target + j] /= size[0] * size[1]
+                y[target + j] /= pixels
 
     return pool
 
@@ -200,7 +242,7 @@ pool_run, pool_half = _pool(RUN), _pool(HALF)
 
 @kernel
 def pool_tile(code, at, x, y):
-    """Compute the maximum of each window, or the mean if `average` is not 0; pixels outside the image do not count.
+    """Compute the maximum of each window, or a mean: `average` is MAXIMUM, MEAN or PADDED_MEAN.
 
     code[at]: step, planes, lines, columns (of y), T, x, x_plane, x_line, height, width (of x), size_h, size_w,
     stride_h, stride_w, top, left, y, y_plane, y_line, average. T is a multiple of HALF.
@@ -214,7 +256,7 @@ def pool_tile(code, at, x, y):
     stride_h, stride_w = np.int64(code[at, 12]), np.int64(code[at, 13])
     top, left = np.int64(code[at, 14]), np.int64(code[at, 15])
     y0, y_plane, y_line = np.int64(code[at, 16]), np.int64(code[at, 17]), np.int64(code[at, 18])
-    average = code[at, 19] != 0
+    average, whole = code[at, 19] != MAXIMUM, code[at, 19] == PADDED_MEAN
     for item in range(planes * lines * columns):
         plane, line, column = item // columns // lines, item // columns % lines, item % columns
         first_h, last_h = max(line * stride_h - top, 0), min(line * stride_h - top + size_h, height)
@@ -222,10 +264,11 @@ def pool_tile(code, at, x, y):
         target = as_nonnegative(y0 + plane * y_plane + line * y_line + column * tile)
         source = as_nonnegative(x0 + plane * x_plane + first_h * x_line + first_w * tile)
         size = last_h - first_h, last_w - first_w  # of the part of the window inside the image, at least one pixel
+        pixels = size_h * size_w if whole else size[0] * size[1]
         for t in range(0, tile - tile % RUN, RUN):
-            pool_run(size, x, source + t, x_line, tile, average, y, target + t)
+            pool_run(size, pixels, x, source + t, x_line, tile, average, y, target + t)
         if tile % RUN:
-            pool_half(size, x, source + tile - HALF, x_line, tile, average, y, target + tile - HALF)
+            pool_half(size, pixels, x, source + tile - HALF, x_line, tile, average, y, target + tile - HALF)
 
 
 @kernel
@@ -260,7 +303,8 @@ def pool_image(code, at, x, y):
     stride_h, stride_w = np.int64(code[at, 12]), np.int64(code[at, 13])
     top, left = np.int64(code[at, 14]), np.int64(code[at, 15])
     y0, y_plane, y_line = np.int64(code[at, 16]), np.int64(code[at, 17]), np.int64(code[at, 18])
-    average, scratch = code[at, 19] != 0, np.int64(code[at, 20])
+    average, scratch = code[at, 19] != MAXIMUM, np.int64(code[at, 20])
+    whole = code[at, 19] == PADDED_MEAN
     for item in range(planes * lines):
         plane, line = item // lines, item % lines
         first_h, last_h = max(line * stride_h - top, 0), min(line * stride_h - top + size_h, height)
@@ -282,5 +326,5 @@ def pool_image(code, at, x, y):
             best = y[scratch + first_w]
             for w in range(first_w + 1, last_w):
                 best = best + y[scratch + w] if average else max(best, y[scratch + w])
-            pixels = (last_h - first_h) * (last_w - first_w) if average else 1
-            y[target + column] = best / pixels
+            pixels = size_h * size_w if whole else (last_h - first_h) * (last_w - first_w)
+            y[target + column] = best / pixels if average else best
