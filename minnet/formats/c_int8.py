@@ -24,7 +24,7 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer, find_row
 from minnet.engine.more_activations import ReLU6
 from minnet.engine.normalise import Dropout
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from minnet.engine.sparse import SparseDense
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported
@@ -274,31 +274,37 @@ def _looked_up(writer, x, table, scale, zero, real, name):
 
 
 def _max_pool(writer, layer, x):
-    at, y = layer.window, writer.room(math.prod(layer.output_shape))
+    y = writer.room(math.prod(layer.output_shape))
     whole = writer.forward(layer, x.whole.astype(np.float32)).astype(np.int64)
     y = x.over(y, x.scale, x.zero, writer.forward(layer, x.real), whole)
-    writer.call("max_pool_int8", x, *layer.input_shape, at.top, at.left, *at.kernel, *at.stride, *at.output, y)
+    writer.call("max_pool_int8", x, *layer.input_shape, *_window(layer), y)
     writer.free(x)
     return y
 
 
+def _window(layer):
+    """Return the numbers of a pool's window: top, left, its sizes, strides, and sizes of the output."""
+    at, (h, w, _) = getattr(layer, "window", None), layer.input_shape
+    return (0, 0, h, w, 1, 1, 1, 1) if at is None else (at.top, at.left, *at.kernel, *at.stride, *at.output)
+
+
 def _avg_pool(writer, layer, x):
-    at, (h, w, c) = getattr(layer, "window", None), layer.input_shape
-    numbers = (0, 0, h, w, 1, 1, 1, 1) if at is None else (at.top, at.left, *at.kernel, *at.stride, *at.output)
+    (h, w, c), numbers = layer.input_shape, _window(layer)
     if numbers[2] * numbers[3] >= LARGEST_POOL:
         raise Unsupported(f"{layer.name} has a mean of more than {LARGEST_POOL:,} numbers, whose sum may not fit in 32 "
                           "bits: export with arithmetic=float")
     real = writer.forward(layer, x.real)
     scale, zero = quantity(real)
     factor, shift = multiplier(np.array(x.scale / scale / 256))
-    whole = rescaled(_means(x.whole.reshape(-1, h, w, c) - x.zero, numbers), factor, shift, zero, LOW, HIGH)
+    size = math.prod(numbers[2:4]) if getattr(layer, "count_padding", False) else 0
+    whole = rescaled(_means(x.whole.reshape(-1, h, w, c) - x.zero, numbers, size), factor, shift, zero, LOW, HIGH)
     y = x.over(writer.room(math.prod(layer.output_shape)), scale, zero, real, whole.reshape(-1, *layer.output_shape))
-    writer.call("avg_pool_int8", x, h, w, c, *numbers, x.zero, factor, shift, zero, y)
+    writer.call("avg_pool_int8", x, h, w, c, *numbers, size, x.zero, factor, shift, zero, y)
     writer.free(x)
     return y
 
 
-def _means(x, numbers):
+def _means(x, numbers, size):
     """Return the means that `avg_pool_int8` computes, in 256th, rounded towards 0."""
     top, left, kh, kw, sh, sw, ho, wo = numbers
     y = np.zeros((len(x), ho, wo, x.shape[3]), np.int64)
@@ -306,7 +312,7 @@ def _means(x, numbers):
         for j in range(wo):
             seen = x[:, max(i * sh - top, 0) : i * sh - top + kh, max(j * sw - left, 0) : j * sw - left + kw]
             total = seen.sum(axis=(1, 2)) * 256
-            y[:, i, j] = np.sign(total) * (np.abs(total) // (seen.shape[1] * seen.shape[2]))
+            y[:, i, j] = np.sign(total) * (np.abs(total) // (size or seen.shape[1] * seen.shape[2]))
     return y
 
 
@@ -389,5 +395,6 @@ WRITERS = {
     MaxPool2d: _max_pool,
     AvgPool2d: _avg_pool,
     GlobalAvgPool2d: _avg_pool,
+    GlobalMaxPool2d: _max_pool,
     ReLU: _relu,
 }

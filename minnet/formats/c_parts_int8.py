@@ -68,10 +68,10 @@ static void max_pool_int8(const int8_t *x, int h, int w, int c, int top, int lef
 }
 """,
     "avg_pool_int8": """
-/* y (ho, wo, c): the mean of each window of x (h, w, c) over its pixels inside the image, in 256th, times
-   factor / 2^shift */
+/* y (ho, wo, c): the mean of each window of x (h, w, c), over `size` pixels or, if that is 0, those inside the image,
+   in 256th, times factor / 2^shift */
 static void avg_pool_int8(const int8_t *x, int h, int w, int c, int top, int left, int kh, int kw, int sh, int sw,
-                          int ho, int wo, int x0, int32_t factor, int shift, int zero, int8_t *y)
+                          int ho, int wo, int size, int x0, int32_t factor, int shift, int zero, int8_t *y)
 {
     int i, j, u, v, k;
     for (i = 0; i < ho; i++)
@@ -84,7 +84,7 @@ static void avg_pool_int8(const int8_t *x, int h, int w, int c, int top, int lef
                             sum += x[(u * w + v) * c + k] - x0;
                             count++;
                         }
-                *y++ = rescale8(sum * 256 / count, factor, shift, zero);
+                *y++ = rescale8(sum * 256 / (size ? size : count), factor, shift, zero);
             }
 }
 """,
