@@ -126,6 +126,11 @@ class DepthwiseConv2d(Linear):
         return self.window.pixels(x, at[0], at[1], at[3] // self.multiplier)
 
     @property
+    def groups(self):
+        """The channels, each of which is a group."""
+        return self.input_shape[2]
+
+    @property
     def kernel_shape(self):
         """The weight as the kernels take it: (kh, kw, c, m)."""
         return (*self.window.kernel, self.input_shape[2], self.multiplier)

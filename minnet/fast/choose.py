@@ -15,7 +15,7 @@ from minnet.engine.losses import cross_entropy
 from minnet.engine.optimizers import kernel_of
 from minnet.engine.sparse import FEWEST_WEIGHTS
 from minnet.fast.chain import Chain, chain_of
-from minnet.fast.live_weights import SPARSE, LiveWeightStepper
+from minnet.fast.live_weights import LiveWeightStepper, has_sparse_form
 from minnet.fast.mlp import MlpGradientStepper, MlpStepper
 from minnet.fast.rewrite import mostly_zero, rewrite
 from minnet.fast.sharded import ShardedStepper
@@ -56,12 +56,12 @@ def sparse_layers(model):
 
 def is_large(layer):
     """Return whether a layer has enough to do for its live weights to matter."""
-    return type(layer) in SPARSE and layer.positions * layer.weight.size >= FEWEST_WEIGHTS
+    return has_sparse_form(layer) and layer.positions * layer.weight.size >= FEWEST_WEIGHTS
 
 
 def has_few(layer):
     """Return whether few weights of a layer are live."""
-    if type(layer) not in SPARSE:
+    if not has_sparse_form(layer):
         return False
     most = INNER_DENSITY if type(layer) is Dense and layer.input_needs_grad else SPARSE_DENSITY
     return np.count_nonzero(layer.weight.mask) <= most * layer.weight.size

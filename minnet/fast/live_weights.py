@@ -19,6 +19,7 @@ from minnet.engine.sparse import SparseDense
 from minnet.fast.sparse_conv import SparseConv2d
 
 SPARSE = {Dense: SparseDense, Conv2d: SparseConv2d}  # exact classes: a subclass may compute something else
+NOT_SPARSE = ("initialiser", "dilation", "groups")  # arguments that these do not have
 
 
 class LiveWeightStepper:
@@ -156,9 +157,14 @@ class LiveModel:
             whole[self.index[: len(own)]] = own
 
 
+def has_sparse_form(layer):
+    """Return whether a sparse layer can stand for `layer`: not for a convolution with dilation or groups."""
+    return type(layer) in SPARSE and getattr(layer, "plain", True)
+
+
 def sparse_form(layer, live):
     """Return the sparse layer that stands for `layer`, or None where it stays."""
     if layer.name not in live:
         return None
-    arguments = {name: value for name, value in layer.arguments().items() if name != "initialiser"}
+    arguments = {name: value for name, value in layer.arguments().items() if name not in NOT_SPARSE}
     return SPARSE[type(layer)](**arguments, live=len(live[layer.name]))

@@ -49,7 +49,7 @@ def join_pools(layers):
         before = found[-1] if found else None
         # Exact classes: a subclass may compute something else.
         pools = type(layer) is MaxPool2d and not is_padded(layer)
-        if pools and type(before) is Conv2d and not before.pointwise:
+        if pools and type(before) is Conv2d and before.plain and not before.pointwise:
             found[-1] = ConvPool(before, layer)
         elif pools and type(before) is SparseConv2d:
             found[-1] = SparseConvPool(before, layer)

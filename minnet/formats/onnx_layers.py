@@ -25,10 +25,8 @@ def conv(net, node, x, weight, bias=None):
     """Add a Conv2d, a DepthwiseConv2d where each channel is a group, or a Dense where the image is one pixel."""
     require_arrays(weight)
     x.require_layout(IMAGE, COLUMN)
-    dilations = node.attrs.get("dilations", [1])
-    if weight.ndim != WEIGHT_AXES or any(d != 1 for d in dilations):
-        raise UnsupportedGraph(f"it has weights of shape {weight.shape} and dilations {dilations}: only windows over "
-                               "images, without holes, can be read")
+    if weight.ndim != WEIGHT_AXES:
+        raise UnsupportedGraph(f"it has weights of shape {weight.shape}: only windows over images can be read")
     filters, inner, *kernel = weight.shape
     groups, channels = node.attrs.get("group", 1), x.shape[-1]
     if inner * groups != channels or node.attrs.get("kernel_shape", kernel) != kernel:
@@ -38,16 +36,15 @@ def conv(net, node, x, weight, bias=None):
         values["bias"] = spread(bias, (filters,))
     if x.axes == COLUMN:
         return _pixel(net, node, x, values)
-    stride = tuple(node.attrs.get("strides", (1, 1)))
-    window = (_pair(kernel), _pair(stride), _shortest(_padding(node, x, kernel, stride)))
+    stride, dilation = tuple(node.attrs.get("strides", (1, 1))), tuple(node.attrs.get("dilations", (1, 1)))
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    window = (_pair(kernel), _pair(stride), _shortest(_padding(node, x, extent, stride)))
     x = replace(x, pads=NO_PADS)
-    if groups == 1:
-        layer = Conv2d(filters, *window, use_bias=bias is not None, name=node.layer_name)
-    elif groups == channels and filters % channels == 0:
+    if 1 < groups == channels and filters % channels == 0 and dilation == (1, 1):
         layer = DepthwiseConv2d(*window, filters // channels, use_bias=bias is not None, name=node.layer_name)
     else:
-        raise UnsupportedGraph(f"it has {groups} groups of {inner} channels: only one group, or one per channel, can "
-                               "be read")
+        layer = Conv2d(filters, *window, dilation=_pair(dilation), groups=groups, use_bias=bias is not None,
+                       name=node.layer_name)
     return net.add(node, layer, x, _built(layer, node, x), values=values)
 
 

@@ -218,8 +218,8 @@ def _dense(writer, layer, x):
 def _conv(writer, layer, x):
     names = [writer.weight(layer.weight, lambda array: array.transpose(3, 2, 0, 1))]
     names += [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
-    group = layer.input_shape[2] if isinstance(layer, DepthwiseConv2d) else 1
-    return writer.node("Conv", [x, *names], layer.name, _window(layer) | {"group": group})
+    return writer.node("Conv", [x, *names], layer.name,
+                       _window(layer) | {"dilations": layer.window.dilation, "group": layer.groups})
 
 
 def _batchnorm(writer, layer, x):

@@ -56,9 +56,9 @@ class Node:
 class LinearNode(Node):
     """Dense (no window), convolution or depthwise convolution, by a weight of shape `full` = (..., in, out).
 
-    `entries` are its weights, flat; of a layer born sparse those at the sorted flat positions `index`. There is a bias
-    (out,). `pooling` is the pool that follows a convolution directly. After `quantise` entries are integers, to be
-    multiplied by the `scale` (out,) of their unit.
+    `in` are the inputs of a group, all where there is one group. `entries` are its weights, flat; of a layer born
+    sparse those at the sorted flat positions `index`. There is a bias (out,). `pooling` is the pool that follows a
+    convolution directly. After `quantise` entries are integers, to be multiplied by the `scale` (out,) of their unit.
     """
 
     name: str
@@ -67,7 +67,7 @@ class LinearNode(Node):
     full: tuple[int, ...]
     bias: np.ndarray
     window: Window | None = None
-    multiplier: int = 0       # of a depthwise convolution: outputs of one channel
+    groups: int = 1           # of a convolution: channels, and units, that meet no others; in order
     pooling: "PoolNode | None" = None
     scale: np.ndarray | None = None
 
@@ -78,8 +78,8 @@ class LinearNode(Node):
 
     @property
     def only_sparse(self) -> bool:
-        """Return True if only SPARSE is for it: depthwise units share no inputs, a layer born sparse is never dense."""
-        return bool(self.multiplier) or self.index is not None
+        """Return True if only SPARSE is for it: units of groups share no inputs, a layer born sparse is never dense."""
+        return self.groups > 1 or self.index is not None
 
     @property
     def positions(self) -> int:
@@ -239,7 +239,7 @@ def trace_linear(builder: GraphBuilder, layer: Layer, x: Node) -> Node:
     weight = layer.weight
     bias = np.zeros(weight.shape[-1]) if layer.bias is None else builder.value(layer.bias)
     return builder.add(LinearNode([x], layer.output_shape, layer.name, weight.value.reshape(-1), weight.index,
-                                  weight.shape, bias, getattr(layer, "window", None), getattr(layer, "multiplier", 0)))
+                                  weight.shape, bias, getattr(layer, "window", None), getattr(layer, "groups", 1)))
 
 
 def trace_batch_norm(builder: GraphBuilder, layer: BatchNorm, x: Node) -> Node:

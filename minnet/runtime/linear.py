@@ -256,26 +256,30 @@ def conv_pool_planes(emitter: Emitter, node: LinearNode, weights: PlaneWeights, 
 def tap_offsets(node: LinearNode, x: Tensor, phases: Tensor) -> np.ndarray:
     """Return the offsets in `split_phases` of the first pixel that each tap and channel reads: (kh*kw*c,).
 
-    For a depthwise layer, whose units read a channel each, (kh*kw, units).
+    For a layer of groups, whose units read channels of their own group, (kh*kw*c, units), c of a group.
     """
-    (kernel_h, kernel_w), (stride_h, stride_w) = node.window.kernel, node.window.stride
-    h, w = np.divmod(np.arange(kernel_h * kernel_w), kernel_w)
-    phase = (h % stride_h) * min(stride_w, kernel_w) + w % stride_w
+    window, (stride_h, stride_w) = node.window, node.window.stride
+    h, w = np.divmod(np.arange(math.prod(window.kernel)), window.kernel[1])
+    h, w = h * window.dilation[0], w * window.dilation[1]
+    phase = (h % stride_h) * min(stride_w, window.extent[1]) + w % stride_w
     tap = phase * x.channels * phases.plane + (h // stride_h) * phases.line + (w // stride_w) * x.tile
-    if node.multiplier:
-        return tap[:, None] + np.arange(node.units) // node.multiplier * phases.plane
-    return (tap[:, None] + np.arange(x.channels) * phases.plane).reshape(-1)
+    inputs = np.arange(x.channels // node.groups)
+    if node.groups == 1:
+        return (tap[:, None] + inputs * phases.plane).reshape(-1)
+    group = np.arange(node.units) // (node.units // node.groups)
+    channel = inputs[:, None] + group * len(inputs)  # (c, units)
+    return (tap[:, None, None] + channel * phases.plane).reshape(-1, node.units)
 
 
 def split_phases(emitter: Emitter, x: Tensor, window: Window) -> Tensor:
     """Emit x with its padding, and for a stride s as s x s images of every s-th pixel: windows then move by one.
 
-    Image (a, b) of channel c is plane (a * min(s, kernel_w) + b) * channels + c. Without padding and stride it is x.
+    Image (a, b) of channel c is plane (a * min(s, extent_w) + b) * channels + c. Without padding and stride it is x.
     """
     if not window.padded and window.stride == (1, 1):
         return x
-    height, phases_h = _phases(x.height, window.kernel[0], window.stride[0], window.top, window.output[0])
-    width, phases_w = _phases(x.width, window.kernel[1], window.stride[1], window.left, window.output[1])
+    height, phases_h = _phases(x.height, window.extent[0], window.stride[0], window.top, window.output[0])
+    width, phases_w = _phases(x.width, window.extent[1], window.stride[1], window.left, window.output[1])
     y = emitter.tensor((height, width, len(phases_h) * len(phases_w) * x.channels))
     if window.padded:
         for c, end in emitter.split(y.channels, y.size):
@@ -292,10 +296,10 @@ def split_phases(emitter: Emitter, x: Tensor, window: Window) -> Tensor:
     return y
 
 
-def _phases(size, kernel, stride, before, output):
+def _phases(size, extent, stride, before, output):
     """Return (length of each phase, [(to, from, count) of each phase]) along one side."""
-    length, found = output + (kernel - 1) // stride, []
-    for phase in range(min(stride, kernel)):
+    length, found = output + (extent - 1) // stride, []
+    for phase in range(min(stride, extent)):
         to = max(-((phase - before) // stride), 0)
         end = min((size - 1 + before - phase) // stride + 1, length)
         found.append((to, to * stride + phase - before, max(end - to, 0)))

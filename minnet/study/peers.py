@@ -134,7 +134,8 @@ def channels_first(batches: list[np.ndarray]) -> list[np.ndarray]:
 
 TORCH = {
     Dense: lambda nn, layer: nn.Linear(np.prod(layer.input_shape), layer.units),
-    Conv2d: lambda nn, layer: nn.Conv2d(layer.input_shape[2], layer.filters, layer.window.kernel, layer.window.stride),
+    Conv2d: lambda nn, layer: nn.Conv2d(layer.input_shape[2], layer.filters, layer.window.kernel, layer.window.stride,
+                                        dilation=layer.window.dilation, groups=layer.groups),
     MaxPool2d: lambda nn, layer: nn.MaxPool2d(layer.window.kernel, layer.window.stride),
     Flatten: lambda nn, layer: nn.Flatten(),
     ReLU: lambda nn, layer: nn.ReLU(),

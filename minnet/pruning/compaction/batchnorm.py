@@ -11,7 +11,6 @@ not `offset`, so then only if every offset is 0 (Jacob et al., 2018, section 3.2
 import numpy as np
 
 from minnet.engine.containers import Sequential
-from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import classes_of, layer_from_config
 from minnet.engine.model import Model
 from minnet.engine.normalise import BatchNorm
@@ -118,4 +117,6 @@ def _fold(model, linear, norm, after):
 
 def _by_input(linear, vector):
     """Return a vector over the inputs of `linear`, shaped so that it multiplies its weight."""
-    return np.repeat(vector, linear.multiplier) if isinstance(linear, DepthwiseConv2d) else vector[:, None]
+    groups = getattr(linear, "groups", 1)
+    by_group = vector.reshape(groups, -1).T  # (inputs of a group, groups)
+    return by_group if groups == 1 else np.repeat(by_group, linear.weight.shape[-1] // groups, axis=1)

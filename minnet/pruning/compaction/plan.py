@@ -127,7 +127,7 @@ class CompactionPlan:
 
 
 def _constants(model, readers):
-    """Return {name of a reader's weight: (..., in, 1) what each tap reads if that is the same everywhere, else NaN}.
+    """Return {name of a reader's weight: (..., in, 1 or out) what each tap reads if always the same, else NaN}.
 
     What does not depend on the input is the same for the input 0; entries that do depend on it have no meaning here.
     """
@@ -145,10 +145,18 @@ def _constants_of(layer, p, tape):
     if not layer.linear:
         return np.full((*p.shape[:-1], 1), np.nan)
     try:
-        seen = layer.unfolded_input(tape)  # (positions, taps * in)
+        seen = _seen(layer, tape)
     except Unsupported:
         return np.full((*p.shape[:-1], 1), np.nan)
     same = (seen == seen[0]).all(axis=0)
     if layer.bias is None and "use_bias" not in layer.arguments():
         same &= seen[0] == 0
-    return np.where(same, seen[0].astype(np.float64), np.nan).reshape(*p.shape[:-1], 1)
+    constants = np.where(same, seen[0].astype(np.float64), np.nan).reshape(*p.shape[:-1], -1)  # (..., in, groups)
+    return constants if constants.shape[-1] == 1 else np.repeat(constants, p.shape[-1] // constants.shape[-1], axis=-1)
+
+
+def _seen(layer, tape):
+    """Return what the rows of a layer's weight met in a pass: (positions, taps * in, groups)."""
+    if getattr(layer, "groups", 1) > 1:
+        return layer.unfolded_groups(tape)
+    return layer.unfolded_input(tape)[..., None]

@@ -11,12 +11,11 @@ import math
 import numpy as np
 
 from minnet.blas import one_blas_thread
-from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.conv import unfold
 from minnet.engine.layer import Layer
 from minnet.engine.model import Model
 from minnet.engine.sample import Sample
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
-from minnet.kernels.layers.images import im2col
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.per_unit import columns_of
 from minnet.pruning.pieces import positions_in
@@ -73,17 +72,17 @@ def solve(H: np.ndarray, ridge: float, right: np.ndarray) -> np.ndarray:
 def windows(layer: Layer, x: np.ndarray) -> np.ndarray:
     """Unfold the input x (n, ...) of `layer`: (groups, n * positions, K), float64.
 
-    K weights go into each output. Only in a DepthwiseConv2d do outputs read different channels, which are its groups.
+    K weights go into each output. Only in convolutions with groups do outputs read different channels.
     """
     x = np.ascontiguousarray(x, np.float64)
     if not hasattr(layer, "window"):
         return x[None]
     at, (n, c) = layer.window, (len(x), x.shape[-1])
     cols = np.empty((n, *at.output, *at.kernel, c))
-    im2col(x, *at.stride, at.top, at.left, cols)
-    if isinstance(layer, DepthwiseConv2d):
-        return np.moveaxis(cols.reshape(n * layer.positions, -1, c), -1, 0)
-    return cols.reshape(1, n * layer.positions, -1)
+    unfold(x, at, cols)
+    groups = getattr(layer, "groups", 1)
+    taps = cols.reshape(n * layer.positions, -1, groups, c // groups)
+    return np.moveaxis(taps, 2, 0).reshape(groups, n * layer.positions, -1)
 
 
 def grams(model: Model, sample: Sample) -> dict[str, np.ndarray]:
@@ -132,7 +131,7 @@ def matrices(layer: Layer, window: np.ndarray) -> np.ndarray:
     Entries that a layer born sparse does not have are 0.
     """
     matrix = columns_of(layer.weight, window)  # (K, o)
-    groups = layer.input_shape[-1] if isinstance(layer, DepthwiseConv2d) else 1
+    groups = getattr(layer, "groups", 1)
     return np.moveaxis(matrix.reshape(len(matrix), groups, -1), 1, 0)
 
 
