@@ -169,7 +169,8 @@ def largest(torch, layer, p, x, training):
 
 def conv(torch, layer, p, x, training):
     kernels = p.weight.permute(3, 2, 0, 1)
-    return torch.nn.functional.conv2d(pad(torch, layer, x), kernels, p.bias, layer.window.stride)
+    at = layer.window
+    return torch.nn.functional.conv2d(pad(torch, layer, x), kernels, p.bias, at.stride, 0, at.dilation, layer.groups)
 
 
 def depthwise(torch, layer, p, x, training):
@@ -267,6 +268,8 @@ ROWS = {
     "Conv2d same with strides": Row(Conv2d(2, (3, 4), (2, 3), "same"), (6, 5, 3), batch=2),
     "Conv2d padded": Row(Conv2d(2, 3, 2, 1, use_bias=False), (6, 4, 2)),
     "Conv2d padded unevenly": Row(Conv2d(2, (3, 2), (2, 1), UNEVEN), (5, 6, 1)),
+    "Conv2d dilated": Row(Conv2d(2, (2, 3), (1, 2), "same", dilation=(2, 1)), (4, 5, 2), batch=2),
+    "Conv2d in groups": Row(Conv2d(4, 2, 1, 1, dilation=2, groups=2), (3, 4, 4), batch=2),
     "DepthwiseConv2d": Row(DepthwiseConv2d(3), (4, 5, 2), twin=depthwise),
     "DepthwiseConv2d doubling": Row(DepthwiseConv2d((2, 3), (1, 2), "same", 2), (3, 5, 3), batch=2),
     "DepthwiseConv2d padded unevenly": Row(DepthwiseConv2d((3, 2), 2, UNEVEN, use_bias=False), (5, 4, 2)),

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from cutting import build, close, mask_weights, same_outputs, silence, widths, with_tanh
 from hypothesis import given, settings
-from trees import masked_models, models, random_input, trees
+from trees import masked_models, models, random_input, seen, trees
 
 import minnet as mn
 from minnet.engine.containers import Container
@@ -148,8 +148,8 @@ def varying(model, coupling, x):
     model.forward(x, tape)
     for use in coupling.uses:
         if use.reads:
-            seen = model.layers[use.parameter.layer].unfolded_input(tape).reshape(len(x), -1, len(use.units))
-            found |= set(coupling.roots(use.units)[(seen != seen[:1]).any(axis=(0, 1))].tolist())
+            rows = seen(model.layers[use.parameter.layer], tape, use.units)
+            found |= set(coupling.roots(use.units)[(rows != rows[:1]).any(axis=(0, 1))].tolist())
     return found
 
 

@@ -355,6 +355,7 @@ def test_a_plan_survives_json_and_gives_the_same_bits(net):
 
 SPECIAL = {  # layers that not every kernel is for
     "depthwise": (Sequential(Conv2d(3, 1), ReLU(), DepthwiseConv2d(2, multiplier=2), Flatten(), Dense(3)), (4, 5, 2)),
+    "groups": (Sequential(Conv2d(4, 1), ReLU(), Conv2d(6, 2, groups=2, dilation=2), Flatten(), Dense(3)), (4, 5, 2)),
     "born sparse": (Sequential(SparseDense(9, live=30), ReLU(), Dense(8), ReLU(), SparseDense(3, live=20)), (12,)),
     "no weights": (Sequential(ReLU()), (4,)),
 }

@@ -167,8 +167,8 @@ def test_layout_of_images_that_no_operator_explains(producer, shape, expected, t
 # --- what cannot be read ---------------------------------------------------------------------------------------------
 
 REFUSED = {  # what a graph has -> (its end, words of the message)
-    "groups": (lambda g: g.conv("x", (4, 2, 1, 1), group=2), "2 groups of 2 channels"),
-    "dilations": (lambda g: g.conv("x", (4, 4, 3, 3), dilations=[2, 2]), "without holes"),
+    "groups": (lambda g: g.conv("x", (4, 2, 1, 1), group=3), "4 channels in 3 groups"),
+    "dilations": (lambda g: g.conv("x", (4, 4, 3, 3), auto_pad="SAME_UPPER", dilations=[2, 99]), "spans 199 pixels"),
     "kernel_shape": (lambda g: g.conv("x", (4, 4, 3, 3), kernel_shape=[2, 2]), "weights of shape"),
     "strides": (lambda g: g.conv("x", (4, 4, 3, 3), strides=[0, 1]), "stride"),
     "padding": (lambda g: g.conv("x", (4, 4, 3, 3), pads=[3, 0, 0, 0]), "smaller than its window"),
@@ -256,10 +256,10 @@ def test_all_operators_that_are_missing_are_told_at_once(tmp_path):
 
 def test_all_reasons_are_told_at_once(tmp_path):
     graph = Graph((4, 6, 6))
-    one = graph.conv("x", (4, 2, 1, 1), group=2)
-    other = graph.conv("x", (4, 4, 3, 3), dilations=[2, 2])
+    one = graph.conv("x", (4, 2, 1, 1), group=3)
+    other = graph("MaxPool", "x", kernel_shape=[3, 3], dilations=[2, 2])
     end = graph("Add", one, graph("Relu", other))
-    with pytest.raises(FileError, match="node_conv_0.*2 groups.*node_conv_1.*holes"):
+    with pytest.raises(FileError, match="node_conv_0.*3 groups.*node_maxpool_1.*dilations"):
         loaded(graph.bytes(end), tmp_path)
 
 
@@ -318,7 +318,8 @@ def torch_nets(torch):
                                     nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(4, 3)), (3, 8, 7)),
         "mlp": (nn.Sequential(nn.Linear(7, 5, bias=False), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)), (7,)),
         "even same": (nn.Sequential(nn.Conv2d(2, 4, 2, padding="same", bias=False), nn.ReLU(),
-                                    nn.Conv2d(4, 3, (4, 2), padding="same"), nn.Flatten(), nn.Linear(90, 3)),
+                                    nn.Conv2d(4, 6, 3, 1, 2, dilation=2, groups=2), nn.ReLU(),
+                                    nn.Conv2d(6, 3, (4, 2), padding="same"), nn.Flatten(), nn.Linear(90, 3)),
                       (2, 6, 5)),
         "view and log_softmax": (Old(), (3, 7, 6)),
     }

@@ -6,9 +6,9 @@ keeps what could go.
 import numpy as np
 import pytest
 from cutting import build, with_tanh
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from trees import models, random_input, randomise
+from trees import models, random_input, randomise, seen
 
 import minnet as mn
 from minnet.engine.layer import layer_from_config
@@ -130,8 +130,7 @@ def readers_inputs(model, coupling, x, values):
     logits = model.forward(x, tape)
     for use in coupling.uses:
         if use.reads:
-            seen = model.layers[use.parameter.layer].unfolded_input(tape)
-            yield use.units, seen.reshape(-1, len(use.units)).copy()
+            yield use.units, seen(model.layers[use.parameter.layer], tape, use.units).reshape(-1, len(use.units))
     yield None, logits.copy()
 
 
@@ -188,6 +187,8 @@ def test_every_axis_of_every_parameter_is_used_once(model):
 @settings(max_examples=60)
 @given(models())
 def test_input_and_logits_are_fixed_and_nothing_else(model):
+    """And what a Softmax makes depend on each other."""
+    assume(not any(isinstance(layer, mn.Softmax) for layer in model.layers.values()))
     coupling = model.couple()
     ends = np.concatenate([np.arange(model.input_shape[-1]), logits_of(model, coupling)])
     fixed = np.zeros(coupling.n_units, bool)

@@ -72,7 +72,11 @@ def image_layers(draw, shape, same=False):
     """One layer, or a few, on images of `shape`; with `same` height and width stay."""
     kind = draw(st.sampled_from(["conv", "conv", "depthwise", "norm", "activation", "max", "average", "dropout"]))
     if kind == "conv":
-        return Conv2d(draw(few), *draw(windows(shape, same)), use_bias=draw(st.booleans()))
+        groups = draw(st.sampled_from([1, 1, *[g for g in (2, 3) if shape[2] % g == 0]]))
+        window, dilation = draw(windows(shape, same)), draw(st.sampled_from([1, 1, 2]))
+        if dilation > 1:  # the window may now be larger than the image; on a small one it sees nothing but padding
+            window, dilation = (*window[:2], "same"), dilation if min(shape[:2]) > dilation else 1
+        return Conv2d(groups * draw(few), *window, dilation=dilation, groups=groups, use_bias=draw(st.booleans()))
     if kind == "depthwise":
         multiplier = draw(st.integers(1, 2))
         return DepthwiseConv2d(*draw(windows(shape, same)), multiplier, use_bias=draw(st.booleans()))
@@ -235,6 +239,14 @@ def masked_models(draw, tree=None, kinds=MASKS, dtype=np.float64):
     density = draw(st.sampled_from([0.1, 0.4, 0.7, 0.9]))
     model.set_mask(random_mask(model, chosen, density, np.random.default_rng(draw(st.integers(0, 2**32 - 1)))))
     return model
+
+
+def seen(layer, tape, units):
+    """What the weight of a layer sees of the units that its rows read: (n, places, units)."""
+    grouped = getattr(layer, "groups", 1) > 1
+    rows = layer.unfolded_groups(tape) if grouped else layer.unfolded_input(tape)[..., None]
+    n = len(rows) // layer.positions
+    return np.moveaxis(rows.reshape(n, -1, len(units), rows.shape[-1]), -1, 1).reshape(n, -1, len(units)).copy()
 
 
 def random_input(model, rows=5, rng=0):

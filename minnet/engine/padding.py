@@ -10,6 +10,7 @@ import numpy as np
 
 from minnet.errors import InvalidValue, check_count
 
+WIDEST = 8      # times the image that the gaps of a window may span: its padding takes memory
 Pair = int | tuple[int, int]
 Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
 
@@ -69,6 +70,10 @@ def window(layer: str | None, shape: tuple, kernel: Pair, stride: Pair, padding:
     kernel, stride = pair(f"kernel of {layer}", kernel), pair(f"stride of {layer}", stride)
     dilation, paddings = pair(f"dilation of {layer}", dilation), _padding_pairs(layer, padding)
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    for size, taps, spans in zip(shape[:2], kernel, extent, strict=True):
+        if spans - taps > WIDEST * size:
+            raise InvalidValue(f"{layer} has a window that spans {spans} pixels, but its image is {size} wide: most "
+                               "taps see nothing but padding: take a smaller dilation")
     sides = [_side(layer, *numbers) for numbers in zip(shape[:2], extent, stride, paddings, strict=True)]
     (top, bottom, ho), (left, right, wo) = sides
     return Window(kernel, stride, top, bottom, left, right, (ho, wo), dilation)

@@ -159,7 +159,7 @@ class LiveModel:
 
 def has_sparse_form(layer):
     """Return whether a sparse layer can stand for `layer`: not for a convolution with dilation or groups."""
-    return type(layer) in SPARSE and getattr(layer, "plain", True)
+    return type(layer) in SPARSE and (type(layer) is not Conv2d or layer.plain)
 
 
 def sparse_form(layer, live):

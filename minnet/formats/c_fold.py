@@ -104,7 +104,7 @@ def steps(layers: Iterable[Layer]) -> Iterator[Layer | Linear]:
         while left and isinstance(left[0], BatchNorm):
             step.fold(left.pop(0))
         after = 1 if left and isinstance(left[0], Activation) and left[0].increasing else 0
-        if find_row({Conv2d: True}, layer) and left[after:] and can_pool(left[after]):
+        if find_row({Conv2d: True}, layer) and layer.groups == 1 and left[after:] and can_pool(left[after]):
             step.take_pool(left.pop(after))
         yield step
 

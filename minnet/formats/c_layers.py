@@ -108,14 +108,17 @@ def _dense(writer, step, x):
 
 
 def geometry(step, outside=0):
-    """Return the numbers of a WINDOW, and the places in it that the rows of a weight read."""
+    """Return the numbers of a WINDOW, and the places in it that the rows of a weight read, (rows,) or (rows, units)."""
     at, (h, w, c), o = step.window, step.input_shape, step.output_shape[-1]
-    (kh, kw), (dh, dw), pool = at.kernel, getattr(at, "dilation", (1, 1)), step.pool
+    (kh, kw), (dh, dw), pool = at.kernel, at.dilation, step.pool
     pitch = max(w, (kw - 1) * dw + 1) * c
-    row, column, channel = np.indices((kh, kw, c)).reshape(3, -1)
+    row, column, channel = np.indices((kh, kw, step.full[-2])).reshape(3, -1)
     pooled = (*pool.kernel, *pool.stride) if pool else (1, 1, 1, 1)
     numbers = (h, w, c, kh, kw, dh, dw, *at.stride, at.top, at.left, *pooled, *step.output_shape[:2], o, pitch, outside)
-    return numbers, row * dh * pitch + column * dw * c + channel
+    offsets, groups = row * dh * pitch + column * dw * c + channel, step.layer.groups
+    if groups > 1:  # units of a group read its channels
+        offsets = offsets[:, None] + np.arange(o) // (o // groups) * (c // groups)
+    return numbers, offsets
 
 
 def _conv(writer, step, x):
@@ -125,6 +128,8 @@ def _conv(writer, step, x):
     stored, arguments = _weights(writer, step, offsets)
     if stored.sparse:
         writer.call(f"conv_{stored.kind}", x, window, *arguments, y)
+    elif step.layer.groups > 1:
+        _grouped(writer, step, x, window, stored, arguments, y)
     else:
         sums = writer.allocate(step.units * (2 if step.pool else 1))
         writer.call(f"conv_{stored.kind}", x, window, *arguments, sums, y)
@@ -136,8 +141,13 @@ def _depthwise(writer, step, x):
     y = writer.allocate(math.prod(step.output_shape))
     window = writer.window(f"{step.name}.window", geometry(step)[0])
     stored, arguments = _weights(writer, step, None)
-    writer.call(f"depthwise_{stored.kind}", x, window, step.layer.multiplier, *arguments, y)
+    _grouped(writer, step, x, window, stored, arguments, y)
     return y
+
+
+def _grouped(writer, step, x, window, stored, arguments, y):
+    """Add the call of a convolution in groups, of all its weights; a depthwise one has a group for each channel."""
+    writer.call(f"grouped_{stored.kind}", x, window, step.full[-2], step.units // step.layer.groups, *arguments, y)
 
 
 def _max_pool(writer, layer, x):

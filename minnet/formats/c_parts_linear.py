@@ -1,4 +1,4 @@
-"""The C functions of layers with weights: dense layers, convolutions, depthwise convolutions.
+"""The C functions of layers with weights: dense layers, convolutions, convolutions in groups.
 
 Each is a template of C, for each kind of numbers: float inputs with float or int8 weights, or integers alone. Live
 weights are stored unit by unit: count[k] of output k, then the place of each, from the input's (for an image, from the
@@ -166,23 +166,25 @@ static void conv_KIND_PLACED(const X *x, const @_window *g, const COUNT *count, 
 }
 """
 
-DEPTHWISE = """
-/* y (ho, wo, o): channel i of x makes m outputs, from i * m on; w (kh, kw, o)WORDS */
-static void depthwise_KIND(const X *x, const @_window *g, int m, const W *w,
+GROUPED = """
+/* y (ho, wo, o): channels i * n, ..., i * n + n - 1 of x make outputs i * m, ..., i * m + m - 1; w (kh, kw, n, o)WORDS */
+static void grouped_KIND(const X *x, const @_window *g, int n, int m, const W *w,
         GIVEN, Y *y)
 {
-    int i, j, u, v, k;
+    int i, j, u, v, k, l;
     for (i = 0; i < g->ho; i++)
         for (j = 0; j < g->wo; j++, y += g->o)
             for (k = 0; k < g->o; k++) {
                 const W *weight = w + k;
                 S sum = 0;
                 for (u = 0; u < g->kh; u++)
-                    for (v = 0; v < g->kw; v++, weight += g->o) {
+                    for (v = 0; v < g->kw; v++) {
                         const int i0 = i * g->sh - g->top + u * g->dh, j0 = j * g->sw - g->left + v * g->dw;
                         const int inside = i0 >= 0 && i0 < g->h && j0 >= 0 && j0 < g->w;
-                        const X one = inside ? x[(i0 * g->w + j0) * g->c + k / m] : OUTSIDE;
-                        sum += one * (S)*weight;
+                        for (l = 0; l < n; l++, weight += g->o) {
+                            const X one = inside ? x[(i0 * g->w + j0) * g->c + k / m * n + l] : OUTSIDE;
+                            sum += one * (S)*weight;
+                        }
                     }
                 y[k] = GIVE(sum);
             }
@@ -205,7 +207,7 @@ def filled(text: str, names: str, *tables: dict[str, str]) -> str:
 def linear_parts(kinds: dict[str, dict[str, str]]) -> dict[str, str]:
     """Return the functions of these kinds of numbers by name: those of dense weights, then of live ones."""
     parts = {f"{name}_{kind}": filled(text, kind, words) for kind, words in kinds.items()
-             for name, text in (("dense", DENSE), ("conv", CONV), ("depthwise", DEPTHWISE))}
+             for name, text in (("dense", DENSE), ("conv", CONV), ("grouped", GROUPED))}
     for (kind, words), (place, of_place), (count, of_count) in product(kinds.items(), PLACES.items(), COUNTS.items()):
         for name, text in (("dense", DENSE_SPARSE), ("conv", CONV_SPARSE)):
             names = f"{kind} {place}_{count}"
