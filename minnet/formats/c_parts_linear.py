@@ -167,7 +167,7 @@ static void conv_KIND_PLACED(const X *x, const @_window *g, const COUNT *count, 
 """
 
 GROUPED = """
-/* y (ho, wo, o): channels i * n, ..., i * n + n - 1 of x make outputs i * m, ..., i * m + m - 1; w (kh, kw, n, o)WORDS */
+/* y (ho, wo, o): outputs i * m, ..., i * m + m - 1 read channels i * n, ..., i * n + n - 1; w (kh, kw, n, o)WORDS */
 static void grouped_KIND(const X *x, const @_window *g, int n, int m, const W *w,
         GIVEN, Y *y)
 {
