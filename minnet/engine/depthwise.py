@@ -9,9 +9,10 @@ import numpy as np
 
 from minnet.engine.initialisers import INITIALISERS, Initialiser, zeros
 from minnet.engine.linear import Linear
-from minnet.engine.padding import Padding, Pair, window
+from minnet.engine.padding import Padding, Pair
 from minnet.engine.space import Space
 from minnet.engine.tape import Tape
+from minnet.engine.unfold import dilated_window
 from minnet.errors import check_choice, check_count
 from minnet.kernels.layers.images import depthwise_conv, depthwise_conv_backward_input, depthwise_conv_backward_weight
 from minnet.kernels.layers.pointwise import add_bias, column_sums
@@ -61,7 +62,7 @@ class DepthwiseConv2d(Linear):
     def build(self, shape: tuple) -> tuple[tuple, list]:
         """Return (ho, wo, c*m) for (h, w, c); ask for a weight (kh, kw, 1, c*m) and a bias (c*m,)."""
         check_count("multiplier of a DepthwiseConv2d layer", self.multiplier, 1)
-        self.window = window(self.name, shape, self.kernel, self.stride, self.padding)
+        self.window = dilated_window(self.name, shape, self.kernel, self.stride, self.padding)
         self.positions = math.prod(self.window.output)
         initialise = check_choice("initialiser", self.initialiser, INITIALISERS)
         outputs, self.bias = shape[2] * self.multiplier, None

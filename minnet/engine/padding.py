@@ -1,8 +1,7 @@
 """Windows that slide over an image: the arithmetic that convolutions and pools share.
 
 `padding` is "valid" (none), "same" (output ceil(n / stride), the odd row at bottom and right, as Keras and ONNX's
-SAME_UPPER have it), an int (on all sides), or ((top, bottom), (left, right)). A window of k taps with a dilation d
-spans (k - 1) d + 1 pixels, and "same" pads for as many.
+SAME_UPPER have it), an int (on all sides), or ((top, bottom), (left, right)).
 """
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from minnet.errors import InvalidValue, check_count
 
-WIDEST = 8      # times the image that the gaps of a window may span: its padding takes memory
 Pair = int | tuple[int, int]
 Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
 
@@ -26,31 +24,18 @@ class Window:
     left: int
     right: int
     output: tuple   # (ho, wo)
-    dilation: tuple = (1, 1)    # pixels from one tap to the next, down and across
 
     @property
     def padded(self):
         """True if the window ever sees anything outside the image."""
         return bool(self.top or self.bottom or self.left or self.right)
 
-    @property
-    def extent(self):
-        """Height and width of what the window spans, with what lies between its taps: (k - 1) * dilation + 1."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-
-    def pad(self, x: np.ndarray) -> np.ndarray:
-        """Return the images x (n, h, w, ...) with their padding of zeros."""
-        return np.pad(x, ((0, 0), (self.top, self.bottom), (self.left, self.right), *[(0, 0)] * (x.ndim - 3)))
-
-    def tap(self, padded: np.ndarray, row: int, column: int) -> np.ndarray:
-        """Return what tap (row, column) sees of padded images (n, h, w, ...): (n, ho, wo, ...), a view."""
-        (sh, sw), (ho, wo), (down, across) = self.stride, self.output, self.dilation
-        row, column = row * down, column * across
-        return padded[:, row : row + (ho - 1) * sh + 1 : sh, column : column + (wo - 1) * sw + 1 : sw]
 
     def pixels(self, x: np.ndarray, row: int, column: int, channel: int) -> np.ndarray:
         """Return what tap (row, column) sees of a channel of the images x (n, h, w, c): (n, ho, wo); padding is 0."""
-        return self.tap(self.pad(x[..., channel]), row, column)
+        padded = np.pad(x[..., channel], ((0, 0), (self.top, self.bottom), (self.left, self.right)))
+        (sh, sw), (ho, wo) = self.stride, self.output
+        return padded[:, row : row + (ho - 1) * sh + 1 : sh, column : column + (wo - 1) * sw + 1 : sw]
 
 
 def pair(name: str, value: Pair) -> tuple:
@@ -61,22 +46,16 @@ def pair(name: str, value: Pair) -> tuple:
     return tuple(check_count(name, v, 1) for v in both)
 
 
-def window(layer: str | None, shape: tuple, kernel: Pair, stride: Pair, padding: Padding,
-           dilation: Pair = 1) -> Window:
+def window(layer: str | None, shape: tuple, kernel: Pair, stride: Pair, padding: Padding) -> Window:
     """Return the Window of `layer` on images (h, w, c); one too small is refused, naming the smallest."""
     if len(shape) != 3:
         raise InvalidValue(f"{layer} takes images (height, width, channels), but is given the shape {shape}: "
                            "leave Flatten() away or reshape the data")
     kernel, stride = pair(f"kernel of {layer}", kernel), pair(f"stride of {layer}", stride)
-    dilation, paddings = pair(f"dilation of {layer}", dilation), _padding_pairs(layer, padding)
-    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    for size, taps, spans in zip(shape[:2], kernel, extent, strict=True):
-        if spans - taps > WIDEST * size:
-            raise InvalidValue(f"{layer} has a window that spans {spans} pixels, but its image is {size} wide: most "
-                               "taps see nothing but padding: take a smaller dilation")
-    sides = [_side(layer, *numbers) for numbers in zip(shape[:2], extent, stride, paddings, strict=True)]
+    paddings = _padding_pairs(layer, padding)
+    sides = [_side(layer, *numbers) for numbers in zip(shape[:2], kernel, stride, paddings, strict=True)]
     (top, bottom, ho), (left, right, wo) = sides
-    return Window(kernel, stride, top, bottom, left, right, (ho, wo), dilation)
+    return Window(kernel, stride, top, bottom, left, right, (ho, wo))
 
 
 def _padding_pairs(layer, padding):

@@ -128,14 +128,6 @@ class Space:
         """Return the Space of Flatten: unit c becomes the features c, c + C, c + 2C, ... (channels last)."""
         return Space(self.coupling, np.tile(self.units, times))
 
-    def across(self, groups: int) -> "Space":
-        """Let unit i of each of `groups` equal parts be one unit from now on; return the Space of the first part."""
-        size = len(self) // groups
-        first = Space(self.coupling, self.units[:size])
-        for start in range(size, size * groups, size):
-            self.coupling.unite(first.units, self.units[start : start + size])
-        return first
-
     def repeat(self, times: int) -> "Space":
         """Return the Space of a depthwise convolution: unit c becomes the outputs c*m, ..., c*m + m - 1."""
         return Space(self.coupling, np.repeat(self.units, times))

@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from minnet.blas import one_blas_thread
-from minnet.engine.conv import unfold
 from minnet.engine.layer import Layer
 from minnet.engine.model import Model
 from minnet.engine.sample import Sample
+from minnet.engine.unfold import unfold
 from minnet.errors import InvalidValue, NotFinite, Unsupported, check_real
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.criteria.per_unit import columns_of
