@@ -29,7 +29,7 @@ from minnet.engine.sparse import SparseDense
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported
 from minnet.formats.c_fold import Linear, flattened, steps
-from minnet.formats.c_layers import geometry
+from minnet.formats.c_layers import geometry, grouped
 from minnet.formats.c_weights import store
 from minnet.formats.c_writer import Buffer, Choices, Writer
 from minnet.model import Model
@@ -206,6 +206,9 @@ def _call_conv(writer, step, x, y, entries, given):
     if stored.sparse:
         writer.call(f"conv_{stored.kind}", x, window, *stored.arrays, *given, y)
         return
+    if step.layer.groups > 1:
+        grouped(writer, step, x, window, stored, (*stored.arrays, *given), y)
+        return
     sums = writer.room(step.units * (2 if step.pool else 1), 4)
     writer.call(f"conv_{stored.kind}", x, window, *stored.arrays, *given, sums, y)
     writer.free(sums)
@@ -214,14 +217,14 @@ def _call_conv(writer, step, x, y, entries, given):
 def _call_depthwise(writer, step, x, y, entries, given):
     window = writer.window(f"{step.name}.window", geometry(step, x.zero)[0])
     stored = store(writer, step, None, entries, f"integer{8 * y.width}")
-    writer.call(f"depthwise_{stored.kind}", x, window, step.layer.multiplier, *stored.arrays, *given, y)
+    grouped(writer, step, x, window, stored, (*stored.arrays, *given), y)
 
 
 def _taps(step, x):
     """Yield what each pixel (u, v) of a window meets: (m, ho, wo, c)."""
     at = step.window
     (kh, kw), (sh, sw), (ho, wo) = at.kernel, at.stride, at.output
-    dh, dw = getattr(at, "dilation", (1, 1))
+    dh, dw = at.dilation
     padded = np.pad(x.whole, ((0, 0), (at.top, at.bottom), (at.left, at.right), (0, 0)), constant_values=x.zero)
     for u in range(0, kh * dh, dh):
         for v in range(0, kw * dw, dw):
@@ -233,13 +236,11 @@ def _sums_dense(step, x, matrix):
 
 
 def _sums_conv(step, x, matrix):
-    each = matrix.reshape(-1, step.input_shape[2], step.units).astype(float)
-    return sum(tap.astype(float) @ part for tap, part in zip(_taps(step, x), each, strict=True)).astype(np.int64)
-
-
-def _sums_depthwise(step, x, matrix):
-    return sum(np.repeat(tap, step.layer.multiplier, axis=-1) * part
-               for tap, part in zip(_taps(step, x), matrix, strict=True))
+    groups, channels = step.layer.groups, step.full[-2]
+    each = matrix.reshape(-1, channels, groups, step.units // groups).transpose(0, 2, 1, 3).astype(float)
+    found = sum(tap.astype(float).reshape(*tap.shape[:3], groups, 1, channels) @ part
+                for tap, part in zip(_taps(step, x), each, strict=True))
+    return found.reshape(*found.shape[:3], step.units).astype(np.int64)
 
 
 def _pooled(step, sums):
@@ -380,7 +381,7 @@ LINEAR = {
     Dense: (_sums_dense, _call_dense),
     SparseDense: (_sums_dense, _call_dense),
     Conv2d: (_sums_conv, _call_conv),
-    DepthwiseConv2d: (_sums_depthwise, _call_depthwise),
+    DepthwiseConv2d: (_sums_conv, _call_depthwise),
 }
 WRITERS = {
     Sequential: _sequential,

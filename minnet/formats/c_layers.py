@@ -129,7 +129,7 @@ def _conv(writer, step, x):
     if stored.sparse:
         writer.call(f"conv_{stored.kind}", x, window, *arguments, y)
     elif step.layer.groups > 1:
-        _grouped(writer, step, x, window, stored, arguments, y)
+        grouped(writer, step, x, window, stored, arguments, y)
     else:
         sums = writer.allocate(step.units * (2 if step.pool else 1))
         writer.call(f"conv_{stored.kind}", x, window, *arguments, sums, y)
@@ -141,11 +141,11 @@ def _depthwise(writer, step, x):
     y = writer.allocate(math.prod(step.output_shape))
     window = writer.window(f"{step.name}.window", geometry(step)[0])
     stored, arguments = _weights(writer, step, None)
-    _grouped(writer, step, x, window, stored, arguments, y)
+    grouped(writer, step, x, window, stored, arguments, y)
     return y
 
 
-def _grouped(writer, step, x, window, stored, arguments, y):
+def grouped(writer, step, x, window, stored, arguments, y):
     """Add the call of a convolution in groups, of all its weights; a depthwise one has a group for each channel."""
     writer.call(f"grouped_{stored.kind}", x, window, step.full[-2], step.units // step.layer.groups, *arguments, y)
 
