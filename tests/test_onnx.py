@@ -129,7 +129,8 @@ def test_names_come_from_weights_or_nodes(tmp_path):
     for weight in ("fc.weight", "fc.weight", "é.weight"):
         x = graph("MatMul", x, weight if weight in [t.name for t in graph.tensors] else
                   graph.const(graph.random(4, 4), weight))
-    model = loaded(graph.bytes(x), tmp_path)
+    with pytest.warns(UserWarning, match=r"fc\.weight: used twice"):
+        model = loaded(graph.bytes(x), tmp_path)
     weighted = [layer.name for layer in model.layers.values() if layer.parameters]
     assert weighted == ["features_0", "features_1", "dense1", "dense2", "dense3"]
 
@@ -147,13 +148,14 @@ def test_a_bias_is_taken_over_only_where_nobody_else_reads(spread, tmp_path):
 
 def test_double_weights_give_a_double_model(tmp_path):
     graph = Graph((5,), dtype=np.float64)
-    model = loaded(graph.bytes(graph.gemm("x", 5, 3)), tmp_path)
+    with pytest.warns(UserWarning, match="its weights are float64"):
+        model = loaded(graph.bytes(graph.gemm("x", 5, 3)), tmp_path)
     assert model.dtype == np.float64
 
 
 @pytest.mark.parametrize("producer, shape, expected", [
-    ("tf2onnx", (4, 5, 3), (4, 5, 3)), ("pytorch", (4, 5, 3), (5, 3, 4)), ("tf2onnx", (3, 4, 5), (4, 5, 3)),
-    ("tf2onnx", (1, 4, 1), (4, 1, 1)),
+    ("tf2onnx", (4, 5, 3), (4, 5, 3)), ("pytorch", (4, 5, 3), (5, 3, 4)), ("pytorch", (5, 5, 1), (5, 5, 1)),
+    ("pytorch", (5, 5, 3), (5, 5, 3)), ("tf2onnx", (3, 4, 5), (4, 5, 3)), ("tf2onnx", (1, 4, 1), (4, 1, 1)),
 ])
 def test_layout_of_images_that_no_operator_explains(producer, shape, expected, tmp_path):
     graph = Graph(shape, producer=producer)

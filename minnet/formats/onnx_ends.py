@@ -20,7 +20,8 @@ from minnet.formats.onnx_net import Node
 
 LAYERS = {"Softmax": Softmax, "Sigmoid": Sigmoid}   # what may also be read in the middle
 COLUMNS = "both probabilities"      # the operator of a node in place of Sigmoid, Sub and Concat
-KEEPING = {"Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten"}    # what may follow such an end
+# what may follow such an end
+KEEPING = {"Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "QuantizeLinear", "DequantizeLinear"}
 HALF = 0.5      # the probability above which a row has a label
 OTHER_WAY = "make one net of it with onnx.utils.extract_model(path, new_path, [input], [output])"
 

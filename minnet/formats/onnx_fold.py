@@ -12,6 +12,7 @@ import numpy as np
 
 from minnet.errors import MinnetError, quoted
 
+UNTOLD_ZERO = np.zeros((), np.uint8)    # the zero point of a QuantizeLinear that has none
 BATCH = -2**30  # no size, and the same number as int32, int64 and float32
 
 
@@ -120,6 +121,32 @@ def _scatter_elements(node, most, x, index, updates):
     return filled
 
 
+def _dequantize(node, most, q, scale, zero=None):
+    """Compute (q - zero) * scale of a constant, one scale for all or for each index of an axis."""
+    check_shape(most, q.shape)
+    if node.attrs.get("block_size", 0):
+        raise UnsupportedGraph("DequantizeLinear of blocks")
+    shape = [1] * q.ndim
+    if scale.size > 1:
+        shape[node.attrs.get("axis", 1)] = -1
+    zero = 0 if zero is None else zero.astype(np.float32).reshape(shape)
+    return ((q.astype(np.float32) - zero) * scale.reshape(shape)).astype(np.float32)
+
+
+def _quantize(node, most, x, scale, zero=None):
+    """Round a constant to whole numbers, as the net of a training that knows of it has its weights."""
+    check_shape(most, x.shape)
+    zero = UNTOLD_ZERO if zero is None else zero
+    if zero.dtype.kind not in "iu":
+        raise UnsupportedGraph(f"QuantizeLinear to {zero.dtype}")
+    shape = [1] * x.ndim
+    if scale.size > 1:
+        shape[node.attrs.get("axis", 1)] = -1
+    limits = np.iinfo(zero.dtype)
+    rounded = np.rint(x / scale.reshape(shape)) + zero.reshape(shape if zero.size > 1 else [1] * x.ndim)
+    return np.clip(rounded, limits.min, limits.max).astype(zero.dtype)
+
+
 def _divide(a, b):
     """Return a / b, for whole numbers rounded towards zero."""
     return a / b if a.dtype.kind == "f" else np.sign(a) * np.sign(b) * (abs(a) // abs(b))
@@ -137,7 +164,8 @@ def _arithmetic(compute):
 FOLDS = {
     "Identity": _identity, "Cast": _cast, "Shape": _shape, "Reshape": _reshape, "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze, "Transpose": _transpose, "Concat": _concat, "Gather": _gather, "Slice": _slice,
-    "ConstantOfShape": _constant_of_shape, "ScatterElements": _scatter_elements, "Neg": _arithmetic(np.negative),
+    "ConstantOfShape": _constant_of_shape, "ScatterElements": _scatter_elements,
+    "QuantizeLinear": _quantize, "DequantizeLinear": _dequantize, "Neg": _arithmetic(np.negative),
     "Sqrt": _arithmetic(np.sqrt), "Reciprocal": _arithmetic(np.reciprocal), "Add": _arithmetic(np.add),
     "Sub": _arithmetic(np.subtract), "Mul": _arithmetic(np.multiply), "Div": _arithmetic(_divide),
 }

@@ -70,7 +70,7 @@ class Net:
     """The items of the net.
 
     `readers` counts the nodes that read each name of the graph, `most` bounds the numbers of a constant, `batch` is
-    the batch size that the file fixes, None for any.
+    the batch size that the file fixes, None for any; `quantised` is noted where rounding has been left out.
     """
 
     def __init__(self, readers, most, batch):
@@ -78,6 +78,7 @@ class Net:
         self.readers = readers
         self.most = most
         self.batch = batch
+        self.quantised = False
 
     def add(self, node, layer, x, shape=None, axes=None, values=None, order=None):
         """Append a layer that reads the Signal `x`; return the Signal of its output."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minnet.formats import onnx_arithmetic, onnx_ends, onnx_functions, onnx_layers, onnx_shapes
+from minnet.formats import onnx_arithmetic, onnx_ends, onnx_functions, onnx_layers, onnx_quantised, onnx_shapes
 from minnet.formats.onnx_activations import ACTIVATIONS, found
 from minnet.formats.onnx_fold import BATCH, UnsupportedGraph, fold, shape_of
 from minnet.formats.onnx_net import Signal
@@ -49,6 +49,7 @@ def same(net, node, x):
 OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
     "Identity": same, "Cast": same, onnx_functions.FOUND: found, onnx_ends.COLUMNS: onnx_ends.columns,
     "Softmax": onnx_ends.softmax, "LogSoftmax": onnx_ends.softmax, "Sigmoid": onnx_ends.sigmoid,
+    "QuantizeLinear": onnx_quantised.quantize, "DequantizeLinear": onnx_quantised.dequantize,
     "Add": onnx_arithmetic.add, "Sum": onnx_arithmetic.total, "Sub": onnx_arithmetic.subtract,
     "Mul": onnx_arithmetic.multiply, "Div": onnx_arithmetic.divide,
     "Gemm": onnx_layers.gemm, "MatMul": onnx_layers.matmul,
@@ -70,4 +71,9 @@ WAYS_OUT = {    # what to do about operators that are not read
     "Exp": "it is part of no activation that minnet knows", "Erf": "it is part of no activation that minnet knows",
     "Log": "it is part of no activation that minnet knows", "Where": "it is part of no activation that minnet knows",
 }
+WAYS_OUT |= dict.fromkeys(
+    ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "com.microsoft.QGemm"),
+    "give the net of floats, or quantise it in the form that is read (quant_format=QuantFormat.QDQ)")
+WAYS_OUT["com.microsoft.nchwc.Conv"] = ("which only one kind of machine runs: give the file that was optimised, or "
+                                        "optimise it at ORT_ENABLE_EXTENDED")
 MADE = {onnx_functions.FOUND, onnx_ends.COLUMNS}     # of these no file has any: they stand for several nodes

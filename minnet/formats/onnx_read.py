@@ -8,6 +8,7 @@ minnet lacks are all listed at once.
 """
 import os
 import re
+import warnings
 from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
@@ -25,6 +26,7 @@ from minnet.formats.onnx_ends import OTHER_WAY, finish
 from minnet.formats.onnx_external import External
 from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
 from minnet.formats.onnx_functions import FUNCTIONS, recognised
+from minnet.formats.onnx_fused import unfuse
 from minnet.formats.onnx_net import Net, Node, Signal
 from minnet.formats.onnx_ops import MADE, OPS, WAYS_OUT, compute
 from minnet.formats.onnx_signature import fitting, take_signature
@@ -44,10 +46,11 @@ PARTS = KNOWN | {*FUNCTIONS, "Expand"}  # what may be part of an activation, or 
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
              "BatchNormalization"}
 TO_CHANNELS_FIRST = [0, 3, 1, 2]
-BEFORE_LAYOUT = {"Cast", "Identity", "Mul", "Div", "Add", "Sub"}    # what may come before it: scaling
+# what may come before it: scaling, and rounding
+BEFORE_LAYOUT = {"Cast", "Identity", "Mul", "Div", "Add", "Sub", "QuantizeLinear", "DequantizeLinear"}
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
+WEIGHTED = {"Conv", "Gemm", "MatMul"}
 UNREADABLE = "unreadable"     # the value of a name whose node could not be read
-ALWAYS_FIRST = ("minnet", "pytorch")
 NUMBER_BYTES = 4
 LONGEST_NAME = 100
 NAMING = ("weight", "gain", "slopes")     # what follows the name of a layer in that of its weights
@@ -89,6 +92,9 @@ def load_onnx(path: Path, *, zeros: str = "auto", logits: bool = True) -> Model:
     of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Of what skl2onnx
     writes for an MLPClassifier the labels, and the scaling of a StandardScaler before it, become the signature; where
     a row has several labels, the Sigmoid at the end is left out too.
+
+    A UserWarning says where the model has something otherwise than the file: a quantised graph (QDQ) is read as the net
+    of floats that it stands in for, and weights that are used twice become two layers; and where the model is float64.
     """
     onnx = import_optional("onnx", "onnx", "an ONNX file")
     kind = sniff(path)
@@ -97,21 +103,40 @@ def load_onnx(path: Path, *, zeros: str = "auto", logits: bool = True) -> Model:
     data = read_bounded(path, LARGEST_FILE)
     try:
         proto = _parse(onnx, data)
+        unfuse(onnx, proto.graph)
         signature = take_signature(onnx, proto)
         estimator = take_estimator(onnx, proto) if signature is None else {}
         external = External(onnx, os.path.dirname(path))
         most = most_memory(len(data) + external.size(proto)) // NUMBER_BYTES
         reader = _Reader(onnx, proto, most, external)
         net, end, task = reader.walk(logits)
+        repeated = reader.repeated(net)
         if zeros == "auto" and reader.wrote_places:
             zeros = "mask"
         model = _model(net, end, reader.shape, path, zeros)
         if estimator or (task == "multilabel" and signature is None):
             signature = Signature(model.input_shape, **estimator | ({"task": task} if task else {}))
         model.signature = fitting(signature, model.input_shape, model.output_shape)
-        return model
     except UnsupportedGraph as error:
         raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", FIX) from error
+    _tell(model, net.quantised, repeated)
+    return model
+
+
+def _tell(model, quantised, repeated):
+    """Warn of what the model has otherwise than the file."""
+    told = []
+    if quantised:
+        told.append("the file is quantised: this is the net of floats that it stands in for, whose outputs differ by "
+                    "what rounding does there")
+    if repeated:
+        told.append(f"{', '.join(repeated[:MOST_TOLD])}: used twice in the file, here a layer for each use, which are "
+                    "trained and pruned apart")
+    if model.dtype == np.float64:
+        told.append('its weights are float64, and so is the model; what is exported is float32: model.clone("float32") '
+                    "is half as large")
+    for message in told:
+        warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def _parse(onnx, data):
@@ -217,9 +242,17 @@ class _Reader:
         if len(sizes) < len(TO_CHANNELS_FIRST) - 1:
             return batch or None, tuple(sizes), "c" if len(sizes) == 1 else "hw"
         last = self.becomes_channels_first(sizes)
-        if not any(node.op in IMAGE_OPS for node in self.nodes) and self.producer not in ALWAYS_FIRST:
-            last = sizes[-1] in FEW_CHANNELS and sizes[0] not in FEW_CHANNELS
+        if not any(node.op in IMAGE_OPS for node in self.nodes):
+            last = self.looks_channels_last(*sizes)
         return batch or None, tuple(sizes if last else (*sizes[1:], sizes[0])), "hwc" if last else "chw"
+
+    def looks_channels_last(self, first, second, third):
+        """Return whether an image of these sizes, which no operator reads as one, has its channels last.
+
+        PyTorch's exporter writes Keras's nets too, as square images whose last axis is short, or grey.
+        """
+        short = third in FEW_CHANNELS and first not in FEW_CHANNELS
+        return short and self.producer != "minnet" and (self.producer != "pytorch" or third == 1 or first == second)
 
     def becomes_channels_first(self, sizes):
         """Return whether the input, of these sizes, is put channels first by a Transpose, or a Reshape of one channel.
@@ -284,6 +317,12 @@ class _Reader:
                 array = make(of)
                 found |= {name: float(array.reshape(-1)[0])} if array.size == 1 else {}
         return found
+
+    def repeated(self, net):
+        """Return the names of weights that several layers read."""
+        weights = [name for node in self.nodes if node.op in WEIGHTED for name in node.inputs[1:2]]
+        return sorted({quoted(name) for name in weights if net.readers[name] > 1 and isinstance(self.values.get(name),
+                                                                                               np.ndarray)})
 
     def value(self, name):
         """Return the value of a name: an array, a Signal, or UNREADABLE."""
