@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -136,3 +137,22 @@ def test_estimators_are_compared_at_equal_accuracy(bench, monkeypatch):
     assert dense.target is None and all("accuracy" in row.limit for row in (default, dense, sparse))
     monkeypatch.setattr(bench.estimators, "EQUAL", -1)
     assert all(row.target is None and "equal" in row.note for row in bench.estimators.measure(quick=True))
+
+
+def test_sizes_of_c_are_measured(bench, monkeypatch):
+    """Of a net of digits, as far as there are compilers: integers need a quarter of the memory, live weights fewer
+    bytes than all."""
+    if shutil.which("cc") is None or shutil.which("size") is None:
+        pytest.skip("no C compiler here")
+    c_size = importlib.import_module("bench.c_size")
+    monkeypatch.setattr(c_size, "CORES", {})
+    import minnet as mn
+
+    data = mn.load_data("digits", rng=0)
+    model = mn.models.mlp(data.shape, data.n_classes, (30,), rng=0)
+    model.signature = data.signature
+    mn.prune(model, 0.9)
+    rows = {row["variant"]: row for row in c_size.measured("mlp", model, data, rows=20)}
+    assert rows["float32"]["rodata"] < rows["float32, zeros stored"]["rodata"] / 2
+    assert rows["integers, a scale a layer"]["ram"] < rows["float32"]["ram"] / 2.5
+    assert all(name in c_size.table(list(rows.values())) for name in rows)
