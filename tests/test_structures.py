@@ -9,16 +9,20 @@ from hypothesis import strategies as st
 from tables import NETS, PAIRS, UNITS, make
 from trees import models, random_input
 
+from minnet.engine.activations import ReLU, Sigmoid
 from minnet.engine.containers import Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
-from minnet.engine.pooling import Flatten
+from minnet.engine.normalise import BatchNorm
+from minnet.engine.pooling import Flatten, GlobalAvgPool2d
+from minnet.engine.product import Product
 from minnet.errors import InvalidValue, MinnetError, Unsupported
 from minnet.kernels.select import GONE, MAY_GO, STAYS
 from minnet.model import Model
 from minnet.pruning import structures
 from minnet.pruning.candidates import Candidates
 from minnet.pruning.choose import choose
+from minnet.pruning.compact import compact
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import prune
 from minnet.pruning.reductions import REDUCTIONS
@@ -301,3 +305,22 @@ def test_conv_blocks_are_blocks_of_the_matrix_that_multiplies_windows():
     model = Model(Sequential(Conv2d(3, 2), Flatten(), Dense(2)), (4, 4, 2), rng=0)
     pieces = structures.block(model, ["conv1"], r=2, c=3)  # 2 x 2 x 2 rows, 3 columns
     assert pieces.n == 4 and all(len(pieces.members(i)) == 6 for i in range(4))
+
+
+def test_a_filter_takes_its_gate_with_it():
+    """Squeeze-and-excitation: filter and gate are one unit, of any layer that may be chosen; the squeeze is its own."""
+    def gated():
+        gate = Sequential(GlobalAvgPool2d(), Dense(2), ReLU(), Dense(4), Sigmoid())
+        return Model(Sequential(Conv2d(4, 3), BatchNorm(), Product(gate), Conv2d(2, 2), Flatten(), Dense(3)), (5, 5, 1),
+                     rng=0)
+
+    model = gated()
+    groups = pieces_of("filter", model).layer_groups
+    assert [group.layers for group in groups] == [("conv1", "dense2"), ("conv2",)]
+    prune(model, 0.5, structure="filter")
+    small, x = compact(model), random_input(model)
+    np.testing.assert_allclose(small(x), model(x), rtol=0, atol=1e-6)
+    widths = {name: layer.weight.shape[-1] for name, layer in small.layers.items() if hasattr(layer, "weight")}
+    assert widths["conv1"] == widths["dense2"] < 4 and widths["dense1"] == 2
+    with pytest.raises(InvalidValue, match="made by dense2 too"):
+        pieces_of("filter", gated(), ["conv1"])

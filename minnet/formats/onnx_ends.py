@@ -2,7 +2,7 @@
 
     x = softmax(net, node, x)           # x.ended == "Softmax": nothing is added until another node reads it
     x = inside(net, node, x)            # ... and then it is a Softmax
-    end, task = finish(net, signals)    # the Signal at the end, "classes" or "multilabel" where that is known
+    end, task = finish(net, names, signals)    # the Signal at the end, "classes" or "multilabel" where that is known
 
 A Softmax, LogSoftmax or ArgMax is left out. So is a Sigmoid: of several outputs they are labels, any number a row; of
 one, the net gets two logits, and so where the probabilities stand in two columns, 1 - s and s. Several outputs are one
@@ -14,6 +14,7 @@ import numpy as np
 
 from minnet.engine.activations import Sigmoid
 from minnet.engine.more_activations import Softmax
+from minnet.errors import quoted
 from minnet.formats.ends import two_logits
 from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_net import Node
@@ -76,14 +77,14 @@ def inside(net, node, x):
     return net.add(node, LAYERS[x.ended](), replace(x, ended=""), order=x.order)
 
 
-def finish(net, signals, logits=True):
-    """Return (the Signal at the end, its task) of a net that ends in `signals`, several of which are one net's.
+def finish(net, names, signals, logits=True):
+    """Return (the Signal at the end, its task) of a net that ends in `signals`, called `names`.
 
     The task is "classes" or "multilabel" where the end says so, else None. Without `logits` a Sigmoid at the end stays.
     """
     if len({x.item for x in signals}) > 1:
-        raise UnsupportedGraph(f"it has {len(signals)} outputs, which do not differ by a Softmax, Sigmoid or ArgMax "
-                               f"alone: {OTHER_WAY}")
+        raise UnsupportedGraph(f"it has the outputs {', '.join(map(quoted, names))}, which do not differ by a Softmax, "
+                               f"Sigmoid or ArgMax alone: {OTHER_WAY}")
     ended = {x.ended for x in signals}
     end = signals[0]
     if not ended & {"Sigmoid", COLUMNS}:

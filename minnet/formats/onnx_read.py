@@ -199,8 +199,9 @@ class _Reader:
         """Return (the one input, the names of the outputs)."""
         inputs = [value for value in graph.input if value.name not in self.tensors]
         if len(inputs) != 1 or not 1 <= len(graph.output) <= MOST_OUTPUTS:
-            raise UnsupportedGraph(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each can be "
-                                   f"read: {OTHER_WAY}")
+            names = [quoted(value.name) for value in (*inputs, *graph.output)[:MOST_TOLD]]
+            raise UnsupportedGraph(f"it has {len(inputs)} inputs and {len(graph.output)} outputs ({', '.join(names)}); "
+                                   f"one of each can be read: {OTHER_WAY}")
         return inputs[0], [value.name for value in graph.output]
 
     def reachable(self, graph):
@@ -300,7 +301,8 @@ class _Reader:
         for name in self.outputs:
             if not isinstance(self.value(name), Signal) or any(self.value(name).pads):
                 raise UnsupportedGraph(f"its output {quoted(name)} does not depend on its input, or is padding")
-        end, task = finish(net, [self.value(name) for name in self.outputs], logits and self.producer != "minnet")
+        ends = [self.value(name) for name in self.outputs]
+        end, task = finish(net, self.outputs, ends, logits and self.producer != "minnet")
         if end.order is not None:
             raise UnsupportedGraph("its outputs are a flattened image, whose features minnet would give in another "
                                    "order")

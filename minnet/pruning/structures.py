@@ -158,7 +158,7 @@ def neuron(model: Model, layers: Sequence[str]) -> Pieces:
 
 
 def filter_(model: Model, layers: Sequence[str]) -> Pieces:
-    """Prune the units of convolutions.
+    """Prune the units of convolutions, and with them the Dense units of gates that multiply them.
 
     Parameters
     ----------
@@ -179,7 +179,9 @@ def filter_(model: Model, layers: Sequence[str]) -> Pieces:
     ----------
     .. [1] Li et al., 2017, "Pruning filters for efficient ConvNets".
     """
-    return unit_pieces(model, _only(model, layers, CONVOLUTION, "filter"), "filter")
+    gates = [name for name in layers if len(model.layers[name].weight.shape) == MATRIX
+             and model.layers[name].weight.index is None]
+    return unit_pieces(model, _only(model, layers, CONVOLUTION, "filter"), "filter", gates)
 
 
 def channel(model: Model, layers: Sequence[str]) -> Pieces:

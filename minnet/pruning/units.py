@@ -2,8 +2,8 @@
 
     pieces = unit_pieces(model, ["conv1", "conv2"], "filter")
 
-Several layers may make one unit (the two sides of a Residual). It is in the scope if all of them are chosen, and then
-is removed from all of them. Units of the input and of the logits are never in the scope.
+Several layers may make one unit (the two sides of a Residual or a Product). It is in the scope if all of them are
+chosen, and then is removed from all of them. Units of the input and of the logits are never in the scope.
 """
 from collections.abc import Sequence
 
@@ -17,19 +17,20 @@ from minnet.pruning.pieces import LayerGroup, WeightSets, positions_in
 STATISTICS = ("mean", "variance")  # no mask cuts these
 
 
-def unit_pieces(model: Model, layers: Sequence[str], unit: str) -> "UnitPieces":
+def unit_pieces(model: Model, layers: Sequence[str], unit: str, beside: Sequence[str] = ()) -> "UnitPieces":
     """Return one piece for each unit that `layers` alone make: its incoming weights, biases, gains and shifts.
 
-    A layer group is a set of units that the same layers make; at least one unit of each stays. Raises InvalidValue
-    where the layers make no unit that can be removed.
+    Layers in `beside` may take part in making it, as the gate of a channel does. A layer group is a set of units that
+    the same layers make; at least one unit of each stays. Raises InvalidValue where the layers make no unit that can be
+    removed.
     """
     coupling = model.couple()
     makers = makers_of(model, coupling)
     rank = {name: i for i, name in enumerate(model.layers)}
-    wanted = set(layers)
+    wanted = {*layers, *beside}
     found: dict[tuple[str, ...], list[int]] = {}  # the layers that make a unit -> the units, by root number
     for root in np.flatnonzero(~coupling.fixed()):
-        if makers.get(root) and wanted.issuperset(makers[root]):
+        if makers.get(root, set()) & set(layers) and wanted.issuperset(makers[root]):
             found.setdefault(tuple(sorted(makers[root], key=rank.__getitem__)), []).append(root)
     if not found:
         raise InvalidValue(_why_none(coupling, makers, layers, unit))
