@@ -130,6 +130,12 @@ def test_scores_print_as_tables_and_travel():
     again = pickle.loads(pickle.dumps(found))
     assert str(again) == str(found) and again.per_class.recall.tolist() == found.per_class.recall.tolist()
     assert "recall_macro" in dir(found)
+    X, y = rng.normal(size=(40, 2)), np.array(["ant", "beetle"] * 20)
+    data = mn.load_data((X, y), rng=0)
+    model = mn.models.mlp((2,), 2, hidden=(3,), rng=0)
+    model.signature = data.signature
+    lines = str(mn.evaluate(model, X, y)).splitlines()[-3:]
+    assert [line.split()[0] for line in lines] == ["class", "ant", "beetle"] and len(set(map(len, lines))) == 1
     with pytest.raises(AttributeError, match="accuracy"):
         _ = found.acuracy
 

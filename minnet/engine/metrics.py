@@ -8,6 +8,7 @@ from minnet.engine.intervals import bootstrap, percentiles, wilson
 from minnet.engine.losses import softmax
 from minnet.engine.sample import scored_rows
 from minnet.engine.scores import Scores
+from minnet.errors import quoted
 from minnet.typing import ArrayLike, ClassWeight
 
 BINS = 15  # of confidence, each as wide
@@ -92,7 +93,11 @@ def evaluate(model, X, y=None, *, loss: str | Callable | None = None, class_weig
     """
     if y is None:
         X, y = scored_rows(model, X)
-    return describe(answers(model, X, y, loss, class_weight, sample_weight), intervals)
+    found = describe(answers(model, X, y, loss, class_weight, sample_weight), intervals)
+    signature = getattr(model, "signature", None)
+    classes = None if signature is None else signature.classes
+    found.names = None if classes is None else [quoted(str(name)) for name in classes.tolist()]
+    return found
 
 
 def scores_of(found: Answers) -> Scores:
