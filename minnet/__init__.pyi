@@ -69,8 +69,9 @@ from minnet.pruning.penalties.base import Penalty as Penalty
 from minnet.pruning.prune import prune as prune
 from minnet.pruning.prune import plan_prune as plan_prune
 from minnet.pruning.result import Record as Record
+from minnet.runtime.freeze import freeze as freeze
+from minnet.runtime.freeze import load_predictor as load_predictor
 from minnet.runtime.predictor import Predictor as Predictor
-from minnet.runtime.predictor import freeze as freeze
 from minnet.estimators.classifier import PrunedClassifier as PrunedClassifier
 from minnet.estimators.regressor import PrunedRegressor as PrunedRegressor
 from minnet.estimators.selector import SparsitySelector as SparsitySelector
@@ -168,8 +169,9 @@ __all__ = [
     "prune",
     "plan_prune",
     "Record",
-    "Predictor",
     "freeze",
+    "load_predictor",
+    "Predictor",
     "PrunedClassifier",
     "PrunedRegressor",
     "SparsitySelector",

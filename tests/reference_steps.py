@@ -32,7 +32,7 @@ def batch(plan, order, step):
 
 def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
     widths = net.widths[1:]
-    for step, row in enumerate(settings):
+    for step in range(len(losses)):
         rows = batch(plan, data.order, step)
         n, w = len(rows), next(layers(net, values))[0]
         passed, deltas = np.zeros(n * widths.sum()), np.zeros(n * widths.sum())
@@ -43,9 +43,9 @@ def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losse
         grads[:] = 0
         mlp_backward(net, values, n, passed, deltas, grads[0])
         next(layers(net, grads[0]))[0][:] = data.X[rows].T @ stack(widths, deltas)[0]
-        if plan[STEP]:
-            step_window(0, plan, row, mask, grads[:, : vectors.shape[1]], values, vectors)
-    progress[:] = 3 * len(settings)
+        if settings is not None:
+            step_window(0, plan, settings[step], mask, grads[:, : vectors.shape[1]], values, vectors)
+    progress[:] = 3 * len(losses)
     progress[-1] *= len(grads)
 
 

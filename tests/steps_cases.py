@@ -12,7 +12,6 @@ from sparse_cases import chains as sparse_chains
 
 from minnet.kernels.mlp.multi_step import (
     PLAN_COLUMNS,
-    STEP,
     ZERO_BLOCKS,
     Data,
     MlpWorkspace,
@@ -22,7 +21,7 @@ from minnet.kernels.mlp.small_batch import STEP_BLOCK, small_batch_workspace
 from minnet.kernels.mlp.sparse import OUTS, sparse_mlp_workspace
 from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS, slabs_of
 from minnet.kernels.sparse.spmm import VECTOR, padded_batch
-from minnet.kernels.steps import ADAM_STEP, LION_STEP, NO_STEP, SGD_STEP
+from minnet.kernels.steps import ADAM_STEP, LION_STEP, SGD_STEP
 
 SGD_ROW = [0.1, 0.5, 0.0, 0.01, 1.0, 0.0, 0.0]
 NESTEROV_ROW = [0.1, 0.9, 1.0, 0.0, 0.9, 0.0, 0.0]
@@ -97,7 +96,7 @@ def one_step(draw, dtype, sparse, small=False):
         numbers = np.zeros((shards, sparse_mlp_workspace(most, widths)), dtype)
         workspace = SparseMlpWorkspace(numbers, np.zeros((shards, most), np.int32))
     else:
-        plan[STEP] = draw(st.sampled_from([NO_STEP, plan[STEP]]))
+        given = data, plan, net, row[None] if draw(st.booleans()) else None, mask
         workspace = mlp_workspace(most, shards, widths, dtype)
     return shard, *given, progress, workspace, losses, grads, values, vectors
 
@@ -109,8 +108,8 @@ def results(*arguments):
 
 def dense_results(*arguments):
     """The same; and the gradient, where no step is made."""
-    plan, grads = arguments[2], arguments[-3]
-    return *results(*arguments), (grads.sum(axis=0) if plan[STEP] == NO_STEP else np.zeros(0))
+    settings, grads = arguments[4], arguments[-3]
+    return *results(*arguments), (grads.sum(axis=0) if settings is None else np.zeros(0))
 
 
 STEPS_CASES = {

@@ -373,7 +373,7 @@ BAD = {  # arguments: what the one line must say
     "prune digits --structure 2:4 --sparsity 0.5": "sparsity",
     "prune digits --count 999999": "999999",
     "prune digits --value-range 2 1": "value_range",
-    "prune digits --precision magnitud": "unknown precision 'magnitud'; choose from: int8",
+    "prune digits --precision magnitud": "unknown precision 'magnitud'; choose from: float32, int8",
     "prune digits --guard acuracy:0.1": "did you mean accuracy?",
     "prune digits --guard accuracy": "wanted SCORE:LOSS",
     "prune digits --guard accuracy:-1": "-1",

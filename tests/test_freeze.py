@@ -35,11 +35,11 @@ from minnet.runtime import emitter, rates
 from minnet.runtime import graph as graphs
 from minnet.runtime import predictor as predictors
 from minnet.runtime import program as programs
+from minnet.runtime.freeze import freeze
 from minnet.runtime.graph import ActivationNode, AffineNode, GraphBuilder, LinearNode, PoolNode
 from minnet.runtime.layout import Memory
 from minnet.runtime.passes import graph
 from minnet.runtime.plans import fastest_plan
-from minnet.runtime.predictor import freeze
 
 ROUNDING = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-11}  # of the largest logit of the batch
 PLANS = [None, "dense", "block", "n_m", "sparse", "dense/sparse", "sparse/block"]
@@ -108,7 +108,7 @@ def test_freezing_makes_the_graph_once(weights, monkeypatch):
         model = sparse_model()
         model.signature = Signature(model.input_shape, scaling=scaling)
         made.clear()
-        freeze(model, weights=weights)
+        freeze(model, precision=weights)
         assert made == [model]
 
 
@@ -170,7 +170,7 @@ def test_no_rows(build, shape, batch_size, weights, monkeypatch):
     model, X = sparse_model(build, shape), np.empty((0, *shape), np.float32)
     for shared in (predictors.PARALLEL_SECONDS, 0):
         monkeypatch.setattr(predictors, "PARALLEL_SECONDS", shared)
-        predictor = freeze(model, batch_size, weights=weights)
+        predictor = freeze(model, batch_size, precision=weights)
         assert_same_logits(predictor, model, X)
         assert predictor.predict(X).shape == (0,)
         assert predictor.predict_proba(X).shape == (0, 10)
@@ -271,7 +271,7 @@ def test_threads_that_share_a_tile_find_the_bits_of_one(build, shape, plan, monk
 
 def test_two_threads_get_half_a_tile_each_where_every_layer_keeps_its_kernel(monkeypatch):
     """And where there is enough to do."""
-    monkeypatch.setattr("minnet.runtime.predictor.machine_rates", rates.Rates)
+    monkeypatch.setattr("minnet.runtime.freeze.machine_rates", rates.Rates)
     sparse, dense = (sparse_model(lenet_5, (28, 28, 1), share) for share in (0.05, 1.0))
     small = sparse_model(share=0.02)
     for number, model, batch_size, tile in [("2", sparse, RUN, HALF), ("2", sparse, HALF + 1, HALF),
@@ -404,7 +404,7 @@ def test_large_layers_take_the_fewest_bytes():
 
 def test_a_batch_size_keeps_one_program(monkeypatch):
     """By the default rates: on a busy machine the measured ones let two threads share a tile."""
-    monkeypatch.setattr("minnet.runtime.predictor.machine_rates", rates.Rates)
+    monkeypatch.setattr("minnet.runtime.freeze.machine_rates", rates.Rates)
     model = sparse_model(share=0.05)
     for batch_size, tile in [(1, 1), (RUN, RUN), (256, 2 * RUN)]:
         predictor = freeze(model, batch_size)
@@ -469,7 +469,7 @@ def test_every_row_of_the_explanation():
 @pytest.mark.parametrize("net", NETS)
 def test_an_explanation_counts_all_bytes_of_numbers_and_indices(net, batch_size, weights):
     model = make(net, dtype=np.float32)
-    predictor = freeze(model, batch_size, weights=weights)
+    predictor = freeze(model, batch_size, precision=weights)
     for rows in (1, RUN):
         explanation = predictor.explain(random_input(model, rows))
         program = predictor.programs[explanation.tile]
@@ -586,7 +586,7 @@ def test_a_norm_is_folded_into_a_layer_born_sparse(live, plan):
     tree = Sequential(SparseDense(7, live=live), BatchNorm(), ReLU(), SparseDense(5, live=live), BatchNorm(), Dense(3))
     model = Model(tree, (20,), rng=0)
     model.values[:] = np.random.default_rng(0).uniform(0.5, 1.5, len(model.values))  # a variance is above 0
-    predictor, whole = freeze(model, plan=plan), freeze(model, plan=plan, weights="int8")
+    predictor, whole = freeze(model, plan=plan), freeze(model, plan=plan, precision="int8")
     for rows in (1, 3, RUN + 1):
         X = random_input(model, rows)
         assert_same_logits(predictor, model, X)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trees import masked_models, random_input
 
 import minnet as mn
-from minnet.errors import FileError, InvalidType, InvalidValue, NotFinite, Unsupported
+from minnet.errors import FileError, InvalidType, InvalidValue, NotFinite, UnknownName, Unsupported
 from minnet.formats import onnx_write
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.onnx_write import onnx_bytes, save_onnx
@@ -457,3 +457,29 @@ def test_a_file_has_an_end(monkeypatch):
     monkeypatch.setattr(onnx_write, "LARGEST_FILE", 1000)
     with pytest.raises(InvalidValue, match="1,000 bytes.*dense1.weight"):
         onnx_bytes(mn.models.mlp((300,), 2, rng=0))
+
+
+# --- weights in eight bits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("build, shape", [("lenet_300_100", (784,)), ("lenet_5", (28, 28, 1)), ("resnet_8", (8, 8, 3))])
+def test_int8_is_the_predictors(build, shape, sparse):
+    """On every one of 1,000 rows the class is that of the frozen net, whose whole numbers the file holds."""
+    model = getattr(mn.models, build)(shape, 10, rng=0)
+    mn.prune(model, 0.9)
+    data, fast = onnx_bytes(model, sparse=sparse, precision="int8"), mn.freeze(model, precision="int8")
+    proto = checked(data)
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    assert all(stored[name].data_type != onnx.TensorProto.FLOAT for name in stored if ".weight" in name and
+               not name.endswith(".scale"))
+    assert len(data) < 0.5 * len(onnx_bytes(model, sparse=sparse)) or sparse
+    X = np.random.default_rng(0).random((1000, *shape), np.float32)
+    ours, theirs = fast(X), run(data, first(X))
+    close(ours, theirs)
+    assert np.array_equal(fast.predict(X), theirs.argmax(axis=1))
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UnknownName, match="float32, int8"):
+        onnx_bytes(mn.Model(mn.Sequential(mn.Dense(3)), (4,), rng=0), precision="int4")

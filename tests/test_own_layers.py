@@ -200,7 +200,7 @@ def test_freeze_runs_it(name):
     assert "dense" in str(predictor.explain())
     model.values[:] = 0
     assert np.abs(predictor(x)).max() > 0, "its numbers are its own"
-    rough = mn.freeze(model_of(name, np.float32), weights="int8")
+    rough = mn.freeze(model_of(name, np.float32), precision="int8")
     assert np.isfinite(rough(x)).all()
     if name != "Ten":
         assert "forward" in str(predictor.explain())

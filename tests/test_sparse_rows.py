@@ -395,7 +395,7 @@ def test_a_frozen_net_keeps_its_weights_whatever_becomes_of_the_model():
     wanted = fast(X.toarray())
     model.values[:] = 7
     np.testing.assert_allclose(fast(X), wanted, rtol=1e-5, atol=1e-6)
-    rounded = mn.freeze(model, weights="int8")
+    rounded = mn.freeze(model, precision="int8")
     np.testing.assert_array_equal(rounded(X), rounded(X.toarray()))
     assert len(fast.explain(X).rows) == len(fast.explain(X.toarray()).rows)
 

@@ -2,6 +2,7 @@
 
   minnet export minnet-out/model.safetensors --to onnx          writes DIR/model.onnx, images (n, c, h, w)
   minnet export minnet-out/model.safetensors --to onnx --sparse         pruned weights as indices and values
+  minnet export minnet-out/model.safetensors --to onnx --precision int8         weights in 8 bits
   minnet export model.onnx --to safetensors                     writes DIR/weights.safetensors, for PyTorch
   minnet export minnet-out/model.safetensors --to c             writes DIR/model.c and model.h, for any C99 compiler
   minnet export minnet-out/model.safetensors --to c --name gesture --precision int8       gesture.c, weights in 8 bits
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # NumPy is loaded by `run` alone
     from minnet.model import Model
 
 CHOICES = ("name", "precision", "scales", "places", "arithmetic")
-OF_FORMAT = {"onnx": ("sparse", "channels_last"), "c": (*CHOICES, "data", "vectors")}  # options of one format
+OF_FORMAT = {"onnx": ("sparse", "channels_last", "precision"), "c": (*CHOICES, "data", "vectors")}
 CALIBRATION = 1000   # rows
 FILES = {"onnx": "model.onnx", "c": "model.c", "safetensors": "weights.safetensors"}
 
@@ -38,10 +39,13 @@ def options(parser: Parser) -> None:
                         help="file of a saved model, or an ONNX model")
     add("--to", choices=FILES, required=True,
         help="output format: an ONNX model, C99 source with the weights, or weights in PyTorch's layout")
-    add("--sparse", action="store_true", help="onnx: store only nonzero weights (runtimes expand them at load)")
+    add("--sparse", action="store_true",
+        help="onnx: store only nonzero weights (runtimes expand them at load; their own quantisers do not see them: "
+             "add --precision int8 instead)")
     add("--channels-last", action="store_true", help="onnx: images in TensorFlow's layout, (n, h, w, c)")
     add("--name", metavar="WORD", help="c: what files and symbols begin with (default: model.c, minnet_predict)")
-    add("--precision", choices=("float32", "int8"), help="c: weights as floats (default), or in 8 bits times a scale")
+    add("--precision", choices=("float32", "int8"),
+        help="onnx, c: weights as floats (default), or in 8 bits times a scale")
     add("--scales", choices=("unit", "layer"), help="c, int8: a scale for each unit (default), or one for a layer")
     add("--places", choices=("auto", "8", "16", "32"),
         help="c: bits of the place of a weight that is left (default: auto, the fewest bytes)")
@@ -65,7 +69,7 @@ def run(args: Namespace, console: Console) -> None:
 
     model, others = load_model(args.what), {}
     if args.to == "onnx":
-        data = onnx_bytes(model, sparse=args.sparse, channels_last=args.channels_last)
+        data = onnx_bytes(model, sparse=args.sparse, channels_last=args.channels_last, precision=args.precision)
     elif args.to == "c":
         others = c_texts(model, args)
         data = others.pop(".c")
@@ -80,8 +84,8 @@ def run(args: Namespace, console: Console) -> None:
 def check_formats(args: Namespace) -> None:
     """Refuse the options of one format for another."""
     for to, names in OF_FORMAT.items():
-        given = [name for name in names if getattr(args, name)]
-        if given and args.to != to:
+        given = [name for name in names if getattr(args, name) and name not in OF_FORMAT.get(args.to, ())]
+        if given:
             options = " and ".join("--" + name.replace("_", "-") for name in given)
             raise InvalidValue(f"{options} apply to --to {to}, not to --to {args.to}")
 

@@ -150,7 +150,8 @@ def pruning_options(parser: Parser) -> None:
     add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
         help="largest loss of a score on the validation part, e.g. accuracy:0.01 (regression: r2:0.01; multilabel: "
              "f1_micro:0.01); exit code 1 above it")
-    add("--precision", metavar="NAME", help="int8: also measure both models with 8-bit weights")
+    add("--precision", metavar="NAME",
+        help="int8: write the pruned model with 8-bit weights, and measure it so (default: float32)")
 
 
 def out_option(parser: Parser) -> None:

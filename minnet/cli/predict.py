@@ -32,7 +32,7 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     from minnet.cli.compiling import announce_compilation
     from minnet.cli.rows import rows_of
-    from minnet.runtime.predictor import freeze
+    from minnet.runtime.freeze import freeze
     from minnet.study.training import enlarged_by, load_model
 
     model = load_model(args.model)

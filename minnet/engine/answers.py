@@ -133,13 +133,14 @@ def answers(model, X, y, loss: str | Callable | None = None, class_weight: Class
     signature = getattr(model, "signature", None)
     codes = y if signature is None else signature.codes(y)
     loss_of: Callable = default_loss(codes) if loss is None else check_choice("loss", loss, LOSSES)
-    outputs, targets = np.asarray(model(X), np.float64), check_targets(codes, model, loss_of)
+    given, targets = np.asarray(model(X)), check_targets(codes, model, loss_of)  # as the loss takes them in training
+    outputs = given.astype(np.float64)
     if not 0 < len(outputs) == len(targets):
         raise InvalidValue(f"X has {len(outputs)} rows and y {len(targets)}: there must be as many, and at least one")
     weights = row_weights(targets, sample_weight, class_weight, _labels(signature, outputs.shape[1]))
     targets, told = (np.asarray(codes), targets) if are_labels(np.asarray(codes)) else (targets, targets)
     losses = np.full(len(outputs), np.nan)
-    mean = float(loss_of(outputs, told, None, None, losses))
+    mean = float(loss_of(given, told, None, None, losses))
     if signature is not None and signature.target_scaling is not None:
         outputs, targets = signature.numbers(outputs), signature.number_rows(y)
     return Answers(outputs, targets, mean, losses, weights)

@@ -202,7 +202,7 @@ def _check_labels(labels, logits):
         raise InvalidValue(f"labels are {labels.dtype} of shape {labels.shape}; wanted ({rows},) whole numbers")
     if rows and not 0 <= labels.min() <= labels.max() < k:
         raise InvalidValue(f"labels run from {labels.min()} to {labels.max()}; wanted 0 to {k - 1} for {k} logits")
-    return labels
+    return labels.astype(np.int32)  # one type, so that kernels are compiled once
 
 
 def _room(outputs, doutputs, n, losses):

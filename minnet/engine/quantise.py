@@ -1,14 +1,44 @@
-"""Weights as integers of eight bits: w is about scale * q, with a scale for each unit or one for the layer."""
+"""Weights as integers of eight bits: w is about scale * q, with a scale for each unit or one for the layer.
+
+    q, scale = to_int8(entries, unit, units)        # of flat weights and the unit of each
+    small = rounded(model)                          # a copy whose weights are scale * q
+    check_precision("int8")                         # True
+
+A scale has so few digits that scale * q is exact: weights that were rounded once give the same q and scale again. So a
+file, a frozen net and an export of one model have the same numbers, whichever of them is made of which.
+"""
 import numpy as np
 
+from minnet.engine.conv import Conv2d
+from minnet.engine.dense import Dense
+from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import find_row
+from minnet.engine.model import Model
+from minnet.engine.sparse import SparseDense
+from minnet.engine.vector import Parameter
+from minnet.errors import unknown
+
 INT8_MAX = 127  # the largest quantised weight: the range is symmetric about 0
+DIGITS = 17     # bits of a scale: with the 7 of q they are the 24 of a float32
+INT8, FLOAT32 = PRECISIONS = ("int8", "float32")
+LINEAR = {Dense: True, SparseDense: True, Conv2d: True, DepthwiseConv2d: True}  # layers whose weights are quantised
+
+
+def check_precision(precision: str | None, name: str = "precision") -> bool:
+    """Return whether weights are integers: True for "int8", False for "float32" and None, the model's own floats.
+
+    Raises UnknownName, with the argument's `name`, for another.
+    """
+    if precision is not None and not (isinstance(precision, str) and precision in PRECISIONS):
+        raise unknown(name, precision, PRECISIONS)
+    return precision == INT8
 
 
 def to_int8(entries: np.ndarray, unit: np.ndarray, units: int, by: str = "unit") -> tuple[np.ndarray, np.ndarray]:
     """Return weights rounded to whole numbers q from -127 to 127, and the scale of each unit: w is about scale * q.
 
-    The largest ``|w|`` of a unit, or of the layer, is 127 scale. q is rounded half to even, in the dtype of weights;
-    where a scale would be 0 it is 1.
+    The largest ``|w|`` of a unit, or of the layer, is 127 scale, rounded up to DIGITS bits. q is rounded half to even,
+    in the dtype of weights; where a scale would be 0 it is 1.
 
     Parameters
     ----------
@@ -30,6 +60,38 @@ def to_int8(entries: np.ndarray, unit: np.ndarray, units: int, by: str = "unit")
     np.maximum.at(largest, unit, np.abs(entries))
     if by == "layer":
         largest[:] = largest.max(initial=0)
-    scale = (largest / INT8_MAX).astype(entries.dtype)
+    digits, exponent = np.frexp(largest / INT8_MAX)
+    scale = np.ldexp(np.ceil(np.ldexp(digits, DIGITS)), exponent - DIGITS).astype(entries.dtype)
     scale[scale == 0] = 1
     return np.clip(np.rint(entries / scale[unit]), -INT8_MAX, INT8_MAX), scale
+
+
+def is_quantised(layer: object, kind: str) -> bool:
+    """Return whether the parameter of this kind of a layer is what `rounded` rounds."""
+    return kind == "weight" and find_row(LINEAR, layer) is not None
+
+
+def quantised_parameters(model: Model) -> list[Parameter]:
+    """Return the parameters that `rounded` rounds: weights of dense layers and convolutions, by unit, axis -1."""
+    return [layer.weight for layer in model.tree.leaves() if find_row(LINEAR, layer) is not None]
+
+
+def units_of(parameter: Parameter) -> np.ndarray:
+    """Return the output unit of each entry of a weight, flat."""
+    places = np.arange(parameter.value.size) if parameter.index is None else parameter.index
+    return places % parameter.shape[-1]
+
+
+def int8_of(parameter: Parameter) -> tuple[np.ndarray, np.ndarray]:
+    """Return a weight as int8 in the shape of its value, and the scale of each unit in its dtype."""
+    q, scale = to_int8(parameter.value.reshape(-1), units_of(parameter), parameter.shape[-1])
+    return q.astype(np.int8).reshape(parameter.value.shape), scale
+
+
+def rounded(model: Model) -> Model:
+    """Return a copy of a model whose dense and convolutional weights are scale * q, exactly; all else stays."""
+    copy = model.clone()
+    for weight in quantised_parameters(copy):
+        q, scale = int8_of(weight)
+        weight.value[...] = q * (scale if weight.index is None else scale[units_of(weight)])
+    return copy

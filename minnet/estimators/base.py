@@ -38,7 +38,8 @@ from minnet.pruning.parse import Structure
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Criterion
-from minnet.runtime.predictor import Predictor, freeze
+from minnet.runtime.freeze import freeze
+from minnet.runtime.predictor import Predictor
 from minnet.training import train
 from minnet.typing import Path
 

@@ -11,7 +11,7 @@ from minnet.engine.tape import aligned
 from minnet.fast.sharded import ShardedStepper
 from minnet.kernels.mlp.multi_step import PLAN_COLUMNS, MlpWorkspace, mlp_steps
 from minnet.kernels.mlp.zero_blocks import BLOCK_COLUMNS, SLAB_COLUMNS, slabs_of
-from minnet.kernels.steps import NO_STEP, SETTINGS, STEP_CODES
+from minnet.kernels.steps import STEP_CODES
 
 CALL_MACS = 2**32  # multiply-adds of one call, roughly: a kernel returns within 0.2 s, so that Ctrl-C is heard
 PASSES = 3         # forward, and backward to weights and to inputs
@@ -46,11 +46,12 @@ class MultiStepper:
         job = self.job
         steps = range(job.state.t + 1, job.state.t + 1 + min(self.most, stop - first))
         settings = [job.state.optimizer.settings(job.learning_rate(t), t) for t in steps]
-        return self.call(order, first, np.array(settings, np.float64), STEP_CODES[self.kernel]).tolist()
+        return self.call(order, first, len(steps), np.array(settings, np.float64)).tolist()
 
-    def call(self, order, first, settings, step):
-        """Make a step for each row of `settings`; return the mean loss of each batch."""
-        job, losses, start = self.job, self.losses[: len(settings)], first * self.job.batch_size
+    def call(self, order, first, steps, settings):
+        """Return the mean loss of each of some batches; make a step for each row of `settings`, or none if None."""
+        job, losses, start = self.job, self.losses[:steps], first * self.job.batch_size
+        step = STEP_CODES.get(self.kernel, 0)
         self.plan[:] = job.batch_size, start, step, len(self.grads), job.model.n_weights, self.zero_blocks
         # The last batch may be short; the losses of rows that it lacks stay 0.
         losses[:] = 0
@@ -89,11 +90,10 @@ class MlpGradientStepper(ShardedStepper):
         self.passes = MlpStepper(job, chain, None, zero_blocks, why)
         # One array: the call writes the gradient where clipping, penalties and the optimizer read it.
         self.passes.grads = self.grads
-        self.no_step = np.zeros((1, SETTINGS))
 
     def gradient(self, order, batch):
         """Write the gradient of a batch to the rows of `grads`, which add up to it; return the loss."""
-        return self.passes.call(order, batch, self.no_step, NO_STEP)[0]
+        return self.passes.call(order, batch, 1, None)[0]
 
 
 def mlp_workspace(rows, shards, widths, dtype):

@@ -59,12 +59,16 @@ def _pruned(value, zeros):
     return dead
 
 
-def dense_of(p):
-    """Return (values, mask) of the Parameter `p` in its dense shape, also where it was born sparse."""
+def dense_of(p, given=None):
+    """Return (values, mask) of the Parameter `p` in its dense shape, also where it was born sparse.
+
+    The values are p's own, or those `given` in their place.
+    """
+    given = p.value if given is None else given
     if p.index is None:
-        return p.value, p.mask
-    values, mask = np.zeros(p.size, p.value.dtype), np.zeros(p.size, bool)
-    values[p.index], mask[p.index] = p.value, p.mask
+        return given, p.mask
+    values, mask = np.zeros(p.size, given.dtype), np.zeros(p.size, bool)
+    values[p.index], mask[p.index] = given, p.mask
     return values.reshape(p.shape), mask.reshape(p.shape)
 
 

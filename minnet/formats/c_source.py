@@ -13,6 +13,7 @@ from pathlib import Path as File
 
 import numpy as np
 
+from minnet.engine.quantise import INT8, rounded
 from minnet.errors import InvalidType, InvalidValue, check_count, quoted, unknown
 from minnet.files import write_whole
 from minnet.formats.c_floats import FloatNet
@@ -130,6 +131,8 @@ def c_files(model: Model, choices: Choices, *, calibration: np.ndarray | None = 
     """
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
+    if choices.precision == INT8 and choices.scales == "unit":
+        model = rounded(model)  # before anything is folded into weights: the integers are those of a frozen net
     X = vector_rows(model, calibration, check_count("vectors", vectors, 0))
     net = FloatNet(model, choices, X) if choices.arithmetic == "float" else \
         IntegerNet(model, choices, calibration_rows(model, calibration), model.inputs(X))

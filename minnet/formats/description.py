@@ -4,7 +4,8 @@
     facts = read_description(text, path)         # a dict; its version is checked before anything else
 
 `format_version`, `minnet` (the version that wrote it), `kind` ("model" or "state"), `architecture` (`model.config()`),
-`made` (whatever the caller wants to note), for a model with one its `signature`, and for a run `state` (runs.py).
+`made` (whatever the caller wants to note), for a model with one its `signature`, and for a run `state` (runs.py). A
+file with quantised weights, or of a Predictor, has `signature` (or null) and `frozen`, what a Predictor was made with.
 """
 import json
 
@@ -17,23 +18,26 @@ from minnet.errors import InvalidType, InvalidValue, MinnetError, file_error, qu
 from minnet.formats.runs import run_facts
 from minnet.formats.tensors import parse_json
 
-FORMAT_VERSION = 2  # of files with a signature; those without one have the first
-VERSIONS = {1: set(), 2: {"signature"}}  # the keys that a version adds
+FORMAT_VERSION = 3  # of files with quantised weights, or of Predictors; the second has a signature, the first has none
+VERSIONS = {1: set(), 2: {"signature"}, 3: {"signature", "frozen"}}  # the keys that a version adds
 ENLARGED = "vgg16"  # the scaling of data whose images were enlarged before the model saw them
 RECORDED = {"classes", "shift", "scale", "scaling", "settings"}  # what commands recorded in the first version
 KEYS = {"format_version", "minnet", "kind", "architecture", "made"}
 KINDS = {"model": KEYS, "state": KEYS | {"state"}}
 
 
-def description(model, state, made):
-    """Return the JSON of `model`, and of the run `state` unless it is None; InvalidType for what JSON cannot hold."""
+def description(model, state, made, int8=False, frozen=None):
+    """Return the JSON of `model`, and of the run `state` unless it is None; InvalidType for what JSON cannot hold.
+
+    `int8`: its weights are quantised; `frozen`: what a Predictor of it was made with.
+    """
     if made is not None and not isinstance(made, dict):
         raise InvalidType(f"made={quoted(repr(made))}; wanted a dict of what the model was made with")
-    version = 1 if model.signature is None else FORMAT_VERSION
+    signature = None if model.signature is None else model.signature.to_json()
+    version = FORMAT_VERSION if int8 or frozen is not None else 1 if signature is None else 2
     facts = {"format_version": version, "minnet": __version__, "kind": "model" if state is None else "state",
              "architecture": _named_initialisers(model.config()), "made": made or {}}
-    if model.signature is not None:
-        facts["signature"] = model.signature.to_json()
+    facts |= {key: {"signature": signature, "frozen": frozen}[key] for key in VERSIONS[version]}
     if state is not None:
         facts["state"] = run_facts(state)
     try:
@@ -73,9 +77,9 @@ def signature_of(facts, shape, outputs):
     A file of the first version, written by a command, says in `made` how its data were scaled and what the classes are
     called. Raises InvalidValue or InvalidType where a signature is none, or does not fit the model.
     """
-    if "signature" in facts:
+    if facts.get("signature") is not None:
         found = Signature.from_json(facts["signature"])
-    elif set(facts["made"]) >= RECORDED:
+    elif "signature" not in facts and set(facts["made"]) >= RECORDED:
         try:
             found = _recorded(facts["made"], shape)
         except MinnetError:  # what a caller noted under these names may mean something else

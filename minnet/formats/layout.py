@@ -11,12 +11,15 @@ A file must have exactly the tensors that its architecture asks for.
 """
 import numpy as np
 
+from minnet.engine.quantise import INT8_MAX, int8_of, is_quantised, quantised_parameters, units_of
 from minnet.errors import InvalidValue, NotFinite, quoted
 from minnet.formats import masks
 from minnet.formats.architecture import memory
 from minnet.formats.tensors import CODES, n_bytes
 
 VECTORS = "state.vectors"    # no parameter has this name: none is of the kind "vectors"
+SCALE = ".scale"             # of a quantised weight: what the integers of each unit are multiplied by
+INTEGERS = "I8"
 INDEX = ".index"             # of a parameter that is born sparse: the flat positions of its entries
 STATISTICS = ("mean", "variance")
 SMALL_BYTES = 64 * 2**20     # a model that takes no more memory than this may come from a file of any size
@@ -31,32 +34,37 @@ def code(dtype):
 # --- saving ----------------------------------------------------------------------------------------------------------
 
 
-def forms_of(model, mask):
+def forms_of(model, mask, int8=False):
     """Return {name: form} of all parameters under `mask`: the smallest that a reader accepts for a file of its size."""
     forms = {name: masks.form_of(p.value.shape, int(np.count_nonzero(p.of(mask))))
              for name, p in model.parameters.items()}
-    stored = sum(n_bytes(*spec) for spec in specs_of(model, forms, mask).values())
+    stored = sum(n_bytes(*spec) for spec in specs_of(model, forms, mask, int8).values())
     if memory(len(model.values), model.dtype) <= most_memory(stored):
         return forms
     return {name: "bits" if form == "columns" else form for name, form in forms.items()}
 
 
-def specs_of(model, forms, mask):
-    """Return {name of a tensor: (dtype, shape)} of all parameters."""
-    specs, dtype = {}, code(model.dtype)
+def specs_of(model, forms, mask, int8=False):
+    """Return {name of a tensor: (dtype, shape)} of all parameters; `int8`: weights quantised."""
+    specs, quantised = {}, {p.name for p in quantised_parameters(model)} if int8 else set()
     for name, p in model.parameters.items():
-        live = int(np.count_nonzero(p.of(mask)))
+        live, dtype = int(np.count_nonzero(p.of(mask))), INTEGERS if name in quantised else code(model.dtype)
+        if name in quantised:
+            specs[name + SCALE] = (code(model.dtype), p.shape[-1:])
         specs |= {name + ending: spec for ending, spec in masks.specs(forms[name], p.value.shape, live, dtype).items()}
         if p.index is not None:
             specs[name + INDEX] = (masks.index_dtype(p.index), p.index.shape)
     return specs
 
 
-def arrays_of(model, forms):
-    """Return {name of a tensor: array} of all parameters."""
-    arrays = {}
+def arrays_of(model, forms, int8=False):
+    """Return {name of a tensor: array} of all parameters; `int8`: weights quantised."""
+    arrays, quantised = {}, {p.name for p in quantised_parameters(model)} if int8 else set()
     for name, p in model.parameters.items():
-        arrays[name] = p.value if forms[name] == "dense" else p.value[p.mask]
+        values = p.value
+        if name in quantised:
+            values, arrays[name + SCALE] = int8_of(p)
+        arrays[name] = values if forms[name] == "dense" else values[p.mask]
         arrays |= {name + ending: array for ending, array in masks.pack(forms[name], p.mask).items()}
         if p.index is not None:
             arrays[name + INDEX] = masks.pack_index(p.index)
@@ -94,7 +102,11 @@ def match(tensors, spec, slots):
         if form != "dense" and item.kind in STATISTICS:
             raise InvalidValue(f"{quoted(name)} has a mask: statistics have none")
         live = next(iter(tensors[name].shape), 0) if name in tensors else 0
-        wanted |= {name + ending: spec for ending, spec in masks.specs(form, shape, live, dtype).items()}
+        quantised = name + SCALE in tensors and is_quantised(item.layer, item.kind)
+        if quantised:
+            wanted[name + SCALE] = (dtype, item.shape[-1:])
+        stored = masks.specs(form, shape, live, INTEGERS if quantised else dtype)
+        wanted |= {name + ending: spec for ending, spec in stored.items()}
         if item.index is not None:
             found = tensors.get(name + INDEX)
             wanted[name + INDEX] = (found.dtype if found and found.dtype in masks.INDEX_DTYPES else "U64", shape)
@@ -118,6 +130,20 @@ def fill(model, forms, arrays):
             raise InvalidValue(f"{quoted(name)} {error}") from error
         model.mask[p.slice] = mask
         model.values[p.slice][mask] = arrays[name].reshape(-1)
+        if name + SCALE in arrays:
+            _multiply(p, arrays[name], arrays[name + SCALE])
+
+
+def _multiply(p, integers, scale):
+    """Multiply the integers in a parameter by the scales of their units, once both are what quantising makes."""
+    if (integers < -INT8_MAX).any():
+        raise InvalidValue(f"{quoted(p.name)} holds the integer {integers.min()}; the lowest is -{INT8_MAX}")
+    check_numbers(p.name + SCALE, scale)
+    if not (scale > 0).all():
+        raise InvalidValue(f"{quoted(p.name + SCALE)} holds {scale.min()}: scales are above 0")
+    with np.errstate(over="ignore"):
+        p.value[...] *= scale if p.index is None else scale[units_of(p)]
+    check_numbers(p.name, p.value)
 
 
 def _form_found(tensors, name):

@@ -2,6 +2,7 @@
 
     save_onnx(model, "model.onnx")                  # images (n, c, h, w), logits; no Transpose anywhere
     save_onnx(model, "model.onnx", sparse=True)     # pruned weights as indices and values: smaller on disk
+    save_onnx(model, "model.onnx", precision="int8")        # weights in 8 bits, by DequantizeLinear
     save_onnx(model, "model.onnx", channels_last=True)      # images (n, h, w, c), by a Transpose at the start
 
 Weights keep their names ("conv1.weight"), in the layout of PyTorch and ONNX; a Dense layer behind Flatten has its rows
@@ -22,6 +23,7 @@ from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from minnet.engine.prelu import PReLU
 from minnet.engine.product import Product
+from minnet.engine.quantise import check_precision, int8_of, quantised_parameters
 from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, import_optional, quoted
 from minnet.files import write_whole
@@ -39,7 +41,8 @@ LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is not weights
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
-def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: bool = False) -> None:
+def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: bool = False,
+              precision: str | None = None) -> None:
     """Write a model as an ONNX file, atomically; its input is (n, c, h, w) for images, else (n, ...).
 
     Dropout is left out. Of a model with a signature the file takes raw rows: it begins with the scaling, and its
@@ -57,9 +60,14 @@ def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: 
         The file.
     sparse : bool
         Store a pruned weight as indices and values of its live entries, if that is smaller; runtimes make it dense
-        when they load it.
+        when they load it. A runtime's own quantiser finds no weights in such a file, and changes nothing: give it a
+        file that is not sparse, or write int8 here.
     channels_last : bool
         Make the input, and outputs that are images, (n, h, w, c).
+    precision : {"float32", "int8"}, optional
+        "int8": store the weights of dense layers and convolutions as integers from -127 to 127, of which
+        DequantizeLinear makes floats by a scale for each unit, those of ``freeze(model, precision="int8")``. Default:
+        float32.
 
     Raises
     ------
@@ -69,20 +77,24 @@ def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: 
         The file would have more than 2 GiB.
     Unsupported
         It has a layer that ONNX cannot express.
+    UnknownName
+        Another `precision`.
     FileError
         The file cannot be written.
     MissingExtra
         The package onnx is not installed.
     """
-    write_whole(path, onnx_bytes(model, sparse=sparse, channels_last=channels_last))
+    write_whole(path, onnx_bytes(model, sparse=sparse, channels_last=channels_last, precision=precision))
 
 
-def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = False) -> bytes:
+def onnx_bytes(model: Model, *, sparse: bool = False, channels_last: bool = False,
+               precision: str | None = None) -> bytes:
     """Return the bytes that `save_onnx` writes; the same model gives the same bytes."""
     onnx = import_optional("onnx", "onnx", "an ONNX file")
     if not isinstance(model, Model):
         raise InvalidType(f"{quoted(repr(model))} is no Model: only these are exported")
     writer = _Writer(onnx, model, sparse, channels_last)
+    writer.quantised = {p.name for p in quantised_parameters(model)} if check_precision(precision) else set()
     start = INPUT if model.signature is None else scaling_nodes(writer, model.signature, INPUT)
     end = writer.write(model.tree, writer.transposed(start, model.input_shape, TO_CHANNELS_FIRST))
     end = writer.transposed(end, model.output_shape, TO_CHANNELS_LAST)
@@ -130,21 +142,38 @@ class _Writer:
 
     def weight(self, parameter, layout):
         """Add a parameter in ONNX's layout, by the function `layout`, and return its name."""
+        if parameter.name in self.quantised:
+            return self.integers(parameter, layout)
         value, mask = dense_of(parameter)
         with np.errstate(over="ignore"):
             array = layout(value).astype(np.float32)
         if not np.isfinite(array).all():
             raise NotFinite(f"{parameter.name} holds NaN, infinity, or numbers beyond float32: it cannot be exported")
-        live = np.flatnonzero(layout(mask)).astype(np.int32)
-        if not self.sparse or parameter.kind != "weight" or 2 * len(live) >= array.size:
-            return self.tensor(parameter.name, array)
-        return self.scattered(parameter.name, array, live)
+        return self.stored(parameter.name, array, layout(mask), parameter.kind == "weight")
+
+    def integers(self, parameter, layout):
+        """Add a weight as integers, units first, and the node that multiplies them by their scales; return its name."""
+        q, scale = int8_of(parameter)
+        array = layout(dense_of(parameter, q)[0])
+        array = array.T if array.ndim == 2 else array
+        stored = self.stored(f"{parameter.name}.int8", array, array != 0, True)
+        scales = self.tensor(f"{parameter.name}.scale", scale.astype(np.float32))
+        return self.node("DequantizeLinear", [stored, scales], parameter.name, {"axis": 0}, output=parameter.name)
+
+    def stored(self, name, array, live, is_weight):
+        """Add an array, as indices and values where that is asked for and smaller; return its name."""
+        places = np.flatnonzero(live).astype(np.int32)
+        smaller = len(places) * (places.itemsize + array.itemsize) < array.nbytes
+        if not (self.sparse and is_weight and smaller):
+            return self.tensor(name, array)
+        return self.scattered(name, array, places)
 
     def scattered(self, name, array, places):
         """Add a weight as zeros and live values scattered into them, which every runtime supports; return its name."""
         size = self.tensor(f"{name}.size", np.array([array.size]))
         # the value is the default's, but some runtimes take that for a float64, or ask for it
-        value = self.onnx.helper.make_tensor("value", self.onnx.TensorProto.FLOAT, [1], [0.0])
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        value = self.onnx.helper.make_tensor("value", kind, [1], [0])
         zeros = self.node("ConstantOfShape", [size], f"{name}.zeros", {"value": value})
         what = [self.tensor(f"{name}.places", places), self.tensor(f"{name}.values", array.reshape(-1)[places])]
         flat = self.node("ScatterElements", [zeros, *what], f"{name}.flat", {"axis": 0})
@@ -212,6 +241,9 @@ def _concat(writer, layer, x):
 def _dense(writer, layer, x):
     weight = writer.weight(layer.weight, _layout(writer, layer))
     bias = [] if layer.bias is None else [writer.weight(layer.bias, _as_is)]
+    if layer.weight.name in writer.quantised:
+        # With units last, ONNX Runtime computes in a form of its own (MatMulNBits), which rounds the inputs too.
+        return writer.node("Gemm", [x, weight, *bias], layer.name, {"transB": 1})
     return writer.node("Gemm" if bias else "MatMul", [x, weight, *bias], layer.name)
 
 

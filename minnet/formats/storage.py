@@ -3,6 +3,7 @@
     save(model, "m.safetensors")                       # written whole or not at all
     model = load("m.safetensors")                      # the same bits
     model = load("m.safetensors", layers={"Scale": Scale})   # with a layer of one's own
+    save(model, "small.safetensors", precision="int8")  # weights as integers of eight bits
     save(step.state, "run.safetensors")                # a training run
     state = load_state("run.safetensors")              # train(..., state=state) continues it bit for bit
     describe("m.safetensors")                          # what it holds, without building it
@@ -19,12 +20,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from minnet.engine.layer import Layer
+from minnet.engine.quantise import INT8, check_precision
 from minnet.engine.state import State
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.files import opened, write_whole
 from minnet.formats.architecture import UnknownLayer, layer_table, memory, own_layers, read_architecture
 from minnet.formats.description import description, read_description, signature_of
 from minnet.formats.layout import (
+    INTEGERS,
     VECTORS,
     arrays_of,
     check_numbers,
@@ -47,7 +50,7 @@ OWN_LAYER = 'give a layer of your own by the name of its class: load(path, layer
 Layers = Mapping[str, type[Layer]]
 
 
-def save(model: Model | State, path: Path, *, made: dict | None = None) -> None:
+def save(model: Model | State, path: Path, *, made: dict | None = None, precision: str | None = None) -> None:
     """Write a model, or a training run, to a file that `load` reads back bit for bit.
 
     Parameters
@@ -58,6 +61,10 @@ def save(model: Model | State, path: Path, *, made: dict | None = None) -> None:
         The file, written whole or not at all.
     made : dict, optional
         What the model was made with, as JSON can hold it; `describe` shows it.
+    precision : {"float32", "int8"}, optional
+        How weights of dense layers and convolutions are stored: "int8" as integers from -127 to 127 with a scale for
+        each unit, of which `load` makes the rounded floats, the same whenever it is saved again. Default: the model's
+        own floats, as "float32".
 
     Raises
     ------
@@ -65,27 +72,34 @@ def save(model: Model | State, path: Path, *, made: dict | None = None) -> None:
         The file cannot be written.
     NotFinite
         A parameter holds NaN or infinity.
+    UnknownName
+        Another `precision`.
     InvalidType
-        `model` is neither a Model nor a State, or has an argument that JSON cannot hold, an optimizer that is not
-        minnet's, or layers of two classes with one name.
+        `model` is neither a Model nor a State, or a State where `precision` is "int8"; or it has an argument that JSON
+        cannot hold, an optimizer that is not minnet's, or layers of two classes with one name.
 
     Notes
     -----
     After an error `path` is as it was. An initialiser that is a function of the caller's is not stored: a loaded layer
     has the default one. A layer of the caller's own is stored by the name of its class, which `load` is to be given.
     """
-    write_whole(path, file_bytes(model, made=made))
+    write_whole(path, file_bytes(model, made=made, precision=precision))
 
 
-def file_bytes(model: Model | State, *, made: dict | None = None) -> bytes:
-    """Return the bytes of the file that `save` writes; raises what `save` raises, except for the file."""
-    model, state = _parts(model)
+def file_bytes(model: Model | State, *, made: dict | None = None, precision: str | None = None,
+               frozen: dict | None = None) -> bytes:
+    """Return the bytes of the file that `save` writes; raises what `save` raises, except for the file.
+
+    `frozen` is what a Predictor of the model was made with, as JSON can hold it.
+    """
+    int8 = check_precision(precision)
+    model, state = _parts(model, int8)
     for name, p in model.parameters.items():
         check_numbers(name, p.value)
-    text = description(model, state, made)
+    text = description(model, state, made, int8, frozen)
     config = parse_json("the description of this model", text)["architecture"]
     read_architecture(config, layer_table(own_layers(model.tree)))  # what is written can be read
-    arrays = arrays_of(model, forms_of(model, model.mask))
+    arrays = arrays_of(model, forms_of(model, model.mask, int8), int8)
     if state is not None:
         check_numbers(VECTORS, state.vectors)
         arrays[VECTORS] = state.vectors
@@ -166,6 +180,7 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     -------
     dict
         `kind` ("model" or "state"), `format_version`, `minnet` (the version that wrote it), `made`, `bytes`, `dtype`,
+        `precision` of the weights ("int8" or the dtype), `frozen` (None, or what a Predictor was made with),
         `input_shape`, `output_shape`, `layers` (each with name, type, output_shape, and parameters by kind with their
         shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, batch_size,
         loss_sum, threads, optimizer).
@@ -182,7 +197,9 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     total = sum(math.prod(item.shape) for _, item in weights)
     remaining = sum(math.prod(head.tensors[name].shape) for name, _ in weights)
     about = {key: facts[key] for key in ("kind", "format_version", "minnet", "made")}
-    about |= {"bytes": head.size, "dtype": spec.dtype.name, "input_shape": spec.input_shape,
+    int8 = any(head.tensors[name].dtype == INTEGERS for name, _ in weights)
+    about |= {"bytes": head.size, "dtype": spec.dtype.name, "precision": INT8 if int8 else spec.dtype.name,
+              "frozen": facts.get("frozen"), "input_shape": spec.input_shape,
               "output_shape": spec.tree.output_shape, "layers": _rows(spec),
               "weights": total, "remaining": remaining, "sparsity": 1 - remaining / total if total else 0.0}
     if facts["kind"] == "state":
@@ -190,14 +207,16 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     return about
 
 
-def expected_bytes(model: Model | State, *, made: dict | None = None, mask: np.ndarray | None = None) -> int:
-    """Return the size in bytes of the file that `save(model, path, made=made)` would write, under `mask` if given."""
-    model, state = _parts(model)
+def expected_bytes(model: Model | State, *, made: dict | None = None, mask: np.ndarray | None = None,
+                   precision: str | None = None) -> int:
+    """Return the size in bytes of the file that `save` would write with these arguments, under `mask` if given."""
+    int8 = check_precision(precision)
+    model, state = _parts(model, int8)
     mask = model.mask if mask is None else mask
-    specs = specs_of(model, forms_of(model, mask), mask)
+    specs = specs_of(model, forms_of(model, mask, int8), mask, int8)
     if state is not None:
         specs[VECTORS] = (code(model.dtype), state.vectors.shape)
-    return file_size(specs, description(model, state, made))
+    return file_size(specs, description(model, state, made, int8))
 
 
 def _loaded(path, layers):
@@ -221,12 +240,15 @@ def _loaded(path, layers):
         return model, state
 
 
-def _parts(model):
+def _parts(model, int8=False):
     """Return (Model, State or None)."""
     if isinstance(model, State):
+        if int8:
+            raise InvalidType(f"precision={INT8!r}: a training run is stored in floats; save its model, state.model")
         return model.model, model
     if not isinstance(model, Model):
-        raise InvalidType(f"{quoted(repr(model))} is neither a Model nor a State: only these are saved")
+        raise InvalidType(f"{quoted(repr(model))} is neither a Model nor a State: only these are saved (a Predictor "
+                          "by its own `save`)")
     return model, None
 
 

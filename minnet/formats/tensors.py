@@ -28,10 +28,10 @@ MOST_AXES = 8
 METADATA = "__metadata__"   # the format's own name
 OURS = "minnet"             # our key in the metadata
 DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U64": np.dtype("<u8"), "U32": np.dtype("<u4"),
-          "U16": np.dtype("<u2"), "U8": np.dtype("u1")}
+          "U16": np.dtype("<u2"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 FOREIGN = DTYPES | {"F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4"),
-                    "I16": np.dtype("<i2"), "I8": np.dtype("i1"), "BOOL": np.dtype("u1")}   # also in others' files
+                    "I16": np.dtype("<i2"), "BOOL": np.dtype("u1")}   # also in others' files
 TO_SAFETENSORS = '`from safetensors.torch import save_file`, then `save_file(net.state_dict(), "net.safetensors")`'
 IMPORT = "import it first: minnet import FILE"
 OTHER_ADVICE = "give a model that minnet saved"

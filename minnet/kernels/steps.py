@@ -24,7 +24,7 @@ from minnet.kernels.simd.attributes import noalias
 from minnet.kernels.simd.contiguous import contiguous
 
 SETTINGS = 7  # numbers of a step: as many as adam_step has
-NO_STEP, SGD_STEP, ADAM_STEP, LION_STEP = range(4)  # codes by which a kernel of many steps is told which one to make
+SGD_STEP, ADAM_STEP, LION_STEP = range(3)  # codes by which a kernel of many steps is told which one to make
 STEP_CODES = {"sgd": SGD_STEP, "adam": ADAM_STEP, "lion": LION_STEP}  # by the name that an optimizer gives its kernel
 
 

@@ -1,13 +1,10 @@
-"""freeze: compile a model into a Predictor, which only predicts and skips masked weights.
+"""Predictor: a compiled model, which only predicts and skips masked weights; made by `freeze`.
 
-    fast = freeze(model)                 # a copy: later changes of the model do not affect it
-    fast.predict(X)                      # class numbers
-    fast.plan                            # ["sparse", "dense/sparse", ...]: the kernel of each layer
-    print(fast.explain())                # per layer: kernel, density, FLOPs, bytes, time
-
-Rows are predicted one by one, or 64 at a time (a tile): two programs of one model, of which each call runs the faster.
-If the batch size is known and large, a tile has 128 rows. If two threads divide 64 rows or fewer, it may have 32:
-sharing one tile moves half of each activation between cores, which on some machines costs more than it saves.
+fast = freeze(model)
+fast.predict(X)                      # class numbers
+fast.plan                            # ["sparse", "dense/sparse", ...]: the kernel of each layer
+print(fast.explain())                # per layer: kernel, density, FLOPs, bytes, time
+fast.save("fast.safetensors")        # load_predictor reads it
 """
 from __future__ import annotations
 
@@ -21,114 +18,20 @@ from minnet import threads
 from minnet.arrays import check_X
 from minnet.csr import batch_rows, is_sparse
 from minnet.engine.probabilities import probabilities
-from minnet.errors import InvalidValue, check_count, check_kind, quoted, unknown
-from minnet.kernels.program.ops import HALF, RUN
+from minnet.engine.quantise import INT8
+from minnet.errors import InvalidValue, quoted
+from minnet.files import write_whole
+from minnet.formats.storage import file_bytes
 from minnet.kernels.program.scale import scale_rows
 from minnet.model import Model
-from minnet.runtime.emit import emit
 from minnet.runtime.explain import Explanation, explain, explain_stages
-from minnet.runtime.graph import compiles
-from minnet.runtime.passes import graph, raw_graph
-from minnet.runtime.plans import check_plan, fastest_plan, kernels_of, linear_nodes, plan_names, total_seconds
 from minnet.runtime.program import Program
-from minnet.runtime.rates import machine_rates
-from minnet.runtime.sparse_input import SparseInput, sparse_input
-from minnet.runtime.stages import forward_rows, stages_of
+from minnet.runtime.sparse_input import SparseInput
+from minnet.runtime.stages import forward_rows
+from minnet.typing import Path
 
-INT8 = "int8"
 STAGE_ROWS = 1024          # rows that the stages of a model process at a time
-TENSOR_BYTES = 64 * 2**20  # largest tensor of a tile: larger images are predicted one by one
 PARALLEL_SECONDS = 6e-5    # seconds of work below which a second thread does not pay
-
-
-def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str] | None = None, *,
-           classes: np.ndarray | Sequence[object] | None = None, weights: str | None = None) -> Predictor:
-    """Compile a model into a Predictor.
-
-    A layer that has no kernel, such as a user's, runs by its own `forward` between compiled parts, on a copy of its
-    values; `plan` has no entry for it.
-
-    Parameters
-    ----------
-    model : Model
-        The model; it is not changed, and later changes of it do not affect the Predictor.
-    batch_size : int, optional
-        Rows of a call: the Predictor then has only the program that is the fastest for it. Default: one program for
-        single rows and one for tiles of 64.
-    plan : str or sequence of str, optional
-        Kernels of the layers with weights, in order: "dense", "block" (of four neighbouring units), "n_m" (n of each
-        four inputs) or "sparse", or two of them, as "dense/sparse", for single rows and for tiles; a single name is
-        used for every layer. "n_m" is for single rows of dense layers: tiles and layers without such a kernel use the
-        sparse one, and `Predictor.plan` says so ("n_m/sparse"). Default: the fastest by this machine's rates, which
-        are measured once.
-    classes : (k,) array_like, optional
-        Labels that `predict` returns. Default: those of the model's signature, else 0, ..., k - 1.
-    weights : {"int8"}, optional
-        Store weights as integers from -127 to 127 with a scale for each unit: fewer bytes, and rounded weights.
-        Everything else stays in floats.
-
-    Returns
-    -------
-    Predictor
-        The compiled model.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        An argument cannot be used.
-    UnknownName
-        Other `weights`.
-    """
-    check_kind("freeze", model, Model)
-    if not compiles(model.tree):
-        return freeze_stages(model, batch_size, plan, classes, weights)
-    (nodes, takes_raw), rates = raw_graph(model, check_weights(weights)), machine_rates()
-    if batch_size is not None:
-        check_count("batch_size", batch_size, 1)
-    plan = fastest_plan(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
-    largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
-    tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= TENSOR_BYTES]
-    chosen = {tile: kernels_of(plan, nodes, tile) for tile in tiles}
-    cost = {tile: total_seconds(nodes, chosen[tile], tile, rates) for tile in tiles}
-    if batch_size is not None:  # of equals the largest
-        best = min(tiles, key=lambda tile: math.ceil(batch_size / tile) * cost[tile])
-        if best == RUN and use_half_tile(batch_size, cost[RUN]) and kernels_of(plan, nodes, HALF) == chosen[RUN]:
-            best, chosen[HALF], cost[HALF] = HALF, chosen[RUN], total_seconds(nodes, chosen[RUN], HALF, rates)
-        tiles = [best]
-    programs = {tile: emit(nodes, chosen[tile], tile, model.dtype) for tile in tiles[-2:]}
-    reader = sparse_input(nodes, plan, model.dtype)
-    plan = plan_names([chosen[tile] for tile in sorted(programs)])
-    return Predictor(model, programs, cost, plan, classes, weights or model.dtype.name, takes_raw=takes_raw,
-                     reader=reader)
-
-
-def freeze_stages(model: Model, batch_size: int | None, plan: str | Sequence[str] | None,
-                  classes: np.ndarray | Sequence[object] | None, weights: str | None) -> Predictor:
-    """Compile a model in which some layers have no kernel."""
-    check_weights(weights)
-    parts = stages_of(model)
-    names = [linear_nodes(graph(part)) if has_kernels else [] for part, has_kernels in parts]
-    plan = None if plan is None else check_plan(plan, [node for nodes in names for node in nodes])
-    stages, first = [], 0
-    for (part, has_kernels), nodes in zip(parts, names, strict=True):
-        own, first = plan and plan[first : first + len(nodes)], first + len(nodes)
-        stage = freeze(part, batch_size, own, weights=weights) if has_kernels else part
-        if isinstance(stage, Predictor):
-            stage.reader = None  # it takes dense rows
-        stages.append(stage)
-    return StagedPredictor(model, stages, classes, weights or model.dtype.name)
-
-
-def use_half_tile(batch_size: int, cost: float) -> bool:
-    """Return True if two threads should halve a tile: enough rows, and a cost of at least PARALLEL_SECONDS."""
-    return HALF < batch_size <= RUN and threads.n_threads() == RUN // HALF and cost >= PARALLEL_SECONDS
-
-
-def check_weights(weights: str | None, name: str = "weights") -> bool:
-    """Return True if `weights` is "int8", False for None; raise UnknownName with the argument's `name` otherwise."""
-    if weights is not None and not (isinstance(weights, str) and weights == INT8):
-        raise unknown(name, weights, [INT8])
-    return weights is not None
 
 
 class Predictor:
@@ -137,7 +40,7 @@ class Predictor:
     Parameters
     ----------
     model : Model
-        The model that was compiled.
+        The model that was compiled: the Predictor's own, which nothing changes any more.
     programs : dict of int to Program
         Programs by the rows of a tile, largest first.
     cost : dict of int to float
@@ -146,8 +49,8 @@ class Predictor:
         The kernel of each layer with weights.
     classes : (k,) array_like or None
         Labels that `predict` returns.
-    weights : str
-        "int8", or the model's dtype.
+    frozen : dict
+        What `freeze` was given: batch_size, and precision.
     takes_raw : bool, optional
         The programs take raw rows: what the signature divides them by is in the first weights.
     reader : SparseInput, optional
@@ -155,13 +58,12 @@ class Predictor:
     """
 
     def __init__(self, model: Model, programs: dict[int, Program], cost: dict[int, float], plan: list[str],
-                 classes: np.ndarray | Sequence[object] | None, weights: str, takes_raw: bool = False,
+                 classes: np.ndarray | Sequence[object] | None, frozen: dict, takes_raw: bool = False,
                  reader: SparseInput | None = None) -> None:
-        self._describe(model, classes, takes_raw)
+        self._describe(model, classes, frozen, takes_raw)
         self.programs, self.reader = programs, reader
         self.cost = cost
         self.plan = plan
-        self.weights = weights
         self.tile = max(programs)
         # up to this many rows, single rows are faster than a tile; -1: there is no program for them
         self.rows_below_tile = int(cost[self.tile] / cost[1]) if 1 in programs else -1
@@ -169,19 +71,42 @@ class Predictor:
         self.serial_below = {tile: tile * PARALLEL_SECONDS / seconds if seconds < PARALLEL_SECONDS else 0
                              for tile, seconds in cost.items() if tile in programs}
 
-    def _describe(self, model, classes, takes_raw=False):
+    def _describe(self, model, classes, frozen, takes_raw=False):
         """Note what `model` takes and gives; `scaling` is what is left to do with raw rows before a program runs."""
         self.reader: SparseInput | None = None
+        self._model, self._frozen = model, dict(frozen)
+        self.precision = INT8 if frozen["precision"] == INT8 else model.dtype.name
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
         self.signature, self.classes = model.signature, _classes_of(model, classes)
+        if classes is not None:
+            self._frozen["classes"] = self.classes.tolist()
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         scaling = None if takes_raw or self.signature is None else self.signature.scaling
         self.scaling = scaling and tuple(np.array(np.broadcast_to(v, self.input_shape)).reshape(-1) for v in scaling)
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of its values, indices and steps, and of the weights that sparse rows need beside them."""
-        return sum(program.nbytes for program in self.programs.values()) + (self.reader.nbytes if self.reader else 0)
+        """Return the bytes of values, indices, steps and weights for sparse rows; the model for `save` is beside."""
+        beside = 0 if self.reader is None else self.reader.nbytes
+        return beside + sum(program.nbytes for program in self.programs.values())
+
+    def save(self, path: Path) -> None:
+        """Write the model and what it was frozen with to a file that `load_predictor` reads, and `load` as a model.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file, written whole or not at all; quantised weights are stored as integers.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written.
+        NotFinite, InvalidType
+            As for `minnet.save`; or a label is no text, number or truth value.
+        """
+        precision = self._frozen["precision"]
+        write_whole(path, file_bytes(self._model, precision=precision, frozen=self._frozen | {"plan": self.plan}))
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         """Compute the logits.
@@ -373,8 +298,8 @@ class Predictor:
         return sum(threads.run([partial(program.run_serial, X, *rows, out) for rows in tiles]))
 
     def __repr__(self) -> str:
-        """Return shapes, plan, weights and size in one line."""
-        return (f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, weights={self.weights!r}, "
+        """Return shapes, plan, precision and size in one line."""
+        return (f"Predictor({self.input_shape} -> {self.output_shape}, plan={self.plan}, precision={self.precision!r}, "
                 f"{self.nbytes:,} bytes)")
 
 
@@ -382,11 +307,10 @@ class StagedPredictor(Predictor):
     """A compiled model of several stages: a Predictor for layers with kernels, else a Model that runs uncompiled."""
 
     def __init__(self, model: Model, stages: Sequence[Predictor | Model],
-                 classes: np.ndarray | Sequence[object] | None, weights: str) -> None:
-        self._describe(model, classes)
+                 classes: np.ndarray | Sequence[object] | None, frozen: dict) -> None:
+        self._describe(model, classes, frozen)
         self.stages = stages
         self.plan = [name for stage in stages if isinstance(stage, Predictor) for name in stage.plan]
-        self.weights = weights
 
     @property
     def nbytes(self) -> int:

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from minnet.data import Dataset
+from minnet.engine.quantise import INT8, check_precision, rounded
 from minnet.engine.sample import signature_for
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
@@ -31,7 +32,6 @@ from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
-from minnet.runtime.predictor import check_weights
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import check_limits
 from minnet.study.measure import change_between, compare_nets, guarded
@@ -67,7 +67,7 @@ class Job(Training):
         for name in ("layers", "protect"):
             check_numbers_of_layers(name, getattr(settings, name), len(weighted(self.model)))
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
-        check_weights(settings.precision, "precision")
+        check_precision(settings.precision)
         if settings.recipe in REGROW:
             check_single(settings.recipe, settings.structure)
         names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
@@ -193,8 +193,8 @@ class Job(Training):
     def measure(self) -> dict:
         """Compact the pruned model, freeze both, and measure them in turns.
 
-        Afterwards `small` is the compacted model, and `files` has the bytes of both saved models; if the model came as
-        ONNX, also those of the pruned one as ONNX.
+        Afterwards `small` is the compacted model, in the precision asked for, and `files` has the bytes of both saved
+        models; if the model came as ONNX, also those of the pruned one as ONNX.
 
         Returns
         -------
@@ -202,14 +202,17 @@ class Job(Training):
             The content of result.json.
         """
         self.small = self.whole(compact(self.model, inputs=self.frees_inputs))
+        precision = self.settings.precision
+        if precision == INT8:
+            self.small = rounded(self.small)  # what is written is what is measured
         nets = {"before": self.whole(self.dense), "after": self.small}
-        figures = compare_nets(nets, self.images, self.settings.precision)
+        figures = compare_nets(nets, self.images, precision)
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
-            self.files[name] = file_bytes(nets[net], made=self.made)
+            self.files[name] = file_bytes(nets[net], made=self.made, precision=precision if net == "after" else None)
             figures[net]["bytes_on_disk"] = len(self.files[name])
         figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
-            self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True)
+            self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True, precision=precision)
         decided = {"guard": plain(guarded(self.guard, nets, self.images))} if self.guard else {}
         return result_of(self, figures) | decided | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}

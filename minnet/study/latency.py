@@ -21,7 +21,7 @@ from minnet.pruning.choose import choose
 from minnet.pruning.compact import compact
 from minnet.pruning.costs import Costs
 from minnet.pruning.units import unit_pieces
-from minnet.runtime.predictor import freeze
+from minnet.runtime.freeze import freeze
 from minnet.study.measure import MICRO, median_times, rows_of
 
 SHARES = (0.25, 0.5, 0.75)  # of a layer's units that are removed

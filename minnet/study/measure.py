@@ -18,9 +18,10 @@ from minnet.csr import is_sparse
 from minnet.data import Dataset
 from minnet.engine.answers import answers
 from minnet.engine.metrics import evaluate, scores
+from minnet.engine.quantise import INT8
 from minnet.model import Model
 from minnet.pruning.one_layer import deciding_part
-from minnet.runtime.predictor import freeze
+from minnet.runtime.freeze import freeze
 from minnet.study.change import change
 
 BATCH = 1024           # rows of a call whose throughput is measured
@@ -42,8 +43,8 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
     """Return {name: figures} for `nets`, {name: Model}, on the test part.
 
     The figures are what `evaluate` returns for the frozen model, its plan, parameters (nonzero), macs, and the speeds
-    with that plan; the confusion matrix is None for more than MOST_CONFUSED classes. With a `precision` (see `freeze`)
-    they include the accuracy (of numbers r2) with such weights and the memory of both frozen models.
+    with that plan; the confusion matrix is None for more than MOST_CONFUSED classes. With int8 as `precision` they
+    include the accuracy (of numbers r2) with such weights and the memory of both frozen models.
     """
     times, figures = speeds(nets, data.X_test), {}
     for name, net in nets.items():
@@ -52,8 +53,8 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
                          **times[name], "plan": fast.plan}
         if len(figures[name].get("confusion", ())) > MOST_CONFUSED:
             figures[name]["confusion"] = None
-        if precision is not None:
-            rounded = freeze(net, weights=precision)
+        if precision == INT8:
+            rounded = freeze(net, precision=precision)
             score, value = next(iter(scores(rounded, data.X_test, data.y_test).items()))  # accuracy or r2
             figures[name] |= {f"{score}_{precision}": value, "bytes_frozen": fast.nbytes,
                               f"bytes_frozen_{precision}": rounded.nbytes}

@@ -24,7 +24,7 @@ from minnet.errors import MissingExtra, Unsupported, import_optional
 from minnet.formats.onnx_write import INPUT, onnx_bytes
 from minnet.formats.torch_state import torch_bytes
 from minnet.model import Model
-from minnet.runtime.predictor import freeze
+from minnet.runtime.freeze import freeze
 from minnet.study.measure import MICRO, rested_times, rows_of
 from minnet.threads import n_threads
 

@@ -76,7 +76,8 @@ class Settings:
     scaling : str, optional
         How rows are scaled, as in `load_data`, by default "unit"; a trained model has its own.
     precision : str, optional
-        "int8": also measure both models with 8-bit weights.
+        "int8": store the pruned model's weights in 8 bits, and measure it with them; also say what they would cost the
+        dense one. Default: floats.
     seed : int
         Seed of all random numbers.
     """

@@ -10,7 +10,8 @@ What the kernels here and in small_batch.py take:
     data       as Data, the data set and the order of its rows in this epoch
     plan       (PLAN_COLUMNS,) int64, see BATCH, ...
     net        as Mlp or SparseMlp
-    settings   (steps, SETTINGS) float64, those of the optimizer for each step (see kernels/steps.py)
+    settings   (steps, SETTINGS) float64, those of the optimizer for each step (see kernels/steps.py); `mlp_steps` takes
+               None too: only the gradients are computed, by code that is compiled without the optimizers' steps
     mask       (n,) bool
     progress   int64, zeros: counters that threads share (see each kernel)
     workspace  scratch, as MlpWorkspace or SparseMlpWorkspace
@@ -41,14 +42,14 @@ from minnet.kernels.mlp.zero_blocks import (
 )
 from minnet.kernels.simd.atomics import compare_and_increment, fetch_add, spin_until
 from minnet.kernels.simd.attributes import prefetch
-from minnet.kernels.steps import ADAM_STEP, NO_STEP, SGD_STEP, adam_step, lion_step, sgd_step
+from minnet.kernels.steps import ADAM_STEP, SGD_STEP, adam_step, lion_step, sgd_step
 
 CACHE_LINE = 64  # bytes
 BLOCKS_AT_ONCE = 4  # blocks of features whose weights get gradient and step at once: both stay in the first-level cache
 
 # The columns of `plan`: rows of a batch; where in the order of rows the first batch begins; which step the optimizer
-# makes (NO_STEP, SGD_STEP, ...: only the gradient is computed, ...); how many threads make the call; how many leading
-# entries of `values` decay; 1 if most blocks of X are 0, so that the first layer is computed by blocks.
+# makes (SGD_STEP, ...); how many threads make the call; how many leading entries of `values` decay; 1 if most blocks of
+# X are 0, so that the first layer is computed by blocks.
 BATCH, FIRST_ROW, STEP, SHARDS, DECAYING, ZERO_BLOCKS = range(6)
 PLAN_COLUMNS = 6
 
@@ -182,11 +183,12 @@ def prefetch_rows(X, rows, low, high, group, groups):
 
 
 @register_jitable
-def features_backward(shard, X, rows, coming, plan, net, settings, mask, workspace, grads, values, vectors):
+def features_backward(shard, step, data, plan, net, settings, mask, workspace, grads, values, vectors):
     """Compute the gradient of a shard of the features' weights, and make their step, some blocks at a time.
 
-    Meanwhile the rows of the next batch, `coming`, are prefetched.
+    Meanwhile the rows of the next batch are prefetched.
     """
+    rows, coming = batch_rows(step, plan, data.order), batch_rows(step + 1, plan, data.order)
     index, value, count = workspace.index, workspace.value, workspace.counts
     shards, n, o = workspace.partial.shape[0] - 1, rows.size, net.widths[1]
     stride = BLOCK_COLUMNS * index.shape[1]
@@ -196,25 +198,25 @@ def features_backward(shard, X, rows, coming, plan, net, settings, mask, workspa
         e = min(b + together, end)
         at, k = BLOCK_COLUMNS * b * o, min(BLOCK_COLUMNS * e, high) - BLOCK_COLUMNS * b
         # a gradient is needed no more once its step is made: the next one overwrites it, in the cache
-        to = at if plan[STEP] == NO_STEP else low * o
+        to = at if settings is None else low * o
         own, x = grads[0, to : to + k * o], value[stride * b : stride * e]
-        prefetch_rows(X, coming, low, high, (b - begin) // together, (end - begin + together - 1) // together)
+        prefetch_rows(data.X, coming, low, high, (b - begin) // together, (end - begin + together - 1) // together)
         if plan[ZERO_BLOCKS]:
             tile = workspace.tiles[shard, : BLOCK_COLUMNS * SLAB_COLUMNS]
             blocks_backward(index[b:e], x, count[b:e], workspace.slabs, o, tile, own)
         else:
             np.dot(x[: n * k].reshape(n, k).T, workspace.partial[shards, :n], own.reshape(k, o))
-        if plan[STEP] != NO_STEP:
+        if settings is not None:
             # a slice of two dimensions, as in all calls of step_window: so it is compiled for one layout only
-            step_window(at, plan, settings, mask, grads[:1, to : to + k * o], values, vectors)
+            step_window(at, plan, settings[step], mask, grads[:1, to : to + k * o], values, vectors)
 
 
 @kernel
 def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
-    """Make a training step for each row of `settings`, of a dense MLP and the mean cross-entropy of a batch.
+    """Make a training step for each row of `losses`, of a dense MLP and the mean cross-entropy of a batch.
 
     The first layer's weights are at the beginning of `values`. progress: (shards + 1,), the next stage of each task,
-    then the number of tasks done; workspace: MlpWorkspace. Where no step is made (NO_STEP), the sum of the rows of
+    then the number of tasks done; workspace: MlpWorkspace. Where no step is made, the sum of the rows of
     `grads` is the gradient of the last batch; else what is there for the first layer's weights is undefined.
     """
     given, mlp = Data(data[0], data[1], data[2]), Mlp(net[0], net[1])
@@ -222,7 +224,7 @@ def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losse
                            workspace[4], workspace[5], workspace[6])
     shards = grads.shape[0]
     behind = mlp.widths[0] * mlp.widths[1]
-    for stage in range(3 * settings.shape[0]):
+    for stage in range(3 * losses.shape[0]):
         spin_until(progress, shards, stage * shards)
         step, kind = stage // 3, stage % 3
         rows = batch_rows(step, plan, given.order)
@@ -235,11 +237,9 @@ def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losse
             elif kind == 1:
                 rows_pass(part, given.y, rows, plan, mlp, values, scratch, losses[step], grads)
             else:
-                coming = batch_rows(step + 1, plan, given.order)
-                features_backward(part, given.X, rows, coming, plan, mlp, settings[step], mask, scratch, grads, values,
-                                  vectors)
-                low, high = shard_range(vectors.shape[1] - behind, part, shards)
-                if plan[STEP] != NO_STEP:
+                features_backward(part, step, given, plan, mlp, settings, mask, scratch, grads, values, vectors)
+                if settings is not None:
+                    low, high = shard_range(vectors.shape[1] - behind, part, shards)
                     step_window(behind + low, plan, settings[step], mask, grads[:, behind + low : behind + high],
                                 values, vectors)
             fetch_add(progress, shards)
