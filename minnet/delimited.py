@@ -160,7 +160,8 @@ def read_table(path, target: Target = None, learnt: str | tuple[str, ...] | None
             reason, known = getattr(error, "reason", str(error)), form.encoding or "UTF-8"
             other = "latin-1, or utf-16" if form.encoding is None else "utf-8"
             raise file_error(path, f"is no text in {quoted(known)} ({reason})",
-                             fix=f"save it as UTF-8, or name its encoding, as in --encoding {other}") from error
+                             fix=f"save it as UTF-8, or name its encoding, as in --encoding {other} (in Python "
+                                 "encoding=)") from error
 
 
 @contextmanager
@@ -374,7 +375,8 @@ def _place(path, names, width, column, what) -> int:
         column = int(column)
     if isinstance(column, str) and not names:
         raise file_error(path, f"has no column {quoted(repr(column))}, for its first line is no header",
-                         fix=f"give the number of the column, from 0 to {width - 1}, or say --header yes")
+                         fix=f"give the number of the column, from 0 to {width - 1}, or say --header yes "
+                             "(in Python header=True)")
     if isinstance(column, str):
         raise unknown(f"column of {quoted(str(path))}", column, names)
     return check_count(what, column, -width, width - 1) % width
@@ -387,7 +389,7 @@ def _ask_for_target(path, columns):
     if meant and last.strip().lower() not in CALLED:
         what = f"has a column {quoted(repr(meant[0]))}, and the last one is {quoted(repr(last))}"
         raise file_error(path, what, fix=f"say which is to be learnt: --target {quoted(meant[0])}, or --target "
-                                         f"{quoted(last)}")
+                                         f"{quoted(last)} (in Python target=)")
 
 
 def _label(path, number, cell):

@@ -188,7 +188,8 @@ def check_table(path: str, kind: str, form: Format) -> None:
     files = "give a .npz with X and y, or a .csv in UTF-8"
     if kind == "unknown":
         raise file_error(path, "is no text in UTF-8 and of no format that is known",
-                         fix=f"name the encoding of a table, as in --encoding latin-1; else {files}")
+                         fix="name the encoding of a table, as in --encoding latin-1 (in Python "
+                             f'encoding="latin-1"); else {files}')
     raise file_error(path, f"is {KINDS[kind]}, no data set", fix=files)
 
 
