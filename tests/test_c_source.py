@@ -176,6 +176,22 @@ def test_integers_are_near_the_floats(name, tmp_path):
 
 
 @needs_compiler
+@pytest.mark.parametrize("scales", ["unit", "layer"])
+def test_integers_of_nets_with_little_in_them(scales, tmp_path):
+    """Units without weights, with tiny ones beside a bias, and outputs that are always 0."""
+    model = mn.models.mlp((7,), 3, (6, 5), rng=0)
+    dense1, _, dense2, _, dense3 = model.tree.layers
+    dense1.weight.value[:, 0] = 0
+    dense1.weight.value[:, 1] *= 1e-12
+    dense1.bias.value[:2] = 0.5
+    dense2.weight.value[:] *= 1e-20
+    X = random_input(model, 6)
+    assert run_vectors(model, tmp_path, X, precision="int8", arithmetic="int8", scales=scales) == 0
+    dense3.weight.value[:] = dense3.bias.value[:] = 0
+    assert run_vectors(model, tmp_path, X, precision="int8", arithmetic="int8", scales=scales) == 0
+
+
+@needs_compiler
 def test_vectors_that_are_missed_are_counted(tmp_path):
     model = STANDARD["mlp"]()
     save_c(model, tmp_path / "net.c", vectors=3)

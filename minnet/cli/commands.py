@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": Command("minnet.cli.predict", "predict the class of every sample, one per line"),
     "import": Command("minnet.cli.importing", "import a model or weights from another framework"),
     "export": Command("minnet.cli.export", "export a model as ONNX, C source or PyTorch weights"),
+    "fit": Command("minnet.cli.fit", "say whether a model fits a microcontroller: flash, RAM, time"),
     "inspect": Command("minnet.cli.inspect", "show the contents of a model or data file"),
     "sensitivity": Command("minnet.cli.sensitivity", "measure how accuracy falls when each layer alone is pruned"),
     "bench": Command("minnet.cli.bench", "time dense and pruned models on this machine, and other libraries"),

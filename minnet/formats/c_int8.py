@@ -164,10 +164,9 @@ def _step(writer, step, x):
     for member in step.members:
         real = writer.forward(member, real)
     last = step.members[-1] is writer.last and len(real.shape) == 2
-    scale, zero = (max(float(np.abs(real).max(initial=0)), 1e-30) / WIDE, 0) if last else quantity(real)
+    scale, zero = ((float(np.abs(real).max(initial=0)) or 1.0) / WIDE, 0) if last else quantity(real)
     by = writer.choices.scales
-    entries, of_weights = step.to_int8(by)
-    of_weights = of_weights.astype(np.float64)
+    entries, of_weights = _whole_weights(step, x, by)
     matrix = step.matrix(entries).astype(np.int64)
     bias = np.rint(step.bias / (x.scale * of_weights)) - x.zero * matrix.sum(axis=0)
     if np.abs(bias).max(initial=0) + 2**14 * len(matrix) >= 2**31:
@@ -186,6 +185,17 @@ def _step(writer, step, x):
     call(writer, step, x, y, entries, given)
     writer.free(x)
     return y
+
+
+def _whole_weights(step, x, by):
+    """Return the weights as whole numbers, and the scale of each unit, large enough for its bias to fit in 30 bits."""
+    entries, scale = step.to_int8(by)
+    least = np.abs(step.bias) / x.scale / 2.0**29
+    least = np.full(step.units, least.max(initial=0)) if by == "layer" else least
+    if (least > scale).any():
+        scale = np.maximum(scale, least)
+        entries = np.rint(step.entries / scale[step.unit()])
+    return entries, scale.astype(np.float64)
 
 
 def _call_dense(writer, step, x, y, entries, given):

@@ -138,7 +138,7 @@ def c_files(model: Model, choices: Choices, *, calibration: np.ndarray | None = 
         IntegerNet(model, choices, calibration_rows(model, calibration), model.inputs(X))
     defined = net.defined()
     parts = used_parts(net.writer.used)
-    libm = any(re.search(r"\b(?!sizeof)[a-z]\w*f\(", re.sub("|".join(PARTS), "", text)) for text in parts)
+    libm = needs_libm(parts)
     x, y, w = net.types
     words = {"name": choices.name, "NAME": choices.name.upper(), "x": x, "y": y, "w": w}
     head = header(model, choices.name, max(net.writer.work, 1), net.types, libm=libm, about=net.about,
@@ -172,6 +172,11 @@ def used_parts(used: set[str]) -> list[str]:
     """Return the texts of functions, in an order in which each comes after what it calls."""
     names = used | {need for part in used for need in NEEDS.get(part, ())}
     return [PARTS[name] for name in PARTS if name in names]
+
+
+def needs_libm(parts: list[str]) -> bool:
+    """Return whether functions call the library of mathematical functions: expf, tanhf and the like."""
+    return any(re.search(r"\b(?!sizeof)[a-z]\w*f\(", re.sub("|".join(PARTS), "", text)) for text in parts)
 
 
 def prefixed(parts: list[str], name: str) -> list[str]:

@@ -1,4 +1,5 @@
 """How the weights of a linear layer are stored in C: all of them, or the live ones with their places, as few bytes."""
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,7 @@ def store(writer: Writer, step: Linear, offsets: np.ndarray | None, entries: np.
     kind : str
         The kind of functions that read them.
     """
+    positions = 1 if step.window is None else math.prod(step.window.output)
     weight_bytes, rows = (4 if kind == "float" else 1), len(step.matrix(entries))
 
     def array(values):
@@ -96,7 +98,9 @@ def store(writer: Writer, step: Linear, offsets: np.ndarray | None, entries: np.
         if step.index is not None or live.nbytes(weight_bytes) < SPARSE * weight_bytes * rows * step.units:
             count = writer.array(f"{step.name}.count", live.count, f"uint{bits_of(live.count)}_t")
             place = writer.array(f"{step.name}.place", live.place, f"uint{live.kind.lstrip('atsep')}_t")
+            writer.products += len(live.weight) * positions
             return Stored(f"{kind}_{live.kind}_count{bits_of(live.count)}", (count, place, array(live.weight)))
+    writer.products += rows * step.units * positions
     return Stored(kind, (array(step.matrix(entries)),))
 
 

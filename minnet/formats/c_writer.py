@@ -11,6 +11,7 @@ from minnet.errors import InvalidValue, NotFinite, Unsupported
 
 MOST_NUMBERS = 2**24        # compilers need a hundred times the memory of the source
 PER_LINE = 8
+BYTES = {"float": 4, "int": 4} | {f"{sign}int{bits}_t": bits // 8 for sign in ("", "u") for bits in (8, 16, 32)}
 WIDTH = 112                 # of a line of calls
 
 
@@ -60,6 +61,8 @@ class Writer:
         self.used: set[str] = set()
         self.used_buffers: list[Buffer] = []
         self.work, self.numbers = 0, 0
+        self.constants = 0   # bytes of constant arrays
+        self.products = 0    # multiplications by a weight, of one input
 
     def write(self, layer, x):
         """Add the calls of a layer that reads `x`, and free `x` if it is owned; return the Buffer of the output."""
@@ -103,6 +106,7 @@ class Writer:
     def array(self, name, values, kind="float"):
         """Add a constant array and return its name; an empty one gets a zero, since C has no empty arrays."""
         self.numbers += len(values)
+        self.constants += len(values) * BYTES[kind]
         if self.numbers > MOST_NUMBERS:
             raise InvalidValue(f"the model has more than {MOST_NUMBERS:,} numbers, up to {name}, which no compiler "
                                "takes: prune it, or export ONNX")
@@ -130,6 +134,7 @@ class Writer:
         array = self.identifier(name)
         self.arrays.append(f"\nstatic const {self.name}_window {array} = {{\n    {', '.join(map(str, numbers))}\n}};\n")
         self.used.add("window")
+        self.constants += 4 * len(numbers)
         return f"&{array}"
 
     def identifier(self, name: str) -> str:
