@@ -37,6 +37,7 @@ _HOMES = {
     "minnet.formats.onnx_read": ("load_onnx",),
     "minnet.formats.onnx_write": ("save_onnx",),
     "minnet.formats.storage": ("save", "load", "load_state"),
+    "minnet.formats.torch_module": ("from_torch",),
     "minnet.formats.torch_state": ("load_torch", "save_torch"),
     "minnet.pruning.compact": ("compact", "compact_report", "expand"),
     "minnet.pruning.paths": ("effective_sparsity",),

@@ -59,6 +59,7 @@ from minnet.formats.onnx_write import save_onnx as save_onnx
 from minnet.formats.storage import save as save
 from minnet.formats.storage import load as load
 from minnet.formats.storage import load_state as load_state
+from minnet.formats.torch_module import from_torch as from_torch
 from minnet.formats.torch_state import load_torch as load_torch
 from minnet.formats.torch_state import save_torch as save_torch
 from minnet.pruning.compact import compact as compact
@@ -159,6 +160,7 @@ __all__ = [
     "save",
     "load",
     "load_state",
+    "from_torch",
     "load_torch",
     "save_torch",
     "compact",

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from trees import masked_models, random_input
 
 import minnet as mn
-from minnet.errors import FileError, NotFinite, Unsupported
+from minnet.errors import FileError, InvalidType, NotFinite, Unsupported
 from minnet.formats.channels import channels_first, feature_orders, flat_order
 from minnet.formats.torch_state import load_torch, read_torch, save_torch
 
@@ -138,7 +138,7 @@ def test_a_residual_of_two_orders_is_refused():
     """One side is a flattened image, the other is features: no one order fits both."""
     branch = mn.Sequential(mn.Dense(2 * SIDE * SIDE))
     model = mn.Model(mn.Sequential(mn.Flatten(), mn.Residual(branch), mn.Dense(2)), (SIDE, SIDE, 2), rng=0)
-    with pytest.raises(Unsupported, match="residual1 adds a flattened image"):
+    with pytest.raises(Unsupported, match="residual1 joins a flattened image"):
         feature_orders(model)
 
 
@@ -279,3 +279,73 @@ def test_layers_that_may_be_missing(tensors, tmp_path):
     load_torch(model, saved(tensors, tmp_path), missing=("net_10",))
     np.testing.assert_array_equal(model.parameters["net_10.weight"].value, before)
     np.testing.assert_array_equal(model.parameters["net_8.bias"].value, tensors["net.8.bias"])
+
+
+# --- without an architecture -----------------------------------------------------------------------------------------
+
+
+def linear(name, inputs, outputs):
+    return {f"{name}.weight": np.full((outputs, inputs), 0.5, np.float32), f"{name}.bias": np.ones(outputs, np.float32)}
+
+
+def norm(name, width):
+    return {f"{name}.{kind}": np.ones(width, np.float32) for kind in ("weight", "bias", "running_mean", "running_var")}
+
+
+CHAINS = {
+    "Dense ReLU Dense": linear("net.0", 4, 3) | linear("net.2", 3, 2),
+    "Dense BatchNorm ReLU Dense": linear("net.0", 4, 3) | norm("net.1", 3) | linear("net.4", 3, 2),
+    "Dense ReLU BatchNorm Dense": linear("0", 4, 3) | norm("2", 3) | linear("3", 3, 2),
+    "BatchNorm Dense ReLU Dense ReLU Dense": norm("n.0", 4) | linear("n.1", 4, 3) | linear("n.3", 3, 3)
+    | linear("n.12", 3, 2),
+    "Dense ReLU Dense ReLU Dense": linear("hidden", 4, 3) | linear("output", 2, 1) | linear("second", 3, 2),
+    "Dense": linear("fc", 4, 3),
+}
+
+
+@pytest.mark.parametrize("layers", CHAINS)
+def test_a_chain_of_linear_layers_needs_no_model(layers, tmp_path):
+    """By the numbers in the names, else by the shapes; ReLU is assumed, and that is said."""
+    path = saved(CHAINS[layers], tmp_path)
+    if layers == "Dense":
+        model = load_torch(path)
+    else:
+        with pytest.warns(UserWarning, match="ReLU is assumed"):
+            model = load_torch(path)
+    assert [type(layer).__name__ for layer in model.tree.layers] == layers.split()
+    assert all((p.value == 0.5).all() for p in model.weight_parameters)
+
+
+NO_CHAINS = {
+    "convolutions": ({"conv.weight": np.ones((2, 1, 3, 3))} | linear("fc", 8, 3), "conv .*neither strides nor pools"),
+    "other layers": ({"gru.weight_ih_l0": np.ones((3, 3))}, "one is found for Linear layers alone"),
+    "squares": (linear("a", 4, 3) | linear("b", 3, 3) | linear("c", 3, 3), "do not say which comes first"),
+    "norms by other names": (linear("fc1", 4, 3) | norm("bn1", 3) | linear("fc2", 3, 2), "do not say which"),
+    "a gap": (linear("0", 4, 3) | linear("1", 2, 2), "1, which takes 2 features, behind 3"),
+    "a live pruner": ({"fc.weight": np.ones((3, 2)), "fc.weight_init_weights": np.ones((3, 2))},
+                      "fc.weight_init_weights.*prune.remove"),
+    "a mask alone": ({"fc.weight_mask": np.ones((3, 2))}, "make the pruning permanent"),
+    "a name": (linear("fc/../x", 4, 3), "must be letters"),
+    "nothing": ({}, "it has none"),
+}
+
+
+@pytest.mark.parametrize("name", NO_CHAINS)
+def test_what_is_no_chain(name, tmp_path):
+    tensors, words = NO_CHAINS[name]
+    with pytest.raises(FileError, match=words) as caught:
+        load_torch(saved(tensors, tmp_path))
+    assert str(caught.value).isprintable()
+
+
+def test_a_file_of_minnets_own_is_no_state_dict(tmp_path):
+    mn.save(mn.models.mlp((3,), 3, hidden=(3,), rng=0), tmp_path / "m.safetensors")
+    with pytest.raises(FileError, match="a model that minnet saved"):
+        load_torch(tmp_path / "m.safetensors")
+
+
+def test_arguments(tmp_path):
+    with pytest.raises(InvalidType, match="without a file"):
+        load_torch(model_with({}))
+    with pytest.raises(InvalidType, match="wanted a Model"):
+        load_torch("a", "b")

@@ -3,7 +3,8 @@
   minnet import model.onnx                                      the whole model
   minnet import model.keras                                     Keras's, whole: .keras, or .h5 with its architecture
   minnet import vgg16.h5 --model vgg16 --shape 32,32,3          Keras's weights, into one of minnet's architectures
-  minnet import net.safetensors --model mine.safetensors        a PyTorch state dict, into that of a saved model
+  minnet import net.safetensors                                 a PyTorch state dict of Linear layers, ReLU between
+  minnet import net.safetensors --model mine.safetensors        any other, into the architecture of a saved model
   minnet import model.onnx --classes setosa,versicolor,virginica --scaling 0,255      what it takes and gives
 
 The model takes rows as given, unless --scaling says otherwise; --classes and --feature-names are recorded with it.
@@ -162,7 +163,9 @@ def _imported(args):
         raise file_error(args.what, *PICKLE)
     if kind not in LOADERS:
         raise file_error(args.what, f"is {KINDS[kind]}", "give an ONNX model, or weights of Keras or PyTorch")
-    if args.model is None and kind != "safetensors":
+    if args.model is None:
+        if kind == "safetensors":
+            return load_torch(args.what, zeros=args.zeros), [], LOADERS[kind]
         return load_keras(args.what, zeros=args.zeros), [], "a Keras model"
     model = _architecture(args)
     load = load_torch if kind == "safetensors" else load_keras
@@ -177,8 +180,6 @@ def _architecture(args):
     from minnet.models import MODELS
     from minnet.study.training import load_model
 
-    if args.model is None:
-        raise InvalidValue(f"{quoted(args.what)} contains weights only: give their architecture with --model")
     if os.path.isfile(args.model):
         return load_model(args.model)
     make = check_choice("model", args.model, MODELS)

@@ -21,7 +21,7 @@ from minnet.formats.architecture import read_architecture
 from minnet.formats.assign import put
 from minnet.formats.ends import two_logits
 from minnet.formats.keras_config import DEEPEST, MODELS, LayerSpec, all_layers, inner_specs
-from minnet.formats.keras_layers import LAYERS
+from minnet.formats.keras_layers import LAYERS, WITH_NUMBERS
 from minnet.formats.keras_net import LARGEST, KerasNet, Wire, label
 from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_tree import Item, tree_of
@@ -136,6 +136,7 @@ class _Walk:
     def outermost(self, whole):
         """Return the Wire of the output of the whole model."""
         self.net.shape = _input_shape(whole)
+        self.net.old = any("batch_input_shape" in spec.config for spec in inner_specs(whole.config))
         return self.model(whole, [Wire(0, self.net.shape)], 0)
 
     def call(self, spec, wires, depth):
@@ -180,13 +181,14 @@ class _Walk:
                 waiting.pop()
                 continue
             needed = _call_inputs(by_name.get(key[0]), key)
-            missing = [other for other in needed if other not in values]
+            missing = [other for other in needed if isinstance(other, tuple) and other not in values]
             if missing and key in begun:
                 raise UnsupportedGraph(f"{quoted(key[0])} depends on itself")
             begun.add(key)
             waiting += missing
             if not missing:
-                values[key] = self.call(by_name[key[0]], [values[other] for other in needed], depth)
+                given = [values[other] if isinstance(other, tuple) else other for other in needed]
+                values[key] = self.call(by_name[key[0]], given, depth)
         return values[outputs[0]]
 
 
@@ -223,7 +225,7 @@ def _reference(given):
 
 
 def _call_inputs(spec, key):
-    """Return the references of what a layer is given at one call."""
+    """Return the references of what a layer is given at one call, and the numbers that a function of keras.ops is."""
     calls = spec.calls if spec is not None and isinstance(spec.calls, list) else []
     if not 0 <= key[1] < len(calls):
         raise UnsupportedGraph(f"it refers to call {key[1]} of {quoted(key[0])}, of which there are {len(calls)}")
@@ -236,6 +238,8 @@ def _call_inputs(spec, key):
                 waiting = [*one, *waiting]
             elif isinstance(one, dict) and isinstance(one.get("config"), dict):
                 found.append(_reference(one["config"].get("keras_history")))
+            elif spec.kind in WITH_NUMBERS and type(one) in (int, float):
+                found.append(one)
             else:
                 raise UnsupportedGraph(f"{label(spec)} is given {quoted(repr(one))}, which is no output of a layer")
         return found

@@ -14,11 +14,14 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
-from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus
 from minnet.errors import quoted
 from minnet.formats.keras_net import (
     IMAGE_AXES,
     NO_PADS,
+    Wire,
     count,
     flag,
     label,
@@ -36,12 +39,14 @@ LEAK = 0.3          # LeakyReLU's slope in Keras, unless told otherwise
 TINY = 1e-7         # the least deviation by which Normalization divides
 DIGITS = 6          # of 1 - momentum
 PADDINGS = ("valid", "same")
-NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid)
+NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid, Softplus, HardSigmoid)
 ACTIVATIONS = {
     "relu": ReLU, "relu6": ReLU6, "tanh": Tanh, "sigmoid": Sigmoid, "elu": ELU, "silu": SiLU, "swish": SiLU,
     "gelu": GELU, "softmax": Softmax, "hard_silu": Hardswish, "hard_swish": Hardswish, "linear": None,
-    "leaky_relu": lambda: LeakyReLU(0.2),
+    "leaky_relu": lambda: LeakyReLU(0.2), "selu": SELU, "mish": Mish, "softplus": Softplus, "hard_tanh": Hardtanh,
+    "hard_sigmoid": HardSigmoid,
 }
+OLD_HARD_SIGMOID = 0.2      # its slope in Keras 2
 
 
 # --- with weights ----------------------------------------------------------------------------------------------------
@@ -64,9 +69,11 @@ def conv(net, spec, x):
     """Add a Conv2d."""
     kernel, *bias = net.weights(spec, _names(spec, "kernel"))
     filters = count(spec, "filters")
+    more = {"groups": count(spec, "groups") if "groups" in spec.config else 1,
+            "dilation": pair(spec, "dilation_rate", 1)}
     if x.pixel and kernel.shape[:2] == (1, 1):
         return activated(net, spec, net.add(spec, Dense(filters, use_bias=bool(bias)), x, _values(kernel[0, 0], bias)))
-    return activated(net, spec, _conv(net, spec, x, Conv2d, kernel, bias, first=(filters,)))
+    return activated(net, spec, _conv(net, spec, x, Conv2d, kernel, bias, (filters,), more))
 
 
 def depthwise(net, spec, x):
@@ -90,13 +97,14 @@ def _depthwise(net, spec, x, kernel, bias):
         raise UnsupportedGraph(f"{label(spec)} has a kernel of shape {kernel.shape} for {x.shape[-1]} channels and "
                                f"depth_multiplier={multiplier}")
     flat = kernel.reshape(*kernel.shape[:2], 1, -1)  # output c*m + j is the j-th of channel c
+    if pair(spec, "dilation_rate", 1) != 1:
+        groups = {"groups": x.shape[-1], "dilation": pair(spec, "dilation_rate")}
+        return _conv(net, spec, x, Conv2d, flat, bias, flat.shape[-1:], groups)
     return _conv(net, spec, x, DepthwiseConv2d, flat, bias, last={"multiplier": multiplier})
 
 
 def _conv(net, spec, x, kind, kernel, bias, first=(), last=None):
     """Add a convolution of one of two kinds, with its own padding and that of a ZeroPadding2D before it."""
-    require(spec, "dilation_rate", [1, 1], [1, 1], 1)
-    require(spec, "groups", 1, 1)
     padding = word(spec, "padding", "valid", PADDINGS)
     if any(x.pads):
         if padding != "valid":
@@ -104,7 +112,7 @@ def _conv(net, spec, x, kind, kernel, bias, first=(), last=None):
         top, left, bottom, right = x.pads
         padding = ((top, bottom), (left, right))
     layer = kind(*first, pair(spec, "kernel_size"), pair(spec, "strides", 1), padding, use_bias=bool(bias),
-                 **(last or {}))
+                 **last or {})
     return net.add(spec, layer, without_pads(x), _values(kernel, bias))
 
 
@@ -181,6 +189,8 @@ def activated(net, spec, x):
         raise UnsupportedGraph(f"{label(spec)} has the activation {quoted(repr(given))}; known are "
                                f"{', '.join(ACTIVATIONS)}")
     made = ACTIVATIONS[given]
+    if made is HardSigmoid and net.old:
+        return net.add(replace(spec, name=""), HardSigmoid(OLD_HARD_SIGMOID), x)
     return x if made is None else net.add(replace(spec, name=""), made(), x)
 
 
@@ -195,13 +205,15 @@ def _activation_object(net, spec, given):
 
 
 def relu(net, spec, x):
-    """Add a ReLU, ReLU6 or LeakyReLU."""
-    most, threshold = spec.config.get("max_value"), number(spec, "threshold", 0.0)
-    slope = number(spec, "negative_slope", 0.0)
-    if threshold or most not in (None, SIX) or (slope and most is not None):
-        raise UnsupportedGraph(f"{label(spec)} has max_value={quoted(repr(most))}, threshold={threshold:g} and "
-                               f"negative_slope={slope:g}; only 6 or no max_value, and no threshold, can be read")
-    return net.add(spec, LeakyReLU(slope) if slope else ReLU() if most is None else ReLU6(), x)
+    """Add a ReLU, ReLU6, LeakyReLU, or a Hardtanh for another largest value."""
+    most, slope = spec.config.get("max_value"), number(spec, "negative_slope", 0.0)
+    if number(spec, "threshold", 0.0) or (slope and most is not None):
+        raise UnsupportedGraph(f"{label(spec)} has a threshold, or a largest value and a slope, which no layer here "
+                               "has")
+    if most is not None:
+        most = number(spec, "max_value")
+        return net.add(spec, ReLU6() if most == SIX else Hardtanh(0.0, most), x)
+    return net.add(spec, LeakyReLU(slope) if slope else ReLU(), x)
 
 
 def leaky_relu(net, spec, x):
@@ -213,6 +225,15 @@ def leaky_relu(net, spec, x):
 def elu(net, spec, x):
     """Add an ELU."""
     return net.add(spec, ELU(number(spec, "alpha", 1.0)), x)
+
+
+def prelu(net, spec, x):
+    """Add a PReLU with a slope for each channel, or one for all."""
+    slopes, = net.weights(spec, ("alpha",))
+    if slopes.size not in (1, x.shape[-1]) or slopes.shape[-1:] != (slopes.size,):
+        raise UnsupportedGraph(f"{label(spec)} has slopes of shape {slopes.shape} for {x.shape}: only one for each "
+                               "channel can be read (shared_axes=[1, 2])")
+    return net.add(spec, PReLU(per_channel=slopes.size > 1), x, {"slopes": slopes.reshape(-1)})
 
 
 def softmax(net, spec, x):
@@ -248,9 +269,9 @@ def pool(kind):
     return add
 
 
-def global_average(net, spec, x):
-    """Add a GlobalAvgPool2d."""
-    return replace(net.add(spec, GlobalAvgPool2d(), x), pixel=flag(spec, "keepdims", False))
+def global_pool(kind):
+    """Return the function that adds a pool of whole images."""
+    return lambda net, spec, x: replace(net.add(spec, kind(), x), pixel=flag(spec, "keepdims", False))
 
 
 def zero_padding(net, spec, x):
@@ -306,6 +327,38 @@ def add(net, spec, *wires):
     return total
 
 
+def multiply(net, spec, *wires):
+    """Multiply two wires of one shape, or an image by a number for each channel."""
+    if len(wires) != 2:
+        raise UnsupportedGraph(f"{label(spec)} multiplies {len(wires)} outputs; wanted two")
+    small, large = sorted(wires, key=lambda x: (math.prod(x.shape), len(x.shape)))
+    gate = small.pixel and small.shape == large.shape[-1:]
+    if small.shape != large.shape and not gate and small.shape != (1, 1, *large.shape[-1:]):
+        raise UnsupportedGraph(f"{label(spec)} multiplies the shapes {small.shape} and {large.shape}: wanted two "
+                               "alike, or an image and (1, 1, channels)")
+    return replace(net.join(spec, "product", (large, small), large.shape), pixel=large.pixel)
+
+
+def with_number(compute, neutral):
+    """Return the function that adds or multiplies wires, or a wire and one number."""
+    def made(net, spec, *given):
+        wires = [x for x in given if isinstance(x, Wire)]
+        if len(wires) == len(given):
+            return compute(net, spec, *wires)
+        (x,), (constant,) = wires, [np.float64(n) for n in given if not isinstance(n, Wire)]
+        return _scaled(net, spec, x, *((constant, neutral) if compute is multiply else (neutral, constant)))
+    return made
+
+
+def _scaled(net, spec, x, factor, shift):
+    """Add factor x + shift; ReLU6(x + 3) / 6 is a HardSigmoid."""
+    item = net.items[x.item]
+    before = item.inputs[0] if isinstance(item.layer, ReLU6) else 0
+    if abs(SIX * factor - 1) < TINY and not shift and net.affine.get(before, ())[:2] == (1, SIX / 2):
+        return net.add(spec, HardSigmoid(), replace(x, item=net.items[before].inputs[0]))
+    return net.scaled(spec, x, np.asarray(factor, np.float64), np.asarray(shift, np.float64))
+
+
 def concatenate(net, spec, *wires):
     """Concatenate along the channels."""
     first, axis = wires[0].shape, spec.config.get("axis", -1)
@@ -318,15 +371,18 @@ def concatenate(net, spec, *wires):
 ELEMENTWISE = {"ReLU": relu, "LeakyReLU": leaky_relu, "ELU": elu, "Softmax": softmax}
 LAYERS = ELEMENTWISE | {
     "Dense": dense, "Conv2D": conv, "DepthwiseConv2D": depthwise, "SeparableConv2D": separable,
-    "BatchNormalization": batch_norm, "Rescaling": rescaling, "Normalization": normalization,
-    "Activation": activated, "Dropout": dropout, "SpatialDropout2D": same, "GaussianDropout": same,
-    "GaussianNoise": same, "AlphaDropout": same, "ActivityRegularization": same, "Identity": same,
-    "MaxPooling2D": pool(MaxPool2d), "AveragePooling2D": pool(AvgPool2d), "GlobalAveragePooling2D": global_average,
-    "ZeroPadding2D": zero_padding, "Flatten": flatten, "Reshape": reshape, "Add": add, "Concatenate": concatenate,
-    "ops.Add": add, "ops.Concatenate": concatenate,
+    "BatchNormalization": batch_norm, "Rescaling": rescaling, "Normalization": normalization, "Activation": activated,
+    "Dropout": dropout, "SpatialDropout2D": same, "GaussianDropout": same, "GaussianNoise": same,
+    "AlphaDropout": same, "ActivityRegularization": same, "Identity": same, "MaxPooling2D": pool(MaxPool2d),
+    "AveragePooling2D": pool(AvgPool2d), "PReLU": prelu, "GlobalAveragePooling2D": global_pool(GlobalAvgPool2d),
+    "GlobalMaxPooling2D": global_pool(GlobalMaxPool2d), "ZeroPadding2D": zero_padding, "Flatten": flatten,
+    "Reshape": reshape, "Add": add, "Concatenate": concatenate, "Multiply": multiply,
+    "ops.Multiply": with_number(multiply, 0.0), "ops.Add": with_number(add, 1.0), "ops.Concatenate": concatenate,
 }
+WITH_NUMBERS = ("ops.Add", "ops.Multiply")
 FUNCTIONS = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu", "Gelu": "gelu",
-             "HardSilu": "hard_silu", "Softmax": "softmax"}     # of keras.ops; a .h5 file does not say so
+             "HardSilu": "hard_silu", "Softmax": "softmax", "Selu": "selu", "Softplus": "softplus", "Mish": "mish",
+             "HardSigmoid": "hard_sigmoid"}     # of keras.ops; a .h5 file does not say so
 
 
 def _function(name):

@@ -40,7 +40,7 @@ class Wire:
 
 @dataclass(eq=False)
 class KerasNet:
-    """The items of the net, whose input has `shape` in the file.
+    """The items of the net, whose input has `shape` in the file, which an `old` Keras wrote, 1 or 2.
 
     `affine` has (factor, shift, whether these are one number per channel) of those that compute factor x + shift,
     `used` the layers with weights, `repeated` the names of those that are used twice, `shapes` those in which the input
@@ -49,6 +49,7 @@ class KerasNet:
 
     arrays_of: object
     shape: tuple = ()
+    old: bool = False
     items: list = field(default_factory=lambda: [Item(label="the input")])
     affine: dict = field(default_factory=dict)
     used: set = field(default_factory=set)

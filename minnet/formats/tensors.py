@@ -125,9 +125,10 @@ def read_head(file, path):
 
 
 def read_foreign_head(file, path):
-    """Return the Head of a file that another library wrote: without our text, and with its dtypes too (FOREIGN)."""
-    entries, _, begin, size = _read_header(file, path)
-    return Head(_check_tiles(entries, size - begin, FOREIGN), "", begin, size)
+    """Return the Head of a file that another library wrote, with its dtypes (FOREIGN); no text unless it is ours."""
+    entries, metadata, begin, size = _read_header(file, path)
+    text = metadata.get(OURS) if isinstance(metadata, dict) else None
+    return Head(_check_tiles(entries, size - begin, FOREIGN), text if isinstance(text, str) else "", begin, size)
 
 
 def _read_header(file, path):

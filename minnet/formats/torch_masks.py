@@ -13,6 +13,8 @@ from minnet.errors import file_error, quoted
 
 PAIRS = ((re.compile(r"(.+)_orig"), "{}_mask"),
          (re.compile(r"(.+)\.parametrizations\.([^.]+)\.original"), "{}.parametrizations.{}.0.mask"))
+LIVE = re.compile(r"(^|\.)(weight|bias)_(\w*mask|orig|init\w*)$")
+MOST_TOLD = 3
 MASK_DTYPES = ("BOOL", "U8", "I8", "I32", "I64", "F16", "F32", "F64")
 
 
@@ -32,6 +34,16 @@ def apply_masks(tensors, path):
                 found[plain] = dtype, np.where(masks[plain], array, array.dtype.type(0))
                 used |= {name, mask}
     return {name: pair for name, pair in tensors.items() if name not in used} | found, masks
+
+
+def refuse_live_pruner(tensors, path):
+    """Refuse what another pruner keeps beside the weights while it works, naming what to do."""
+    left = [name for name in tensors if LIVE.search(name)]
+    if left:
+        names = quoted(", ".join(left[:MOST_TOLD]))
+        raise file_error(path, f"has {names}, which a pruner keeps apart from the weights while it works",
+                         'let it make the pruning permanent, as torch.nn.utils.prune.remove(layer, "weight") does, and '
+                         "save the state dict again")
 
 
 def _as_mask(name, dtype, mask, array, path):

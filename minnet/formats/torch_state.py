@@ -2,6 +2,7 @@
 
     from safetensors.torch import save_file; save_file(net.state_dict(), "net.safetensors")      # there
     load_torch(model, "net.safetensors")                                                          # here
+    model = load_torch("net.safetensors")       # a chain of Linear layers, which needs no model
     save_torch(model, "net.safetensors")            # and back: net.load_state_dict(load_file("net.safetensors"))
 
 Arrays follow PyTorch's conventions, never the shapes that happen to fit: Linear is (out, in), Conv2d (out, in, kh, kw),
@@ -9,6 +10,7 @@ and a Linear after a flattened image reads it channels first. A `.pt` is a pickl
 """
 import re
 from collections.abc import Collection
+from typing import overload
 
 import numpy as np
 
@@ -16,13 +18,14 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.normalise import BatchNorm
-from minnet.errors import FileError, InvalidValue, file_error, quoted
+from minnet.errors import FileError, InvalidType, InvalidValue, file_error, quoted
 from minnet.files import opened, sniff, write_whole
 from minnet.formats.assign import dense_of, is_chain, natural, put
 from minnet.formats.channels import channels_first, feature_orders
 from minnet.formats.layout import check_numbers
 from minnet.formats.tensors import TO_SAFETENSORS, read_arrays, read_foreign_head, to_bytes
-from minnet.formats.torch_masks import apply_masks
+from minnet.formats.torch_chain import chain_of
+from minnet.formats.torch_masks import apply_masks, refuse_live_pruner
 from minnet.model import Model
 from minnet.typing import Path
 
@@ -59,13 +62,18 @@ def read_torch(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return _read(path)[0]
 
 
-def _read(path):
-    """Return what `read_torch` does, and {module: {kind: bool array}} of the masks in the file."""
+def _read(path, ours=True):
+    """Return what `read_torch` does, and {module: {kind: bool array}} of the masks in the file.
+
+    Unless `ours`, a model's file of minnet's is refused, whose matrices are the other way round.
+    """
     if sniff(path) == "pickle":
         raise file_error(path, *PICKLE)
     with opened(path) as file:
         try:
             head = read_foreign_head(file, path)
+            if head.text and not ours:
+                raise file_error(path, "is a model that minnet saved", "load it: load(path); commands take it as it is")
             found = {name: (head.tensors[name].dtype, array) for name, array in read_arrays(file, head).items()}
         except FileError:
             raise
@@ -73,6 +81,7 @@ def _read(path):
             raise file_error(path, quoted(" ".join(str(error).split())), "save it again") from error
     modules, masks = {}, {}
     tensors, cut = apply_masks(_bare(found), path)
+    refuse_live_pruner(tensors, path)
     for name, mask in cut.items():
         module, _, kind = name.rpartition(".")
         masks.setdefault(module, {})[kind] = mask
@@ -86,15 +95,21 @@ def _read(path):
     return modules, masks
 
 
-def load_torch(model: Model, path: Path, *, missing: Collection[str] = (), zeros: str = "auto") -> list[str]:
-    """Read PyTorch's weights in a safetensors file into a model with the same layers.
+@overload
+def load_torch(model: Model, path: Path, *, missing: Collection[str] = (), zeros: str = "auto") -> list[str]: ...
+@overload
+def load_torch(model: Path, path: None = None, *, zeros: str = "auto") -> Model: ...
+def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collection[str] = (),
+               zeros: str = "auto") -> list[str] | Model:
+    """Read PyTorch's weights in a safetensors file into a model with the same layers, or make a model of them.
 
     Parameters
     ----------
-    model : Model
-        Its values are overwritten; its mask is kept, and what it masks stays 0. See `zeros`.
-    path : str or os.PathLike
-        A state dict that `safetensors.torch.save_file` wrote.
+    model : Model, str or os.PathLike
+        A model, whose values are overwritten; its mask is kept, and what it masks stays 0. See `zeros`. Or the file,
+        alone, of a chain of Linear layers.
+    path : str or os.PathLike, optional
+        With a model: a state dict that `safetensors.torch.save_file` wrote.
     missing : collection of str
         Names of layers that keep their values where the file lacks them.
     zeros : {"auto", "mask", "keep"}
@@ -103,13 +118,16 @@ def load_torch(model: Model, path: Path, *, missing: Collection[str] = (), zeros
 
     Returns
     -------
-    list of str
-        Names of modules in the file that no layer took.
+    list of str or Model
+        With a model the names of modules in the file that no layer took, else the model of the file.
 
     Raises
     ------
     FileError
-        The file cannot be read or does not fit; the message lists every mismatch, and the model is as it was.
+        The file cannot be read or does not fit; the message lists every mismatch, and the model is as it was. Without a
+        model: its modules are not Linear layers, with BatchNorm1d among them, in an order that leaves no doubt.
+    InvalidType
+        A model is given without a file.
     Unsupported
         A Residual adds a flattened image to features in another order.
 
@@ -118,8 +136,24 @@ def load_torch(model: Model, path: Path, *, missing: Collection[str] = (), zeros
     A layer takes the module of its name, with an underscore for each dot: "layer1.0.conv1" is for
     `Conv2d(..., name="layer1_0_conv1")`. If no name of a model without branches is in the file, the n-th convolution
     takes the n-th, and so on, by the numbers in the modules' names.
+
+    A state dict holds no activations. Where it is read without a model, ReLU is assumed between the layers, and a
+    UserWarning says so.
     """
-    modules, cut = _read(path)
+    if isinstance(model, Model):
+        if path is None:
+            raise InvalidType("load_torch is given a Model without a file: give both, as in load_torch(model, path)")
+        return _fill(model, path, *_read(path), missing, zeros)
+    if path is not None:
+        raise InvalidType(f"model={quoted(repr(model))}; wanted a Model before a path, or a path alone")
+    modules, cut = _read(model, ours=False)
+    made = chain_of(modules, model)
+    _fill(made, model, modules, cut, (), zeros)
+    return made
+
+
+def _fill(model, path, modules, cut, missing, zeros):
+    """Write the arrays of modules, and their masks `cut`, into a model; return the modules that no layer took."""
     wanted = [layer for layer in model.layers.values() if layer.parameters]
     by_name = {name.replace(".", "_"): name for name in modules}
     if any(layer.name in by_name for layer in wanted):
