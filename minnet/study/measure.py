@@ -46,19 +46,28 @@ def compare_nets(nets: Mapping[str, Model], data: Dataset, precision: str | None
     with that plan; the confusion matrix is None for more than MOST_CONFUSED classes. With int8 as `precision` they
     include the accuracy (of numbers r2) with such weights and the memory of both frozen models.
     """
-    times, figures = speeds(nets, data.X_test), {}
+    rows = {name: taken_by(net, data.X_test, data) for name, net in nets.items()}
+    times, figures = speeds(nets, rows), {}
     for name, net in nets.items():
         fast = freeze(net)
-        figures[name] = {**evaluate(fast, data.X_test, data.y_test), "parameters": net.n_parameters, "macs": net.macs,
+        figures[name] = {**evaluate(fast, rows[name], data.y_test), "parameters": net.n_parameters, "macs": net.macs,
                          **times[name], "plan": fast.plan}
         if len(figures[name].get("confusion", ())) > MOST_CONFUSED:
             figures[name]["confusion"] = None
         if precision == INT8:
             rounded = freeze(net, precision=precision)
-            score, value = next(iter(scores(rounded, data.X_test, data.y_test).items()))  # accuracy or r2
+            score, value = next(iter(scores(rounded, rows[name], data.y_test).items()))  # accuracy or r2
             figures[name] |= {f"{score}_{precision}": value, "bytes_frozen": fast.nbytes,
                               f"bytes_frozen_{precision}": rounded.nbytes}
     return figures
+
+
+def taken_by(net: Model, X: np.ndarray, data: Dataset) -> np.ndarray:
+    """Return raw rows of an encoded table, as `data` has them, with the columns alone that a net still takes."""
+    known, own = (None if of is None else of.encoding for of in (data.signature, net.signature))
+    if known is None or own is None or own.places == known.places:
+        return X
+    return X[:, [known.places.index(place) for place in own.places]]
 
 
 def guarded(guards: Mapping[str, float], nets: Mapping[str, Model], data: Dataset) -> dict[str, object]:
@@ -81,23 +90,24 @@ def guarded(guards: Mapping[str, float], nets: Mapping[str, Model], data: Datase
     """
     part = deciding_part(data)
     X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
-    found = {name: scores(freeze(nets[name]), X, y) for name in ("before", "after")}
+    found = {name: scores(freeze(nets[name]), taken_by(nets[name], X, data), y) for name in ("before", "after")}
     return {"part": part, "samples": len(y), "limits": dict(guards),
             **{name: {score: values[score] for score in guards} for name, values in found.items()}}
 
 
 def change_between(before: Model, after: Model, data: Dataset) -> dict[str, dict]:
     """Return what `study.change.change` finds between two models, frozen, on the test part."""
-    return change(*(answers(freeze(net), data.X_test, data.y_test) for net in (before, after)))
+    return change(*(answers(freeze(net), taken_by(net, data.X_test, data), data.y_test) for net in (before, after)))
 
 
-def speeds(nets: Mapping[str, Model], X: np.ndarray) -> dict[str, dict[str, float]]:
-    """Return {name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}: medians, on rows of X.
+def speeds(nets: Mapping[str, Model], X: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return {name: {"latency_us", "throughput_per_s"}} of `nets`, {name: Model}: medians, on rows of X or its own.
 
     Latency is that of one row, throughput that of BATCH rows (fewer for a large model), each with the plan that is
     best for it. The rows are scaled before.
     """
-    inputs = {name: net.inputs(X[:BATCH]) for name, net in nets.items()}  # a net may take some features only
+    rows = X if isinstance(X, Mapping) else dict.fromkeys(nets, X)
+    inputs = {name: net.inputs(rows[name][:BATCH]) for name, net in nets.items()}  # a net may take some features only
     nets = {name: net.without_signature() for name, net in nets.items()}
     size = batch_for(nets.values())
     latency, span = (median_times({name: freeze(net, batch_size=rows) for name, net in nets.items()},
