@@ -20,6 +20,7 @@ _HOMES = {
     "minnet.engine.depthwise": ("DepthwiseConv2d",),
     "minnet.engine.fista": ("fista",),
     "minnet.engine.layer": ("Layer",),
+    "minnet.engine.layer_norm": ("LayerNorm", "GroupNorm", "InstanceNorm"),
     "minnet.engine.metrics": ("evaluate",),
     "minnet.engine.normalise": ("BatchNorm", "Dropout"),
     "minnet.engine.optimizers": ("SGD", "Lion", "RMSprop", "Adam", "AdamW", "Optimizer"),

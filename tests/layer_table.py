@@ -20,6 +20,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer
+from minnet.engine.layer_norm import GroupNorm, InstanceNorm, LayerNorm
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
@@ -184,6 +185,21 @@ def batch_norm(torch, layer, p, x, training):
     return normalise(x, p.mean, p.variance, p.gain, p.shift, training, layer.momentum, layer.epsilon)
 
 
+def moments(torch, layer, p, x, training):
+    """LayerNorm, GroupNorm and InstanceNorm, with the zeros that were removed put back."""
+    functions, (_, groups, channels) = torch.nn.functional, layer.split
+
+    def whole(v):
+        return functions.pad(v.unflatten(-1, (groups, channels)), (0, layer.zeros)).flatten(-2)
+
+    x = whole(x.movedim(1, -1))
+    if isinstance(layer, LayerNorm):
+        y = functions.layer_norm(x, x.shape[-1:], whole(p.gain), whole(p.shift), layer.epsilon)
+    else:
+        y = functions.group_norm(x.movedim(-1, 1), groups, whole(p.gain), whole(p.shift), layer.epsilon).movedim(1, -1)
+    return y.unflatten(-1, (groups, -1))[..., :channels].flatten(-2).movedim(-1, 1)
+
+
 def max_pool(torch, layer, p, x, training):
     padded = pad(torch, layer, x, -np.inf)
     return torch.nn.functional.max_pool2d(padded, layer.window.kernel, layer.window.stride)
@@ -261,6 +277,12 @@ ROWS = {
     "Dropout of nothing": Row(Dropout(0.0), (2, 3, 2)),
     "BatchNorm": Row(BatchNorm(), (3,), batch=5, twin=batch_norm),
     "BatchNorm on images": Row(BatchNorm(momentum=0.3, epsilon=1e-3), (2, 3, 4)),
+    "LayerNorm": Row(LayerNorm(), (5,), twin=moments),
+    "LayerNorm on images": Row(LayerNorm(epsilon=1e-2, zeros=2), (2, 2, 3)),
+    "GroupNorm": Row(GroupNorm(2), (2, 3, 4), batch=2, twin=moments),
+    "GroupNorm with zeros": Row(GroupNorm(2, epsilon=1e-2, zeros=1), (2, 2, 4), batch=2),
+    "GroupNorm on rows": Row(GroupNorm(2), (6,)),
+    "InstanceNorm": Row(InstanceNorm(), (2, 3, 2), twin=moments),
     "Conv2d": Row(Conv2d(4, 3), (5, 4, 2), twin=conv),
     "Conv2d 1 x 1": Row(Conv2d(3, 1), (2, 3, 4)),
     "Conv2d 1 x 1 with a stride": Row(Conv2d(3, 1, 2), (5, 4, 2)),

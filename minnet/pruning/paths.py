@@ -15,6 +15,7 @@ import numpy as np
 from minnet.blas import one_blas_thread
 from minnet.engine.containers import build_child
 from minnet.engine.layer import Layer, rebuild
+from minnet.engine.layer_norm import MomentPaths
 from minnet.engine.model import Model
 from minnet.engine.tape import Tape
 
@@ -92,28 +93,33 @@ class PathModel:
                 for p in layers[leaf.name].parameters:
                     setattr(leaf, p.kind, p)
         self.tree.trace(False)
+        self.norms = [leaf for leaf in self.tree.leaves() if isinstance(leaf, MomentPaths) and not leaf.norm.per_unit]
+        self.arrived: dict[str, np.ndarray] = {}
 
     def paths(self, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (on_path, needed) for the mask `live`: bool vectors, False wherever `live` is.
 
         on_path: a value that varies with the input passes here and reaches the logits. needed: whatever is read here,
-        even a constant, reaches the logits.
+        even a constant, reaches the logits. Notes in `arrived`, by name, at which channels (c,) of a layer that takes
+        moments over units a value that varies arrives.
         """
-        return self.on_path(live), self._gradient(np.ones_like(live), live)
+        on_path, tape = self._gradient(live, live)
+        self.arrived = {leaf.name: tape[leaf].reshape(-1) for leaf in self.norms}
+        return on_path, self._gradient(np.ones_like(live), live)[0]
 
     def on_path(self, live: np.ndarray) -> np.ndarray:
         """Return the first vector of `paths`, at half the cost."""
-        return self._gradient(live, live)
+        return self._gradient(live, live)[0]
 
     def _gradient(self, forward, backward):
-        """Return the live weights that paths reach through the mask `forward` and leave through the mask `backward`."""
+        """Return the weights that paths reach through the mask `forward` and leave through `backward`, and the tape."""
         tape = Tape(self.model, self._values(forward))
         x = np.ones((1, *self.model.input_shape), tape.dtype)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             y = self.tree.forward(x, tape)
             tape.values[...] = self._values(backward)
             self.tree.backward(np.ones_like(y), tape)
-        return (tape.grads != 0) & backward
+        return (tape.grads != 0) & backward, tape
 
     def _values(self, live):
         """Return the path model's values: weights and gains are the mask, biases, shifts and means 0, variances 1."""

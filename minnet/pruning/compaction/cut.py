@@ -12,7 +12,7 @@ import numpy as np
 from minnet.engine.layer import classes_of, layer_from_config
 from minnet.engine.model import Model
 from minnet.engine.vector import ZONES
-from minnet.pruning.compaction.plan import CompactionPlan
+from minnet.pruning.compaction.plan import CompactionPlan, shares_moments
 
 STATISTICS_ZONE = max(ZONES.values())
 
@@ -58,6 +58,9 @@ def cut(plan: CompactionPlan) -> tuple[Model, np.ndarray]:
             edits[name] = {layer.units_argument: left[f"{name}.weight"].shape[-1]}
             if layer.bias is None and name in added and added[name].any():
                 edits[name]["use_bias"] = True
+        if shares_moments(layer):
+            removed = layer.gain.size - len(left[f"{name}.gain"])
+            edits[name] = {"zeros": layer.zeros + removed // layer.split[1]}
     tree = layer_from_config(edited(model.tree.config(), edits), classes_of(model.tree))
     small = type(model).blank(tree, plan.input_shape, model.dtype)
     source = place(small, left)

@@ -7,11 +7,14 @@
 
 A unit can be removed when no weight that matters reads anything of it that varies. What is read of it then is a
 constant, found by a forward pass and added to the reader's bias. A constant other than 0 must be the same at every
-position of the window; at a border with padding it is not, and the unit stays.
+position of the window; at a border with padding it is not, and the unit stays. So does one that counts in moments over
+units (LayerNorm, GroupNorm), unless it is always 0 there: then the layer goes on counting it in its `zeros`.
 """
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.layer import Layer
+from minnet.engine.layer_norm import MomentNorm
 from minnet.engine.model import Model
 from minnet.engine.space import Use
 from minnet.engine.tape import Tape
@@ -32,7 +35,8 @@ class CompactionPlan:
 
     `fate` is by root number; `roots` maps the Coupling's unit numbers to roots; `last` (bool, by root) marks removed
     units whose place remains, all masked, since an axis keeps at least one; `border` names, by root, the reader whose
-    padding makes a constant stay. Features of the input can be removed only with `inputs`. The model does not change.
+    padding makes a constant stay, or the layer in whose moments the unit counts. Features of the input can be removed
+    only with `inputs`. The model does not change.
     Raises Unsupported for a layer that was born sparse.
     """
 
@@ -45,13 +49,17 @@ class CompactionPlan:
         self.coupling = model.couple(free_inputs=inputs)
         self.roots = self.coupling.roots(np.arange(self.coupling.n_units))
         self.readers = [use for use in self.coupling.uses if use.reads]
-        self.constants = _constants(model, self.readers)
+        tape = _pass(model)
+        self.constants = _constants(model, self.readers, tape)
+        self.silent = {layer.name: ~tape[layer][2].reshape(-1, layer.gain.size).any(axis=0)
+                       for layer in model.layers.values() if shares_moments(layer)}
         self.fate = np.full(self.coupling.n_units, STAYS)
         self.live = model.mask.copy()
         self.folds = np.zeros_like(self.live)
         path_model, more = PathModel(model), True
         while more:
             self.on_path, needed = path_model.paths(self.live)
+            self.arrived = path_model.arrived
             more = self._remove_unread(needed)
         self._set_fates()
         self.last = self._last_of_their_axis()
@@ -64,6 +72,11 @@ class CompactionPlan:
             varies[units[rows_with(p.of(self.on_path))]] = True
             unknown = rows_with(p.of(needed) & np.isnan(self.constants[p.name]))
             self.border.update((unit, p.layer) for unit in units[unknown].tolist())
+        for use in self.coupling.uses:
+            name = use.parameter.layer
+            if use.parameter.kind == "gain" and name in self.arrived:
+                counts = self.arrived[name] | ~self.silent[name]
+                self.border.update((unit, name) for unit in self.roots[use.units][counts].tolist())
         self.border = {unit: reader for unit, reader in self.border.items() if not varies[unit]}
         removed = (self.fate == STAYS) & ~varies & ~self.coupling.fixed() & (self.roots == np.arange(len(self.roots)))
         removed[list(self.border)] = False
@@ -126,14 +139,25 @@ class CompactionPlan:
         return (constants * weight.value).sum(axis=tuple(range(constants.ndim - 1)))
 
 
-def _constants(model, readers):
-    """Return {name of a reader's weight: (..., in, 1 or out) what each tap reads if always the same, else NaN}.
+def shares_moments(layer: Layer) -> bool:
+    """Return whether a layer has moments over several units, in which each of them counts."""
+    return isinstance(layer, MomentNorm) and not layer.per_unit
 
-    What does not depend on the input is the same for the input 0; entries that do depend on it have no meaning here.
-    """
-    tape, found = Tape(model), {}
+
+def _pass(model):
+    """Return the tape of a pass for the input 0: what does not depend on the input is the same there."""
+    tape = Tape(model)
     with one_blas_thread(), np.errstate(all="ignore"):
         model.forward(np.zeros((1, *model.input_shape), model.dtype), tape)
+    return tape
+
+
+def _constants(model, readers, tape):
+    """Return {name of a reader's weight: (..., in, 1 or out) what each tap reads if always the same, else NaN}.
+
+    Entries that depend on the input have no meaning here.
+    """
+    found = {}
     for use in readers:
         p = use.parameter
         found[p.name] = _constants_of(model.layers[p.layer], p, tape)

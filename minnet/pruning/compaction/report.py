@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnet.engine.model import Model
-from minnet.pruning.compaction.plan import FOLDED, SILENT, STAYS, UNREAD, CompactionPlan, rows_with
+from minnet.pruning.compaction.plan import FOLDED, SILENT, STAYS, UNREAD, CompactionPlan, rows_with, shares_moments
 
 HEAD = ("layer", "units", "left", "unread", "silent", "folded", "stays although no live path needs it")
 NUMBERS = len(HEAD) - 1  # columns that are numbers: all but the last, and the name
@@ -102,6 +102,8 @@ def _reasons(plan, use):
         elif fixed[unit]:
             yield "is a logit or joined with the input"
         elif unit in plan.border:
-            yield f"its constant meets the padding of {plan.border[unit]}"
+            reader = plan.border[unit]
+            counts = shares_moments(plan.model.layers[reader])
+            yield f"counts in the moments of {reader}" if counts else f"its constant meets the padding of {reader}"
         else:
             yield "joined with a live unit"
