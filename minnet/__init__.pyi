@@ -28,6 +28,9 @@ from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
 from minnet.engine.fista import fista as fista
 from minnet.engine.layer import Layer as Layer
+from minnet.engine.layer_norm import LayerNorm as LayerNorm
+from minnet.engine.layer_norm import GroupNorm as GroupNorm
+from minnet.engine.layer_norm import InstanceNorm as InstanceNorm
 from minnet.engine.metrics import evaluate as evaluate
 from minnet.engine.normalise import BatchNorm as BatchNorm
 from minnet.engine.normalise import Dropout as Dropout
@@ -129,6 +132,9 @@ __all__ = [
     "DepthwiseConv2d",
     "fista",
     "Layer",
+    "LayerNorm",
+    "GroupNorm",
+    "InstanceNorm",
     "evaluate",
     "BatchNorm",
     "Dropout",

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_onnx import close, first, loaded, run
 from trees import MASKS, random_input, random_mask, randomise
 
 import minnet as mn
 from minnet.errors import InvalidValue
+from minnet.formats.onnx_write import onnx_bytes
 
 TREES = {
-    "rows": (mn.Sequential(mn.Dense(6), mn.LayerNorm(epsilon=0.1), mn.ReLU(), mn.Dense(4), mn.GroupNorm(2), mn.Dense(3)),
-             (5,)),
-    "images": (mn.Sequential(mn.Conv2d(6, 2), mn.GroupNorm(3), mn.ReLU(), mn.Conv2d(4, 2, padding=1, groups=2),
+    "rows": (mn.Sequential(mn.Dense(6), mn.LayerNorm(epsilon=0.1), mn.ReLU(), mn.Dense(4), mn.GroupNorm(2),
+                           mn.Dense(3)), (5,)),
+    "images": (mn.Sequential(mn.Conv2d(6, 2), mn.GroupNorm(3), mn.ReLU(), mn.Conv2d(6, 2, padding=1, groups=3),
                              mn.LayerNorm(), mn.GlobalAvgPool2d(), mn.Dense(3)), (4, 3, 2)),
     "branches": (mn.Sequential(mn.Conv2d(4, 1), mn.Residual(mn.Sequential(mn.LayerNorm(), mn.Conv2d(4, 1), mn.Tanh())),
                                mn.InstanceNorm(), mn.Conv2d(3, 2), mn.GroupNorm(1), mn.Flatten(), mn.LayerNorm(),
@@ -53,7 +55,23 @@ def test_a_pruned_unit_is_removed_and_goes_on_counting(name, layers):
         assert (small.layers["dense2"].units, small.layers["groupnorm1"].zeros) == (2, 1)
     else:
         assert (small.layers["conv1"].filters, small.layers["groupnorm1"].zeros) == (3, 1)
-        assert (small.layers["conv2"].filters, small.layers["layernorm1"].zeros) == (2, 2)
+        assert (small.layers["conv2"].filters, small.layers["layernorm1"].zeros) == (3, 3)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_written_as_onnx_and_read_again_with_what_was_removed(name, tmp_path):
+    model = build(name).clone(np.float32)
+    units = [layer.name for layer in model.layers.values() if layer.units_argument][:-1]
+    if name == "branches":
+        units = ["conv2", "conv3"]
+    mn.prune(model, 0.5, structure="filter" if name != "rows" else "neuron", layers=units, distribution="layerwise")
+    small, x = mn.compact(model), random_input(model)
+    assert small.n_weights < model.n_weights
+    data = onnx_bytes(small)
+    close(run(data, first(x)), model(x))
+    again = loaded(data, tmp_path)
+    close(again(x), model(x))
+    assert again.n_trainable == small.n_trainable
 
 
 def test_what_counts_in_moments_stays():

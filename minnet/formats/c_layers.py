@@ -13,6 +13,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import find_row
+from minnet.engine.layer_norm import GroupNorm, InstanceNorm, LayerNorm
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
@@ -190,6 +191,15 @@ def _batchnorm(writer, layer, x):
     return x
 
 
+def _moments(writer, layer, x):
+    x, (pixels, groups, channels) = writer.writable(x), layer.split
+    alone = len(layer.axes) == 1    # each pixel has moments of its own
+    writer.call("moments", x, pixels if alone else 1, 1 if alone else pixels, groups, channels,
+                literal(layer.size), literal(layer.epsilon), *[writer.floats(p.name, p.value) for p in
+                                                               (layer.gain, layer.shift)])
+    return x
+
+
 def _softmax(writer, layer, x):
     x, c = writer.writable(x), layer.output_shape[-1]
     writer.call("softmax", x, x.size // c, c)
@@ -243,6 +253,9 @@ WRITERS = {
     Conv2d: _linear,
     DepthwiseConv2d: _linear,
     BatchNorm: _batchnorm,
+    LayerNorm: _moments,
+    GroupNorm: _moments,
+    InstanceNorm: _moments,
     Dropout: _nothing,
     Flatten: _nothing,
     MaxPool2d: _max_pool,

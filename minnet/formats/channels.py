@@ -13,6 +13,7 @@ from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer_norm import GroupNorm
 from minnet.engine.pooling import Flatten, GlobalAvgPool2d, GlobalMaxPool2d
 from minnet.engine.product import Product
 from minnet.errors import Unsupported
@@ -54,6 +55,9 @@ def _walk(layer, order, orders):
         return order
     if isinstance(layer, Residual | Product | Concat):
         return _join(layer, order, orders)
+    if order is not None and isinstance(layer, GroupNorm) and layer.groups > 1:
+        raise Unsupported(f"{layer.name} takes groups of a flattened image, whose order differs between channels first "
+                          "and channels last: put it before the Flatten")
     if order is not None and layer.parameters:
         orders[layer] = order
     if isinstance(layer, Flatten) and len(layer.input_shape) == IMAGE_AXES:

@@ -18,6 +18,7 @@ import numpy as np
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer_norm import GroupNorm, LayerNorm
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import InvalidType, file_error, quoted
 from minnet.formats.assign import is_chain, put
@@ -29,7 +30,8 @@ from minnet.typing import Path
 
 MEANINGS = {"kernel": "weight", "depthwise_kernel": "weight", "bias": "bias", "gamma": "gain", "beta": "shift",
             "moving_mean": "mean", "moving_variance": "variance"}
-KERAS_NAMES = {Conv2d: "conv2d", DepthwiseConv2d: "depthwise_conv2d", Dense: "dense", BatchNorm: "batch_normalization"}
+KERAS_NAMES = {Conv2d: "conv2d", DepthwiseConv2d: "depthwise_conv2d", Dense: "dense", BatchNorm: "batch_normalization",
+               LayerNorm: "layer_normalization", GroupNorm: "group_normalization"}
 EPSILON = 1e-3    # of Keras's BatchNormalization, unless told otherwise
 DIGITS = 6        # of 1 - momentum
 STATISTICS = ("mean", "variance")

@@ -11,6 +11,7 @@ import numpy as np
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer_norm import MomentNorm
 from minnet.engine.normalise import BatchNorm
 from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_net import Signal
@@ -74,7 +75,7 @@ def affine(net, node, x, gain=None, shift=None):
         before.values["bias"] = before.values.get("bias", 0) + shift
         before.layer.use_bias = True
         return x
-    if isinstance(before.layer, BatchNorm):
+    if isinstance(before.layer, BatchNorm | MomentNorm):
         before.values["gain"] = before.values["gain"] * scale
         before.values["shift"] = before.values["shift"] * scale + shift
         return x

@@ -11,7 +11,7 @@ from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from minnet.errors import quoted
 from minnet.formats.onnx_fold import UnsupportedGraph, axes_of
-from minnet.formats.onnx_net import COLUMN, IMAGE, NO_PADS, require_arrays, short, spread
+from minnet.formats.onnx_net import COLUMN, IMAGE, LINE, NO_PADS, OURS, POINT, require_arrays, short, spread
 
 WEIGHT_AXES = 4
 MOMENTUM, EPSILON = 0.9, 1e-5   # ONNX's defaults
@@ -24,7 +24,9 @@ DIGITS = 6                      # of 1 - momentum
 def conv(net, node, x, weight, bias=None):
     """Add a Conv2d, a DepthwiseConv2d where each channel is a group, or a Dense where the image is one pixel."""
     require_arrays(weight)
-    x.require_layout(IMAGE, COLUMN)
+    x.require_layout(IMAGE, COLUMN, LINE, POINT)
+    if x.axes in (LINE, POINT):
+        node, weight = _as_image(node), weight[:, :, None]
     if weight.ndim != WEIGHT_AXES:
         raise UnsupportedGraph(f"it has weights of shape {weight.shape}: only windows over images can be read")
     filters, inner, *kernel = weight.shape
@@ -34,7 +36,7 @@ def conv(net, node, x, weight, bias=None):
     values = {"weight": weight.transpose(2, 3, 1, 0)}
     if bias is not None:
         values["bias"] = spread(bias, (filters,))
-    if x.axes == COLUMN:
+    if x.axes in (COLUMN, POINT):
         return _pixel(net, node, x, values)
     stride, dilation = tuple(node.attrs.get("strides", (1, 1))), tuple(node.attrs.get("dilations", (1, 1)))
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -46,6 +48,16 @@ def conv(net, node, x, weight, bias=None):
         layer = Conv2d(filters, *window, dilation=_pair(dilation), groups=groups, use_bias=bias is not None,
                        name=node.layer_name)
     return net.add(node, layer, x, _built(layer, node, x), values=values)
+
+
+def _as_image(node):
+    """Return a node over sequences as one over images of height 1."""
+    one = {"kernel_shape": [1], "strides": [1], "dilations": [1]}
+    attrs = node.attrs | {name: front + list(node.attrs[name]) for name, front in one.items() if name in node.attrs}
+    if "pads" in attrs:
+        before, after = attrs["pads"]
+        attrs["pads"] = [0, before, 0, after]
+    return replace(node, attrs=attrs)
 
 
 def _pixel(net, node, x, values):
@@ -69,11 +81,14 @@ def gemm(net, node, x, weight, bias=None):
 
 
 def matmul(net, node, x, weight):
-    """Add a Dense layer: y = x W."""
+    """Add a Dense layer: y = x W; where the channels of images are last, a 1 x 1 Conv2d."""
     require_arrays(weight)
-    x.require_layout("c")
+    x.require_layout("c", OURS, LINE[::-1])
     if weight.ndim != 2:
         raise UnsupportedGraph(f"it has weights of shape {weight.shape}")
+    if x.axes != "c":  # of each pixel: a 1 x 1 convolution
+        layer = Conv2d(weight.shape[1], 1, use_bias=False, name=node.layer_name)
+        return net.add(node, layer, x, _built(layer, node, x), values={"weight": weight[None, None]})
     return _dense(net, node, x, {"weight": weight})
 
 
@@ -90,7 +105,7 @@ def _dense(net, node, x, values):
 def batch_normalization(net, node, x, gain, shift, mean, variance):
     """Add a BatchNorm. ONNX's momentum is the weight of the old statistics, ours that of the new ones."""
     require_arrays(gain, shift, mean, variance)
-    x.require_layout(IMAGE, COLUMN, "c")
+    x.require_layout(IMAGE, COLUMN, LINE, POINT, "c")
     if node.attrs.get("training_mode", 0) or len(node.outputs) > 1:
         raise UnsupportedGraph("it is in training mode: export the net for inference")
     values = {"gain": gain, "shift": shift, "mean": mean, "variance": variance}
@@ -126,7 +141,9 @@ def average_pool(net, node, x):
 def _pool(net, node, x, kind, *more, pads=NO_PADS):
     """Add a pool; `more` are arguments behind its window, `pads` those of a Pad before it."""
     net.check(x)
-    x.require_layout(IMAGE)
+    x.require_layout(IMAGE, LINE)
+    if x.axes == LINE:
+        node = _as_image(node)
     kernel, dilations = node.attrs["kernel_shape"], node.attrs.get("dilations", [1])
     if len(kernel) != 2 or any(d != 1 for d in dilations):
         raise UnsupportedGraph(f"it has a window {kernel} with dilations {dilations}")
@@ -152,10 +169,10 @@ def global_max_pool(net, node, x):
 
 
 def _global(net, node, x, kind):
-    if x.axes == COLUMN:
+    if x.axes in (COLUMN, POINT):
         return x
-    x.require_layout(IMAGE)
-    return net.add(node, kind(), x, x.shape[-1:], COLUMN)
+    x.require_layout(IMAGE, LINE)
+    return net.add(node, kind(), x, x.shape[-1:], COLUMN if x.axes == IMAGE else POINT)
 
 
 def reduce_mean(net, node, x, axes=None):

@@ -15,6 +15,7 @@ from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_tree import Item
 
 IMAGE, COLUMN = "chw", "c11"    # ONNX's layout of an image, and of what a global pool leaves
+LINE, POINT = "cw", "c1"        # the same of a sequence, which is an image of height 1 here: (1, length, c)
 OURS = "hwc"
 NO_PADS = (0, 0, 0, 0)
 
@@ -56,7 +57,8 @@ class Signal:
     @property
     def dims(self):
         """Return ONNX's shape, without the batch."""
-        sizes = dict(zip([letter for letter in OURS if letter in self.axes], self.shape, strict=True))
+        letters = OURS if len(self.shape) == len(OURS) else [letter for letter in OURS if letter in self.axes]
+        sizes = dict(zip(letters, self.shape, strict=True))
         return tuple(sizes.get(letter, 1) for letter in self.axes)
 
     def require_layout(self, *layouts):

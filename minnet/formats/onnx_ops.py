@@ -8,7 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from minnet.formats import onnx_arithmetic, onnx_ends, onnx_functions, onnx_layers, onnx_quantised, onnx_shapes
+from minnet.formats import (
+    onnx_arithmetic,
+    onnx_ends,
+    onnx_functions,
+    onnx_layers,
+    onnx_norms,
+    onnx_quantised,
+    onnx_shapes,
+)
 from minnet.formats.onnx_activations import ACTIVATIONS, found
 from minnet.formats.onnx_fold import BATCH, UnsupportedGraph, fold, shape_of
 from minnet.formats.onnx_net import Signal
@@ -53,6 +61,8 @@ OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
     "Add": onnx_arithmetic.add, "Sum": onnx_arithmetic.total, "Sub": onnx_arithmetic.subtract,
     "Mul": onnx_arithmetic.multiply, "Div": onnx_arithmetic.divide,
     "Gemm": onnx_layers.gemm, "MatMul": onnx_layers.matmul,
+    "LayerNormalization": onnx_norms.layer_normalization,
+    "InstanceNormalization": onnx_norms.instance_normalization, "GroupNormalization": onnx_norms.group_normalization,
     "BatchNormalization": onnx_layers.batch_normalization, "Conv": onnx_layers.conv, "MaxPool": onnx_layers.max_pool,
     "AveragePool": onnx_layers.average_pool, "GlobalAveragePool": onnx_layers.global_average_pool,
     "GlobalMaxPool": onnx_layers.global_max_pool, "ReduceMean": onnx_layers.reduce_mean,

@@ -27,7 +27,8 @@ from minnet.formats.onnx_external import External
 from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
 from minnet.formats.onnx_functions import FUNCTIONS, recognised
 from minnet.formats.onnx_fused import unfuse
-from minnet.formats.onnx_net import Net, Node, Signal
+from minnet.formats.onnx_net import LINE, Net, Node, Signal
+from minnet.formats.onnx_norms import joined
 from minnet.formats.onnx_ops import MADE, OPS, WAYS_OUT, compute
 from minnet.formats.onnx_signature import fitting, take_signature
 from minnet.formats.onnx_sklearn import take_estimator
@@ -44,8 +45,8 @@ DOMAINS = ("", "ai.onnx")
 KNOWN = {*OPS, *FOLDS, "Constant"} - MADE
 PARTS = KNOWN | {*FUNCTIONS, "Expand"}  # what may be part of an activation, or of a product
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-             "BatchNormalization"}
-TO_CHANNELS_FIRST = [0, 3, 1, 2]
+             "BatchNormalization", "InstanceNormalization"}
+TO_CHANNELS_FIRST, TO_LINE = [0, 3, 1, 2], [0, 2, 1]
 # what may come before it: scaling, and rounding
 BEFORE_LAYOUT = {"Cast", "Identity", "Mul", "Div", "Add", "Sub", "QuantizeLinear", "DequantizeLinear"}
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels
@@ -189,6 +190,7 @@ class _Reader:
         self.values = {"": None}
         self.constants = {*self.tensors, *(node.outputs[0] for node in self.nodes if node.op == "Constant")}
         self.numbers = self.single_numbers()
+        self.nodes = joined(self.nodes, self.numbers.get, self.outputs)
         self.nodes = recognised(self.nodes, self.numbers.get, self.outputs)
         _refuse_unknown([("", node.op, node.label) for node in self.nodes], KNOWN | MADE)
         self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
@@ -240,6 +242,9 @@ class _Reader:
             raise UnsupportedGraph(f"its input {quoted(self.input.name)} has the shape {sizes}; wanted (batch, "
                                    "features) or (batch, channels, height, width), all but the batch known")
         batch, *sizes = sizes
+        if len(sizes) == len(LINE) and any(node.op in IMAGE_OPS for node in self.nodes):
+            last = self.becomes_channels_first(sizes, TO_LINE)
+            return batch or None, (1, *(sizes if last else sizes[::-1])), LINE[::-1] if last else LINE
         if len(sizes) < len(TO_CHANNELS_FIRST) - 1:
             return batch or None, tuple(sizes), "c" if len(sizes) == 1 else "hw"
         last = self.becomes_channels_first(sizes)
@@ -255,7 +260,7 @@ class _Reader:
         short = third in FEW_CHANNELS and first not in FEW_CHANNELS
         return short and self.producer != "minnet" and (self.producer != "pytorch" or third == 1 or first == second)
 
-    def becomes_channels_first(self, sizes):
+    def becomes_channels_first(self, sizes, perm=TO_CHANNELS_FIRST):
         """Return whether the input, of these sizes, is put channels first by a Transpose, or a Reshape of one channel.
 
         Casts and arithmetic with constants may come before.
@@ -266,7 +271,7 @@ class _Reader:
                 continue
             if node.op in BEFORE_LAYOUT and all(name in names | self.constants for name in node.inputs):
                 names |= set(node.outputs)
-            elif node.op == "Transpose" and node.attrs.get("perm") == TO_CHANNELS_FIRST:
+            elif node.op == "Transpose" and node.attrs.get("perm") == perm:
                 return True
             elif node.op == "Reshape" and node.inputs[1] in self.tensors and sizes[-1] == 1:
                 shape = [int(n) for n in np.ravel(self.value(node.inputs[1]))]

@@ -10,9 +10,10 @@ import numpy as np
 
 from minnet.engine.pooling import Flatten
 from minnet.formats.onnx_fold import BATCH, UnsupportedGraph, axes_of
-from minnet.formats.onnx_net import IMAGE, OURS, Signal, require_arrays
+from minnet.formats.onnx_net import IMAGE, LINE, OURS, Signal, require_arrays
 
 INFERRED = -1
+LINE_PADS = 6   # the same on sequences
 PADS = 8    # numbers of a Pad on images: before and after, for each of four axes
 
 
@@ -70,6 +71,9 @@ def _to_shape(net, node, x, dims):
     if len(x.shape) == 1 and size in dims:
         place = dims.index(size)
         return replace(x, axes="1" * place + "c" + "1" * (len(dims) - place - 1))
+    for axes in (IMAGE, LINE):
+        if x.axes in (IMAGE, LINE) and replace(x, axes=axes).dims == dims and (x.axes == axes or x.shape[0] == 1):
+            return replace(x, axes=axes)  # a sequence as an image, or the other way round
     if len(dims) > 1:
         return _one_channel(x, dims)
     letters = [letter for letter in x.axes if letter != "1"]
@@ -115,8 +119,10 @@ def concat(net, node, *signals):
 
 def pad(net, node, x, pads=None, value=None, axes=None):
     """Pad an image with zeros, which the next convolution takes over."""
-    x.require_layout(IMAGE)
+    x.require_layout(IMAGE, LINE)
     pads = [int(n) for n in np.ravel(node.attrs.get("pads", ()) if pads is None else pads)]
+    if x.axes == LINE and len(pads) == LINE_PADS:
+        pads = [*pads[:2], 0, *pads[2:5], 0, *pads[5:]]
     value = node.attrs.get("value", 0.0) if value is None else float(np.ravel(value)[0])
     if node.attrs.get("mode", "constant") != "constant" or value or axes is not None or len(pads) != PADS:
         raise UnsupportedGraph("it pads by something else than zeros around images")

@@ -18,6 +18,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import find_row
+from minnet.engine.layer_norm import GroupNorm, InstanceNorm, LayerNorm
 from minnet.engine.more_activations import ELU, GELU, SIX, Hardswish, ReLU6, SiLU, Softmax
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
@@ -30,6 +31,7 @@ from minnet.files import write_whole
 from minnet.formats.assign import dense_of
 from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
 from minnet.formats.onnx_signature import metadata, scaling_nodes, target_nodes
+from minnet.formats.onnx_write_norms import group_norm, instance_norm, layer_norm
 from minnet.model import Model
 from minnet.typing import Path
 
@@ -369,6 +371,7 @@ WRITERS = {
     Hardtanh: _clip(lambda layer: (layer.low, layer.high)), HardSigmoid: _hard_sigmoid, Softplus: _softplus,
     Mish: _mish, Product: _product, Tanh: _plain("Tanh"), Sigmoid: _plain("Sigmoid"), SiLU: _silu,
     Hardswish: _plain("HardSwish"), GELU: _gelu, Softmax: _softmax, Flatten: _flatten, Dropout: _nothing,
-    BatchNorm: _batchnorm, Conv2d: _conv, DepthwiseConv2d: _conv, MaxPool2d: _max_pool, AvgPool2d: _avg_pool,
+    BatchNorm: _batchnorm, LayerNorm: layer_norm, GroupNorm: group_norm, InstanceNorm: instance_norm,
+    Conv2d: _conv, DepthwiseConv2d: _conv, MaxPool2d: _max_pool, AvgPool2d: _avg_pool,
     GlobalAvgPool2d: _global_pool("GlobalAveragePool"), GlobalMaxPool2d: _global_pool("GlobalMaxPool"),
 }

@@ -17,6 +17,7 @@ import numpy as np
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer_norm import MomentNorm
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import FileError, InvalidType, InvalidValue, file_error, quoted
 from minnet.files import opened, sniff, write_whole
@@ -33,6 +34,7 @@ PICKLE = ("is a Python pickle, which can run code and is never opened", f"where 
 PREFIXES = ("module.", "_orig_mod.")    # of DataParallel and torch.compile
 IGNORED = "num_batches_tracked"
 KINDS = {"weight": "weight", "bias": "bias"}
+NORMS = BatchNorm | MomentNorm
 NORM_KINDS = {"weight": "gain", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
 CONV_AXES = 4
 HIGH_HALF = 16      # bfloat16 is the upper half of a float32
@@ -203,7 +205,7 @@ def torch_bytes(model):
     """Return the bytes that `save_torch` writes."""
     orders, arrays = feature_orders(model), {}
     for layer in model.layers.values():
-        kinds = {ours: theirs for theirs, ours in (NORM_KINDS if isinstance(layer, BatchNorm) else KINDS).items()}
+        kinds = {ours: theirs for theirs, ours in (NORM_KINDS if isinstance(layer, NORMS) else KINDS).items()}
         for p in layer.parameters:
             check_numbers(p.name, p.value)
             arrays[f"{layer.name}.{kinds[p.kind]}"] = _as_theirs(layer, p, orders.get(layer))
@@ -213,7 +215,7 @@ def torch_bytes(model):
 def _as_theirs(layer, p, order):
     """Return the values of a parameter in PyTorch's layout."""
     array = dense_of(p)[0]
-    if order is not None and (p.kind == "weight" or isinstance(layer, BatchNorm)):
+    if order is not None and (p.kind == "weight" or isinstance(layer, NORMS)):
         array = channels_first(array, order)
     if p.kind == "weight":
         array = array.transpose((3, 2, 0, 1) if array.ndim == CONV_AXES else (1, 0))
@@ -277,7 +279,7 @@ def _kind_of_layer(layer):
 
 def _as_parameters(layer, name, theirs, order):
     """Return ({name of a parameter: array}, a problem or None) for one layer of a model."""
-    kinds = NORM_KINDS if isinstance(layer, BatchNorm) else KINDS
+    kinds = NORM_KINDS if isinstance(layer, NORMS) else KINDS
     found = {kinds.get(kind, kind): array for kind, array in theirs.items()}
     if isinstance(layer, BatchNorm) and {"mean", "variance"} <= set(found):  # affine=False
         found = {"gain": np.ones(layer.gain.shape), "shift": np.zeros(layer.shift.shape)} | found
