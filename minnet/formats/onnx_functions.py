@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh, sigmoid
-from minnet.engine.more_activations import ELU, GELU, SIX, Hardswish, ReLU6, SiLU
+from minnet.engine.layer import rebuild
+from minnet.engine.more_activations import ELU, GELU, SIX, Hardswish, ReLU6, SiLU, normal_cdf
 from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus, softplus
 from minnet.errors import MinnetError
 from minnet.formats.onnx_ends import COLUMNS
@@ -26,6 +27,7 @@ AT = {point: i for i, point in reversed(list(enumerate(POINTS.tolist())))}
 CLOSE = 2e-6        # of constants in float32
 MOST_NODES = 12     # of one activation
 FLOATS = (1, 11)    # TensorProto's numbers of float32 and float64
+LINES = {"Identity", "Cast", "Add", "Sub", "Mul", "Div", "Neg"}    # of one input and constants these are lines
 READ_ALONE = {"Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "Tanh", "Softplus", "LeakyRelu", "Elu",
               "HardSigmoid"}    # operators that onnx_ops.py has as well
 
@@ -42,7 +44,7 @@ def _cast(attrs, x):
 
 
 def _erf(x):
-    return np.array([math.erf(one) for one in np.ravel(x)]).reshape(np.shape(x))
+    return 2 * normal_cdf(np.sqrt(2.0) * np.atleast_1d(x)) - 1
 
 
 FUNCTIONS = {   # (attributes, *inputs) -> output
@@ -67,15 +69,18 @@ def _end(value):
     return None if abs(value) >= FAR else short(value)
 
 
-GUESSES = (     # f at POINTS -> the layer that it may be, and that layer at POINTS
-    lambda f: (ReLU(), np.maximum(POINTS, 0)), lambda f: (ReLU6(), np.clip(POINTS, 0, SIX)),
-    lambda f: (Sigmoid(), sigmoid(POINTS)), lambda f: (Tanh(), np.tanh(POINTS)),
-    *[lambda f, kind=kind: _valued(kind()) for kind in (SiLU, Hardswish, GELU, Mish, SELU)],
-    lambda f: _valued(GELU("tanh")), lambda f: _valued(Softplus(short(math.log(2) / f[AT[0]]))),
-    lambda f: (LeakyReLU(short(-f[AT[-1]])), np.where(POINTS > 0, POINTS, -f[AT[-1]] * POINTS)),
-    lambda f: _valued(ELU(short(-f[AT[-FAR]]))),
-    lambda f: _valued(HardSigmoid(_slope((f[AT[NEAR]] - f[AT[-NEAR]]) / (2 * NEAR)), short(f[AT[0]]))),
-    lambda f: _valued(Hardtanh(_end(f[AT[-FAR]]), _end(f[AT[FAR]]))),
+PLAIN = (ReLU(), ReLU6(), Sigmoid(), Tanh(), SiLU(), Hardswish(), GELU(), GELU("tanh"), Mish(), SELU())  # no arguments
+AS_THEY_ARE = np.array([np.maximum(POINTS, 0), np.clip(POINTS, 0, SIX), sigmoid(POINTS), np.tanh(POINTS),
+                        *[layer.value(POINTS) for layer in PLAIN[4:-1]], SELU().value(POINTS)])
+GUESSES = (     # whether f at POINTS may be such a layer; the layer, and its values
+    (lambda f: f[AT[1]] == 1, lambda f: (LeakyReLU(short(-f[AT[-1]])),
+                                         np.where(POINTS > 0, POINTS, -f[AT[-1]] * POINTS))),
+    (lambda f: f[AT[1]] == 1, lambda f: _valued(ELU(short(-f[AT[-FAR]])))),
+    (lambda f: f[AT[0]] > 0, lambda f: _valued(Softplus(short(math.log(2) / f[AT[0]])))),
+    (lambda f: f.min() == 0 and f.max() == 1,
+     lambda f: _valued(HardSigmoid(_slope((f[AT[NEAR]] - f[AT[-NEAR]]) / (2 * NEAR)), short(f[AT[0]])))),
+    (lambda f: abs(f[AT[-FAR]]) < FAR or abs(f[AT[FAR]]) < FAR,
+     lambda f: _valued(Hardtanh(_end(f[AT[-FAR]]), _end(f[AT[FAR]])))),
 )
 
 
@@ -123,7 +128,7 @@ def _match(last, makers, places, number):
 
     Of several such x it is the earliest.
     """
-    inner, frontier, best = set(), {last.outputs[0]}, None
+    inner, frontier, best, bent = set(), {last.outputs[0]}, None, False
     while frontier and len(inner) < MOST_NODES:
         name = max(frontier, key=lambda one: places.get(one, -1))
         node = makers.get(name)
@@ -134,7 +139,8 @@ def _match(last, makers, places, number):
         if any(places.get(one, -1) >= places[name] for one in inputs):
             break   # a graph that goes round in circles
         frontier = frontier - {name} | inputs
-        if len(frontier) == 1 and (len(inner) > 1 or last.op not in READ_ALONE):
+        bent = bent or node.op not in LINES or len(inputs) != 1 or node.inputs.count(next(iter(inputs))) > 1
+        if bent and len(frontier) == 1 and (len(inner) > 1 or last.op not in READ_ALONE):
             x = next(iter(frontier))
             layer = _layer(_value(last.outputs[0], x, makers, number))
             best = best if layer is None else (layer, x, set(inner))
@@ -164,17 +170,25 @@ def _layer(f):
     """Return the activation whose values at POINTS are f, or None."""
     if f is None:
         return None
-    inside = np.isfinite(f) | (np.abs(POINTS) < FAR)    # far from 0 an exponential may overflow
-    for guess in GUESSES:
-        try:
-            with np.errstate(all="ignore"):
-                layer, values = guess(f)
-                same = np.all(np.abs(f - values)[inside] <= CLOSE * (1 + np.abs(values[inside])))
-        except (MinnetError, ArithmeticError, ValueError):     # such a layer there is not
-            continue
-        if same:
-            return _checked(layer)
+    with np.errstate(all="ignore"):
+        inside = np.isfinite(f) | (np.abs(POINTS) < FAR)    # far from 0 an exponential may overflow
+        same = np.flatnonzero(_alike(f, AS_THEY_ARE, inside))
+        if len(same):
+            return rebuild(PLAIN[same[0]])
+        for may_be, guess in GUESSES:
+            try:
+                if may_be(f):
+                    layer, values = guess(f)
+                    if _alike(f, values, inside):
+                        return _checked(layer)
+            except (MinnetError, ArithmeticError, ValueError):     # such a layer there is not
+                continue
     return None
+
+
+def _alike(f, values, inside):
+    """Return whether f has these values, of each row."""
+    return np.all((np.abs(f - values) <= CLOSE * (1 + np.abs(values))) | ~inside, axis=-1)
 
 
 def _checked(layer):

@@ -19,6 +19,7 @@ from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer_norm import MomentNorm
 from minnet.engine.normalise import BatchNorm
+from minnet.engine.prelu import PReLU
 from minnet.errors import FileError, InvalidType, InvalidValue, file_error, quoted
 from minnet.files import opened, sniff, write_whole
 from minnet.formats.assign import dense_of, is_chain, natural, put
@@ -35,6 +36,7 @@ PREFIXES = ("module.", "_orig_mod.")    # of DataParallel and torch.compile
 IGNORED = "num_batches_tracked"
 KINDS = {"weight": "weight", "bias": "bias"}
 NORMS = BatchNorm | MomentNorm
+SLOPE_KINDS = {"weight": "slopes"}
 NORM_KINDS = {"weight": "gain", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
 CONV_AXES = 4
 HIGH_HALF = 16      # bfloat16 is the upper half of a float32
@@ -205,7 +207,7 @@ def torch_bytes(model):
     """Return the bytes that `save_torch` writes."""
     orders, arrays = feature_orders(model), {}
     for layer in model.layers.values():
-        kinds = {ours: theirs for theirs, ours in (NORM_KINDS if isinstance(layer, NORMS) else KINDS).items()}
+        kinds = {ours: theirs for theirs, ours in _kinds(layer).items()}
         for p in layer.parameters:
             check_numbers(p.name, p.value)
             arrays[f"{layer.name}.{kinds[p.kind]}"] = _as_theirs(layer, p, orders.get(layer))
@@ -215,7 +217,8 @@ def torch_bytes(model):
 def _as_theirs(layer, p, order):
     """Return the values of a parameter in PyTorch's layout."""
     array = dense_of(p)[0]
-    if order is not None and (p.kind == "weight" or isinstance(layer, NORMS)):
+    reads = p.kind in ("weight", "slopes") or isinstance(layer, NORMS)
+    if reads and order is not None and len(array) == len(order):
         array = channels_first(array, order)
     if p.kind == "weight":
         array = array.transpose((3, 2, 0, 1) if array.ndim == CONV_AXES else (1, 0))
@@ -268,18 +271,25 @@ def _kind(arrays):
     """Return the kind of a module, by its arrays."""
     if "running_mean" in arrays:
         return "BatchNorm"
+    if set(arrays) == {"weight"} and arrays["weight"].ndim == 1:
+        return "PReLU"
     axes = arrays["weight"].ndim if "weight" in arrays else 0
     return {4: "Conv2d", 2: "Linear"}.get(axes, "other")
 
 
 def _kind_of_layer(layer):
-    kinds = {Conv2d: "Conv2d", DepthwiseConv2d: "Conv2d", Dense: "Linear", BatchNorm: "BatchNorm"}
+    kinds = {Conv2d: "Conv2d", DepthwiseConv2d: "Conv2d", Dense: "Linear", BatchNorm: "BatchNorm", PReLU: "PReLU"}
     return kinds.get(type(layer), "other")
+
+
+def _kinds(layer):
+    """Return {kind of an array in PyTorch: kind of the parameter} of a layer."""
+    return NORM_KINDS if isinstance(layer, NORMS) else SLOPE_KINDS if isinstance(layer, PReLU) else KINDS
 
 
 def _as_parameters(layer, name, theirs, order):
     """Return ({name of a parameter: array}, a problem or None) for one layer of a model."""
-    kinds = NORM_KINDS if isinstance(layer, NORMS) else KINDS
+    kinds = _kinds(layer)
     found = {kinds.get(kind, kind): array for kind, array in theirs.items()}
     if isinstance(layer, BatchNorm) and {"mean", "variance"} <= set(found):  # affine=False
         found = {"gain": np.ones(layer.gain.shape), "shift": np.zeros(layer.shift.shape)} | found
