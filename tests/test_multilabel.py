@@ -283,7 +283,7 @@ def test_a_net_from_elsewhere(command, named):
     with open("net.onnx", "wb") as file:
         file.write(graph.bytes(end))
     scored = json.loads(command("evaluate", "net.onnx", "--data", "t.csv", *TARGETS, "--json").out)
-    assert scored["task"] == "multilabel", "as the Sigmoid says"
+    assert scored["accuracy"] > 0.7 and mn.load_onnx("net.onnx").signature.task == "multilabel", "as the Sigmoid says"
     command("import", "net.onnx", "--task", "multilabel", *(["--classes", ",".join(NAMES)] if named else []))
     model = "minnet-out/model.safetensors"
     command("import", "net.onnx", "--task", "multilabel", "--classes", "1,2,3", "--out", "numbered")

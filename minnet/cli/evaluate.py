@@ -68,7 +68,7 @@ def run(args: Namespace, console: Console) -> None:
 def labels_of(model: Model) -> Sequence:
     """Return the label of each output."""
     labels = model.signature and model.signature.classes
-    return range(model.output_shape[-1]) if labels is None else labels.tolist()
+    return list(range(model.output_shape[-1])) if labels is None else labels.tolist()
 
 
 def class_table(result: Mapping) -> list[tuple[str, ...]]:

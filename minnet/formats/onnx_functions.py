@@ -99,13 +99,14 @@ def recognised(nodes, number, outputs):
     """
     makers = {name: node for node in nodes for name in node.outputs[:1]}
     places = {name: i for i, node in enumerate(nodes) for name in node.outputs[:1]}
+    readers = Counter(name for node in nodes for name in node.inputs) + Counter(outputs)
     found, done = list(nodes), set()
     for i in reversed(range(len(nodes))):
         node = nodes[i]
         if node.op == "Concat":
             found[i] = _columns(node, makers, number)
         elif node.op in FUNCTIONS and node.op not in ("Identity", "Cast") and i not in done:
-            match = _match(node, makers, places, number)
+            match = _match(node, makers, places, readers, number)
             if match is not None:
                 layer, x, inner = match
                 found[i] = replace(node, op=FOUND, inputs=(x,), attrs={"layer": layer})
@@ -123,22 +124,27 @@ def reachable(nodes, outputs):
     return kept[::-1]
 
 
-def _match(last, makers, places, number):
+def _match(last, makers, places, readers, number):
     """Return (layer, the name of x, places of the nodes) where `last` is an activation of a value x, else None.
 
-    Of several such x it is the earliest.
+    Of several such x it is the earliest. Nothing else reads what is between.
     """
     inner, frontier, best, bent = set(), {last.outputs[0]}, None, False
+    unread = {last.outputs[0]: 0}      # readers outside of what was found so far
     while frontier and len(inner) < MOST_NODES:
         name = max(frontier, key=lambda one: places.get(one, -1))
         node = makers.get(name)
         if node is None or node.op not in FUNCTIONS or len(node.outputs) > 1:
             break
+        if unread[name] > 0:
+            break   # read elsewhere too
         inner.add(places[name])
         inputs = {one for one in node.inputs if one and number(one) is None}
         if any(places.get(one, -1) >= places[name] for one in inputs):
             break   # a graph that goes round in circles
         frontier = frontier - {name} | inputs
+        for one in inputs:
+            unread[one] = unread.get(one, readers[one]) - node.inputs.count(one)
         bent = bent or node.op not in LINES or len(inputs) != 1 or node.inputs.count(next(iter(inputs))) > 1
         if bent and len(frontier) == 1 and (len(inner) > 1 or last.op not in READ_ALONE):
             x = next(iter(frontier))
@@ -176,14 +182,18 @@ def _layer(f):
         if len(same):
             return rebuild(PLAIN[same[0]])
         for may_be, guess in GUESSES:
-            try:
-                if may_be(f):
-                    layer, values = guess(f)
-                    if _alike(f, values, inside):
-                        return _checked(layer)
-            except (MinnetError, ArithmeticError, ValueError):     # such a layer there is not
-                continue
+            layer, values = _guessed(f, guess) if may_be(f) else (None, f)
+            if layer is not None and _alike(f, values, inside):
+                return _checked(layer)
     return None
+
+
+def _guessed(f, guess):
+    """Return (the layer that f may be, its values), or (None, f) where there is no such layer."""
+    try:
+        return guess(f)
+    except (MinnetError, ArithmeticError, ValueError):
+        return None, f
 
 
 def _alike(f, values, inside):

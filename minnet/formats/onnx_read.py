@@ -115,7 +115,9 @@ def load_onnx(path: Path, *, zeros: str = "auto", logits: bool = True) -> Model:
         if zeros == "auto" and reader.wrote_places:
             zeros = "mask"
         model = _model(net, end, reader.shape, path, zeros)
-        if estimator or (task == "multilabel" and signature is None):
+        if task == "multilabel" and signature is None:
+            estimator |= {"classes": list(range(model.output_shape[-1]))}
+        if estimator:
             signature = Signature(model.input_shape, **estimator | ({"task": task} if task else {}))
         model.signature = fitting(signature, model.input_shape, model.output_shape)
     except UnsupportedGraph as error:
