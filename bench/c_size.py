@@ -140,9 +140,8 @@ def emlearn_rows(name, model):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         emlearn.convert(net, method="inline").save(file=str(folder / "em.h"), name="em")
-        (folder / "net.c").write_text('#include "em.h"\nint em(const float *x);\n'
-                                      "int em(const float *x)\n{\n    return em_predict(x, EM_INPUTS);\n}\n"
-                                      .replace("EM_INPUTS", str(layers[0].input_shape[0])))
+        (folder / "net.c").write_text('#include "em.h"\nint run(const float *x);\nint run(const float *x)\n{\n'
+                                      f"    return em_predict(x, {layers[0].input_shape[0]});\n}}\n")
         size = sections(folder, "cc", "size", "-I", emlearn.includedir)
     return [{"net": name, "variant": f"emlearn {emlearn.__version__}" if hasattr(emlearn, "__version__") else "emlearn",
              "rodata": size["rodata"]}]

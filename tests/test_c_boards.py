@@ -30,6 +30,19 @@ void _start(void)
     __asm__ volatile("svc 0" : : "r"(code), "r"(exit));
 }
 """
+SLEEP = """#include <avr/interrupt.h>
+#include <avr/sleep.h>
+int check(void);
+int main(void)
+{
+    while (check() != 0) {
+    }
+    cli();
+    sleep_enable();
+    sleep_cpu();
+    return 0;
+}
+"""
 ARM = {"M0": ["-mcpu=cortex-m0", "-mthumb"],
        "M4": ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]}
 
@@ -87,3 +100,19 @@ def test_an_emulated_arm_core_misses_no_vector(core, gesture):
     run("arm-none-eabi-gcc", *ARM[core], "-std=c99", "-O2", "-nostdlib", "gesture.c", "gesture_main.c", "start.c",
         "-lc", "-lgcc", "-o", "arm", folder=gesture)
     assert run("qemu-arm", "./arm", folder=gesture).returncode == 0
+
+
+def test_an_emulated_avr_keeps_constants_in_flash(gesture):
+    """It sleeps, which ends the emulation, where every vector is met; constants of the net are not in its RAM."""
+    need("avr-gcc", "avr-nm", "simavr")
+    (gesture / "run.c").write_text(SLEEP)
+    (gesture / "check.c").write_text((gesture / "gesture_main.c").read_text().replace("main(void)", "check(void)"))
+    done = subprocess.run(["avr-gcc", "-mmcu=atmega328p", "-std=gnu99", "-Os", "gesture.c", "check.c", "run.c", "-o",
+                           "avr"], cwd=gesture, capture_output=True, text=True, check=False)
+    if done.returncode and "avr/" in done.stderr:
+        pytest.skip("no avr-libc here")
+    assert not done.returncode, done.stderr
+    assert subprocess.run(["simavr", "-m", "atmega328p", "-f", "16000000", "avr"], cwd=gesture, capture_output=True,
+                          timeout=20, check=False).returncode == 0
+    constants = [line for line in run("avr-nm", "avr", folder=gesture).stdout.splitlines() if "_dense1" in line]
+    assert constants and all(int(line.split()[0], 16) < 0x800000 for line in constants), "RAM begins there"

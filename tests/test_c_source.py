@@ -22,7 +22,8 @@ from minnet.formats.c_writer import Choices
 COMPILER = shutil.which("cc")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic"]
 COMPILERS = {"cc": [], "gcc": [], "clang": [], "tcc": ["-std=c99", "-Wall", "-Werror"],
-             "arm-none-eabi-gcc": ["-mcpu=cortex-m0", "-mthumb", "-O2"], "avr-gcc": ["-mmcu=atmega1284p", "-Os"]}
+             "arm-none-eabi-gcc": ["-mcpu=cortex-m0", "-mthumb", "-O2"],
+             "avr-gcc": ["-mmcu=atmega1284p", "-Os", "-std=gnu99", "-Wall", "-Werror"]}
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler here")
 HARNESS = r"""
 #include <stdio.h>

@@ -33,7 +33,8 @@ PER_LAYER = 40         # bytes of a call
 class Chip:
     """A microcontroller: its core, MHz, bytes of flash and RAM, and cycles for a product of floats and of integers.
 
-    `floats_in_hardware` says whether products of floats need no library, `copies` whether constant data lie in RAM too.
+    `floats_in_hardware` says whether products of floats need no library, `copies` whether constants lie in RAM too
+    unless they are marked to be read in flash.
     """
 
     name: str
@@ -51,12 +52,12 @@ class Chip:
 
 # Flash of boards with a chip of its own for it is what the board named has; an ESP32's RAM is what a program gets.
 CHIPS = {chip.name: chip for chip in (
-    Chip("stm32f0", "STM32F072RB", "Cortex-M0", 48, 128 * 1024, 16 * 1024, 150, 16, False, "ST, DS9826"),
-    Chip("rp2040", "RP2040, Raspberry Pi Pico", "Cortex-M0+", 133, 2 * 1024**2, 264 * 1024, 120, 14, False,
+    Chip("stm32f0", "STM32F072RB", "Cortex-M0", 48, 128 * 1024, 16 * 1024, 190, 20, False, "ST, DS9826"),
+    Chip("rp2040", "RP2040, Raspberry Pi Pico", "Cortex-M0+", 133, 2 * 1024**2, 264 * 1024, 140, 20, False,
          "Raspberry Pi, RP2040 datasheet; Pico datasheet"),
-    Chip("stm32f4", "STM32F401RE", "Cortex-M4F", 84, 512 * 1024, 96 * 1024, 12, 10, True, "ST, DS10086"),
-    Chip("nrf52840", "nRF52840", "Cortex-M4F", 64, 1024**2, 256 * 1024, 12, 10, True, "Nordic, nRF52840 PS"),
-    Chip("esp32", "ESP32-WROOM-32", "Xtensa LX6", 240, 4 * 1024**2, 320 * 1024, 14, 12, True,
+    Chip("stm32f4", "STM32F401RE", "Cortex-M4F", 84, 512 * 1024, 96 * 1024, 12, 12, True, "ST, DS10086"),
+    Chip("nrf52840", "nRF52840", "Cortex-M4F", 64, 1024**2, 256 * 1024, 12, 12, True, "Nordic, nRF52840 PS"),
+    Chip("esp32", "ESP32-WROOM-32", "Xtensa LX6", 240, 4 * 1024**2, 320 * 1024, 14, 14, True,
          "Espressif, ESP32 series datasheet; ESP32-WROOM-32 datasheet"),
     Chip("atmega328p", "ATmega328P, Arduino Uno", "AVR", 16, 32 * 1024 - 512, 2 * 1024, 300, 60, False,
          "Microchip, DS40002061", copies=True),
@@ -122,9 +123,13 @@ def fit(model: Model, chips: Sequence[str] | None = None, forms: Sequence[str] |
 
 @dataclass(frozen=True)
 class Needs:
-    """What a net needs anywhere: bytes of constants, code and RAM, whether it computes with floats and libm."""
+    """What a net needs anywhere: bytes of constants, code and RAM, whether it computes with floats and libm.
+
+    `copied` of the constants are not marked to be read in flash.
+    """
 
     constants: int
+    copied: int
     code: int
     ram: int
     products: int
@@ -142,7 +147,8 @@ def needed(model: Model, form: str) -> Needs:
     parts, writer = used_parts(net.writer.used), net.writer
     ram = 4 * writer.work + (4 if floats else 1) * math.prod(model.input_shape) + 4 * math.prod(model.output_shape)
     code = CODE + round(BYTES_PER_LETTER * sum(map(len, parts))) + PER_LAYER * len(writer.calls)
-    return Needs(writer.constants, code, ram + STACK, writer.products, floats, needs_libm(parts))
+    return Needs(writer.constants, writer.constants - writer.in_flash, code, ram + STACK, writer.products, floats,
+                 needs_libm(parts))
 
 
 def on_chip(chip: Chip, form: str, needs: Needs) -> Fit:
@@ -150,4 +156,4 @@ def on_chip(chip: Chip, form: str, needs: Needs) -> Fit:
     library = (SOFT_FLOAT if needs.floats and not chip.floats_in_hardware else 0) + (LIBM if needs.libm else 0)
     cycles = needs.products * (chip.float_cycles if needs.floats else chip.int_cycles)
     return Fit(chip, form, needs.constants + needs.code + library,
-               needs.ram + (needs.constants if chip.copies else 0), needs.products, cycles / chip.mhz / 1000)
+               needs.ram + (needs.copied if chip.copies else 0), needs.products, cycles / chip.mhz / 1000)

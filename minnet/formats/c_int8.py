@@ -179,9 +179,9 @@ def _step(writer, step, x):
                rescaled(_pooled(step, sums), factor, shift, zero, *bounds))
     y.width = 4 if last else 1
     one = slice(None) if by == "unit" else slice(1)
-    given = (writer.array(f"{step.name}.bias", bias.astype(np.int64), "int32_t"),
-             writer.array(f"{step.name}.factor", factor[one], "int32_t"),
-             writer.array(f"{step.name}.shift", shift[one], "uint8_t"), int(by == "unit"), zero)
+    given = (writer.array(f"{step.name}.bias", bias.astype(np.int64), "int32_t", flash=True),
+             writer.array(f"{step.name}.factor", factor[one], "int32_t", flash=True),
+             writer.array(f"{step.name}.shift", shift[one], "uint8_t", flash=True), int(by == "unit"), zero)
     call(writer, step, x, y, entries, given)
     writer.free(x)
     return y

@@ -89,13 +89,14 @@ def _weights(writer, step, offsets):
     """Add weights, bias and scales; return the kind of functions that take them, and the arguments."""
     if writer.choices.precision == "float32":
         stored = store(writer, step, offsets, step.entries, "float")
-        return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias))
+        return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias, flash=True))
     by = writer.choices.scales
     entries, scale = step.to_int8(by)
     step.layer.weight.of(writer.values).reshape(-1)[:] = step.unfolded(entries * scale[step.unit()])
     stored = store(writer, step, offsets, entries, "int8")
-    scale = writer.floats(f"{step.name}.scale", scale if by == "unit" else scale[:1])
-    return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias), scale, int(by == "unit"))
+    scale = writer.floats(f"{step.name}.scale", scale if by == "unit" else scale[:1], flash=True)
+    bias = writer.floats(f"{step.name}.bias", step.bias, flash=True)
+    return stored, (*stored.arrays, bias, scale, int(by == "unit"))
 
 
 def _dense(writer, step, x):

@@ -2,7 +2,7 @@
 
 Each is a template of C, for each kind of numbers: float inputs with float or int8 weights, or integers alone. Live
 weights are stored unit by unit: count[k] of output k, then the place of each, from the input's (for an image, from the
-window's) first number on, or from the place before. `@` is for the name of the net.
+window's) first number on, or from the place before. `@` is for the name of the net, `@@` for its macro FLASH.
 """
 import re
 from itertools import product
@@ -20,14 +20,14 @@ COUNTS = {f"count{bits}": {"COUNT": f"uint{bits}_t"} for bits in (8, 16, 32)}
 # output of a sum; what is outside of an image
 KINDS = {
     "float": {"X": "float", "W": "float", "S": "float", "Y": "float", "OUTSIDE": "0.0f", "WORDS": "",
-              "GIVEN": "const float *b", "GIVE": r"b[k] + \1"},
+              "GIVEN": "const @@ float *b", "GIVE": r"b[k] + \1"},
     "int8": {"X": "float", "W": "int8_t", "S": "float", "Y": "float", "OUTSIDE": "0.0f", "WORDS": " * scale",
-             "GIVEN": "const float *b, const float *scale, int each", "GIVE": r"b[k] + scale[k * each] * \1"},
+             "GIVEN": "const @@ float *b, const @@ float *scale, int each", "GIVE": r"b[k] + scale[k * each] * \1"},
 }
 
 DENSE = """
 /* y (m) = b + x (n) w (n, m)WORDS; sum has room for m numbers, and may be y */
-static void dense_KIND(const X *x, int n, const W *w,
+static void dense_KIND(const X *x, int n, const @@ W *w,
         GIVEN, S *sum, int m, Y *y)
 {
     int i, k;
@@ -43,8 +43,8 @@ static void dense_KIND(const X *x, int n, const W *w,
 
 DENSE_SPARSE = """
 /* y (m) = b + x (n) wWORDS, of live weights alone */
-static void dense_KIND_PLACED(const X *x, const COUNT *count, const PLACE *place,
-        const W *w, GIVEN, int m, Y *y)
+static void dense_KIND_PLACED(const X *x, const @@ COUNT *count, const @@ PLACE *place,
+        const @@ W *w, GIVEN, int m, Y *y)
 {
     int k;
     for (k = 0; k < m; k++) {
@@ -72,7 +72,7 @@ typedef struct {
 
 CONV = """
 /* sum (o) = the window at (row, column) of x times w (kh, kw, c, o) */
-static void conv_sums_KIND(const X *x, const @_window *g, int row, int column, const W *w, S *sum)
+static void conv_sums_KIND(const X *x, const @@ @_window *g, int row, int column, const @@ W *w, S *sum)
 {
     int u, v, i, k;
     for (k = 0; k < g->o; k++)
@@ -90,7 +90,7 @@ static void conv_sums_KIND(const X *x, const @_window *g, int row, int column, c
 }
 
 /* y (ho, wo, o) = b + windows of x times wWORDS; sum has room for o numbers, twice as many with a pool */
-static void conv_KIND(const X *x, const @_window *g, const W *w,
+static void conv_KIND(const X *x, const @@ @_window *g, const @@ W *w,
         GIVEN, S *sum, Y *y)
 {
     S *best = g->ph * g->pw > 1 ? sum + g->o : sum;
@@ -113,8 +113,8 @@ static void conv_KIND(const X *x, const @_window *g, const W *w,
 
 CONV_SPARSE = """
 /* the sum of n live weights of the window at (row, column) of x */
-static S conv_sum_KIND_PLACED(const X *x, const @_window *g, int row, int column, COUNT n,
-        const PLACE *place, const W *w)
+static S conv_sum_KIND_PLACED(const X *x, const @@ @_window *g, int row, int column, COUNT n,
+        const @@ PLACE *place, const @@ W *w)
 {
     S sum = 0;
     COUNT i;
@@ -140,14 +140,14 @@ static S conv_sum_KIND_PLACED(const X *x, const @_window *g, int row, int column
 }
 
 /* y (ho, wo, o) = b + windows of x times the live weights wWORDS of each output */
-static void conv_KIND_PLACED(const X *x, const @_window *g, const COUNT *count, const PLACE *place,
-        const W *w, GIVEN, Y *y)
+static void conv_KIND_PLACED(const X *x, const @@ @_window *g, const @@ COUNT *count, const @@ PLACE *place,
+        const @@ W *w, GIVEN, Y *y)
 {
     int i, j, p, q, k;
     for (i = 0; i < g->ho; i++)
         for (j = 0; j < g->wo; j++, y += g->o) {
-            const PLACE *first = place;
-            const W *weight = w;
+            const @@ PLACE *first = place;
+            const @@ W *weight = w;
             for (k = 0; k < g->o; k++) {
                 S best = 0;
                 for (p = 0; p < g->ph; p++)
@@ -168,14 +168,14 @@ static void conv_KIND_PLACED(const X *x, const @_window *g, const COUNT *count, 
 
 GROUPED = """
 /* y (ho, wo, o): outputs i * m, ..., i * m + m - 1 read channels i * n, ..., i * n + n - 1; w (kh, kw, n, o)WORDS */
-static void grouped_KIND(const X *x, const @_window *g, int n, int m, const W *w,
+static void grouped_KIND(const X *x, const @@ @_window *g, int n, int m, const @@ W *w,
         GIVEN, Y *y)
 {
     int i, j, u, v, k, l;
     for (i = 0; i < g->ho; i++)
         for (j = 0; j < g->wo; j++, y += g->o)
             for (k = 0; k < g->o; k++) {
-                const W *weight = w + k;
+                const @@ W *weight = w + k;
                 S sum = 0;
                 for (u = 0; u < g->kh; u++)
                     for (v = 0; v < g->kw; v++) {

@@ -30,6 +30,14 @@ LONGEST_NAME = 32       # characters of a net's name: compilers tell apart the f
 WORDS = {"precision": ("float32", "int8"), "arithmetic": ("float", "int8"), "scales": ("unit", "layer"),
          "places": ("auto", 8, 16, 32)}
 
+FLASH = """
+/* what a compiler has to be told for constants to stay in flash: avr-gcc, of GNU's C (-std=gnu99) */
+#ifdef __FLASH
+#define @@ __flash
+#else
+#define @@
+#endif
+"""
 FUNCTIONS = """
 /* the outputs, in work or input */
 static const {y} *{name}_run(const {x} *input, {w} *work)
@@ -145,9 +153,9 @@ def c_files(model: Model, choices: Choices, *, calibration: np.ndarray | None = 
                   macros=net.macros, functions=net.declared)
     body = "".join(f"    {line}\n" for line in net.writer.calls) if net.writer.calls else "    (void)work;\n"
     functions = (FUNCTIONS + (CLASS if has_class(model) else "")).format(**words, body=body, end=net.end)
-    window = [WINDOW] if any("window" in part for part in parts) else []
+    before = [FLASH] * any("@@" in part for part in parts) + [WINDOW] * any("_window" in part for part in parts)
     source = "".join([head, "#include <math.h>\n" if libm else "", names_text(choices.name, model.signature),
-                      *prefixed(window, choices.name), *net.writer.arrays, *prefixed(parts, choices.name), functions,
+                      *prefixed(before, choices.name), *net.writer.arrays, *prefixed(parts, choices.name), functions,
                       defined])
     tests = vector_files(stem, net, words) if vectors else {}
     return {".c": source, ".h": head, **tests}
@@ -183,4 +191,5 @@ def prefixed(parts: list[str], name: str) -> list[str]:
     """Return the functions with a name before the names of all of them, and in place of each @."""
     own = set(re.findall(r"^static [\w@ ]*?\*?(\w+)\(", "".join(parts), re.MULTILINE))
     pattern = re.compile(rf"\b({'|'.join(sorted(own))})(?=\()")
-    return [(pattern.sub(rf"{name}_\1", part) if own else part).replace("@", name) for part in parts]
+    texts = [pattern.sub(rf"{name}_\1", part) if own else part for part in parts]
+    return [text.replace("@@", f"{name.upper()}_FLASH").replace("@", name) for text in texts]

@@ -90,14 +90,14 @@ def store(writer: Writer, step: Linear, offsets: np.ndarray | None, entries: np.
     weight_bytes, rows = (4 if kind == "float" else 1), len(step.matrix(entries))
 
     def array(values):
-        return writer.floats(step.name, values) if kind == "float" else \
-            writer.array(step.name, np.ravel(values).astype(int), "int8_t")
+        return writer.floats(step.name, values, flash=True) if kind == "float" else \
+            writer.array(step.name, np.ravel(values).astype(int), "int8_t", flash=True)
 
     if offsets is not None:
         live = live_weights(step, offsets, entries).stored(weight_bytes, writer.choices.places)
         if step.index is not None or live.nbytes(weight_bytes) < SPARSE * weight_bytes * rows * step.units:
-            count = writer.array(f"{step.name}.count", live.count, f"uint{bits_of(live.count)}_t")
-            place = writer.array(f"{step.name}.place", live.place, f"uint{live.kind.lstrip('atsep')}_t")
+            count = writer.array(f"{step.name}.count", live.count, f"uint{bits_of(live.count)}_t", flash=True)
+            place = writer.array(f"{step.name}.place", live.place, f"uint{live.kind.lstrip('atsep')}_t", flash=True)
             writer.products += len(live.weight) * positions
             return Stored(f"{kind}_{live.kind}_count{bits_of(live.count)}", (count, place, array(live.weight)))
     writer.products += rows * step.units * positions

@@ -62,6 +62,7 @@ class Writer:
         self.used_buffers: list[Buffer] = []
         self.work, self.numbers = 0, 0
         self.constants = 0   # bytes of constant arrays
+        self.in_flash = 0    # those of them that never lie in RAM
         self.products = 0    # multiplications by a weight, of one input
 
     def write(self, layer, x):
@@ -103,38 +104,47 @@ class Writer:
         self.call("copy", x, x.size, y)
         return y
 
-    def array(self, name, values, kind="float"):
-        """Add a constant array and return its name; an empty one gets a zero, since C has no empty arrays."""
+    def array(self, name, values, kind="float", *, flash=False):
+        """Add a constant array and return its name; an empty one gets a zero, since C has no empty arrays.
+
+        Those in `flash` are for functions of linear layers, which know how to read them there.
+        """
         self.numbers += len(values)
-        self.constants += len(values) * BYTES[kind]
+        self.count(len(values) * BYTES[kind], flash)
         if self.numbers > MOST_NUMBERS:
             raise InvalidValue(f"the model has more than {MOST_NUMBERS:,} numbers, up to {name}, which no compiler "
                                "takes: prune it, or export ONNX")
         texts = [literal(v) for v in values] if kind == "float" else [str(v) for v in values]
         lines = [", ".join(texts[i : i + PER_LINE]) for i in range(0, len(texts), PER_LINE)] or ["0"]
         name = self.identifier(name)
-        self.arrays.append(f"\nstatic const {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n")
+        where = f"{self.flash} " if flash else ""
+        self.arrays.append(f"\nstatic const {where}{kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n")
         return name
 
-    def floats(self, name, values):
+    def count(self, nbytes, flash):
+        """Count bytes of constants."""
+        self.constants += nbytes
+        self.in_flash += nbytes if flash else 0
+
+    @property
+    def flash(self):
+        """Return the macro for what lies in flash."""
+        return f"{self.name.upper()}_FLASH"
+
+    def floats(self, name, values, *, flash=False):
         """Add a constant array of float32 and return its name; raise NotFinite for values that float32 cannot hold."""
         with np.errstate(over="ignore"):
             values = np.ravel(values).astype(np.float32)
         if not np.isfinite(values).all():
             raise NotFinite(f"{name} holds NaN, infinity, or numbers beyond float32: it cannot be exported")
-        return self.array(name, values)
-
-    def integers(self, name: str, values: np.ndarray) -> tuple[str, str]:
-        """Add a constant array of the smallest integers that hold `values`; return its name and their type."""
-        kind = f"{'int' if np.min(values, initial=0) < 0 else 'uint'}{bits_of(values)}_t"
-        return self.array(name, values, kind), kind
+        return self.array(name, values, flash=flash)
 
     def window(self, name: str, numbers: Sequence[int]) -> str:
         """Add the geometry of a window, the numbers of `WINDOW`; return a pointer to it."""
         array = self.identifier(name)
-        self.arrays.append(f"\nstatic const {self.name}_window {array} = {{\n    {', '.join(map(str, numbers))}\n}};\n")
-        self.used.add("window")
-        self.constants += 4 * len(numbers)
+        cells = ", ".join(map(str, numbers))
+        self.arrays.append(f"\nstatic const {self.flash} {self.name}_window {array} = {{\n    {cells}\n}};\n")
+        self.count(4 * len(numbers), True)
         return f"&{array}"
 
     def identifier(self, name: str) -> str:
