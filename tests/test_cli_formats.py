@@ -11,7 +11,7 @@ from minnet.formats.c_source import c_source
 
 onnxruntime = pytest.importorskip("onnxruntime")
 h5py = pytest.importorskip("h5py")
-from keras_files import old  # noqa: E402 - needs h5py itself
+from keras_files import layer, old, sequential, whole  # noqa: E402 - need h5py itself
 
 SIDE = 8
 
@@ -102,6 +102,23 @@ def test_import_keras_weights(command, model, tmp_path):  # noqa: F811
     np.testing.assert_allclose(loaded.parameters["dense1.weight"].value, weights["dense1"]["kernel"], rtol=1e-6)
     assert command("import", "w.h5", "--model", "model.safetensors", "--out", "other").code == 0
     assert (tmp_path / "other" / "model.safetensors").read_bytes() == (ended.out / "model.safetensors").read_bytes()
+
+
+@pytest.mark.filterwarnings("default:the state dict:UserWarning")
+def test_import_without_an_architecture(command, tmp_path):  # noqa: F811
+    """A whole model of Keras, which takes raw rows and gives labels for one sigmoid; a state dict of Linear layers."""
+    ones = np.ones((3, 1), np.float32)
+    layers = layer("Rescaling", scale=0.5, offset=0), layer("Dense", units=1, activation="sigmoid", use_bias=True)
+    whole("net.keras", sequential(*layers, shape=(3,)), {"layers/dense": [ones, ones[0]]})
+    assert command("import", "net.keras", "--classes", "no,yes").code == 0
+    model = mn.load("minnet-out/model.safetensors")
+    assert model.predict(np.float32([[1, 1, 1], [-2, -2, -2]])).tolist() == ["yes", "no"]
+    state = {f"fc{i}.{kind}": array for i, n in ((1, 4), (2, 3))
+             for kind, array in (("weight", np.ones((n - 1, n), np.float32)), ("bias", np.ones(n - 1, np.float32)))}
+    save_file(state, "net.safetensors")
+    ended = command("import", "net.safetensors", "--out", "torch")
+    assert ended.code == 0 and "ReLU is assumed" in ended.stderr
+    assert [type(one).__name__ for one in mn.load("torch/model.safetensors").tree.layers] == ["Dense", "ReLU", "Dense"]
 
 
 @pytest.mark.parametrize("arguments, words", [
