@@ -118,6 +118,45 @@ def test_a_graph():
     assert len(model.weight_parameters) == 3
 
 
+def test_a_sequence():
+    """An image of height 1 here: it takes rows as Keras does."""
+    window = {"strides": [1], "dilation_rate": [1], "groups": 1}
+    net = sequential(layer("Conv1D", filters=3, kernel_size=[2], padding="causal", activation="relu", use_bias=True,
+                           **window), layer("LayerNormalization", axis=[-1], epsilon=0.1, center=False, scale=True),
+                     layer("GlobalAveragePooling1D", keepdims=False), dense(2), shape=(5, 2))
+    w = {"layers/conv1d": [normal(2, 2, 3), normal(3)], "layers/layer_normalization": [normal(3)],
+         "layers/dense": [normal(3, 2), normal(2)]}
+    X, (kernel, bias) = normal(4, 5, 2), w["layers/conv1d"]
+    x = np.pad(X, ((0, 0), (1, 0), (0, 0)))
+    x = np.maximum(x[:, :-1] @ kernel[0] + x[:, 1:] @ kernel[1] + bias, 0)
+    x = (x - x.mean(2, keepdims=True)) / np.sqrt(x.var(2, keepdims=True) + 0.1) * w["layers/layer_normalization"][0]
+    kernel, bias = w["layers/dense"]
+    model = loaded(net, w)
+    np.testing.assert_allclose(model(X.reshape(4, 1, 5, 2)), x.mean(1) @ kernel + bias, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model(X), model(X.reshape(4, 1, 5, 2)))
+
+
+def test_a_gate():
+    """Squeeze and excitation, with the hard sigmoid that Keras's MobileNetV3 writes as three functions."""
+    numbers = {"use_bias": True, "kernel_size": [1, 1], "strides": [1, 1], "padding": "valid", "dilation_rate": [1, 1]}
+    plus, relu6, by = (layer(kind, kind) | {"module": f"keras.src.ops.{module}"}
+                       for kind, module in (("Add", "numpy"), ("Relu6", "nn"), ("Multiply", "numpy")))
+    net = functional((3, 3, 2), (layer("GlobalAveragePooling2D", "squeeze", keepdims=True), ["x"]),
+                     (layer("Conv2D", "c", filters=2, groups=1, activation="linear", **numbers), ["squeeze"]),
+                     (plus, ["c"]), (relu6, ["Add"]), (by, ["Relu6"]), (layer("Multiply", "excite"), ["x", "Multiply"]),
+                     (layer("GlobalMaxPooling2D", "pool", keepdims=False), ["excite"]), (dense(3), ["pool"]))
+    for one, number in zip(net["config"]["layers"][3:6:2], (3.0, 1 / 6), strict=True):
+        one["inbound_nodes"][0]["args"].append(number)
+    w = {"layers/conv2d": [normal(1, 1, 2, 2), normal(2)], "layers/dense": [normal(2, 3), normal(3)]}
+    X, (kernel, bias) = normal(4, 3, 3, 2), w["layers/conv2d"]
+    gate = np.clip(X.mean((1, 2)) @ kernel[0, 0] + bias + 3, 0, 6) / 6
+    kernel, bias = w["layers/dense"]
+    model = loaded(net, w)
+    wanted = (X * gate[:, None, None]).max((1, 2)) @ kernel + bias
+    np.testing.assert_allclose(model(X), wanted, rtol=1e-4, atol=1e-5)
+    assert "HardSigmoid" in {type(one).__name__ for one in model.tree.leaves()}
+
+
 ENDS = {  # activation of the last layer, its units, the loss -> units here, the task
     "softmax": ("softmax", 3, None, 3, None), "labels": ("sigmoid", 3, None, 3, "multilabel"),
     "one probability": ("sigmoid", 1, None, 2, None), "one logit": ("linear", 1, "binary_crossentropy", 2, None),

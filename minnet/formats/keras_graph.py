@@ -260,9 +260,10 @@ def _model(net, end, path, zeros, loss):
         raise UnsupportedGraph("its output is padding")
     last, task = _logits(net, end, loss)
     last, scaling = _scaling(net, last)
-    if len(net.shapes) > 1:
-        raise UnsupportedGraph(f"its input is read in the shapes {', '.join(map(str, sorted(net.shapes)))}")
-    shape = next(iter(net.shapes), end.shape)
+    shapes = {net.shapes[i] for i, item in enumerate(net.items) if item.layer is not None and 0 in item.inputs}
+    if len(shapes) > 1:
+        raise UnsupportedGraph(f"its input is read in the shapes {', '.join(map(str, sorted(shapes)))}")
+    shape = next(iter(shapes), end.shape)
     tree = tree_of(net.items, last)
     layers = [item for item in net.items if item.layer is not None and not isinstance(item.layer, str)]
     taken = Counter(item.layer.name for item in layers)

@@ -8,16 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.activations import ReLU, Sigmoid
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU, Softmax
-from minnet.engine.normalise import BatchNorm, Dropout
+from minnet.engine.layer_norm import GroupNorm, InstanceNorm, LayerNorm
+from minnet.engine.more_activations import ReLU6
+from minnet.engine.normalise import BatchNorm
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
-from minnet.engine.prelu import PReLU
-from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus
+from minnet.engine.rare_activations import HardSigmoid, Softplus
 from minnet.errors import quoted
+from minnet.formats.keras_elementwise import ELEMENTWISE, FUNCTIONS, SIX, activated, dropout, function, same
 from minnet.formats.keras_net import (
     IMAGE_AXES,
     NO_PADS,
@@ -29,24 +30,17 @@ from minnet.formats.keras_net import (
     numbers,
     pair,
     require,
+    single,
     without_pads,
     word,
 )
 from minnet.formats.onnx_fold import UnsupportedGraph
 
-SIX = 6.0
-LEAK = 0.3          # LeakyReLU's slope in Keras, unless told otherwise
 TINY = 1e-7         # the least deviation by which Normalization divides
 DIGITS = 6          # of 1 - momentum
 PADDINGS = ("valid", "same")
+WINDOWS = ("kernel_size", "strides", "pool_size", "dilation_rate")     # whole numbers, of layers over sequences
 NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid, Softplus, HardSigmoid)
-ACTIVATIONS = {
-    "relu": ReLU, "relu6": ReLU6, "tanh": Tanh, "sigmoid": Sigmoid, "elu": ELU, "silu": SiLU, "swish": SiLU,
-    "gelu": GELU, "softmax": Softmax, "hard_silu": Hardswish, "hard_swish": Hardswish, "linear": None,
-    "leaky_relu": lambda: LeakyReLU(0.2), "selu": SELU, "mish": Mish, "softplus": Softplus, "hard_tanh": Hardtanh,
-    "hard_sigmoid": HardSigmoid,
-}
-OLD_HARD_SIGMOID = 0.2      # its slope in Keras 2
 
 
 # --- with weights ----------------------------------------------------------------------------------------------------
@@ -56,6 +50,8 @@ def dense(net, spec, x):
     """Add a Dense layer, or a Conv2d of one pixel where the input is an image."""
     units, names = count(spec, "units"), _names(spec, "kernel")
     kernel, *bias = net.weights(spec, names)
+    if len(x.shape) == IMAGE_AXES - 1 and net.is_input(x):  # a sequence
+        x = replace(x, shape=(1, *x.shape), line=True)
     if len(x.shape) == 1:
         layer = Dense(units, use_bias=bool(bias))
     elif len(x.shape) == IMAGE_AXES:
@@ -68,7 +64,7 @@ def dense(net, spec, x):
 def conv(net, spec, x):
     """Add a Conv2d."""
     kernel, *bias = net.weights(spec, _names(spec, "kernel"))
-    filters = count(spec, "filters")
+    kernel, filters = _planar(kernel, x), count(spec, "filters")
     more = {"groups": count(spec, "groups") if "groups" in spec.config else 1,
             "dilation": pair(spec, "dilation_rate", 1)}
     if x.pixel and kernel.shape[:2] == (1, 1):
@@ -79,14 +75,15 @@ def conv(net, spec, x):
 def depthwise(net, spec, x):
     """Add a DepthwiseConv2d."""
     kernel, *bias = net.weights(spec, _names(spec, "depthwise_kernel"))
-    return activated(net, spec, _depthwise(net, spec, x, kernel, bias))
+    return activated(net, spec, _depthwise(net, spec, x, _planar(kernel, x), bias))
 
 
 def separable(net, spec, x):
     """Add a DepthwiseConv2d and a Conv2d of one pixel."""
     deep, pointwise, *bias = net.weights(spec, _names(spec, "depthwise_kernel", "pointwise_kernel"))
-    between = _depthwise(net, replace(spec, name=f"{spec.name}_depthwise"), x, deep, [])
-    y = net.add(spec, Conv2d(count(spec, "filters"), 1, use_bias=bool(bias)), between, _values(pointwise, bias))
+    between = _depthwise(net, replace(spec, name=f"{spec.name}_depthwise"), x, _planar(deep, x), [])
+    y = net.add(spec, Conv2d(count(spec, "filters"), 1, use_bias=bool(bias)), between,
+                _values(_planar(pointwise, x), bias))
     return activated(net, spec, y)
 
 
@@ -127,20 +124,62 @@ def _values(kernel, bias):
 
 def batch_norm(net, spec, x):
     """Add a BatchNorm. Keras's momentum is the weight of the old statistics, ours that of the new ones."""
-    axis = spec.config.get("axis", -1)
-    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if axis not in (-1, len(x.shape)):
-        raise UnsupportedGraph(f"{label(spec)} goes along axis {quoted(repr(axis))} of {x.shape}: only the last can be "
-                               "read")
-    there = {"gamma": flag(spec, "scale"), "beta": flag(spec, "center")}
-    names = [*(name for name in there if there[name]), "moving_mean", "moving_variance"]
-    found = dict(zip(names, net.weights(spec, names), strict=True))
-    channels = x.shape[-1:]
-    values = {"gain": found.get("gamma", np.ones(channels, np.float32)),
-              "shift": found.get("beta", np.zeros(channels, np.float32)),
-              "mean": found["moving_mean"], "variance": found["moving_variance"]}
+    values = _norm_values(net, spec, x, ("moving_mean", "moving_variance"))
     layer = BatchNorm(epsilon=number(spec, "epsilon"), momentum=round(1 - number(spec, "momentum"), DIGITS))
     return net.add(spec, layer, x, values)
+
+
+def layer_norm(net, spec, x):
+    """Add a LayerNorm over the last axis."""
+    require(spec, "rms_scaling", False, False)
+    return net.add(spec, LayerNorm(epsilon=number(spec, "epsilon")), x, _norm_values(net, spec, x))
+
+
+def group_norm(net, spec, x):
+    """Add a GroupNorm, or an InstanceNorm where each channel is a group."""
+    groups, epsilon = spec.config.get("groups"), number(spec, "epsilon")
+    layer = InstanceNorm(epsilon=epsilon) if groups == -1 else GroupNorm(count(spec, "groups"), epsilon=epsilon)
+    return net.add(spec, layer, x, _norm_values(net, spec, x))
+
+
+def _norm_values(net, spec, x, statistics=()):
+    """Return the numbers of a norm over the last axis, which may lack gamma or beta."""
+    axis = spec.config.get("axis", -1)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if axis not in (-1, len(x.shape) - x.line):
+        raise UnsupportedGraph(f"{label(spec)} goes along axis {quoted(repr(axis))} of {x.shape}: only the last can be "
+                               "read")
+    names = [name for name, key in (("gamma", "scale"), ("beta", "center")) if flag(spec, key)] + list(statistics)
+    found = dict(zip(names, net.weights(spec, names), strict=True))
+    channels = x.shape[-1:]
+    return {"gain": found.get("gamma", np.ones(channels, np.float32)),
+            "shift": found.get("beta", np.zeros(channels, np.float32)),
+            **{name.removeprefix("moving_"): found[name] for name in statistics}}
+
+
+# --- sequences -------------------------------------------------------------------------------------------------------
+
+
+def on_line(function):
+    """Return the function that reads a layer over sequences as that over images of height 1."""
+    def made(net, spec, x):
+        if len(x.shape) == IMAGE_AXES - 1 and net.is_input(x):
+            x = replace(x, shape=(1, *x.shape), line=True)
+        if not x.line:
+            raise UnsupportedGraph(f"{label(spec)} reads {x.shape}; wanted a sequence (length, channels)")
+        config = spec.config | {key: [1, single(spec, key)] for key in WINDOWS if spec.config.get(key) is not None}
+        if isinstance(config.get("padding"), list):
+            config["padding"] = [[0, 0], config["padding"]]
+        if config.get("padding") == "causal":  # each output sees what is before it alone
+            window, holes = (single(spec, key, 1) for key in ("kernel_size", "dilation_rate"))
+            x, config["padding"] = replace(x, pads=(0, x.pads[1] + (window - 1) * holes, 0, x.pads[3])), "valid"
+        return function(net, replace(spec, config=config), x)
+    return made
+
+
+def _planar(kernel, x):
+    """Return the kernel of a window over sequences as one over images of height 1; any other as it is."""
+    return kernel[None] if x.line and kernel.ndim == IMAGE_AXES else kernel
 
 
 # --- scaling ---------------------------------------------------------------------------------------------------------
@@ -171,85 +210,6 @@ def normalization(net, spec, x):
     mean, variance = (np.broadcast_to(array.reshape(-1), math.prod(shape)).reshape(shape) for array in (mean, variance))
     factor = 1 / np.maximum(np.sqrt(variance), TINY)
     return net.scaled(spec, x, factor, -mean * factor)
-
-
-# --- elementwise -----------------------------------------------------------------------------------------------------
-
-
-def activated(net, spec, x):
-    """Add the activation that a layer names, if any."""
-    given = spec.config.get("activation")
-    if isinstance(given, dict):
-        given = _activation_object(net, spec, given)
-        if not isinstance(given, str):
-            return given(net, replace(spec, name=""), x)
-    if given is None:
-        return x
-    if not isinstance(given, str) or given not in ACTIVATIONS:
-        raise UnsupportedGraph(f"{label(spec)} has the activation {quoted(repr(given))}; known are "
-                               f"{', '.join(ACTIVATIONS)}")
-    made = ACTIVATIONS[given]
-    if made is HardSigmoid and net.old:
-        return net.add(replace(spec, name=""), HardSigmoid(OLD_HARD_SIGMOID), x)
-    return x if made is None else net.add(replace(spec, name=""), made(), x)
-
-
-def _activation_object(net, spec, given):
-    """Return the name of a function that is described as an object, or the function for a layer that is one."""
-    kind, config = given.get("class_name"), given.get("config")
-    if kind == "function" and isinstance(config, str):
-        return config
-    if kind in ELEMENTWISE and isinstance(config, dict):
-        return lambda net, spec, x: ELEMENTWISE[kind](net, replace(spec, config=config), x)
-    raise UnsupportedGraph(f"{label(spec)} has the activation {quoted(repr(kind))}, which is none of Keras's own")
-
-
-def relu(net, spec, x):
-    """Add a ReLU, ReLU6, LeakyReLU, or a Hardtanh for another largest value."""
-    most, slope = spec.config.get("max_value"), number(spec, "negative_slope", 0.0)
-    if number(spec, "threshold", 0.0) or (slope and most is not None):
-        raise UnsupportedGraph(f"{label(spec)} has a threshold, or a largest value and a slope, which no layer here "
-                               "has")
-    if most is not None:
-        most = number(spec, "max_value")
-        return net.add(spec, ReLU6() if most == SIX else Hardtanh(0.0, most), x)
-    return net.add(spec, LeakyReLU(slope) if slope else ReLU(), x)
-
-
-def leaky_relu(net, spec, x):
-    """Add a LeakyReLU; Keras 2 calls the slope alpha."""
-    key = "negative_slope" if "negative_slope" in spec.config else "alpha"
-    return net.add(spec, LeakyReLU(number(spec, key, LEAK)), x)
-
-
-def elu(net, spec, x):
-    """Add an ELU."""
-    return net.add(spec, ELU(number(spec, "alpha", 1.0)), x)
-
-
-def prelu(net, spec, x):
-    """Add a PReLU with a slope for each channel, or one for all."""
-    slopes, = net.weights(spec, ("alpha",))
-    if slopes.size not in (1, x.shape[-1]) or slopes.shape[-1:] != (slopes.size,):
-        raise UnsupportedGraph(f"{label(spec)} has slopes of shape {slopes.shape} for {x.shape}: only one for each "
-                               "channel can be read (shared_axes=[1, 2])")
-    return net.add(spec, PReLU(per_channel=slopes.size > 1), x, {"slopes": slopes.reshape(-1)})
-
-
-def softmax(net, spec, x):
-    """Add a Softmax over channels."""
-    require(spec, "axis", -1, -1, len(x.shape))
-    return net.add(spec, Softmax(), x)
-
-
-def dropout(net, spec, x):
-    """Add a Dropout."""
-    return net.add(spec, Dropout(number(spec, "rate")), x)
-
-
-def same(net, spec, x):
-    """Return the input: the layer does something in training alone, or nothing."""
-    return x
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -368,27 +328,21 @@ def concatenate(net, spec, *wires):
     return net.join(spec, "concat", wires, (*first[:-1], sum(x.shape[-1] for x in wires)))
 
 
-ELEMENTWISE = {"ReLU": relu, "LeakyReLU": leaky_relu, "ELU": elu, "Softmax": softmax}
-LAYERS = ELEMENTWISE | {
+plus_number, by_number = with_number(add, 1.0), with_number(multiply, 0.0)
+LAYERS: dict = ELEMENTWISE | {
     "Dense": dense, "Conv2D": conv, "DepthwiseConv2D": depthwise, "SeparableConv2D": separable,
     "BatchNormalization": batch_norm, "Rescaling": rescaling, "Normalization": normalization, "Activation": activated,
     "Dropout": dropout, "SpatialDropout2D": same, "GaussianDropout": same, "GaussianNoise": same,
     "AlphaDropout": same, "ActivityRegularization": same, "Identity": same, "MaxPooling2D": pool(MaxPool2d),
-    "AveragePooling2D": pool(AvgPool2d), "PReLU": prelu, "GlobalAveragePooling2D": global_pool(GlobalAvgPool2d),
+    "AveragePooling2D": pool(AvgPool2d),  "GlobalAveragePooling2D": global_pool(GlobalAvgPool2d),
     "GlobalMaxPooling2D": global_pool(GlobalMaxPool2d), "ZeroPadding2D": zero_padding, "Flatten": flatten,
-    "Reshape": reshape, "Add": add, "Concatenate": concatenate, "Multiply": multiply,
-    "ops.Multiply": with_number(multiply, 0.0), "ops.Add": with_number(add, 1.0), "ops.Concatenate": concatenate,
+    "Reshape": reshape, "Add": plus_number, "Concatenate": concatenate, "Multiply": by_number,
+    "ops.Multiply": by_number, "ops.Add": plus_number, "ops.Concatenate": concatenate,
 }
-WITH_NUMBERS = ("ops.Add", "ops.Multiply")
-FUNCTIONS = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu", "Gelu": "gelu",
-             "HardSilu": "hard_silu", "Softmax": "softmax", "Selu": "selu", "Softplus": "softplus", "Mish": "mish",
-             "HardSigmoid": "hard_sigmoid"}     # of keras.ops; a .h5 file does not say so
-
-
-def _function(name):
-    """Return what adds the activation that a function of keras.ops is."""
-    return lambda net, spec, x: activated(net, replace(spec, config={"activation": name}), x)
-
-
-LAYERS |= {f"ops.{kind}": _function(name) for kind, name in FUNCTIONS.items()}
-LAYERS |= {kind: _function(name) for kind, name in FUNCTIONS.items() if kind not in LAYERS}
+LAYERS |= {f"{kind}1D": on_line(LAYERS[f"{kind}2D"]) for kind in (
+    "Conv", "DepthwiseConv", "SeparableConv", "MaxPooling", "AveragePooling", "GlobalAveragePooling",
+    "GlobalMaxPooling", "ZeroPadding")}
+LAYERS |= {"SpatialDropout1D": same, "LayerNormalization": layer_norm, "GroupNormalization": group_norm}
+WITH_NUMBERS = ("ops.Add", "ops.Multiply", "Add", "Multiply")    # a .h5 file does not say which they are
+LAYERS |= {f"ops.{kind}": function(name) for kind, name in FUNCTIONS.items()}
+LAYERS |= {kind: function(name) for kind, name in FUNCTIONS.items() if kind not in LAYERS}

@@ -29,13 +29,15 @@ class Wire:
     """The output of item number `item` for one row or image.
 
     `pads` (top, left, bottom, right) are zeros around it that the next convolution takes over. `pixel`: Keras has a row
-    of `shape` (c,) as an image of one pixel, (1, 1, c).
+    of `shape` (c,) as an image of one pixel, (1, 1, c). `line`: Keras has an image of height 1, (1, length, c), as a
+    sequence, (length, c).
     """
 
     item: int
     shape: tuple
     pads: tuple = NO_PADS
     pixel: bool = False
+    line: bool = False
 
 
 @dataclass(eq=False)
@@ -43,8 +45,8 @@ class KerasNet:
     """The items of the net, whose input has `shape` in the file, which an `old` Keras wrote, 1 or 2.
 
     `affine` has (factor, shift, whether these are one number per channel) of those that compute factor x + shift,
-    `used` the layers with weights, `repeated` the names of those that are used twice, `shapes` those in which the input
-    is read.
+    `used` the layers with weights, `repeated` the names of those that are used twice, `shapes` what each
+    item reads.
     """
 
     arrays_of: object
@@ -54,7 +56,7 @@ class KerasNet:
     affine: dict = field(default_factory=dict)
     used: set = field(default_factory=set)
     repeated: list = field(default_factory=list)
-    shapes: set = field(default_factory=set)
+    shapes: dict = field(default_factory=dict)
 
     def add(self, spec, layer, x, values=None):
         """Append a layer that reads the Wire `x`; return the Wire of its output."""
@@ -73,17 +75,19 @@ class KerasNet:
             if array is not None and array.shape != declared.shape:
                 raise UnsupportedGraph(f"{label(spec)} has a {declared.kind} of shape {array.shape}; its description "
                                        f"says {declared.shape}")
-        return Wire(self.append(spec, layer, (x,), values), tuple(shape), pixel=x.pixel and len(shape) == 1)
+        return Wire(self.append(spec, layer, (x,), values), tuple(shape), pixel=x.pixel and len(shape) == 1,
+                    line=x.line and len(shape) == IMAGE_AXES)
 
     def join(self, spec, how, wires, shape):
         """Append the sum ("add") or concatenation ("concat") of wires; return the Wire of its output."""
         if any(any(x.pads) for x in wires):
             raise UnsupportedGraph(f"{label(spec)} reads a ZeroPadding2D, which only a convolution can take over")
-        return Wire(self.append(spec, how, wires, None), shape, pixel=any(x.pixel for x in wires))
+        return Wire(self.append(spec, how, wires, None), shape, pixel=any(x.pixel for x in wires),
+                    line=any(x.line for x in wires))
 
     def append(self, spec, layer, wires, values):
         """Append an item; return its number."""
-        self.shapes |= {x.shape for x in wires if x.item == 0}
+        self.shapes[len(self.items)] = wires[0].shape
         self.items.append(Item(layer, tuple(x.item for x in wires), values or {}, label(spec)))
         return len(self.items) - 1
 
@@ -145,6 +149,15 @@ def layer_name(name):
 def count(spec, key):
     """Return an argument that is a whole number of at least 1."""
     value = spec.config.get(key)
+    if type(value) is not int or not 1 <= value <= LARGEST:
+        raise _wrong(spec, key, value, "a whole number of at least 1")
+    return value
+
+
+def single(spec, key, default=None):
+    """Return an argument that is a whole number, or a list of one, as of windows over sequences."""
+    value = spec.config.get(key, default)
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
     if type(value) is not int or not 1 <= value <= LARGEST:
         raise _wrong(spec, key, value, "a whole number of at least 1")
     return value
