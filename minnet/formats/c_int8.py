@@ -25,6 +25,8 @@ from minnet.engine.layer import Layer, find_row
 from minnet.engine.more_activations import ReLU6
 from minnet.engine.normalise import Dropout
 from minnet.engine.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from minnet.engine.prelu import PReLU
+from minnet.engine.product import Product
 from minnet.engine.sparse import SparseDense
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported
@@ -277,6 +279,13 @@ def _activation(writer, layer, x):
                       real, f"{layer.name}.table")
 
 
+def _prelu(writer, layer, x):
+    if layer.per_channel:
+        raise Unsupported(f"{layer.name} is a PReLU with a slope for each channel, which has no form in integers: "
+                          'export with arithmetic="float"')
+    return _activation(writer, layer, x)
+
+
 def _looked_up(writer, x, table, scale, zero, real, name):
     """Write y = table[x + 128]."""
     x = writer.writable(x)
@@ -349,6 +358,21 @@ def _residual(writer, layer, x):
     return y.over(y.place, scale, zero, real, rescaled(sums, np.int64(1), np.int64(shift), zero, LOW, HIGH))
 
 
+def _product(writer, layer, x):
+    parts = [_shared(x) if child is None else writer.write(child, _shared(x)) for child in (layer.branch, layer.other)]
+    large, small = sorted(parts, key=lambda part: math.prod(part.real.shape[1:]), reverse=True)
+    y, c = writer.writable(large), math.prod(small.real.shape[1:])
+    real = layer.combine(y.real, small.real)
+    scale, zero = quantity(real)
+    factor, shift = multiplier(np.array(y.scale * small.scale / scale))
+    products = layer.combine(y.whole - y.zero, small.whole - small.zero)
+    pixels = math.prod(real.shape[1:]) // c
+    writer.call("multiply_int8", small, pixels, c, small.zero, y.zero, factor, shift, zero, y)
+    for tensor in (small, x):
+        writer.free(tensor)
+    return y.over(y.place, scale, zero, real, rescaled(products, factor, shift, zero, LOW, HIGH))
+
+
 def _concat(writer, layer, x):
     total, first, pixels = layer.output_shape[-1], 0, math.prod(layer.output_shape[:-1])
     parts = [writer.write(branch, _shared(x)) for branch in layer.branches]
@@ -396,6 +420,7 @@ LINEAR = {
 WRITERS = {
     Sequential: _sequential,
     Residual: _residual,
+    Product: _product,
     Concat: _concat,
     Dense: _linear,
     SparseDense: _linear,
@@ -408,4 +433,5 @@ WRITERS = {
     GlobalAvgPool2d: _avg_pool,
     GlobalMaxPool2d: _max_pool,
     ReLU: _relu,
+    PReLU: _prelu,
 }

@@ -88,6 +88,16 @@ static void avg_pool_int8(const int8_t *x, int h, int w, int c, int top, int lef
             }
 }
 """,
+    "multiply_int8": """
+/* y (n, c) = zero + (x (c) - x0) * (y - y0) * factor / 2^shift, rounded, in place */
+static void multiply_int8(const int8_t *x, int n, int c, int x0, int y0, int32_t factor, int shift, int zero, int8_t *y)
+{
+    int i, k;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < c; k++)
+            y[i * c + k] = rescale8((x[k] - x0) * (y[i * c + k] - y0), factor, shift, zero);
+}
+""",
     "add_int8": """
 /* y (n) = zero + ((x - x0) * fx + (y - y0) * fy) / 2^shift, rounded, in place */
 static void add_int8(const int8_t *x, int n, int x0, int32_t fx, int y0, int32_t fy, int shift, int zero, int8_t *y)
@@ -126,5 +136,6 @@ static void widen(const int8_t *x, int n, int zero, int32_t *y)
 }
 """,
 }
-NEEDS = {name: ("rescale8",) for name in INT8 if "integer8" in name or name in ("add_int8", "avg_pool_int8")} | \
+RESCALED = ("add_int8", "multiply_int8", "avg_pool_int8")
+NEEDS = {name: ("rescale8",) for name in INT8 if "integer8" in name or name in RESCALED} | \
     {name: ("rescale32",) for name in INT8 if "integer32" in name}
