@@ -21,6 +21,8 @@ def check_X(X, shape, dtype):
     plain = type(X) is np.ndarray and X.dtype == dtype and X.flags.carray
     if not plain:
         X = as_numbers("X", X)
+    if X.ndim == len(shape) > 2 and (1, *X.shape[1:]) == tuple(shape):
+        X = X[:, None]  # sequences (n, length, channels) are images of height 1
     if X.shape[1:] != tuple(shape) or X.ndim == 0:
         raise InvalidValue(f"X has the shape {X.shape}; wanted (n, {', '.join(map(str, shape))}){_mend(X, shape)}")
     if not plain:
@@ -68,6 +70,8 @@ def _mend(X, shape):
         return "; for one sample give " + ("X.reshape(1, -1)" if X.ndim == 1 else "X[None]")
     if X.ndim == 4 and X.shape[1:] == (*shape[-1:], *shape[:-1]):
         return "; channels go last: X.transpose(0, 2, 3, 1)"
+    if X.ndim == len(shape) and (1, *X.shape[:0:-1]) == tuple(shape):
+        return "; channels go last: X.transpose(0, 2, 1)"
     if X.ndim > 1 and math.prod(X.shape[1:]) == math.prod(shape):
         return f"; the numbers fit: X.reshape({', '.join(map(str, (-1, *shape)))})"
     return ""
