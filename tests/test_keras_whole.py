@@ -234,18 +234,3 @@ def test_arguments():
         load_keras(model)
     with pytest.raises(InvalidType, match="wanted a Model"):
         load_keras("net.keras", "net.keras")
-
-
-def test_layers_of_moments():
-    """Gain and shift may be left out; -1 groups are one for each channel."""
-    net = sequential(layer("GroupNormalization", "g", groups=-1, axis=-1, epsilon=0.1, scale=False, center=True),
-                     layer("GlobalAveragePooling2D", keepdims=False),
-                     layer("LayerNormalization", "l", axis=-1, epsilon=0.2, scale=True, center=False), dense(2),
-                     shape=(3, 2, 4))
-    w = {"layers/group_normalization": [normal(4)], "layers/layer_normalization": [normal(4)],
-         "layers/dense": [normal(4, 2), normal(2)]}
-    (beta,), (gamma,), (kernel, bias) = w.values()
-    X = normal(5, 3, 2, 4)
-    x = ((X - X.mean((1, 2), keepdims=True)) / np.sqrt(X.var((1, 2), keepdims=True) + 0.1) + beta).mean((1, 2))
-    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 0.2) * gamma
-    np.testing.assert_allclose(loaded(net, w)(X), x @ kernel + bias, rtol=1e-5, atol=1e-5)

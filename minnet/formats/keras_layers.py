@@ -34,7 +34,6 @@ from minnet.formats.keras_net import (
     without_pads,
     word,
 )
-from minnet.formats.keras_norms import group_norm, layer_norm
 from minnet.formats.onnx_fold import UnsupportedGraph
 
 TINY = 1e-7         # the least deviation by which Normalization divides
@@ -332,8 +331,7 @@ def concatenate(net, spec, *wires):
 plus_number, by_number = with_number(add, 1.0), with_number(multiply, 0.0)
 LAYERS: dict = ELEMENTWISE | {
     "Dense": dense, "Conv2D": conv, "DepthwiseConv2D": depthwise, "SeparableConv2D": separable,
-    "BatchNormalization": batch_norm, "LayerNormalization": layer_norm, "GroupNormalization": group_norm,
-    "Rescaling": rescaling, "Normalization": normalization, "Activation": activated,
+    "BatchNormalization": batch_norm, "Rescaling": rescaling, "Normalization": normalization, "Activation": activated,
     "Dropout": dropout, "SpatialDropout2D": same, "GaussianDropout": same, "GaussianNoise": same,
     "AlphaDropout": same, "ActivityRegularization": same, "Identity": same, "MaxPooling2D": pool(MaxPool2d),
     "AveragePooling2D": pool(AvgPool2d),  "GlobalAveragePooling2D": global_pool(GlobalAvgPool2d),

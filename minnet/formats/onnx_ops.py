@@ -70,8 +70,8 @@ OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
     "Squeeze": onnx_shapes.squeeze, "Unsqueeze": onnx_shapes.unsqueeze, "Transpose": onnx_shapes.transpose,
     "Concat": onnx_shapes.concat, "Pad": onnx_shapes.pad,
 }
-WAYS_OUT = {
-    "ConvTranspose": "minnet has no layer that enlarges images: end the net before it",    # what to do about operators that are not read
+WAYS_OUT = {    # what to do about operators that are not read
+    "ConvTranspose": "minnet has no layer that enlarges images: end the net before it",
     "GatherND": "it picks the windows of an uneven adaptive pool: choose an output size that divides that of the image",
     "Split": "make two layers of the one whose outputs it splits",
     "LSTM": "minnet has no recurrent layers", "GRU": "minnet has no recurrent layers",
