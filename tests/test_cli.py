@@ -50,7 +50,8 @@ class Ended:
 def command(capsys, tmp_path, monkeypatch):
     """Run a command in an empty folder: command("prune", "digits", ...) -> Ended."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(measure, "SECONDS", 0.0)  # times of a few rounds will do
+    for name, few in (("SECONDS", 0.0), ("RESTED_ROUNDS", 1), ("TURN", 0.0)):  # times of a few rounds will do
+        monkeypatch.setattr(measure, name, few)
 
     def run(*argv):
         capsys.readouterr()

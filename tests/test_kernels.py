@@ -37,6 +37,8 @@ from minnet.kernels.steps import SETTINGS, adam_step, lion_step, sgd_step, soft_
 
 FLOATS = [np.float32, np.float64]
 ROUNDING = 64  # units in the last place that a kernel may be away from its twin
+# What takes minutes to compile: the kernels that these call have checked indices by themselves, and these in Python.
+WHOLE_RUNS = ("mlp_steps", "small_batch_steps", "run_program", "run_shared")
 EXAMPLES = int(os.environ.get("MINNET_KERNEL_EXAMPLES", "40"))
 
 
@@ -97,14 +99,16 @@ def test_kernel_equals_its_twin(name, dtype, data):
         assert_equal(np.asarray(got), np.asarray(wanted), case.exact, dtype)
 
 
-@pytest.mark.parametrize("setting, of", [("NUMBA_DISABLE_JIT", "float"), ("NUMBA_BOUNDSCHECK", "float32")])
-def test_kernels_equal_their_twins_also_with(setting, of):
+@pytest.mark.parametrize("setting, of, without", [
+    ("NUMBA_DISABLE_JIT", "float", ()), ("NUMBA_BOUNDSCHECK", "float32", WHOLE_RUNS)])
+def test_kernels_equal_their_twins_also_with(setting, of, without):
     environment = dict(os.environ, MINNET_KERNEL_EXAMPLES="8", **{setting: "1"})
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    command += ["-k", f"equals_its_twin and {of}"]
+    command += ["-k", " and not ".join([f"equals_its_twin and {of}", *without])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert f"{len(KERNELS) * sum(of in dtype.__name__ for dtype in FLOATS)} passed" in done.stdout
+    walked = len([name for name in KERNELS if not any(part in name for part in without)])
+    assert f"{walked * sum(of in dtype.__name__ for dtype in FLOATS)} passed" in done.stdout
 
 
 BROKEN = """
