@@ -156,3 +156,12 @@ def test_sizes_of_c_are_measured(bench, monkeypatch):
     assert rows["float32"]["rodata"] < rows["float32, zeros stored"]["rodata"] / 2
     assert rows["integers, a scale a layer"]["ram"] < rows["float32"]["ram"] / 2.5
     assert all(name in c_size.table(list(rows.values())) for name in rows)
+
+
+def test_runtimes_read_what_is_written(bench):
+    """All six nets, dense, sparse and int8, in the ONNX Runtime that is installed."""
+    pytest.importorskip("onnxruntime")
+    runtimes = importlib.import_module("bench.runtimes")
+    found, = runtimes.main(quick=True).values()
+    assert len(found) == len(runtimes.nets()) * len(runtimes.VARIANTS)
+    assert all(isinstance(error, float) and error < runtimes.TOLERANCE for error in found.values()), found

@@ -483,3 +483,17 @@ def test_int8_is_the_predictors(build, shape, sparse):
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UnknownName, match="float32, int8"):
         onnx_bytes(mn.Model(mn.Sequential(mn.Dense(3)), (4,), rng=0), precision="int4")
+
+
+@pytest.mark.parametrize("precision", [None, "int8"])
+def test_a_layer_without_live_weights_has_no_empty_initializer(precision, tmp_path):
+    """Some runtimes take an array without elements for a single number."""
+    model = mn.Model(mn.Sequential(mn.Dense(5), mn.ReLU(), mn.Dense(3)), (4,), rng=0)
+    mn.prune(model, 1.0, layers="dense2")
+    data = onnx_bytes(model, sparse=True, precision=precision)
+    assert all(0 not in tensor.dims for tensor in checked(data).graph.initializer)
+    X = np.ones((2, 4), np.float32)
+    close(model(X), run(data, X))
+    back = loaded(data, tmp_path)
+    assert not back.parameters["dense2.weight"].mask.any()
+    close(model(X), back(X))

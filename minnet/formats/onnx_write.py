@@ -172,14 +172,16 @@ class _Writer:
 
     def scattered(self, name, array, places):
         """Add a weight as zeros and live values scattered into them, which every runtime supports; return its name."""
-        size = self.tensor(f"{name}.size", np.array([array.size]))
         # the value is the default's, but some runtimes take that for a float64, or ask for it
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-        value = self.onnx.helper.make_tensor("value", kind, [1], [0])
-        zeros = self.node("ConstantOfShape", [size], f"{name}.zeros", {"value": value})
+        value = {"value": self.onnx.helper.make_tensor("value", kind, [1], [0])}
+        shape = self.tensor(f"{name}.shape", np.array(array.shape))
+        if not len(places):  # some runtimes take empty initializers for single numbers
+            return self.node("ConstantOfShape", [shape], f"{name}.zeros", value, output=name)
+        size = self.tensor(f"{name}.size", np.array([array.size]))
+        zeros = self.node("ConstantOfShape", [size], f"{name}.zeros", value)
         what = [self.tensor(f"{name}.places", places), self.tensor(f"{name}.values", array.reshape(-1)[places])]
         flat = self.node("ScatterElements", [zeros, *what], f"{name}.flat", {"axis": 0})
-        shape = self.tensor(f"{name}.shape", np.array(array.shape))
         return self.node("Reshape", [flat, shape], f"{name}.dense", output=name)
 
     def write(self, layer, x):
