@@ -267,6 +267,16 @@ def squeeze_excite():
     return g, g.gemm(g("Flatten", g("GlobalMaxPool", x)), 4, 3)
 
 
+def gated_linear_unit():
+    """One layer whose halves are multiplied, on images and on rows."""
+    g = Graph((2, 5, 5))
+    x = g.conv("x", (8, 2, 2, 2))
+    x = g("Mul", g("Split", x, g.ints(4, 4), outputs=2, axis=1), g("Sigmoid", f"split_{len(g.nodes) - 1}_1"))
+    z = g.gemm(g("Flatten", g("GlobalAveragePool", x)), 4, 6)
+    first, last = g("Split", z, outputs=2, axis=-1), f"split_{len(g.nodes) - 1}_1"
+    return g, g.gemm(g("Mul", first, last), 3, 2)
+
+
 def rare_activations():
     """Those that one node says, on rows in the order of channels first."""
     g = Graph((2, 3, 4), opset=20)
@@ -282,7 +292,7 @@ GRAPHS = {f.__name__: f for f in (
     rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
     keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
     densenet, mobilenet, ceiled_pools, normalised_input, padded, halves, old_operators, new_operators,
-    squeeze_excite, rare_activations)}
+    squeeze_excite, gated_linear_unit, rare_activations)}
 
 
 def dump(model, path):

@@ -1,20 +1,23 @@
-"""ONNX operators that add, subtract, multiply and divide: branches that meet, or constants for each channel.
+"""ONNX operators that add, subtract, multiply and divide: branches that meet or part, or constants for each channel.
 
 Each is `function(net, node, a, b) -> Signal`; onnx_ops.py has the table. What is added to or multiplied with each
 channel becomes part of the layer before, or a BatchNorm.
 """
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
+from minnet.engine.layer import rebuild
 from minnet.engine.layer_norm import MomentNorm
 from minnet.engine.normalise import BatchNorm
 from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_net import Signal
+from minnet.formats.onnx_tree import Item
 
 
 def add(net, node, a, b):
@@ -55,6 +58,32 @@ def multiply(net, node, a, b):
     if not _same_order(large, small):
         raise UnsupportedGraph("it multiplies a flattened image with features in another order")
     return net.join(node, "product", (large, small), large.shape, large.order)
+
+
+def split(net, node, x, sizes=None):
+    """Make layers of their own of the parts of a Dense layer or convolution whose outputs are split.
+
+    Returns a Signal for each part.
+    """
+    item, axis, n = net.exclusive(x), node.attrs.get("axis", 0) % (len(x.axes) + 1), len(node.outputs)
+    whole = not isinstance(item.layer, Dense | Conv2d) or getattr(item.layer, "groups", 1) > 1 or x.order is not None
+    if whole or axis == 0 or x.axes[axis - 1] != "c":
+        raise UnsupportedGraph("it splits something else than the outputs of one Dense layer or convolution: make a "
+                               "layer of its own of each part")
+    sizes = np.ravel(node.attrs.get("split", [x.shape[-1] / n] * n) if sizes is None else sizes)
+    if len(sizes) != n or sizes.sum() != x.shape[-1] or (sizes < 1).any() or (sizes != np.floor(sizes)).any():
+        raise UnsupportedGraph(f"it splits {x.shape[-1]} channels into {n} parts of {sizes.tolist()}")
+    parts = [(rebuild(item.layer), item.values, item.inputs) for _ in sizes]
+    signals, ends = [], np.cumsum(sizes.astype(int))
+    for (layer, values, inputs), end, size in zip(parts, ends, sizes.astype(int), strict=True):
+        setattr(layer, layer.units_argument, int(size))
+        values = {kind: array[..., end - size : end] for kind, array in values.items()}
+        if signals:
+            net.items.append(Item(layer, inputs, values, item.label))
+        else:
+            item.layer, item.values = layer, values
+        signals.append(replace(x, item=len(net.items) - 1 if signals else x.item, shape=(*x.shape[:-1], int(size))))
+    return tuple(signals)
 
 
 def divide(net, node, x, constant):

@@ -59,7 +59,7 @@ OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
     "Softmax": onnx_ends.softmax, "LogSoftmax": onnx_ends.softmax, "Sigmoid": onnx_ends.sigmoid,
     "QuantizeLinear": onnx_quantised.quantize, "DequantizeLinear": onnx_quantised.dequantize,
     "Add": onnx_arithmetic.add, "Sum": onnx_arithmetic.total, "Sub": onnx_arithmetic.subtract,
-    "Mul": onnx_arithmetic.multiply, "Div": onnx_arithmetic.divide,
+    "Mul": onnx_arithmetic.multiply, "Div": onnx_arithmetic.divide, "Split": onnx_arithmetic.split,
     "Gemm": onnx_layers.gemm, "MatMul": onnx_layers.matmul,
     "LayerNormalization": onnx_norms.layer_normalization,
     "InstanceNormalization": onnx_norms.instance_normalization, "GroupNormalization": onnx_norms.group_normalization,
@@ -73,7 +73,6 @@ OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
 WAYS_OUT = {    # what to do about operators that are not read
     "ConvTranspose": "minnet has no layer that enlarges images: end the net before it",
     "GatherND": "it picks the windows of an uneven adaptive pool: choose an output size that divides that of the image",
-    "Split": "make two layers of the one whose outputs it splits",
     "LSTM": "minnet has no recurrent layers", "GRU": "minnet has no recurrent layers",
     "RNN": "minnet has no recurrent layers", "LRN": "take BatchNorm instead",
     "If": "export one branch alone", "Loop": "export it without loops over data", "Scan": "export it without loops",

@@ -301,8 +301,8 @@ class _Reader:
         net, problems = Net(readers, self.most, self.batch), []
         for node in self.nodes:
             made = self.made(net, node, problems)
-            self.values |= dict.fromkeys(node.outputs[:1], made)
-            self.values |= dict.fromkeys(node.outputs[1:], UNREADABLE)
+            made = made if isinstance(made, tuple) else (made,)
+            self.values |= dict.fromkeys(node.outputs, UNREADABLE) | dict(zip(node.outputs, made, strict=False))
         if problems:
             raise UnsupportedGraph("; ".join(problems[:MOST_TOLD]) + _more(problems))
         for name in self.outputs:
