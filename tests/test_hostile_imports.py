@@ -623,6 +623,10 @@ DESCRIPTIONS = {
     "names of lists": (sequential(layer("Dense", ["a"]), shape=(4,)), "units"),
     "a layer that is missing": (functional((4,), (layer("ReLU", "a"), ["nowhere"])), "call 0 of nowhere"),
     "a call that is missing": (functional((4,), (layer("ReLU", "a"), ["x"]), output="b"), "call 0 of b"),
+    "a layer of nothing": ({"class_name": "Sequential", "config": {"layers": [{"class_name": "Dense", "config": []}]}},
+                           "without its class or its arguments|the shape"),
+    "half a layer": (sequential({"class_name": "Dense", "config": []}, shape=(4,)), "without its class"),
+    "a million inputs": (functional((4,), (layer("Add", "a"), ["x"] * 3_000)), "no output of a layer"),
     "a number for a tensor": (functional((4,), (layer("ReLU", "a"), [7])), "refers to"),
 }
 

@@ -136,6 +136,23 @@ def test_a_sequence():
     np.testing.assert_array_equal(model(X), model(X.reshape(4, 1, 5, 2)))
 
 
+def test_layers_of_one_name_in_two_models():
+    """In a .h5 file the models that hold them tell them apart, and where these are missing it is refused."""
+    inner = [sequential(dense(2, "d"), name=name) for name in "ab"]
+    net = sequential(sequential(*inner, name="big"), shape=(2,))
+    w = {name: normal(2, 2) for name in "ab"}
+
+    def of(folders):
+        entries = [Entry("big", "big", f"{folders[name]}/{kind}", array) for name in "ab"
+                   for kind, array in (("kernel", w[name]), ("bias", np.zeros(2, np.float32)))]
+        return model_of(Saved("names", [], entries, net), Path("net.h5"), "auto")
+
+    X = normal(3, 2)
+    np.testing.assert_allclose(of({"a": "net/big/a/d", "b": "net/big/b/d"})(X), X @ w["a"] @ w["b"], rtol=1e-5)
+    with pytest.raises(FileError, match="may have the weights of 1/d, 2/d: save it as .keras"):
+        of({"a": "1/d", "b": "2/d"})
+
+
 def test_a_gate():
     """Squeeze and excitation, with the hard sigmoid that Keras's MobileNetV3 writes as three functions."""
     numbers = {"use_bias": True, "kernel_size": [1, 1], "strides": [1, 1], "padding": "valid", "dilation_rate": [1, 1]}

@@ -24,20 +24,20 @@ class LayerSpec:
     """One layer as Keras describes it.
 
     `kind` is its class ("ops.Relu" for a function of keras.ops), `config` its arguments, `name` its name, `place` its
-    path in files of Keras 3, `top` the name of the outermost layer that holds it, which is its group in a .h5 file, and
-    `calls` are what it is given at each call, as the file has it.
+    path in files of Keras 3, `trail` the names of the layers that hold it and its own, from the outermost on, which is
+    its group in a .h5 file, and `calls` are what it is given at each call, as the file has it.
     """
 
     kind: str
     config: dict
     name: str
     place: str
-    top: str
+    trail: tuple[str, ...]
     calls: object = None
     custom: str = ""     # what a class is registered as that is no part of Keras
 
 
-def inner_specs(config, place="", top=""):
+def inner_specs(config, place="", trail=()):
     """Return the LayerSpecs directly inside a model's `config`; what is no layer is left out."""
     layers, counts, found = config.get("layers"), Counter(), []
     for layer in layers if isinstance(layers, list) else ():
@@ -50,11 +50,11 @@ def inner_specs(config, place="", top=""):
         snake = snake_case(kind)
         number = f"_{counts[snake]}" if counts[snake] else ""
         counts[snake] += 1
-        found.append(_spec(layer, kind, name, f"{place}layers/{snake}{number}", top or name))
+        found.append(_spec(layer, kind, name, f"{place}layers/{snake}{number}", (*trail, name)))
     return found
 
 
-def _spec(layer, kind, name, place, top):
+def _spec(layer, kind, name, place, trail):
     """Return the LayerSpec of one layer."""
     module, registered = layer.get("module"), layer.get("registered_name")
     ours = module is None or (isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras", "tensorflow"))
@@ -62,7 +62,7 @@ def _spec(layer, kind, name, place, top):
     if isinstance(module, str) and module.startswith("keras.src.ops"):
         kind = f"ops.{kind}"
     custom = "" if ours and known else registered if isinstance(registered, str) else f"{module}.{kind}"
-    return LayerSpec(kind, layer["config"], name, place, top, layer.get("inbound_nodes"), custom)
+    return LayerSpec(kind, layer["config"], name, place, trail, layer.get("inbound_nodes"), custom)
 
 
 def all_layers(config):
@@ -75,7 +75,7 @@ def all_layers(config):
         spec, depth = waiting.pop()
         yield spec
         if spec.kind in MODELS and depth < DEEPEST:
-            inner = inner_specs(spec.config, f"{spec.place}/", spec.top)
+            inner = inner_specs(spec.config, f"{spec.place}/", spec.trail)
             waiting += [(other, depth + 1) for other in reversed(inner)]
 
 

@@ -5,6 +5,7 @@
 A Sequential is walked layer by layer, a Functional from its output back; models inside models are taken apart. The
 description is data: nothing in it is built or executed, and layers that minnet lacks are all listed at once.
 """
+import os
 import re
 import warnings
 from collections import Counter
@@ -30,6 +31,7 @@ from minnet.model import Model
 MOST_CALLS = 20_000     # of layers, those of a model that is used often counted each time
 MOST_TOLD = 8
 MOST_AXES = 8
+MOST_INPUTS = 1_000     # of one layer
 WEIGHTS_ONLY = "give their architecture with --model NAME or FILE; in Python load_keras(model, path)"
 WAY_OUT = 'or write it as ONNX where Keras is installed: model.export("net.onnx", format="onnx")'
 NUMBERS = re.compile(r"mse|mae|mape|msle|huber|log_?cosh|mean_?(squared|absolute)\w*|poisson", re.IGNORECASE)
@@ -48,8 +50,8 @@ def model_of(saved, path, zeros):
         whole = _outermost(saved.model)
         _refuse_unknown(whole)
         net = KerasNet(_finder(saved))
-        end = _Walk(net).outermost(whole)
-        model = _model(net, end, path, zeros, saved.loss)
+        with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight or a scaling
+            model = _model(net, _Walk(net).outermost(whole), path, zeros, saved.loss)
     except UnsupportedGraph as error:
         raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", WAY_OUT) from error
     if net.repeated:
@@ -69,7 +71,7 @@ def _outermost(model):
     if kind not in MODELS or not isinstance(config.get("layers"), list):
         raise UnsupportedGraph(f"it is of the class {quoted(kind)}, whose code is not in the file: only Sequential and "
                                "Functional models describe themselves")
-    return LayerSpec(kind, config, "", "", "")
+    return LayerSpec(kind, config, "", "", ())
 
 
 def _refuse_unknown(whole):
@@ -110,17 +112,30 @@ def _finder(saved):
     groups = {}
     for entry in saved.entries:
         folder, _, name = entry.weight.rpartition("/")
-        inner = folder.rpartition("/")[2] or entry.layer
-        key = (entry.layer, inner) if saved.layout == "names" else re.sub(r"^_layer_checkpoint_dependencies",
-                                                                          "layers", entry.layer)
+        if saved.layout == "names":
+            key = (entry.layer, folder)
+        else:
+            key = re.sub(r"^_layer_checkpoint_dependencies", "layers", entry.layer)
         groups.setdefault(key, {})[name.removesuffix(":0")] = entry.value
+    if saved.layout != "names":
+        return lambda spec: groups.get(spec.place)
+    return lambda spec: _by_trail(spec, {folder: arrays for (top, folder), arrays in groups.items()
+                                         if top == spec.trail[0]})
 
-    def find(spec):
-        if saved.layout != "names":
-            return groups.get(spec.place)
-        alone = [arrays for (top, _), arrays in groups.items() if top == spec.top]
-        return groups.get((spec.top, spec.name), alone[0] if len(alone) == 1 and spec.top == spec.name else None)
-    return find
+
+def _by_trail(spec, folders):
+    """Return what {folder: arrays} of a group has for a layer: by the names of the models that hold it, and its own.
+
+    Keras begins a folder with more or fewer of these names; the last one is the layer's. Keras 1 has no folders.
+    """
+    if len(spec.trail) == 1 and len(folders) == 1:
+        return next(iter(folders.values()))
+    names = list(spec.trail[::-1])
+    alike = {folder: len(os.path.commonprefix([folder.split("/")[::-1], names])) for folder in folders}
+    best = [folder for folder in folders if alike[folder] == max(alike.values()) > 0]
+    if len(best) > 1:
+        raise UnsupportedGraph(f"{label(spec)} may have the weights of {quoted(', '.join(best))}: save it as .keras")
+    return folders[best[0]] if best else None
 
 
 # --- the walk --------------------------------------------------------------------------------------------------------
@@ -157,7 +172,10 @@ class _Walk:
         """Return the output of a model inside a model."""
         if depth > DEEPEST:
             raise UnsupportedGraph(f"it has models inside models, more than {DEEPEST} deep")
-        inner = inner_specs(spec.config, f"{spec.place}/" if spec.place else "", spec.top)
+        inner = inner_specs(spec.config, f"{spec.place}/" if spec.place else "", spec.trail)
+        if len(inner) != len(spec.config["layers"]):
+            raise UnsupportedGraph(f"{label(spec) if spec.place else 'it'} describes a layer without its class or its "
+                                   "arguments")
         if spec.kind == "Sequential":
             if len(wires) != 1:
                 raise UnsupportedGraph(f"{label(spec)} is given {len(wires)} inputs")
@@ -231,11 +249,11 @@ def _call_inputs(spec, key):
         raise UnsupportedGraph(f"it refers to call {key[1]} of {quoted(key[0])}, of which there are {len(calls)}")
     call = calls[key[1]]
     if isinstance(call, dict):
-        waiting, found = [call.get("args"), *_tensors_among(call.get("kwargs"))], []
+        waiting, found = [*_tensors_among(call.get("kwargs")), call.get("args")], []
         while waiting:
-            one = waiting.pop(0)
-            if isinstance(one, list):
-                waiting = [*one, *waiting]
+            one = waiting.pop()
+            if isinstance(one, list) and len(one) <= MOST_INPUTS >= len(found):
+                waiting += reversed(one)
             elif isinstance(one, dict) and isinstance(one.get("config"), dict):
                 found.append(_reference(one["config"].get("keras_history")))
             elif spec.kind in WITH_NUMBERS and type(one) in (int, float):

@@ -122,9 +122,9 @@ class KerasNet:
         if found is None or len(found) != len(names) or not (set(names) == set(found) or is_numbered(found)):
             there = "none" if not found else ", ".join(f"{quoted(name)} {array.shape}" for name, array in found.items())
             raise UnsupportedGraph(f"{label(spec)} has the weights {', '.join(names) or 'none'}, in the file {there}")
-        if (spec.top, spec.place) in self.used and spec.name not in self.repeated:
+        if (spec.trail, spec.place) in self.used and spec.name not in self.repeated:
             self.repeated.append(spec.name)
-        self.used.add((spec.top, spec.place))
+        self.used.add((spec.trail, spec.place))
         return [found[name] for name in names] if set(names) == set(found) else list(found.values())
 
 

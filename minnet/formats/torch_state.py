@@ -147,7 +147,8 @@ def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collec
     if isinstance(model, Model):
         if path is None:
             raise InvalidType("load_torch is given a Model without a file: give both, as in load_torch(model, path)")
-        return _fill(model, path, *_read(path), missing, zeros)
+        modules, cut = _read(path)
+        return _fill(model, path, modules, cut, missing, zeros)
     if path is not None:
         raise InvalidType(f"model={quoted(repr(model))}; wanted a Model before a path, or a path alone")
     modules, cut = _read(model, ours=False)
