@@ -5,7 +5,7 @@
 A Sequential is walked layer by layer, a Functional from its output back; models inside models are taken apart. The
 description is data: nothing in it is built or executed, and layers that minnet lacks are all listed at once.
 """
-import os
+import itertools
 import re
 import warnings
 from collections import Counter
@@ -130,12 +130,16 @@ def _by_trail(spec, folders):
     """
     if len(spec.trail) == 1 and len(folders) == 1:
         return next(iter(folders.values()))
-    names = list(spec.trail[::-1])
-    alike = {folder: len(os.path.commonprefix([folder.split("/")[::-1], names])) for folder in folders}
+    alike = {folder: _in_common(folder.split("/")[::-1], spec.trail[::-1]) for folder in folders}
     best = [folder for folder in folders if alike[folder] == max(alike.values()) > 0]
     if len(best) > 1:
         raise UnsupportedGraph(f"{label(spec)} may have the weights of {quoted(', '.join(best))}: save it as .keras")
     return folders[best[0]] if best else None
+
+
+def _in_common(names, others):
+    """Return how many names two lists begin with alike."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(names, others, strict=False)))
 
 
 # --- the walk --------------------------------------------------------------------------------------------------------
