@@ -6,8 +6,9 @@
 LeNet-300-100 loses 98 % of its weights in five steps, LeNet-5 95 % in four, each step with epochs of training. Bytes
 are those of the object by `size -A` at -O2: .rodata of the host's compiler, .text of a Cortex-M0 and M4 where there is
 a compiler for them. RAM is work, input and output; the stack is what `-fstack-usage` adds up for all functions. Errors
-are those of the compiled C on the test part. Instructions are counted for one image, the whole program but for
-its start, by qemu-arm, where it is installed. Beside them: the same net with its zeros stored, and emlearn's C.
+are those of the compiled C on the test part. Instructions are counted for one image, the whole program but for its
+start, by qemu-arm, where it is installed, and where there are not too many. Beside them: the same net with its zeros
+stored, and emlearn's C.
 """
 import ctypes
 import json
@@ -24,6 +25,7 @@ import numpy as np
 import minnet as mn
 from minnet.files import check_writable, write_whole
 from minnet.formats import c_weights
+from minnet.formats.c_fit import needed
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = {"lenet_300_100": ((0, 0.1, 6), (0.6, 0.05, 2), (0.8, 0.05, 2), (0.9, 0.05, 2), (0.95, 0.05, 2),
@@ -36,6 +38,8 @@ VARIANTS = {"float32": {}, "int8, a scale a unit": {"precision": "int8"},
             "float32, zeros stored": {}}
 CORES = {"M0": ["-mcpu=cortex-m0", "-mthumb"],
          "M4": ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]}
+SOFT, HARD = 170, 10          # instructions for a product of floats in software, and for others
+MOST_INSTRUCTIONS = 25e6      # that are counted: each is a line of the emulator's log
 ARM, QEMU = "arm-none-eabi-gcc", "qemu-arm"
 START = """int main(void);
 void _start(void);
@@ -73,9 +77,9 @@ def sections(folder, compiler, size, *options):
     return {name: sum(int(n) for section, n in found if section == name) for name in ("text", "rodata")}
 
 
-def instructions(folder, core):
-    """Instructions for one test vector on an emulated core, or None where there is no emulator."""
-    if shutil.which(ARM) is None or shutil.which(QEMU) is None:
+def instructions(folder, core, expected):
+    """Instructions for one test vector on an emulated core; None without an emulator, or where there are too many."""
+    if shutil.which(ARM) is None or shutil.which(QEMU) is None or expected > MOST_INSTRUCTIONS:
         return None
     (folder / "start.c").write_text(START)
     run(ARM, "-std=c99", "-O2", *CORES[core], "-nostdlib", "net.c", "net_main.c", "start.c", "-lc", "-lgcc", "-o",
@@ -118,7 +122,9 @@ def measured(name, model, data, rows=None):
                      "ram": ram, "stack": stack, "error": error}
             for core, options in CORES.items() if shutil.which(ARM) else ():
                 found[f"text {core}"] = sections(folder, ARM, "arm-none-eabi-size", *options)["text"]
-                found[f"instructions {core}"] = instructions(folder, core)
+                products = model.macs if stored else needed(model, "int8").products
+                soft = core == "M0" and "arithmetic" not in choices
+                found[f"instructions {core}"] = instructions(folder, core, products * (SOFT if soft else HARD))
             results.append(found)
     return results + emlearn_rows(name, model)
 

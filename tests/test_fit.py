@@ -11,6 +11,7 @@ from test_cli import command  # noqa: F401 - a fixture
 import minnet as mn
 from minnet.errors import UnknownName, Unsupported
 from minnet.formats.c_fit import CHIPS, FORMS, Fit, fit, needed
+from minnet.formats.c_header import STACK
 
 
 def net(sparsity=0.9, hidden=60):
@@ -30,9 +31,12 @@ def test_bytes_are_those_of_the_object(make, form, tmp_path):
     X = np.random.default_rng(0).normal(size=(4, *model.input_shape))
     mn.save_c(model, tmp_path / "net.c", calibration=X, **FORMS[form])
     core = ["-mcpu=cortex-m0", "-mthumb"] if compiler.startswith("arm") else []
-    subprocess.run([compiler, "-std=c99", "-O2", *core, "-c", "net.c", "-o", "net.o"], cwd=tmp_path, check=True)
+    subprocess.run([compiler, "-std=c99", "-O2", *core, "-fstack-usage", "-c", "net.c", "-o", "net.o"],
+                   cwd=tmp_path, check=True)
     printed = subprocess.run([size, "-A", "net.o"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     found = {name: sum(map(int, re.findall(rf"^\.{name}\S*\s+(\d+)", printed, re.M))) for name in ("rodata", "text")}
+    frames = re.findall(r"\t(\d+)\t", (tmp_path / "net.su").read_text())
+    assert sum(sorted(map(int, frames))[-4:]) < STACK, "predict, run, a layer, and what it calls"
     needs = needed(model, form)
     assert abs(found["rodata"] - needs.constants) <= 100
     if core:

@@ -14,6 +14,7 @@ import numpy as np
 
 from minnet.errors import Unsupported, unknown
 from minnet.formats.c_floats import FloatNet
+from minnet.formats.c_header import STACK
 from minnet.formats.c_integers import IntegerNet
 from minnet.formats.c_source import check_choices, needs_libm, used_parts
 from minnet.formats.c_writer import Choices
@@ -21,7 +22,6 @@ from minnet.model import Model
 
 FORMS = {"float32": {}, "int8": {"precision": "int8"}, "integers": {"precision": "int8", "arithmetic": "int8"}}
 TIGHT = 0.75           # of a chip's flash or RAM: a program needs some for itself
-STACK = 512            # bytes, more than compilers were seen to need
 CODE = 300             # bytes of what every net has
 BYTES_PER_LETTER = 0.3     # of the text of functions, as Cortex-M0's code has them
 SOFT_FLOAT = 2000      # bytes of additions, products and quotients of floats in software

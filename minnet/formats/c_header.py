@@ -18,7 +18,7 @@ HEADER = """/* A neural network with {parameters} parameters, written by minnet 
  * input: {input} = {NAME}_INPUTS {xs}, channels last;
  * output: {output} = {NAME}_OUTPUTS {ys} ({gives});
  * work: {NAME}_WORK {ws} ({NAME}_WORK_BYTES bytes), for this call alone.
- * Nothing is allocated. ISO C99{libm}.
+ * Nothing is allocated; the stack needs less than {NAME}_STACK_BYTES. ISO C99{libm}.
 {about} */
 #ifndef {NAME}_H
 #define {NAME}_H
@@ -29,6 +29,7 @@ HEADER = """/* A neural network with {parameters} parameters, written by minnet 
 #define {NAME}_OUTPUTS {outputs}
 #define {NAME}_WORK {work}
 #define {NAME}_WORK_BYTES ({NAME}_WORK * sizeof({w}))
+#define {NAME}_STACK_BYTES {stack}
 {macros}
 #ifdef __cplusplus
 extern "C" {{
@@ -42,6 +43,7 @@ void {name}_predict(const {x} *input, {y} *output, {w} *work);
 #endif
 """
 CLASS_LINE = " *   int {name}_class(const {x} *input, {w} *work);    the place of the largest output\n"
+STACK = 512        # bytes: the functions of a call with all that they call, by gcc at -O2
 PLURALS = {"float": "floats"}
 
 
@@ -73,7 +75,7 @@ def header(model: Model, name: str, work: int, types: tuple[str, str, str] = ("f
     return HEADER.format(
         **known, parameters=f"{model.n_parameters:,}", version=__version__, input=product(model.input_shape),
         output=product(model.output_shape), gives=GIVES.get(signature.task, "logits") if signature else "logits",
-        inputs=math.prod(model.input_shape), outputs=math.prod(model.output_shape), work=work,
+        inputs=math.prod(model.input_shape), outputs=math.prod(model.output_shape), work=work, stack=STACK,
         class_line=CLASS_LINE.format(**known) if classes else "", libm="; link with -lm" if libm else "",
         about=takes(signature) + about, macros=macros, functions=functions,
         names="".join(f"extern const char *const {name}_{of}[{len(values)}]; /* {what} */\n"

@@ -31,6 +31,7 @@ class Buffer:
         self.array, self.start, self.size, self.owned = array, start, size, owned
 
     def __str__(self):
+        """Return the expression."""
         return f"{self.array} + {self.start}" if self.start else self.array
 
 
