@@ -318,6 +318,11 @@ def test_choices_that_do_not_exist(choice, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_header_is_no_file_for_the_net(tmp_path):
+    with pytest.raises(InvalidValue, match="ends in .c"):
+        save_c(mn.models.mlp((3,), 2, rng=0), tmp_path / "model.h")
+
+
 def test_a_compiler_has_limits(monkeypatch):
     monkeypatch.setattr(c_writer, "MOST_NUMBERS", 100)
     with pytest.raises(InvalidValue, match="more than 100 numbers, up to dense1"):

@@ -121,6 +121,9 @@ def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "
     """
     choices = check_choices(Choices(name, precision, scales, places, arithmetic))
     file = File(path)
+    if file.suffix.lower() == ".h":
+        raise InvalidValue(f"{quoted(str(path))} is the name of the header, which is written beside the file: give one "
+                           "that ends in .c")
     texts = c_files(model, choices, calibration=calibration, vectors=vectors, stem=file.stem)
     for ending, text in reversed(texts.items()):
         write_whole(path if ending == ".c" else file.with_name(file.stem + ending), text.encode())
