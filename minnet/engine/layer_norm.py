@@ -20,17 +20,18 @@ from minnet.engine.unfold import across
 from minnet.errors import InvalidValue, check_count, check_real
 
 EPSILON = 1e-5
+BLOCK = 256     # pixels that are summed by themselves: a long sum in float32 loses digits
 
 
 class MomentNorm(Layer):
-    """Base of the three: a subclass has `epsilon`, and sets `split`, `axes` and `zeros` in its `build`.
+    """Base of the three: a subclass has `epsilon`, and says in its `build` how images are taken apart.
 
     Attributes
     ----------
     split : tuple of int
         (pixels, groups, channels of a group): an image as it is taken apart.
-    axes : tuple of int
-        The axes of (n, *split) that a part with moments of its own spans.
+    per_pixel : bool
+        True if each pixel has moments of its own, over its channels; else a group has them, over all pixels.
     zeros : int
         Channels of each group that were 0 and have been removed.
     """
@@ -38,52 +39,51 @@ class MomentNorm(Layer):
     abstract = True
     zeros: int = 0
     split: tuple
-    axes: tuple
+    per_pixel: bool
 
-    def declare_norm(self, shape: tuple, groups: int, axes: tuple) -> list:
+    def declare_norm(self, shape: tuple, groups: int, per_pixel: bool) -> list:
         """Take an image or row apart into groups of channels; return the gain (c,) and shift (c,) that are needed."""
         check_real(f"epsilon of {self.name}", self.epsilon, 0)
         check_count(f"zeros of {self.name}", self.zeros, 0)
         if shape[-1] % check_count(f"groups of {self.name}", groups, 1):
             raise InvalidValue(f"{self.name} has {groups} groups, but {shape[-1]} channels come in: the groups must "
                                "divide them")
-        self.split, self.axes = (math.prod(shape[:-1]), groups, shape[-1] // groups), axes
+        self.split, self.per_pixel = (math.prod(shape[:-1]), groups, shape[-1] // groups), per_pixel
         return [self.declare("gain", shape[-1:], ones), self.declare("shift", shape[-1:], zeros)]
 
     @property
     def size(self) -> int:
         """N: how many numbers a part has, removed zeros included."""
         pixels, _, channels = self.split
-        return (pixels if len(self.axes) > 1 else 1) * (channels + self.zeros)
+        return (1 if self.per_pixel else pixels) * (channels + self.zeros)
 
     def total(self, x: np.ndarray) -> np.ndarray:
-        """Return the sum over each part, which keeps its axes."""
-        return x.sum(axis=self.axes, keepdims=True)
+        """Return the sum over each part of x (n, pixels, c): (n, pixels, 1), or (n, 1, c), equal within a group."""
+        if self.per_pixel:
+            return x.sum(axis=2, keepdims=True)
+        pixels, groups, channels = self.split
+        blocks = pixels - pixels % BLOCK
+        sums = x[:, blocks:].sum(axis=1)  # by channel first: adjacent numbers
+        if blocks:
+            sums += x[:, :blocks].reshape(len(x), -1, BLOCK, x.shape[2]).sum(axis=2).sum(axis=1)
+        return np.repeat(sums.reshape(len(x), groups, channels).sum(axis=2), channels, axis=1)[:, None]
 
-    def apart(self, x: np.ndarray) -> np.ndarray:
-        """Return images as (n, pixels, groups, channels of a group), a view."""
-        return x.reshape(-1, *self.split)
-
-    def per_channel(self, x: np.ndarray) -> np.ndarray:
-        """Return the sum over images and pixels: (c,)."""
-        return x.sum(axis=(0, 1)).reshape(-1)
-
-    def of_group(self, parameter, vector: np.ndarray) -> np.ndarray:
-        """Return a parameter's window of `vector` as (groups, channels of a group)."""
-        return parameter.of(vector).reshape(self.split[1:])
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        """Return images as (n, pixels, c), a view."""
+        return x.reshape(len(x), self.split[0], -1)
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Return y of the shape of x."""
-        parts, h = self.apart(x), tape.buffer(self, "h", (len(x), *self.split))
-        mean = self.total(parts) / self.size
-        np.subtract(parts, mean, out=h)
+        rows = self.rows(x)
+        h, mean = tape.buffer(self, "h", rows.shape), self.total(rows) / self.size
+        np.subtract(rows, mean, out=h)
         squares = self.total(np.square(h))
         if self.zeros:
-            squares += (self.size - h.size // mean.size) * np.square(mean)
+            squares += self.zeros * (1 if self.per_pixel else self.split[0]) * np.square(mean)
         inverse = 1 / np.sqrt(squares / self.size + self.epsilon)
         h *= inverse
         y = tape.buffer(self, "y", x.shape)
-        np.multiply(h, self.of_group(self.gain, tape.values), out=self.apart(y))
+        np.multiply(h, self.gain.of(tape.values), out=self.rows(y))
         y += self.shift.of(tape.values)
         tape[self] = h, inverse, x
         return y
@@ -93,10 +93,10 @@ class MomentNorm(Layer):
 
         Here u = gain dy, inverse = 1 / sqrt(variance + epsilon), and sums are over the part.
         """
-        (h, inverse, _), dy = tape[self], self.apart(dy)
-        self.gain.of(tape.grads)[...] = self.per_channel(dy * h)
-        self.shift.of(tape.grads)[...] = self.per_channel(dy)
-        u = dy * self.of_group(self.gain, tape.values)
+        (h, inverse, _), dy = tape[self], self.rows(dy)
+        self.gain.of(tape.grads)[...] = column_sums(dy * h)
+        self.shift.of(tape.grads)[...] = column_sums(dy)
+        u = dy * self.gain.of(tape.values)
         dx = tape.buffer(self, "dx", h.shape)
         np.multiply(h, self.total(u * h) / -self.size, out=dx)
         dx += u - self.total(u) / self.size
@@ -108,11 +108,11 @@ class MomentNorm(Layer):
 
         R{h} = inverse (R{x} - sum R{x} / N) + h R{inverse} / inverse, R{inverse} / inverse = -inverse sum(h R{x}) / N.
         """
-        (h, inverse, _), rx = tape[self], self.apart(rx)
+        (h, inverse, _), rx = tape[self], self.rows(rx)
         ratio = inverse * self.total(h * rx) / -self.size
         rh = inverse * (rx - self.total(rx) / self.size) + h * ratio
         along[self] = rh, ratio
-        ry = self.of_group(self.gain, along.values) * h + self.of_group(self.gain, tape.values) * rh
+        ry = self.gain.of(along.values) * h + self.gain.of(tape.values) * rh
         return ry.reshape(-1, *self.output_shape) + self.shift.of(along.values)
 
     def tangent_backward(self, dy: np.ndarray, rdy: np.ndarray, tape: Tape,
@@ -122,11 +122,11 @@ class MomentNorm(Layer):
         By the product rule for dx = inverse v, v = u - sum u / N - h sum(u h) / N.
         """
         (h, inverse, _), (rh, ratio), size = tape[self], along[self], self.size
-        one, other = self.apart(dy), self.apart(rdy)
-        self.gain.of(along.grads)[...] = self.per_channel(other * h + one * rh)
-        self.shift.of(along.grads)[...] = self.per_channel(other)
-        gain = self.of_group(self.gain, tape.values)
-        u, ru = gain * one, gain * other + self.of_group(self.gain, along.values) * one
+        one, other = self.rows(dy), self.rows(rdy)
+        self.gain.of(along.grads)[...] = column_sums(other * h + one * rh)
+        self.shift.of(along.grads)[...] = column_sums(other)
+        gain = self.gain.of(tape.values)
+        u, ru = gain * one, gain * other + self.gain.of(along.values) * one
         product = self.total(u * h)
         rv = ru - (self.total(ru) + rh * product + h * self.total(ru * h + u * rh)) / size
         v = u - (self.total(u) + h * product) / size
@@ -139,10 +139,10 @@ class MomentNorm(Layer):
         dh_j/dx_i = inverse (d - (1 + h_i h_j) / N), d = 1 where i is j, else 0; with U_k = sum of gain dy h^k, the sum
         of second derivatives is -inverse^2 / N (2 h_i (u_i - (U_0 + h_i U_1) / N) + U_1 (1 - (1 + h_i^2) / N)).
         """
-        (h, inverse, _), n, gain = tape[self], self.size, self.of_group(self.gain, tape.values)
-        one, bent = self.apart(dy), self.apart(hy)
-        self.gain.of(second.grads)[...] = self.per_channel(np.square(h) * bent)
-        self.shift.of(second.grads)[...] = self.per_channel(bent)
+        (h, inverse, _), n, gain = tape[self], self.size, self.gain.of(tape.values)
+        one, bent = self.rows(dy), self.rows(hy)
+        self.gain.of(second.grads)[...] = column_sums(np.square(h) * bent)
+        self.shift.of(second.grads)[...] = column_sums(bent)
         w, u, h2 = bent * np.square(gain), one * gain, np.square(h)
         sums = self.total(w) + 2 * h * self.total(w * h) + h2 * self.total(w * h2)
         first = w * (1 - 2 * (1 + h2) / n) + sums / n**2
@@ -152,9 +152,9 @@ class MomentNorm(Layer):
 
     def square_gradient(self, dy: np.ndarray, tape: Tape, squares: Tape) -> np.ndarray | None:
         """Write dgain and dshift of each image alone, squared and summed; return dx."""
-        h, parts = tape[self][0], self.apart(dy)
+        h, parts = tape[self][0], self.rows(dy)
         for parameter, product in ((self.gain, parts * h), (self.shift, parts)):
-            alone = product.sum(axis=1).reshape(len(dy), -1)  # (n, c)
+            alone = product.sum(axis=1)  # (n, c)
             np.square(alone).sum(axis=0, out=parameter.of(squares.grads))
         return self.backward(dy, tape)
 
@@ -172,6 +172,11 @@ class MomentNorm(Layer):
         return MomentPaths(self, name=self.name)
 
 
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """Return the sum over images and pixels: (c,)."""
+    return x.sum(axis=(0, 1))
+
+
 class MomentPaths(Layer):
     """Replaces a MomentNorm where paths are counted: y = gain, where anything arrives at the group, else 0.
 
@@ -184,22 +189,26 @@ class MomentPaths(Layer):
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Return 1 where a path comes out."""
-        arrives = tape[self] = (self.norm.apart(x) != 0).any(axis=(0, 1))
+        arrives = tape[self] = self.by_group((x != 0).reshape(-1, x.shape[-1]).any(axis=0))
         y = arrives.any(axis=1, keepdims=True) & self.open(tape)
         return np.broadcast_to(y.reshape(-1), x.shape).astype(tape.dtype)
 
     def backward(self, dy: np.ndarray, tape: Tape) -> np.ndarray:
         """Return 1 for all inputs of a group of which an output is needed."""
-        wanted = (self.norm.apart(dy) != 0).any(axis=(0, 1))
+        wanted = self.by_group((dy != 0).reshape(-1, dy.shape[-1]).any(axis=0))
         reached = tape[self].any(axis=1, keepdims=True)
-        self.norm.of_group(self.gain, tape.grads)[...] = wanted & reached
-        self.norm.of_group(self.shift, tape.grads)[...] = wanted
+        self.by_group(self.gain.of(tape.grads))[...] = wanted & reached
+        self.by_group(self.shift.of(tape.grads))[...] = wanted
         needed = np.broadcast_to((wanted & self.open(tape)).any(axis=1, keepdims=True), wanted.shape)
         return np.broadcast_to(needed.reshape(-1), dy.shape).astype(tape.dtype)
 
     def open(self, tape):
         """Return (groups, channels of a group) bool: which gains let something through."""
-        return self.norm.of_group(self.gain, tape.values) != 0
+        return self.by_group(self.gain.of(tape.values)) != 0
+
+    def by_group(self, x):
+        """Return (c,) as (groups, channels of a group)."""
+        return x.reshape(self.norm.split[1:])
 
 
 class LayerNorm(MomentNorm):
@@ -233,7 +242,7 @@ class LayerNorm(MomentNorm):
 
     def build(self, shape: tuple) -> tuple[tuple, list]:
         """Return any shape as it is; asks for gain and shift, each (c,)."""
-        return shape, self.declare_norm(shape, 1, (3,))
+        return shape, self.declare_norm(shape, 1, True)
 
 
 class GroupNorm(MomentNorm):
@@ -272,7 +281,7 @@ class GroupNorm(MomentNorm):
 
     def build(self, shape: tuple) -> tuple[tuple, list]:
         """Return any shape as it is; asks for gain and shift, each (c,)."""
-        return shape, self.declare_norm(shape, self.groups, (1, 3))
+        return shape, self.declare_norm(shape, self.groups, False)
 
 
 class InstanceNorm(MomentNorm):
@@ -305,4 +314,4 @@ class InstanceNorm(MomentNorm):
         if len(shape) == 1:
             raise InvalidValue(f"{self.name} takes images (height, width, channels), but is given the shape {shape}: a "
                                "single number has no variance; take LayerNorm for rows")
-        return shape, self.declare_norm(shape, shape[-1], (1, 3))
+        return shape, self.declare_norm(shape, shape[-1], False)

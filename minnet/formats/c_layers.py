@@ -194,7 +194,7 @@ def _batchnorm(writer, layer, x):
 
 def _moments(writer, layer, x):
     x, (pixels, groups, channels) = writer.writable(x), layer.split
-    alone = len(layer.axes) == 1    # each pixel has moments of its own
+    alone = layer.per_pixel
     writer.call("moments", x, pixels if alone else 1, 1 if alone else pixels, groups, channels,
                 literal(layer.size), literal(layer.epsilon), *[writer.floats(p.name, p.value) for p in
                                                                (layer.gain, layer.shift)])
