@@ -9,6 +9,7 @@ import numpy as np
 from minnet.engine.layer import Layer
 from minnet.engine.space import Space
 from minnet.engine.tape import Tape
+from minnet.engine.vector import Parameter
 from minnet.errors import check_real
 
 
@@ -31,6 +32,7 @@ class PReLU(Layer):
 
     prefix = "prelu"
     per_unit = True
+    slopes: Parameter
 
     def __init__(self, per_channel: bool = False, initial: float = 0.25, *, name: str | None = None) -> None:
         self.per_channel = per_channel

@@ -262,7 +262,7 @@ def trace_gelu(builder: GraphBuilder, layer: GELU, x: Node) -> Node:
     return activation(ops.GELU if layer.approximate == "none" else ops.GELU_TANH)(builder, layer, x)
 
 
-def trace_clip(builder: GraphBuilder, layer: Layer, x: Node) -> Node:
+def trace_clip(builder: GraphBuilder, layer: Hardtanh, x: Node) -> Node:
     """Trace a Hardtanh."""
     low, high = layer.ends
     return builder.add(ActivationNode([x], x.shape, ops.CLIP, low, True, high))
