@@ -32,6 +32,7 @@ from minnet.model import Model
 from minnet.models import lenet_5, lenet_300_100, resnet_8
 from minnet.pruning.prune import prune
 from minnet.runtime import emitter, passes, rates
+from minnet.runtime import freeze as freezing
 from minnet.runtime import graph as graphs
 from minnet.runtime import predictor as predictors
 from minnet.runtime import program as programs
@@ -169,7 +170,8 @@ def test_no_rows(build, shape, batch_size, weights, monkeypatch):
     """Whichever programs there are, and where threads would share the work."""
     model, X = sparse_model(build, shape), np.empty((0, *shape), np.float32)
     for shared in (predictors.PARALLEL_SECONDS, 0):
-        monkeypatch.setattr(predictors, "PARALLEL_SECONDS", shared)
+        for module in (freezing, predictors):
+            monkeypatch.setattr(module, "PARALLEL_SECONDS", shared)
         predictor = freeze(model, batch_size, precision=weights)
         assert_same_logits(predictor, model, X)
         assert predictor.predict(X).shape == (0,)
@@ -331,7 +333,7 @@ def test_a_program_in_pieces_finds_the_bits_of_the_whole(plan, monkeypatch):
 
 def test_large_images_go_one_by_one(monkeypatch):
     model = sparse_model(resnet_8, (9, 8, 3))
-    monkeypatch.setattr(predictors, "TENSOR_BYTES", 1000)
+    monkeypatch.setattr(freezing, "TENSOR_BYTES", 1000)
     predictor = freeze(model)
     assert list(predictor.programs) == [1]
     assert_same_logits(predictor, model, random_input(model, 5))
@@ -367,8 +369,8 @@ SPECIAL = {  # layers that not every kernel is for
 def test_the_plan_says_which_kernel_each_layer_got(net, plan, batch_size, monkeypatch):
     """As the rows of an explanation say, in tiles and alone; and it is a plan, with the same kernels."""
     model = randomise(Model(*SPECIAL[net], rng=0), np.random.default_rng(0))
-    for most in (predictors.TENSOR_BYTES, 1):  # with tiles, and without
-        monkeypatch.setattr(predictors, "TENSOR_BYTES", most)
+    for most in (freezing.TENSOR_BYTES, 1):  # with tiles, and without
+        monkeypatch.setattr(freezing, "TENSOR_BYTES", most)
         predictor = freeze(model, batch_size, plan)
         rows = predictor.explain(random_input(model, 1)).rows[:-1]
         tiles = predictor.explain(random_input(model, RUN)).rows[:-1]
