@@ -11,8 +11,9 @@ def check_X(X, shape, dtype):
     """X as an array (n, *shape) of `dtype`, contiguous, writable and finite; a copy only where it is not so already.
 
     Lists, tables of pandas, any strides, byte orders and kinds of real numbers are taken; of a sparse matrix (n, d)
-    become the SparseRows of csr.py. Raises `InvalidValue` for another shape, `NotFinite` for NaN, infinity and what is
-    infinite in `dtype`, `InvalidType` for anything else.
+    become the SparseRows of csr.py. Sequences (n, length, channels) are taken for images of height 1. Raises
+    `InvalidValue` for another shape, `NotFinite` for NaN, infinity and what is infinite in `dtype`, `InvalidType` for
+    anything else.
     """
     dtype = np.dtype(dtype)
     if hasattr(type(X), "tocsr"):

@@ -89,10 +89,12 @@ def load_onnx(path: Path, *, zeros: str = "auto", logits: bool = True) -> Model:
     Notes
     -----
     The graph has one input and one output, or several that differ by a Softmax, Sigmoid or ArgMax, and is made of
-    convolutions, dense layers, BatchNorm, pools, activations, in one node or several, sums, products and concatenations
-    of branches, and the idioms by which PyTorch, Keras and tf2onnx flatten. Of what skl2onnx
-    writes for an MLPClassifier the labels, and the scaling of a StandardScaler before it, become the signature; where
-    a row has several labels, the Sigmoid at the end is left out too.
+    convolutions (with dilation and groups too), dense layers, BatchNorm, LayerNorm, GroupNorm, InstanceNorm, pools,
+    activations, in one node or several, sums, products and concatenations of branches, and the idioms by which PyTorch,
+    Keras and tf2onnx flatten. Sequences (n, channels, length) become images of height 1: the model takes rows of shape
+    (1, length, channels), and (length, channels) for them. Of what skl2onnx writes for an MLPClassifier the labels, and
+    the scaling of a StandardScaler before it, become the signature; where a row has several labels, the Sigmoid at the
+    end is left out too.
 
     A UserWarning says where the model has something otherwise than the file: a quantised graph (QDQ) is read as the net
     of floats that it stands in for, and weights that are used twice become two layers; and where the model is float64.

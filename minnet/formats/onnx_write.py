@@ -47,12 +47,12 @@ def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: 
               precision: str | None = None) -> None:
     """Write a model as an ONNX file, atomically; its input is (n, c, h, w) for images, else (n, ...).
 
-    Dropout is left out. Of a model with a signature the file takes raw rows: it begins with the scaling, and its
-    metadata have the labels ("classes") and the names of the columns ("feature_names") as JSON. A model of numbers
-    gives them in the units of its target. Where a row has several labels, it has those whose logit is above 0, and the
-    metadata say so ("task"). Missing numbers (NaN) are filled in; categories and text cannot be exported: where there
-    are such, the file takes the columns of "feature_names", 0 and 1 of categories, counts of words, as
-    `model.signature.arranged(X)` makes them.
+    Sequences are images of height 1: (n, c, 1, length). Dropout is left out. Of a model with a signature the file takes
+    raw rows: it begins with the scaling, and its metadata have the labels ("classes") and the names of the columns
+    ("feature_names") as JSON. A model of numbers gives them in the units of its target. Where a row has several labels,
+    it has those whose logit is above 0, and the metadata say so ("task"). Missing numbers (NaN) are filled in;
+    categories and text cannot be exported: where there are such, the file takes the columns of "feature_names", 0 and 1
+    of categories, counts of words, as `model.signature.arranged(X)` makes them.
 
     Parameters
     ----------
