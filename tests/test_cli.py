@@ -273,6 +273,17 @@ def test_bench_times_dense_against_sparse(command):
     assert "one sample (us)" in shown and "scikit-learn, 50.0% pruned" in shown
 
 
+def test_prune_writes_weights_in_eight_bits(command):
+    """Told by inspect; and the figures are those of what is written."""
+    ended = command("prune", "digits", "--epochs", "2", "--precision", "int8", "--json")
+    result, path = json.loads(ended.stdout), ended.out / "model.safetensors"
+    assert result["after"]["accuracy"] == result["after"]["accuracy_int8"]
+    assert result["after"]["bytes_on_disk"] == path.stat().st_size
+    for name, precision in (("model", "int8"), ("dense", "float32")):
+        facts = json.loads(command("inspect", str(ended.out / f"{name}.safetensors"), "--json").stdout)
+        assert (facts["precision"], facts["dtype"]) == (precision, "float32")
+
+
 def test_report_writes_the_page_again(done, command, tmp_path):
     page = (done.out / "report.html").read_bytes()
     (done.out / "report.html").unlink()

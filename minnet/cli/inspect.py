@@ -62,8 +62,9 @@ def _model(args):
     model = found if isinstance(found, Model) else found.model
     facts = {"kind": "a model" if model is found else f"a training run, after {found.epoch} epochs",
              "input_shape": " x ".join(map(str, model.input_shape)), "outputs": model.output_shape[-1],
-             "bytes": about["bytes"], "dtype": model.dtype.name, "parameters": model.n_parameters,
-             "sparsity": model.sparsity, "effective_sparsity": effective_sparsity(model), "macs": model.macs,
+             "bytes": about["bytes"], "dtype": model.dtype.name, "precision": about["precision"],
+             "parameters": model.n_parameters, "sparsity": model.sparsity,
+             "effective_sparsity": effective_sparsity(model), "macs": model.macs,
              "trained_on": about["made"].get("data"), "format_version": about["format_version"]}
     return plain(facts), plain(layers_of(model)), words_of(model)
 
