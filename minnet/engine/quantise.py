@@ -1,6 +1,6 @@
 """Weights as integers of eight bits: w is about scale * q, with a scale for each unit or one for the layer.
 
-    q, scale = to_int8(entries, unit, units)        # of flat weights and the unit of each
+    q, scale = to_int8(entries, None, units)        # of flat weights (..., units)
     small = rounded(model)                          # a copy whose weights are scale * q
     check_precision("int8")                         # True
 
@@ -34,7 +34,8 @@ def check_precision(precision: str | None, name: str = "precision") -> bool:
     return precision == INT8
 
 
-def to_int8(entries: np.ndarray, unit: np.ndarray, units: int, by: str = "unit") -> tuple[np.ndarray, np.ndarray]:
+def to_int8(entries: np.ndarray, index: np.ndarray | None, units: int,
+            by: str = "unit") -> tuple[np.ndarray, np.ndarray]:
     """Return weights rounded to whole numbers q from -127 to 127, and the scale of each unit: w is about scale * q.
 
     The largest ``|w|`` of a unit, or of the layer, is 127 scale, rounded up to DIGITS bits. q is rounded half to even,
@@ -44,8 +45,8 @@ def to_int8(entries: np.ndarray, unit: np.ndarray, units: int, by: str = "unit")
     ----------
     entries : numpy.ndarray
         Weights (n,).
-    unit : numpy.ndarray
-        The unit (n,) of each, in 0, ..., units - 1.
+    index : numpy.ndarray or None
+        Their flat positions (n,) in a weight (..., units); None if all of it is there.
     units : int
         How many units there are.
     by : {"unit", "layer"}
@@ -56,14 +57,18 @@ def to_int8(entries: np.ndarray, unit: np.ndarray, units: int, by: str = "unit")
     (numpy.ndarray, numpy.ndarray)
         q (n,) and the scales (units,), all equal by layer; both in the dtype of the weights.
     """
-    largest = np.zeros(units)
-    np.maximum.at(largest, unit, np.abs(entries))
     if by == "layer":
-        largest[:] = largest.max(initial=0)
+        largest = np.full(units, np.abs(entries).max(initial=0), np.float64)
+    elif index is None:
+        largest = np.abs(entries.reshape(-1, units)).max(axis=0, initial=0).astype(np.float64)
+    else:
+        largest = np.zeros(units)
+        np.maximum.at(largest, index % units, np.abs(entries))
     digits, exponent = np.frexp(largest / INT8_MAX)
     scale = np.ldexp(np.ceil(np.ldexp(digits, DIGITS)), exponent - DIGITS).astype(entries.dtype)
     scale[scale == 0] = 1
-    return np.clip(np.rint(entries / scale[unit]), -INT8_MAX, INT8_MAX), scale
+    each = np.resize(scale, len(entries)) if index is None else scale[index % units]
+    return np.clip(np.rint(entries / each), -INT8_MAX, INT8_MAX), scale
 
 
 def is_quantised(layer: object, kind: str) -> bool:
@@ -84,7 +89,7 @@ def units_of(parameter: Parameter) -> np.ndarray:
 
 def int8_of(parameter: Parameter) -> tuple[np.ndarray, np.ndarray]:
     """Return a weight as int8 in the shape of its value, and the scale of each unit in its dtype."""
-    q, scale = to_int8(parameter.value.reshape(-1), units_of(parameter), parameter.shape[-1])
+    q, scale = to_int8(parameter.value.reshape(-1), parameter.index, parameter.shape[-1])
     return q.astype(np.int8).reshape(parameter.value.shape), scale
 
 

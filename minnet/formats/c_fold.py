@@ -72,7 +72,7 @@ class Linear:
 
     def to_int8(self, by: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights as whole numbers, and the scale of each unit."""
-        return to_int8(self.entries, self.unit(), self.units, by)
+        return to_int8(self.entries, self.index, self.units, by)
 
     def matrix(self, entries: np.ndarray) -> np.ndarray:
         """Return entries, zeros too, as (..., out): a row for each input that a window has."""

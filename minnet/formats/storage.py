@@ -134,7 +134,7 @@ def load(path: Path, *, layers: Layers | None = None) -> Model:
     -----
     Nothing in a file is trusted or run: everything is checked before it is used, and before memory is taken.
     """
-    model, state = _loaded(path, layers)
+    model, state, _ = _loaded(path, layers)
     return model if state is None else state  # type: ignore[return-value]
 
 
@@ -160,10 +160,21 @@ def load_state(path: Path, *, layers: Layers | None = None) -> State:
     InvalidType, InvalidValue
         As for `load`.
     """
-    _, state = _loaded(path, layers)
+    _, state, _ = _loaded(path, layers)
     if state is None:
         raise file_error(path, "holds a model, not a training run", "read it with load(path)")
     return state
+
+
+def load_frozen(path: Path, layers: Layers | None = None) -> tuple[Model, object]:
+    """Return the model in a file, and what a Predictor of it was made with, not yet checked; errors as of `load`.
+
+    Of a file that is no Predictor's this is the precision of its weights.
+    """
+    model, state, frozen = _loaded(path, layers)
+    if state is not None:
+        raise file_error(path, "holds a training run, not a model", "read it with load_state(path)")
+    return model, frozen
 
 
 def describe(path: Path, *, layers: Layers | None = None) -> dict:
@@ -220,7 +231,7 @@ def expected_bytes(model: Model | State, *, made: dict | None = None, mask: np.n
 
 
 def _loaded(path, layers):
-    """Return (Model, State or None) of a file."""
+    """Return (Model, State or None, what a Predictor was made with) of a file."""
     table = layer_table(layers)
     with _about(path), opened(path) as file:
         head, facts, spec, forms, signature = _checked(file, path, table)
@@ -232,12 +243,16 @@ def _loaded(path, layers):
         model = Model.blank(spec.tree, spec.input_shape, spec.dtype)
         fill(model, forms, arrays)
         model.signature = signature
+        frozen = facts.get("frozen")
+        if frozen is None:
+            int8 = any(at.dtype == INTEGERS for at in head.tensors.values())
+            frozen = {"precision": INT8} if int8 else {}
         if facts["kind"] == "model":
-            return model, None
+            return model, None, frozen
         check_numbers(VECTORS, arrays[VECTORS])
         state = make_run(facts["state"], model)
         state.vectors[...] = arrays[VECTORS]
-        return model, state
+        return model, state, frozen
 
 
 def _parts(model, int8=False):

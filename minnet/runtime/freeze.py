@@ -19,7 +19,7 @@ import numpy as np
 from minnet import threads
 from minnet.engine.quantise import INT8, check_precision, rounded
 from minnet.errors import InvalidValue, MinnetError, check_count, check_kind, file_error, quoted
-from minnet.formats.storage import DAMAGED, Layers, describe, load
+from minnet.formats.storage import DAMAGED, Layers, load_frozen
 from minnet.kernels.program.ops import HALF, RUN
 from minnet.model import Model
 from minnet.runtime.emit import emit
@@ -145,10 +145,7 @@ def load_predictor(path: Path, *, layers: Layers | None = None) -> Predictor:
     FileError
         As for `load`; or what the file says of its Predictor does not fit the model.
     """
-    facts, model = describe(path, layers=layers), load(path, layers=layers)
-    if facts["kind"] != "model":
-        raise file_error(path, "holds a training run, not a model", "read it with load_state(path)")
-    frozen = {"precision": INT8 if facts["precision"] == INT8 else None} if facts["frozen"] is None else facts["frozen"]
+    model, frozen = load_frozen(path, layers)
     try:
         return freeze(model, **_checked(frozen))
     except MinnetError as error:

@@ -138,8 +138,7 @@ class LinearNode(Node):
 
         q is rounded half to even; a unit whose scale would be 0 has the scale 1.
         """
-        unit = (np.arange(len(self.entries)) if self.index is None else self.index) % self.units
-        self.entries, self.scale = to_int8(self.entries, unit, self.units)
+        self.entries, self.scale = to_int8(self.entries, self.index, self.units)
 
 
 @dataclass(eq=False)
