@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx_graphs import Graph
 from test_onnx import close, first, loaded, run
 from trees import MASKS, random_input, random_mask, randomise
 
 import minnet as mn
-from minnet.errors import InvalidValue
+from minnet.errors import FileError, InvalidValue
 from minnet.formats.onnx_write import onnx_bytes
 
 TREES = {
@@ -72,6 +73,20 @@ def test_written_as_onnx_and_read_again_with_what_was_removed(name, tmp_path):
     again = loaded(data, tmp_path)
     close(again(x), model(x))
     assert again.n_trainable == small.n_trainable
+
+
+@pytest.mark.parametrize("change", [lambda mean, add: add.pop(), lambda mean, add: mean.pop()])
+def test_a_malformed_spelling_is_refused(change, tmp_path):
+    """LayerNorm in several nodes, of which one lacks an input."""
+    graph = Graph((4,))
+    less = graph("Sub", "x", graph("ReduceMean", "x", axes=[-1]))
+    squares = graph("ReduceMean", graph("Mul", less, less), axes=[-1])
+    end = graph("Div", less, graph("Sqrt", graph("Add", squares, graph.const(np.float32(1e-5)))))
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    close(loaded(graph.bytes(end), tmp_path)(x), run(graph.bytes(end), x))
+    change(*[node.input for node in graph.nodes if node.op_type in ("ReduceMean", "Add")][::2])
+    with pytest.raises(FileError):
+        loaded(graph.bytes(end), tmp_path)
 
 
 def test_what_counts_in_moments_stays():

@@ -17,13 +17,17 @@ from minnet.formats.onnx_net import IMAGE, LINE, require_arrays, short, spread
 
 EPSILON = 1e-5  # ONNX's default
 SQUARE = 2
+MALFORMED = (IndexError, ValueError, TypeError, ArithmeticError)
 
 
 def joined(nodes, number, outputs):
     """Return the nodes, those that are one layer of moments joined to one; without those no longer read."""
     makers, found = {name: node for node in nodes for name in node.outputs[:1]}, []
     for node in nodes:
-        one = _of_means(node, makers, number) or _of_reshapes(node, makers) or _of_slice(node, makers)
+        try:
+            one = _of_means(node, makers, number) or _of_reshapes(node, makers) or _of_slice(node, makers)
+        except MALFORMED:  # some node lacks an input, or has a shape for a number: told where it is read
+            one = None
         found.append(one or node)
         makers |= dict.fromkeys(node.outputs[:1], found[-1])
     return reachable(found, outputs)
