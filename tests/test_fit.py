@@ -45,6 +45,16 @@ def test_bytes_are_those_of_the_object(make, form, tmp_path):
     assert needs.ram > 4 * work
 
 
+def test_sizes_that_are_promised():
+    """Constants of LeNet-300-100 without 98 % of its weights; memory of LeNet-5, input and outputs included."""
+    model = mn.models.lenet_300_100((784,), 10, rng=0)
+    mn.prune(model, 0.98)
+    model = mn.compact(model)
+    assert needed(model, "float32").constants <= 30_000 and needed(model, "int8").constants <= 15_000
+    assert needed(model, "integers").constants <= 15_000
+    assert needed(mn.models.lenet_5((28, 28, 1), 10, rng=0), "int8").ram <= 24_000
+
+
 def test_a_verdict_is_of_what_is_scarcer():
     chip = CHIPS["stm32f0"]
     def verdict(flash, ram):

@@ -122,19 +122,20 @@ def to_whole(real: np.ndarray, scale: float, zero: int) -> np.ndarray:
     return np.clip(np.floor(real / scale + 0.5) + zero, LOW, HIGH).astype(np.int64)
 
 
-def multiplier(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (factor, shift) of each ratio above 0: it is factor / 2^shift, with a factor below 2^31."""
-    mantissa, exponent = np.frexp(np.asarray(ratio, np.float64))
-    factor, shift = np.rint(mantissa * 2.0**31).astype(np.int64), 31 - exponent
-    factor, shift = np.where(factor == 2**31, factor // 2, factor), np.where(factor == 2**31, shift - 1, shift)
-    factor = np.where(shift > LONGEST_SHIFT, 0, factor)
-    if (shift < 1).any():
+def multiplier(ratio: np.ndarray) -> tuple[np.ndarray, np.int64]:
+    """Return (factors, shift) of ratios above 0: each is factor / 2^shift, the largest factor from 2^30 to 2^31.
+
+    One shift is enough: a sum is below 2^31, so that a factor rounded changes an output by less than the largest ratio.
+    """
+    mantissa, exponent = np.frexp(float(np.max(ratio)))
+    shift = min(31 - exponent - (mantissa * 2.0**31 > 2**31 - 1), LONGEST_SHIFT)
+    if shift < 1:
         raise InvalidValue(f"a multiplier of {float(np.max(ratio)):.3g} has no form in integers: export with "
                            'arithmetic="float"')
-    return factor, np.minimum(shift, LONGEST_SHIFT)
+    return np.rint(np.asarray(ratio, np.float64) * 2.0**shift).astype(np.int64), np.int64(shift)
 
 
-def rescaled(sums: np.ndarray, factor: np.ndarray, shift: np.ndarray, zero: int, low: int, high: int) -> np.ndarray:
+def rescaled(sums: np.ndarray, factor: np.ndarray, shift: np.int64, zero: int, low: int, high: int) -> np.ndarray:
     """Return what `rescale8` and `rescale32` in C return."""
     half = np.left_shift(np.int64(1), shift - 1)
     return np.clip(np.right_shift(sums.astype(np.int64) * factor + half, shift) + zero, low, high)
@@ -183,7 +184,7 @@ def _step(writer, step, x):
     one = slice(None) if by == "unit" else slice(1)
     given = (writer.array(f"{step.name}.bias", bias.astype(np.int64), "int32_t", flash=True),
              writer.array(f"{step.name}.factor", factor[one], "int32_t", flash=True),
-             writer.array(f"{step.name}.shift", shift[one], "uint8_t", flash=True), int(by == "unit"), zero)
+             int(by == "unit"), shift, zero)
     call(writer, step, x, y, entries, given)
     writer.free(x)
     return y
@@ -192,6 +193,8 @@ def _step(writer, step, x):
 def _whole_weights(step, x, by):
     """Return the weights as whole numbers, and the scale of each unit, large enough for its bias to fit in 30 bits."""
     entries, scale = step.to_int8(by)
+    live = np.bincount(step.unit(), entries != 0, step.units) > 0
+    scale = np.where(live, scale, scale[live].max(initial=0) or 1)    # of units without weights, that of others
     least = np.abs(step.bias) / x.scale / 2.0**29
     least = np.full(step.units, least.max(initial=0)) if by == "layer" else least
     if (least > scale).any():

@@ -5,11 +5,11 @@ A number r is stored as an int8_t q, with r = scale * (q - zero); sums are int32
 """
 from minnet.formats.c_parts_linear import linear_parts
 
-GIVEN = "const @@ int32_t *b, const @@ int32_t *factor,\n        const @@ uint8_t *shift, int each, int zero"
+GIVEN = "const @@ int32_t *b, const @@ int32_t *factor, int each, int shift,\n        int zero"
 INTEGERS = {
     f"integer{bits}": {"X": "int8_t", "W": "int8_t", "S": "int32_t", "Y": f"int{bits}_t", "GIVEN": GIVEN,
                        "OUTSIDE": "(int8_t)g->outside", "WORDS": " in integers: sums times factor / 2^shift",
-                       "GIVE": rf"rescale{bits}(b[k] + \1, factor[k * each], shift[k * each], zero)"}
+                       "GIVE": rf"rescale{bits}(b[k] + \1, factor[k * each], shift, zero)"}
     for bits in (8, 32)}
 
 RESCALE = """
