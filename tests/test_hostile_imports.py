@@ -314,18 +314,23 @@ def test_no_weights_at_all(tmp_path):
     is_refused(load_keras, tmp_path / "w.h5", "no weights file of Keras")
 
 
+def answer(shape, model=None):
+    """A program that says that there is one array."""
+    array = {"layer": "d", "name": None, "weight": "w", "shape": shape, "dtype": "<f8"}
+    return f"print({json.dumps({'layout': 'names', 'arrays': [array], 'model': model, 'training': None})!r})"
+
+
 CHILDREN = {  # what the child does -> words of the message
     "crashes": ("import os; os.abort()", "crashes"),
     "is killed": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashes"),
     "says nothing": ("pass", "damaged"),
     "lies": ("print('{\"layout\": \"names\", \"arrays\": [{\"layer\": 1}]}')", "damaged"),
     "says no JSON": ("print('[[[[')", "JSON"),
-    "gives too little": ("print('{\"layout\": \"names\", \"arrays\": [{\"layer\": \"d\", \"name\": null, \"weight\": "
-                         "\"w\", \"shape\": [9], \"dtype\": \"<f8\"}]}')", "cannot be read"),
-    "asks for too much": ("print('{\"layout\": \"names\", \"arrays\": [{\"layer\": \"d\", \"name\": null, \"weight\": "
-                          "\"w\", \"shape\": [99999999999], \"dtype\": \"<f8\"}]}')", "memory"),
-    "asks for less than nothing": ("print('{\"layout\": \"names\", \"arrays\": [{\"layer\": \"d\", \"name\": null, "
-                                   "\"weight\": \"w\", \"shape\": [-1], \"dtype\": \"<f8\"}]}')", "damaged"),
+    "gives too little": (answer([9]), "cannot be read"),
+    "asks for too much": (answer([99999999999]), "memory"),
+    "asks for less than nothing": (answer([-1]), "damaged"),
+    "tells an architecture that is none": (answer([9], model=[7]), "architecture is no text"),
+    "tells an error that is none": ("print('{\"error\": [1], \"fix\": {}}')", r"\[1\]"),
     "hangs": ("import time; time.sleep(600)", "too long"),
 }
 

@@ -121,7 +121,7 @@ class _Walk:
             raise _Refused(f"has a group where the weight {name!r} is wanted")
         if dataset.is_virtual or dataset.external:
             raise _Refused(f"keeps the weight {name!r} outside the file: such data are not read")
-        if dataset.dtype.kind in "iu" and dataset.shape:
+        if dataset.dtype.kind in "iu" and dataset.dtype.itemsize == 1:
             error = _Refused(f"is quantised: its weight {name!r} is of type {dataset.dtype}")
             error.fix = "save the model before its quantize() is called"
             raise error

@@ -135,7 +135,7 @@ def is_numbered(arrays):
 
 def label(spec):
     """Return the name of a layer in messages."""
-    return f"{quoted(spec.kind)} ({quoted(spec.name)})"
+    return f"{quoted(spec.kind)} ({quoted(spec.name or 'its activation')})"
 
 
 def layer_name(name):
