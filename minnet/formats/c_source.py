@@ -98,8 +98,8 @@ def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "
     scales : {"unit", "layer"}
         What has a scale of its own where weights are int8; those of a frozen net are by unit.
     calibration : array_like, optional
-        Rows (n, *input_shape) as `predict` takes them, some hundred of the training data: with arithmetic "int8" they
-        say which numbers occur. Their first ones are the test vectors.
+        Rows ``(n, *input_shape)`` as `predict` takes them, some hundred of the training data: with arithmetic "int8"
+        they say which numbers occur. Their first ones are the test vectors.
     vectors : int
         How many test vectors are written: inputs and expected outputs as PATH_vectors.h, and PATH_main.c, a program
         that returns how many of them are missed. Without calibration rows they are random.
