@@ -15,7 +15,7 @@ from bench.measure import Result, table
 SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start",
          "estimators")  # in bench/
 # which measure no time: named by the user alone
-OTHERS = ("tables", "feature_selection", "faults", "c_size", "runtimes")
+OTHERS = ("tables", "feature_selection", "faults", "c_size", "runtimes", "imports")
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
@@ -31,7 +31,6 @@ FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("SET 3312-30000^3-5, eps 10, batch 2, a step, 1 thread(s)", "the authors' code"),
 )
 HERE = Path(__file__).parent
-OPEN, CLOSE = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 def machine():
@@ -44,13 +43,14 @@ def machine():
             "numpy": np.__version__}
 
 
-def refresh(path, text):
-    """Replace what stands between the markers in a file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(OPEN)
-    _, _, after = rest.partition(CLOSE)
+def refresh(path, text, name="bench"):
+    """Replace what stands between the markers of this name in a file."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
     if not rest or not after:
-        raise SystemExit(f"{path} has no {OPEN} ... {CLOSE}: put both markers where the table belongs")
-    path.write_text(f"{before}{OPEN}\n{text}\n{CLOSE}{after}", encoding="utf-8")
+        raise SystemExit(f"{path} has no {begin} ... {end}: put both markers where the table belongs")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def missed(results):

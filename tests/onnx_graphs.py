@@ -210,6 +210,13 @@ def padded():
     return g, g("Flatten", g("GlobalAveragePool", g.conv(x, (4, 2, 3, 3), strides=[2, 2], pads=[1, 0, 1, 0])))
 
 
+def padded_last():
+    """The same with channels last, as Keras on PyTorch's backend writes it."""
+    g = Graph((6, 6, 2))
+    x = g("Transpose", g("Pad", "x", g.ints(0, 0, 1, 0, 0, 2, 0, 0), g.const(np.float32(0))), perm=[0, 3, 1, 2])
+    return g, g("Flatten", g("GlobalAveragePool", g.conv(x, (4, 2, 3, 3), strides=[2, 2], pads=[1, 0, 1, 0])))
+
+
 def rows():
     """A perceptron, with BatchNorm and weights that are transposed by a node."""
     g = Graph((6,))
@@ -291,7 +298,7 @@ def rare_activations():
 GRAPHS = {f.__name__: f for f in (
     rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
     keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
-    densenet, mobilenet, ceiled_pools, normalised_input, padded, halves, old_operators, new_operators,
+    densenet, mobilenet, ceiled_pools, normalised_input, padded, padded_last, halves, old_operators, new_operators,
     squeeze_excite, gated_linear_unit, rare_activations)}
 
 

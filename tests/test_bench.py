@@ -165,3 +165,16 @@ def test_runtimes_read_what_is_written(bench):
     found, = runtimes.main(quick=True).values()
     assert len(found) == len(runtimes.nets()) * len(runtimes.VARIANTS)
     assert all(isinstance(error, float) and error < runtimes.TOLERANCE for error in found.values()), found
+
+
+def test_nets_of_pytorch_go_all_the_way(bench, tmp_path):
+    """Read, pruned by units, trained, compacted, frozen, written as ONNX and C: a handful; the bench has the others."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    imports, nets = (importlib.import_module(f"bench.{name}") for name in ("imports", "import_torch_nets"))
+    files = nets.write(tmp_path, nets.QUICK, newer=False)
+    found = {"PyTorch": {file: imports.walk(tmp_path / file, about["end"]) for file, about in files.items()}}
+    refused = found["PyTorch"].pop("softsign.old.onnx")["refused"]
+    assert "cannot be read: Div" in refused and imports.unequal(found) == []
+    assert all(row["pruned"].endswith("%") for row in found["PyTorch"].values())
+    assert imports.table(found).count("| PyTorch ") == len(nets.QUICK) - 1

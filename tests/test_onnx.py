@@ -94,8 +94,8 @@ def softmax(x):
 
 TREES = {
     "rows": mn.Sequential(mn.Dense(5, use_bias=False, name="tensor_0"), mn.BatchNorm(momentum=0.1, epsilon=1e-5)),
-    "keras_batchnorm": mn.Sequential(mn.Conv2d(4, 3, 2, use_bias=False), mn.BatchNorm(epsilon=0.0), mn.ReLU(),
-                                     mn.BatchNorm(epsilon=0.0), mn.Sigmoid(), mn.GlobalAvgPool2d()),
+    "keras_batchnorm": mn.Sequential(mn.Conv2d(4, 3, 2, use_bias=False), mn.BatchNorm(epsilon=2.0**-17), mn.ReLU(),
+                                     mn.BatchNorm(epsilon=2.0**-17), mn.Sigmoid(), mn.GlobalAvgPool2d()),
     "mobilenet": mn.Sequential(mn.DepthwiseConv2d((3, 2), (2, 1), ((1, 1), (1, 0)), 2), mn.Conv2d(4, 1, use_bias=False),
                                mn.ReLU(), mn.AvgPool2d(2, (1, 2), ((0, 1), (1, 0))), mn.GlobalAvgPool2d(), mn.Dense(5),
                                mn.ReLU(), mn.Dense(3, use_bias=False)),

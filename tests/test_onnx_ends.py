@@ -43,6 +43,7 @@ ENDS = {  # the end of a net -> (its units, end, what each output is of minnet's
     "two columns": (1, columns, ["p"]),
     "two columns and class": (1, lambda g, z: (c := columns(g, z), g("ArgMax", c, axis=1)), ["p", "class"]),
     "labels": (3, lambda g, z: g("Sigmoid", z), ["p"]),
+    "labels after a cast": (3, lambda g, z: g("Sigmoid", g("Cast", g("Cast", z, to=1), to=1)), ["p"]),
     "logits and probabilities": (3, lambda g, z: both(g, z, "Softmax", axis=1), ["z", "p"]),
     "logits and labels": (3, lambda g, z: both(g, z, "Sigmoid"), ["z", "p"]),
     "logits and class": (3, lambda g, z: both(g, z, "ArgMax", axis=1), ["z", "class"]),

@@ -13,6 +13,7 @@ import numpy as np
 
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import MinnetError, quoted
+from minnet.formats.onnx_arithmetic import EPSILON
 from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_tree import Item
 
@@ -94,13 +95,13 @@ class KerasNet:
     def scaled(self, spec, x, factor, shift):
         """Append factor x + shift, with arrays that broadcast with a row: a BatchNorm, or the scaling of the input."""
         channels, kinds = x.shape[-1:], ("gain", "shift")
-        values = {"mean": np.zeros(channels), "variance": np.ones(channels), "gain": np.ones(channels),
-                  "shift": np.zeros(channels)}
+        values = {"mean": np.zeros(channels), "variance": np.full(channels, 1 - EPSILON),
+                  "gain": np.ones(channels), "shift": np.zeros(channels)}
         fits = all(math.prod(array.shape[:-1]) == 1 and array.size in (1, *channels) for array in (factor, shift))
         if fits:
             values |= {kind: np.broadcast_to(array.reshape(-1), channels)
                        for kind, array in zip(kinds, (factor, shift), strict=True)}
-        y = self.add(spec, BatchNorm(epsilon=0.0), x, values)
+        y = self.add(spec, BatchNorm(epsilon=EPSILON), x, values)
         self.affine[y.item] = (factor, shift, fits)
         return y
 

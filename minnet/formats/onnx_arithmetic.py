@@ -19,6 +19,8 @@ from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_net import Signal
 from minnet.formats.onnx_tree import Item
 
+EPSILON = 2.0**-17    # of a BatchNorm that is made: 1 - EPSILON is a float, and channels that are 0 are divided by no 0
+
 
 def add(net, node, a, b):
     """Add two signals as a Residual, or a constant as a bias or a BatchNorm that only shifts."""
@@ -108,8 +110,8 @@ def affine(net, node, x, gain=None, shift=None):
         before.values["gain"] = before.values["gain"] * scale
         before.values["shift"] = before.values["shift"] * scale + shift
         return x
-    values = {"gain": scale, "shift": shift, "mean": np.zeros(channels), "variance": np.ones(channels)}
-    return net.add(node, BatchNorm(epsilon=0.0, name=node.layer_name), x, values=values, order=x.order)
+    values = {"gain": scale, "shift": shift, "mean": np.zeros(channels), "variance": np.full(channels, 1 - EPSILON)}
+    return net.add(node, BatchNorm(epsilon=EPSILON, name=node.layer_name), x, values=values, order=x.order)
 
 
 def per_channel(constant, x):

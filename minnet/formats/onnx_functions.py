@@ -109,7 +109,8 @@ def recognised(nodes, number, outputs):
             match = _match(node, makers, places, readers, number)
             if match is not None:
                 layer, x, inner = match
-                found[i] = replace(node, op=FOUND, inputs=(x,), attrs={"layer": layer})
+                op = "Sigmoid" if isinstance(layer, Sigmoid) else FOUND     # one at the end is left out
+                found[i] = replace(node, op=op, inputs=(x,), attrs={"layer": layer})
                 done |= inner
     return reachable(_without_expand(found), outputs)
 

@@ -267,13 +267,14 @@ class _Reader:
     def becomes_channels_first(self, sizes, perm=TO_CHANNELS_FIRST):
         """Return whether the input, of these sizes, is put channels first by a Transpose, or a Reshape of one channel.
 
-        Casts and arithmetic with constants may come before.
+        Casts, padding and arithmetic with constants may come before.
         """
         names = {self.input.name}
         for node in self.nodes:
             if not names & set(node.inputs):
                 continue
-            if node.op in BEFORE_LAYOUT and all(name in names | self.constants for name in node.inputs):
+            if node.op == "Pad" or (node.op in BEFORE_LAYOUT and all(one in names | self.constants
+                                                                     for one in node.inputs)):
                 names |= set(node.outputs)
             elif node.op == "Transpose" and node.attrs.get("perm") == perm:
                 return True

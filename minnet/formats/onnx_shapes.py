@@ -13,8 +13,6 @@ from minnet.formats.onnx_fold import BATCH, UnsupportedGraph, axes_of
 from minnet.formats.onnx_net import IMAGE, LINE, OURS, Signal, require_arrays
 
 INFERRED = -1
-LINE_PADS = 6   # the same on sequences
-PADS = 8    # numbers of a Pad on images: before and after, for each of four axes
 
 
 def flatten(net, node, x):
@@ -119,14 +117,14 @@ def concat(net, node, *signals):
 
 def pad(net, node, x, pads=None, value=None, axes=None):
     """Pad an image with zeros, which the next convolution takes over."""
-    x.require_layout(IMAGE, LINE)
+    x.require_layout(IMAGE, LINE, OURS, LINE[::-1])
     pads = [int(n) for n in np.ravel(node.attrs.get("pads", ()) if pads is None else pads)]
-    if x.axes == LINE and len(pads) == LINE_PADS:
-        pads = [*pads[:2], 0, *pads[2:5], 0, *pads[5:]]
     value = node.attrs.get("value", 0.0) if value is None else float(np.ravel(value)[0])
-    if node.attrs.get("mode", "constant") != "constant" or value or axes is not None or len(pads) != PADS:
+    if node.attrs.get("mode", "constant") != "constant" or value or axes is not None or \
+            len(pads) != 2 * (1 + len(x.axes)):
         raise UnsupportedGraph("it pads by something else than zeros around images")
-    top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
-    if any(pads[i] for i in (0, 1, 4, 5)) or min(top, left, bottom, right) < 0:
+    ends = dict(zip([(end, axis) for end in "<>" for axis in "n" + x.axes], pads, strict=True))
+    top, left, bottom, right = (ends.get((end, axis), 0) for end in "<>" for axis in "hw")
+    if any(ends[end, axis] for end in "<>" for axis in "nc") or min(top, left, bottom, right) < 0:
         raise UnsupportedGraph(f"it has the padding {pads}: only images can be padded")
     return replace(x, pads=tuple(a + b for a, b in zip(x.pads, (top, left, bottom, right), strict=True)))
