@@ -214,7 +214,7 @@ def padded_last():
     """The same with channels last, as Keras on PyTorch's backend writes it."""
     g = Graph((6, 6, 2))
     x = g("Transpose", g("Pad", "x", g.ints(0, 0, 1, 0, 0, 2, 0, 0), g.const(np.float32(0))), perm=[0, 3, 1, 2])
-    return g, g("Flatten", g("GlobalAveragePool", g.conv(x, (4, 2, 3, 3), strides=[2, 2], pads=[1, 0, 1, 0])))
+    return g, g("Flatten", g("GlobalAveragePool", g.conv(x, (4, 2, 3, 3), strides=[2, 2])))
 
 
 def rows():
