@@ -175,7 +175,7 @@ def test_export_c_in_integers(command, model, tmp_path):  # noqa: F811
     np.savez(tmp_path / "data.npz", X=X, y=y)
     arguments = "export model.safetensors --to c --name net --arithmetic int8".split()
     ended = command(*arguments, "--data", "data.npz", "--vectors", "2")
-    assert ended.code == 0, ended.stderr
+    assert ended.code == 0 and "net_quantise makes its input" in ended.stderr, ended.stderr
     assert {path.name for path in ended.out.glob("net*")} == {"net.c", "net.h", "net_vectors.h", "net_main.c"}
     assert "int net_class(const int8_t *input, int32_t *work);" in (ended.out / "net.h").read_text()
     ended = command(*arguments)

@@ -79,6 +79,10 @@ def run(args: Namespace, console: Console) -> None:
     write_files(out, {name: data} | {name.removesuffix(".c") + ending: text for ending, text in others.items()})
     console.result(str(out / name), {"file": str(out / name), "bytes": len(data), "format": args.to})
     console.info(f"wrote {name} ({len(data):,} bytes) to {quoted(str(out))}; {takes(model, args.to)}")
+    if args.arithmetic == "int8":
+        word = args.name or "minnet"
+        console.info(f"it computes with integers: {word}_quantise makes its input of such a row, "
+                     f"{word}_dequantise real numbers of its output")
 
 
 def check_formats(args: Namespace) -> None:
