@@ -48,6 +48,8 @@ SPELLED = {  # what exporters write -> the layer that it is
     "where": (lambda g, x: g("Where", g("Greater", x, number(g, 0)), x, g("Sub", g("Exp", x), number(g, 1))),
               mn.ELU(1.0)),
     "x sigmoid(1.702 x)": (lambda g, x: g("Mul", x, g("Sigmoid", g("Mul", x, number(g, 1.702)))), mn.Product),
+    "relu(x) + c relu(-x)": (lambda g, x: g("Add", g("Mul", g("Relu", g("Neg", x)), g.random(6)), g("Relu", x)),
+                             mn.PReLU),
     "x x": (lambda g, x: g("Mul", x, x), mn.Product),
 }
 

@@ -38,6 +38,7 @@ def leaky_relu(net, node, x):
 def prelu(net, node, x, slopes):
     """Add a PReLU of one slope, or of one for each channel."""
     require_arrays(slopes)
+    slopes = -slopes if node.attrs.get("negated") else slopes
     net.check(x)
     one = slopes.size == 1
     values = {"slopes": slopes.reshape(-1) if one else per_channel(slopes, x)}

@@ -105,6 +105,8 @@ def recognised(nodes, number, outputs):
         node = nodes[i]
         if node.op == "Concat":
             found[i] = _columns(node, makers, number)
+        elif node.op == "Add" and (slopes := _prelu(node, makers, number)) is not None:
+            found[i] = slopes
         elif node.op in FUNCTIONS and node.op not in ("Identity", "Cast") and i not in done:
             match = _match(node, makers, places, readers, number)
             if match is not None:
@@ -226,10 +228,27 @@ def _columns(node, makers, number):
     return replace(node, op=COLUMNS, inputs=second.inputs, attrs={}) if same else node
 
 
+def _prelu(node, makers, number):
+    """Return relu(x) + c relu(-x), as Keras computes a PReLU with the slopes -c, as one node; another as None."""
+    terms = [makers.get(_behind(name, makers)) for name in node.inputs]
+    for positive, product in (terms, terms[::-1]):
+        if positive is None or product is None or (positive.op, product.op) != ("Relu", "Mul"):
+            continue
+        for c, negative in (product.inputs, product.inputs[::-1]):
+            relu = makers.get(_behind(negative, makers))
+            minus = makers.get(_behind(relu.inputs[0], makers)) if relu is not None and relu.op == "Relu" else None
+            x = _behind(positive.inputs[0], makers)
+            if minus is not None and minus.op == "Neg" and _behind(minus.inputs[0], makers) == x and \
+                    c not in makers and number(c) is None:
+                return replace(node, op="PRelu", inputs=(x, c), attrs={"negated": True})
+    return None
+
+
 def _behind(name, makers):
-    """Return the name of what Identity nodes give under `name`."""
+    """Return the name of what Identity nodes, and casts to floats, give under `name`."""
     for _ in range(MOST_NODES):
-        if name not in makers or makers[name].op != "Identity":
+        if name not in makers or not (makers[name].op == "Identity" or (makers[name].op == "Cast" and
+                                                                        makers[name].attrs.get("to") in FLOATS)):
             break
         name = makers[name].inputs[0]
     return name
