@@ -82,6 +82,13 @@ def difference(found, wanted):
     return float(np.abs(found.reshape(wanted.shape) - wanted).max() / np.abs(wanted).max())
 
 
+def varied(outputs):
+    """The outputs; an error where they are the same for all rows, and so show nothing."""
+    if not np.ptp(outputs, axis=0).any():
+        raise ValueError("all rows have the same outputs")
+    return outputs
+
+
 def labels(model, n, rng):
     """Labels that a model of this kind could be trained on."""
     k = model.output_shape[-1]
@@ -136,11 +143,11 @@ def attempt(found, column, function, *arguments):
 def pruned(model):
     """The share of the units that is removed; where there are none, single weights."""
     try:
-        result = mn.prune(model, SPARSITY, structure="channel")
+        units = mn.prune(model, SPARSITY, structure="channel", distribution="layerwise").units
     except mn.MinnetError as error:
         mn.prune(model, SPARSITY)
         return f"weights instead: {error}"
-    return f"{result.removed / (result.removed + result.remaining):.0%}"
+    return f"{units.removed / units.total:.0%}"
 
 
 def walk(path, end):
@@ -151,7 +158,7 @@ def walk(path, end):
     attempt(found, "model", mn.load_onnx if path.suffix == ".onnx" else mn.load_keras, path)
     model = found.pop("model")
     if isinstance(model, str):
-        return {"refused": model}
+        return {"refused": model.replace(f"{path}: ", "").partition(" (export it again")[0]}
     try:
         X = arranged(X, model.input_shape)
     except ValueError as error:
@@ -161,7 +168,7 @@ def walk(path, end):
     attempt(found, "loss", trained, model, X, np.random.default_rng(0))
     wanted = model(X)
     small = mn.compact(model)
-    attempt(found, "compacted", lambda: difference(small(X), wanted))
+    attempt(found, "compacted", lambda: difference(small(X), varied(wanted)))
     attempt(found, "frozen", lambda: difference(mn.freeze(small).decision_function(X), wanted))
     attempt(found, "onnx", lambda: difference(in_onnx_runtime(small, X), wanted))
     if shutil.which("cc"):

@@ -217,6 +217,14 @@ def padded_last():
     return g, g("Flatten", g("GlobalAveragePool", g.conv(x, (4, 2, 3, 3), strides=[2, 2])))
 
 
+def mean_twice():
+    """The mean of an image's rows, then of these; the maximum of its columns before."""
+    g = Graph((2, 6, 5))
+    x = g("ReduceMax", g.conv("x", (4, 2, 3, 3), pads=[1, 1, 1, 1]), axes=[2], keepdims=1)
+    x = g("Relu", g.conv(x, (4, 4, 1, 2)))
+    return g, g("ReduceMean", g("ReduceMean", x, axes=[3], keepdims=0), axes=[2], keepdims=0)
+
+
 def rows():
     """A perceptron, with BatchNorm and weights that are transposed by a node."""
     g = Graph((6,))
@@ -298,8 +306,8 @@ def rare_activations():
 GRAPHS = {f.__name__: f for f in (
     rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
     keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
-    densenet, mobilenet, ceiled_pools, normalised_input, padded, padded_last, halves, old_operators, new_operators,
-    squeeze_excite, gated_linear_unit, rare_activations)}
+    densenet, mobilenet, ceiled_pools, normalised_input, padded, padded_last, mean_twice, halves, old_operators,
+    new_operators, squeeze_excite, gated_linear_unit, rare_activations)}
 
 
 def dump(model, path):

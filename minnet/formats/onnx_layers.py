@@ -176,23 +176,30 @@ def _global(net, node, x, kind):
 
 
 def reduce_mean(net, node, x, axes=None):
-    """Add a GlobalAvgPool2d, as TensorFlow and PyTorch's `mean` export it."""
-    return _reduce(net, node, x, axes, GlobalAvgPool2d, "mean")
+    """Add a GlobalAvgPool2d, as TensorFlow and PyTorch's `mean` export it; an AvgPool2d for one axis alone."""
+    return _reduce(net, node, x, axes, (GlobalAvgPool2d, AvgPool2d), "mean")
 
 
 def reduce_max(net, node, x, axes=None):
-    """Add a GlobalMaxPool2d, as TensorFlow and PyTorch's `amax` export it."""
-    return _reduce(net, node, x, axes, GlobalMaxPool2d, "maximum")
+    """Add a GlobalMaxPool2d, as TensorFlow and PyTorch's `amax` export it; a MaxPool2d for one axis alone."""
+    return _reduce(net, node, x, axes, (GlobalMaxPool2d, MaxPool2d), "maximum")
 
 
-def _reduce(net, node, x, axes, kind, what):
+def _reduce(net, node, x, axes, kinds, what):
     axes = {a % (len(x.axes) + 1) for a in axes_of(node, axes, range(len(x.axes) + 1))}
     inside = {i for i, letter in enumerate(x.axes, 1) if letter in "hw"}
-    if axes != inside or len(x.shape) < len(IMAGE):
+    if not axes or not axes <= inside or len(x.shape) < len(IMAGE):
         raise UnsupportedGraph(f"it is the {what} over axes {sorted(axes)} of an input of shape {x.dims}: only that "
-                               "over a whole image can be read")
+                               "over height and width can be read")
+    keeps = node.attrs.get("keepdims", 1)
+    if axes < inside:
+        letters = [x.axes[i - 1] for i in axes]
+        window = tuple(n if letter in letters else 1 for letter, n in zip("hw", x.shape, strict=False))
+        left = tuple(1 if letter in letters else n for letter, n in zip(OURS, x.shape, strict=True))
+        kept = "".join(letter for letter in x.axes if keeps or letter not in letters)
+        return net.add(node, kinds[1](window), x, left, kept)
     kept = "".join("1" if letter in "hw" else letter for letter in x.axes)
-    return net.add(node, kind(), x, x.shape[-1:], kept if node.attrs.get("keepdims", 1) else "c")
+    return net.add(node, kinds[0](), x, x.shape[-1:], kept if keeps else "c")
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
