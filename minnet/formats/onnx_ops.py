@@ -77,6 +77,7 @@ WAYS_OUT = {    # what to do about operators that are not read
     "RNN": "minnet has no recurrent layers", "LRN": "take BatchNorm instead",
     "If": "export one branch alone", "Loop": "export it without loops over data", "Scan": "export it without loops",
     "TopK": "end the net before it", "Resize": "resize images before the net",
+    "Mod": "minnet has no attention", "ReduceSum": "take a mean, or BatchNorm in place of a norm of rows",
     "Upsample": "resize images before the net",
     "Exp": "it is part of no activation that minnet knows", "Erf": "it is part of no activation that minnet knows",
     "Log": "it is part of no activation that minnet knows", "Where": "it is part of no activation that minnet knows",
