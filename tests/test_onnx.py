@@ -112,6 +112,15 @@ def test_the_tree_is_what_a_person_would_write(name, tmp_path):
     assert without_names(model.tree) == without_names(TREES[name])
 
 
+def test_a_factor_of_a_pruned_channel_trains(tmp_path):
+    """A BatchNorm that is made of factors and sums divides no channel that has become constant by 0."""
+    graph, end = GRAPHS["keras_batchnorm"]()
+    model = loaded(graph.bytes(end), tmp_path)
+    mn.prune(model, 1.0)
+    step, = mn.train(model, (graph.rng.normal(size=(8, 8, 6, 3)), np.arange(8) % 4), epochs=1, batch_size=4, rng=0)
+    assert np.isfinite(step.loss) and np.isfinite(model.values).all()
+
+
 def without_names(layer):
     """A tree as text, whatever its layers are called; a stride that is said is that of the default."""
     arguments = {key: value for key, value in layer.arguments().items() if key not in ("name", "layers", "branches")}

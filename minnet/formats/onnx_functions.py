@@ -9,6 +9,7 @@ x * sigmoid(x) and x / (1 + exp(-x)) are both SiLU. Nodes that nothing else read
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def recognised(nodes, number, outputs):
         node = nodes[i]
         if node.op == "Concat":
             found[i] = _columns(node, makers, number)
-        elif node.op == "Add" and (slopes := _prelu(node, makers, number)) is not None:
+        elif node.op == "Add" and len(node.inputs) == 2 and (slopes := _prelu(node, makers, number)) is not None:
             found[i] = slopes
         elif node.op in FUNCTIONS and node.op not in ("Identity", "Cast") and i not in done:
             match = _match(node, makers, places, readers, number)
@@ -230,27 +231,30 @@ def _columns(node, makers, number):
 
 def _prelu(node, makers, number):
     """Return relu(x) + c relu(-x), as Keras computes a PReLU with the slopes -c, as one node; another as None."""
-    terms = [makers.get(_behind(name, makers)) for name in node.inputs]
-    for positive, product in (terms, terms[::-1]):
-        if positive is None or product is None or (positive.op, product.op) != ("Relu", "Mul"):
-            continue
-        for c, negative in (product.inputs, product.inputs[::-1]):
-            relu = makers.get(_behind(negative, makers))
-            minus = makers.get(_behind(relu.inputs[0], makers)) if relu is not None and relu.op == "Relu" else None
-            x = _behind(positive.inputs[0], makers)
-            if minus is not None and minus.op == "Neg" and _behind(minus.inputs[0], makers) == x and \
-                    c not in makers and number(c) is None:
+    for one, other in permutations(node.inputs[:2]):
+        x = _input(one, "Relu", makers)
+        product = makers.get(_behind(other, makers))
+        for c, negative in permutations(product.inputs[:2], 2) if x and product and product.op == "Mul" else ():
+            minus = _input(_input(negative, "Relu", makers), "Neg", makers)
+            if minus == x and c not in makers and number(c) is None:
                 return replace(node, op="PRelu", inputs=(x, c), attrs={"negated": True})
     return None
+
+
+def _input(name, op, makers):
+    """Return the name of what a node of one input and this operator reads to give `name`, or None."""
+    node = makers.get(_behind(name, makers))
+    return _behind(node.inputs[0], makers) if node is not None and node.op == op and len(node.inputs) == 1 else None
 
 
 def _behind(name, makers):
     """Return the name of what Identity nodes, and casts to floats, give under `name`."""
     for _ in range(MOST_NODES):
-        if name not in makers or not (makers[name].op == "Identity" or (makers[name].op == "Cast" and
-                                                                        makers[name].attrs.get("to") in FLOATS)):
+        node = makers.get(name)
+        if node is None or len(node.inputs) != 1 or not (node.op == "Identity" or (node.op == "Cast" and
+                                                                                   node.attrs.get("to") in FLOATS)):
             break
-        name = makers[name].inputs[0]
+        name = node.inputs[0]
     return name
 
 
