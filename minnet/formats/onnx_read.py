@@ -253,7 +253,7 @@ class _Reader:
             return batch or None, tuple(sizes), "c" if len(sizes) == 1 else "hw"
         last = self.becomes_channels_first(sizes)
         if not any(node.op in IMAGE_OPS for node in self.nodes):
-            last = self.looks_channels_last(*sizes)
+            last = last or self.looks_channels_last(*sizes)
         return batch or None, tuple(sizes if last else (*sizes[1:], sizes[0])), "hwc" if last else "chw"
 
     def looks_channels_last(self, first, second, third):
