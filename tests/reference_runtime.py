@@ -210,7 +210,7 @@ def dense_row(code, at, index, weights, value, x, y):
 
 
 def run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out):
-    of_two = {do.COPY: copy, do.ADD: add, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
+    of_two = {do.COPY: copy, do.ADD: add, do.MULTIPLY: multiply, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
               do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
               do.SPARSE_ROW: (sparse_row, 1), do.BLOCK_ROW: (block_row, 1), do.N_M_ROW: (n_m_row, 1),

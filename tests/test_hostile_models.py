@@ -132,7 +132,7 @@ TILES = {
     "10^5 axes": (put("dense2.bias", entry("F32", [1] * 10**5, 0, 4)), "wanted lists"),
     "dtype BF16": (put("dense2.bias", entry("BF16", [128], 0, 256)), "tensor dense2.bias has the dtype 'BF16'"),
     "dtype F16": (put("dense2.bias", entry("F16", [128], 0, 256)), "'F16'"),
-    "dtype I8": (put("dense2.bias", entry("I8", [256], 0, 256)), "'I8'"),
+    "dtype I16": (put("dense2.bias", entry("I16", [128], 0, 256)), "'I16'"),
     "dtype is a list": (put("dense2.bias", entry([], [64], 0, 256)), "has the dtype"),
     "no dtype": (put("dense2.bias", {"shape": [64], "data_offsets": [0, 256]}), "has no dtype"),
     "a key too many": (put("dense2.bias", entry("F32", [64], 0, 256) | {"x": 1}), "more than these"),
@@ -184,9 +184,9 @@ def test_a_bad_description_is_refused(folder, name):
 
 def test_a_newer_version_says_who_wrote_it(folder):
     def newer(file):
-        file.facts = {"format_version": 3, "minnet": "7.1.0", "shape": "all new"}
+        file.facts = {"format_version": 4, "minnet": "7.1.0", "shape": "all new"}
 
-    refuse(spoil(folder, newer), "format_version is 3, written by minnet '7.1.0'", f"this is minnet {mn.__version__}")
+    refuse(spoil(folder, newer), "format_version is 4, written by minnet '7.1.0'", f"this is minnet {mn.__version__}")
 
 
 # --- tensors against the architecture --------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ def _check(model, coupling, roots, readers, layers, n_features):
                   "Flatten alone" if len(shape) > 1 else "the input has a single feature")
     elif makers:
         reason = f"features are one with units of {', '.join(makers)}, by a Residual or a depthwise convolution"
+    elif len(set(roots.tolist())) < len(roots):
+        reason = "a convolution in groups reads them, which loses as many of each group"
     elif coupling.fixed()[roots].any() or not readers:
         reason = "they are outputs too, or a layer reads them that has no weights for each"
     elif born:

@@ -99,5 +99,5 @@ def _why_none(coupling, makers, layers, unit):
         others = ", ".join(sorted(shared - set(layers)))
         return (f"the {unit}s of {', '.join(layers)} are made by {others} too, which is not chosen: a unit is "
                 "removed from all layers that make it, so choose all of them")
-    return (f"the {unit}s of {', '.join(layers)} are those of the model's input or output, which stay: choose other "
+    return (f"the {unit}s of {', '.join(layers)} are the model's inputs or outputs, which stay: choose other "
             "layers")
