@@ -143,7 +143,7 @@ def test_a_convolution_joined_with_its_pool_takes_the_steps_of_the_layers(net, m
     X, y = rng.normal(size=(11, *shape)), rng.integers(N_CLASSES, size=11)
     more = mn.ReLU(), mn.Conv2d(5, 2, padding="same"), mn.MaxPool2d(2), mn.Flatten(), mn.Dense(N_CLASSES)
     tree = mn.Sequential(*layers, *more)
-    for name in ("engine.conv.COLUMN_BYTES", "fast.rewrite.CALL_MACS"):  # a few images at a time, a few of those a call
+    for name in ("engine.convolution.COLUMN_BYTES", "fast.rewrite.CALL_MACS"):  # a few images at a time and a call
         monkeypatch.setattr(f"minnet.{name}", 2**13)
     for accelerate in (True, False):
         model = mn.Model(tree, shape, rng=0, dtype=np.float64)
