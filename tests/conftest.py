@@ -2,6 +2,7 @@
 
     pytest                                # the developer's profile: new examples each time
     CI=true pytest                        # the same examples each time
+    MINNET_TEST_EXAMPLES=1000 pytest      # so many examples of each law that says no number (default: 50)
     MINNET_TEST_SEED=7 pytest             # another seed where a test takes `rng_seed`; "all" runs 0..99
     MINNET_DATA=path/to/data pytest       # also the tests on MNIST, Fashion-MNIST and VGG16
 """
@@ -15,8 +16,10 @@ from hypothesis import HealthCheck, settings
 ALL_SEEDS = 100
 SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]  # a first call compiles
 
-settings.register_profile("dev", deadline=None, suppress_health_check=SLOW_IS_FINE)
-settings.register_profile("ci", deadline=None, suppress_health_check=SLOW_IS_FINE, derandomize=True)
+EXAMPLES = int(os.environ.get("MINNET_TEST_EXAMPLES", "50"))
+
+settings.register_profile("dev", max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

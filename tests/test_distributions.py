@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tables import NETS, make
 
@@ -61,6 +61,7 @@ def test_apportion_is_hamiltons_method(sizes, k):
     assert apportion(shares, k, np.zeros(len(sizes)), np.array(sizes)).tolist() == wanted
 
 
+@example([(0, 0, 1.0), (0, 1, 0.0), (1, 1, 0.0)], 0.0)
 @given(bounds, st.floats(0, 1))
 def test_filled_shares_are_in_proportion_where_no_bound_cuts(rows, part):
     low = np.array([min(a, b) for a, b, _ in rows], float)

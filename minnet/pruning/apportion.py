@@ -32,7 +32,7 @@ def fill(shares: np.ndarray, total: float, low: np.ndarray, high: np.ndarray) ->
     while free.any():
         left, weight = total - real[~free].sum(), shares[free].sum()
         if weight <= 0:
-            return _spread(real, total, high)
+            return _spread(np.clip(real, low, high), total, high)  # those without a share have at least their low
         real[free] = left * (shares[free] / weight)
         under, over = free & (real < low), free & (real > high)
         if not (under.any() or over.any()):
