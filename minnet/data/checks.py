@@ -19,6 +19,13 @@ class Scaling(NamedTuple):
     shift: np.ndarray
     scale: np.ndarray
 
+    def flat(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return shift and scale as two rows of one length: some numbers that repeat, or all of a row of `shape`."""
+        shift, scale = np.broadcast_arrays(*self)
+        if shift.ndim > 1:
+            shift, scale = (np.broadcast_to(numbers, shape) for numbers in (shift, scale))
+        return shift.reshape(-1), scale.reshape(-1)
+
     @property
     def divisor(self) -> float:
         """Return the d of a scaling x / d that weights may be divided by instead, without loss of range; else 1."""

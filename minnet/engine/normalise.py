@@ -51,6 +51,12 @@ class BatchNorm(Layer):
         return shape, [self.declare("gain", c, ones), self.declare("shift", c, zeros),
                        self.declare("mean", c, zeros), self.declare("variance", c, ones)]
 
+    def scale_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (c,) float64 each: in use y = scale * x + offset, with constant statistics."""
+        gain, shift, mean, variance = (p.value.astype(np.float64) for p in self.parameters)
+        scale = gain / np.sqrt(variance + self.epsilon)
+        return scale, shift - mean * scale
+
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Normalise by the batch (its moments go to the tape) in training, by the statistics in use."""
         y = tape.buffer(self, "y", x.shape)

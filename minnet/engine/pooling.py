@@ -45,7 +45,22 @@ class Flatten(FixedLinear):
         return space if len(space) == size else space.tile(size // self.input_shape[-1])
 
 
-class GlobalAvgPool2d(FixedLinear):
+class GlobalPool2d(FixedLinear):
+    """One number for each channel of an image: what global pools share, (h, w, c) becomes (c,)."""
+
+    per_unit = True
+
+    def __init__(self, *, name: str | None = None) -> None:
+        self.name = name
+
+    def build(self, shape: tuple) -> tuple[tuple, list]:
+        """Return (c,) for images (h, w, c)."""
+        if len(shape) != 3:
+            raise InvalidValue(f"{type(self).__name__} takes images (height, width, channels), got the shape {shape}")
+        return shape[-1:], []
+
+
+class GlobalAvgPool2d(GlobalPool2d):
     """The mean over each image: (h, w, c) becomes (c,).
 
     Parameters
@@ -55,16 +70,6 @@ class GlobalAvgPool2d(FixedLinear):
     """
 
     prefix = "global_avg_pool"
-    per_unit = True
-
-    def __init__(self, *, name: str | None = None) -> None:
-        self.name = name
-
-    def build(self, shape: tuple) -> tuple[tuple, list]:
-        """Return (c,) for images (h, w, c)."""
-        if len(shape) != 3:
-            raise InvalidValue(f"GlobalAvgPool2d takes images (height, width, channels), got the shape {shape}")
-        return shape[-1:], []
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Return y (n, c) for x (n, h, w, c)."""
@@ -83,7 +88,7 @@ class GlobalAvgPool2d(FixedLinear):
         return 1 / math.prod(self.input_shape[:2])
 
 
-class GlobalMaxPool2d(FixedLinear):
+class GlobalMaxPool2d(GlobalPool2d):
     """The largest entry of each channel of an image: (h, w, c) becomes (c,); the first one where several are equal.
 
     Parameters
@@ -93,17 +98,7 @@ class GlobalMaxPool2d(FixedLinear):
     """
 
     prefix = "global_max_pool"
-    per_unit = True
     counts_paths = False
-
-    def __init__(self, *, name: str | None = None) -> None:
-        self.name = name
-
-    def build(self, shape: tuple) -> tuple[tuple, list]:
-        """Return (c,) for images (h, w, c)."""
-        if len(shape) != 3:
-            raise InvalidValue(f"GlobalMaxPool2d takes images (height, width, channels), got the shape {shape}")
-        return shape[-1:], []
 
     def forward(self, x: np.ndarray, tape: Tape) -> np.ndarray:
         """Return y (n, c) for x (n, h, w, c); the winners are kept."""

@@ -12,9 +12,10 @@ import numpy as np
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
-from minnet.engine.layer import find_row
+from minnet.engine.layer import Layer, find_row
 from minnet.engine.model import Model
 from minnet.engine.sparse import SparseDense
+from minnet.engine.unit_weights import unit_of
 from minnet.engine.vector import Parameter
 from minnet.errors import unknown
 
@@ -71,20 +72,24 @@ def to_int8(entries: np.ndarray, index: np.ndarray | None, units: int,
     return np.clip(np.rint(entries / each), -INT8_MAX, INT8_MAX), scale
 
 
-def is_quantised(layer: object, kind: str) -> bool:
+def is_linear(layer: Layer) -> bool:
+    """Return whether a layer is a dense one or a convolution, whose weights may be quantised, and folded into."""
+    return find_row(LINEAR, layer) is not None
+
+
+def is_quantised(layer: Layer, kind: str) -> bool:
     """Return whether the parameter of this kind of a layer is what `rounded` rounds."""
-    return kind == "weight" and find_row(LINEAR, layer) is not None
+    return kind == "weight" and is_linear(layer)
 
 
 def quantised_parameters(model: Model) -> list[Parameter]:
     """Return the parameters that `rounded` rounds: weights of dense layers and convolutions, by unit, axis -1."""
-    return [layer.weight for layer in model.tree.leaves() if find_row(LINEAR, layer) is not None]
+    return [layer.weight for layer in model.tree.leaves() if is_linear(layer)]
 
 
 def units_of(parameter: Parameter) -> np.ndarray:
     """Return the output unit of each entry of a weight, flat."""
-    places = np.arange(parameter.value.size) if parameter.index is None else parameter.index
-    return places % parameter.shape[-1]
+    return unit_of(parameter.value.size, parameter.index, parameter.shape[-1])
 
 
 def int8_of(parameter: Parameter) -> tuple[np.ndarray, np.ndarray]:

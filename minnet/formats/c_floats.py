@@ -64,9 +64,7 @@ def scaled(writer, model, x):
     if signature.scaling.divisor != 1 and first_is_linear(model.tree):
         writer.divisor = signature.scaling.divisor
         return x
-    shift, scale = np.broadcast_arrays(*signature.scaling)
-    if shift.ndim > 1:
-        shift, scale = (np.broadcast_to(v, signature.shape) for v in (shift, scale))
+    shift, scale = signature.scaling.flat(signature.shape)
     names = writer.floats("input.shift", shift), writer.floats("input.scale", scale)
     y = writer.allocate(x.size)
     writer.call("scale_input", x, x.size, *names, shift.size, y)

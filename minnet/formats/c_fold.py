@@ -2,7 +2,6 @@
 
 The numbers are those of a frozen net: BatchNorm is folded as `freeze` does it, and weights are quantised after that.
 """
-import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,22 +9,19 @@ import numpy as np
 from minnet.engine.activations import Activation
 from minnet.engine.containers import Sequential
 from minnet.engine.conv import Conv2d
-from minnet.engine.dense import Dense
-from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer, find_row
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
 from minnet.engine.pooling import Flatten, MaxPool2d
-from minnet.engine.quantise import to_int8
-from minnet.engine.sparse import SparseDense
+from minnet.engine.quantise import is_linear, to_int8
+from minnet.engine.unit_weights import UnitWeights
 
 
-class Linear:
+class Linear(UnitWeights):
     """A linear layer with its weights as C has them, and the layers that are computed with it.
 
-    `entries` are the weights, flat, of shape `full` = (..., in, out); of a layer born sparse those at the flat
-    positions `index`. `bias` (out,) is in float64. `members` are the layers whose work it does, in order, and `pool` is
-    the window of a max pool among them.
+    The bias is in float64. `members` are the layers whose work it does, in order, and `pool` is the window of a max
+    pool among them.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -38,23 +34,10 @@ class Linear:
         self.input_shape, self.output_shape = layer.input_shape, layer.output_shape
         self.factor = np.ones(self.units)    # of each unit's weights, by what was folded
 
-    @property
-    def units(self) -> int:
-        """Return the number of outputs or filters."""
-        return self.full[-1]
-
-    def unit(self) -> np.ndarray:
-        """Return the unit of each entry."""
-        return (np.arange(len(self.entries)) if self.index is None else self.index) % self.units
-
-    def fold(self, norm: BatchNorm) -> None:
-        """Take a BatchNorm with constant statistics into weights and bias."""
-        gain, shift, mean, variance = (p.value.astype(np.float64) for p in norm.parameters)
-        scale = gain / np.sqrt(variance + norm.epsilon)
-        self.entries = (self.entries * scale[self.unit()]).astype(self.entries.dtype)
-        self.bias = self.bias * scale + (shift - mean * scale)
+    def fold(self, scale: np.ndarray, shift: np.ndarray) -> None:
+        """Replace the output y by scale * y + shift, by unit."""
+        super().fold(scale, shift)
         self.factor = self.factor * scale
-        self.members.append(norm)
 
     def take_pool(self, layer: MaxPool2d) -> None:
         """Take a max pool that follows."""
@@ -62,30 +45,17 @@ class Linear:
         self.members.append(layer)
 
     def divide(self, divisor: float) -> None:
-        """Divide the weights by what the inputs are divided by: (x / d) W = x (W / d)."""
-        self.entries = (self.entries / divisor).astype(self.entries.dtype)
+        """Divide the weights by what the inputs are divided by."""
+        super().divide(divisor)
         self.factor = self.factor / divisor
 
     def unfolded(self, entries: np.ndarray) -> np.ndarray:
         """Return the weights of the layer itself for which folded ones are these."""
-        return entries / np.where(self.factor == 0, 1, self.factor)[self.unit()]
+        return entries / np.where(self.factor == 0, 1, self.factor)[self.unit]
 
     def to_int8(self, by: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights as whole numbers, and the scale of each unit."""
         return to_int8(self.entries, self.index, self.units, by)
-
-    def matrix(self, entries: np.ndarray) -> np.ndarray:
-        """Return entries, zeros too, as (..., out): a row for each input that a window has."""
-        if self.index is not None:
-            whole = np.zeros(math.prod(self.full), entries.dtype)
-            whole[self.index] = entries
-            entries = whole
-        return entries.reshape(-1, self.units)
-
-
-def is_linear(layer: Layer) -> bool:
-    """Return whether weights of a layer may be folded."""
-    return find_row(LINEAR, layer) is not None
 
 
 def steps(layers: Iterable[Layer]) -> Iterator[Layer | Linear]:
@@ -102,7 +72,9 @@ def steps(layers: Iterable[Layer]) -> Iterator[Layer | Linear]:
             continue
         step = Linear(layer)
         while left and isinstance(left[0], BatchNorm):
-            step.fold(left.pop(0))
+            norm = left.pop(0)
+            step.fold(*norm.scale_and_offset())
+            step.members.append(norm)
         after = 1 if left and isinstance(left[0], Activation) and left[0].increasing else 0
         if find_row({Conv2d: True}, layer) and layer.groups == 1 and left[after:] and can_pool(left[after]):
             step.take_pool(left.pop(after))
@@ -129,6 +101,3 @@ def first_is_linear(tree: Layer) -> bool:
     """Return whether the input, flattened or not, is read by a single linear layer."""
     first = [layer for layer in flattened([tree]) if find_row({Flatten: True}, layer) is None][:1]
     return bool(first) and is_linear(first[0])
-
-
-LINEAR = {Dense: True, SparseDense: True, Conv2d: True, DepthwiseConv2d: True}

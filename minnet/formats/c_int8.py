@@ -62,9 +62,10 @@ class Tensor(Buffer):
             return "input"
         return f"(int8_t *)(work + {self.start})" if self.width == 1 else f"work + {self.start}"
 
-    def over(self, place: Buffer, scale: float, zero: int, real: np.ndarray, whole: np.ndarray) -> "Tensor":
-        """Return a Tensor in `place`."""
-        return Tensor(place, scale, zero, real, whole)
+    @property
+    def count(self) -> int:
+        """Return how many numbers there are."""
+        return math.prod(self.real.shape[1:])
 
 
 class IntegerWriter(Writer):
@@ -105,8 +106,8 @@ class IntegerWriter(Writer):
         """Return `x` if it is owned, else a copy that may be overwritten."""
         if x.owned:
             return x
-        y = Tensor(self.room(math.prod(x.real.shape[1:])), x.scale, x.zero, x.real, x.whole)
-        self.call("copy_int8", x, math.prod(x.real.shape[1:]), y)
+        y = Tensor(self.room(x.count), x.scale, x.zero, x.real, x.whole)
+        self.call("copy_int8", x, x.count, y)
         return y
 
 
@@ -193,18 +194,18 @@ def _step(writer, step, x):
 def _whole_weights(step, x, by):
     """Return the weights as whole numbers, and the scale of each unit, large enough for its bias to fit in 30 bits."""
     entries, scale = step.to_int8(by)
-    live = np.bincount(step.unit(), entries != 0, step.units) > 0
+    live = np.bincount(step.unit, entries != 0, step.units) > 0
     scale = np.where(live, scale, scale[live].max(initial=0) or 1)    # of units without weights, that of others
     least = np.abs(step.bias) / x.scale / 2.0**29
     least = np.full(step.units, least.max(initial=0)) if by == "layer" else least
     if (least > scale).any():
         scale = np.maximum(scale, least)
-        entries = np.rint(step.entries / scale[step.unit()])
+        entries = np.rint(step.entries / scale[step.unit])
     return entries, scale.astype(np.float64)
 
 
 def _call_dense(writer, step, x, y, entries, given):
-    n, sums = step.input_shape[0], None
+    n = step.input_shape[0]
     stored = store(writer, step, np.arange(n), entries, f"integer{8 * y.width}")
     if stored.sparse:
         writer.call(f"dense_{stored.kind}", x, *stored.arrays, *given, step.units, y)
@@ -269,8 +270,8 @@ def _pooled(step, sums):
 
 def _relu(writer, layer, x):
     x = writer.writable(x)
-    writer.call("relu_int8", x, math.prod(x.real.shape[1:]), x.zero)
-    return x.over(x.place, x.scale, x.zero, writer.forward(layer, x.real), np.maximum(x.whole, x.zero))
+    writer.call("relu_int8", x, x.count, x.zero)
+    return Tensor(x.place, x.scale, x.zero, writer.forward(layer, x.real), np.maximum(x.whole, x.zero))
 
 
 def _activation(writer, layer, x):
@@ -292,14 +293,14 @@ def _prelu(writer, layer, x):
 def _looked_up(writer, x, table, scale, zero, real, name):
     """Write y = table[x + 128]."""
     x = writer.writable(x)
-    writer.call("look_up", x, math.prod(x.real.shape[1:]), writer.array(name, table, "int8_t"))
-    return x.over(x.place, scale, zero, real, table[x.whole + 128])
+    writer.call("look_up", x, x.count, writer.array(name, table, "int8_t"))
+    return Tensor(x.place, scale, zero, real, table[x.whole + 128])
 
 
 def _max_pool(writer, layer, x):
     y = writer.room(math.prod(layer.output_shape))
     whole = writer.forward(layer, x.whole.astype(np.float32)).astype(np.int64)
-    y = x.over(y, x.scale, x.zero, writer.forward(layer, x.real), whole)
+    y = Tensor(y, x.scale, x.zero, writer.forward(layer, x.real), whole)
     writer.call("max_pool_int8", x, *layer.input_shape, *_window(layer), y)
     writer.free(x)
     return y
@@ -321,7 +322,7 @@ def _avg_pool(writer, layer, x):
     factor, shift = multiplier(np.array(x.scale / scale / 256))
     size = math.prod(numbers[2:4]) if getattr(layer, "count_padding", False) else 0
     whole = rescaled(_means(x.whole.reshape(-1, h, w, c) - x.zero, numbers, size), factor, shift, zero, LOW, HIGH)
-    y = x.over(writer.room(math.prod(layer.output_shape)), scale, zero, real, whole.reshape(-1, *layer.output_shape))
+    y = Tensor(writer.room(math.prod(layer.output_shape)), scale, zero, real, whole.reshape(-1, *layer.output_shape))
     writer.call("avg_pool_int8", x, h, w, c, *numbers, size, x.zero, factor, shift, zero, y)
     writer.free(x)
     return y
@@ -358,13 +359,13 @@ def _residual(writer, layer, x):
     writer.call("add_int8", other, math.prod(real.shape[1:]), other.zero, fx, y.zero, fy, shift, zero, y)
     for tensor in (other, x):
         writer.free(tensor)
-    return y.over(y.place, scale, zero, real, rescaled(sums, np.int64(1), np.int64(shift), zero, LOW, HIGH))
+    return Tensor(y.place, scale, zero, real, rescaled(sums, np.int64(1), np.int64(shift), zero, LOW, HIGH))
 
 
 def _product(writer, layer, x):
     parts = [_shared(x) if child is None else writer.write(child, _shared(x)) for child in (layer.branch, layer.other)]
-    large, small = sorted(parts, key=lambda part: math.prod(part.real.shape[1:]), reverse=True)
-    y, c = writer.writable(large), math.prod(small.real.shape[1:])
+    large, small = sorted(parts, key=lambda part: part.count, reverse=True)
+    y, c = writer.writable(large), small.count
     real = layer.combine(y.real, small.real)
     scale, zero = quantity(real)
     factor, shift = multiplier(np.array(y.scale * small.scale / scale))
@@ -373,7 +374,7 @@ def _product(writer, layer, x):
     writer.call("multiply_int8", small, pixels, c, small.zero, y.zero, factor, shift, zero, y)
     for tensor in (small, x):
         writer.free(tensor)
-    return y.over(y.place, scale, zero, real, rescaled(products, factor, shift, zero, LOW, HIGH))
+    return Tensor(y.place, scale, zero, real, rescaled(products, factor, shift, zero, LOW, HIGH))
 
 
 def _concat(writer, layer, x):
@@ -387,12 +388,12 @@ def _concat(writer, layer, x):
             table = to_whole((np.arange(LOW, HIGH + 1) - part.zero) * part.scale, scale, zero)
             part = _looked_up(writer, part, table, scale, zero, part.real, f"{branch.name}.table")
         whole.append(part.whole)
-        y = x.over(place, scale, zero, real, x.whole)
+        y = Tensor(place, scale, zero, real, x.whole)
         writer.call("place_beside_int8", part, pixels, width, total, first, y)
         writer.free(part)
         first += width
     writer.free(x)
-    return x.over(place, scale, zero, real, np.concatenate(whole, axis=-1))
+    return Tensor(place, scale, zero, real, np.concatenate(whole, axis=-1))
 
 
 def _flatten(writer, layer, x):
@@ -408,9 +409,9 @@ def widened(writer: IntegerWriter, y: Tensor) -> Tensor:
     """Return the outputs of the net in 32 bits, without a zero."""
     if y.width == 4:
         return y
-    wide = Tensor(writer.room(math.prod(y.real.shape[1:]), 4), y.scale, 0, y.real, y.whole - y.zero)
+    wide = Tensor(writer.room(y.count, 4), y.scale, 0, y.real, y.whole - y.zero)
     wide.width = 4
-    writer.call("widen", y, math.prod(y.real.shape[1:]), y.zero, wide)
+    writer.call("widen", y, y.count, y.zero, wide)
     return wide
 
 

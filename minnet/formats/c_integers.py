@@ -100,10 +100,8 @@ class IntegerNet:
         """Return (shift, step) such that a raw number is an integer's: (raw - shift) / step + zero."""
         shift, step = np.zeros(1), np.ones(1)
         if self.signature is not None and self.signature.scaling is not None:
-            shift, step = np.broadcast_arrays(*self.signature.scaling)
-            if shift.ndim > 1:
-                shift, step = (np.broadcast_to(v, self.signature.shape) for v in (shift, step))
-        return shift.reshape(-1), step.reshape(-1) * self.start.scale
+            shift, step = self.signature.scaling.flat(self.signature.shape)
+        return shift, step * self.start.scale
 
 
 def calibration_rows(model: Model, X: np.ndarray | None) -> np.ndarray:

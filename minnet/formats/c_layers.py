@@ -92,7 +92,7 @@ def _weights(writer, step, offsets):
         return stored, (*stored.arrays, writer.floats(f"{step.name}.bias", step.bias, flash=True))
     by = writer.choices.scales
     entries, scale = step.to_int8(by)
-    step.layer.weight.of(writer.values).reshape(-1)[:] = step.unfolded(entries * scale[step.unit()])
+    step.layer.weight.of(writer.values).reshape(-1)[:] = step.unfolded(entries * scale[step.unit])
     stored = store(writer, step, offsets, entries, "int8")
     scale = writer.floats(f"{step.name}.scale", scale if by == "unit" else scale[:1], flash=True)
     bias = writer.floats(f"{step.name}.bias", step.bias, flash=True)
@@ -184,11 +184,10 @@ def _global_max_pool(writer, layer, x):
 
 
 def _batchnorm(writer, layer, x):
-    gain, shift, mean, variance = [p.value.astype(np.float64) for p in layer.parameters]
-    scale = gain / np.sqrt(variance + layer.epsilon)
-    x, c = writer.writable(x), len(gain)
+    scale, offset = layer.scale_and_offset()
+    x, c = writer.writable(x), len(scale)
     writer.call("scale", x, x.size // c, c, writer.floats(f"{layer.name}.gain", scale),
-                writer.floats(f"{layer.name}.shift", shift - mean * scale))
+                writer.floats(f"{layer.name}.shift", offset))
     return x
 
 

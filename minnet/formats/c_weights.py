@@ -47,7 +47,7 @@ class Live:
         step = np.where(first, self.place, np.diff(self.place, prepend=0))
         fillers = np.maximum(-(-step // FARTHEST[bits]) - 1, 0)
         ends = np.cumsum(fillers + 1) - 1
-        places, weights = np.full(ends[-1] + 1 if len(ends) else 0, FARTHEST[bits]), np.zeros(0, self.weight.dtype)
+        places = np.full(ends[-1] + 1 if len(ends) else 0, FARTHEST[bits])
         weights = np.zeros(len(places), self.weight.dtype)
         places[ends], weights[ends] = step - fillers * FARTHEST[bits], self.weight
         unit = np.repeat(np.arange(len(self.count)), self.count)

@@ -81,11 +81,15 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
     int8 = check_precision(precision) or check_precision(weights, "weights")
-    model = rounded(model) if int8 else model.clone()
-    frozen = {"batch_size": batch_size, "precision": INT8 if int8 else None}
+    return _compiled(rounded(model) if int8 else model.clone(), batch_size, INT8 if int8 else None, plan, classes)
+
+
+def _compiled(model, batch_size, precision, plan, classes=None):
+    """Return the Predictor of a model that nothing else changes, its weights rounded for the precision already."""
+    frozen = {"batch_size": batch_size, "precision": precision}
     if not compiles(model.tree):
-        return freeze_stages(model, frozen, plan, classes)
-    (nodes, takes_raw), rates = raw_graph(model, int8), machine_rates()
+        return _compiled_stages(model, frozen, plan, classes)
+    (nodes, takes_raw), rates = raw_graph(model, precision == INT8), machine_rates()
     plan = fastest_plan(nodes, rates) if plan is None else check_plan(plan, linear_nodes(nodes))
     largest = max(math.prod(node.shape) for node in nodes) * model.dtype.itemsize
     tiles = [tile for tile in (2 * RUN, RUN, 1) if tile == 1 or largest * tile <= TENSOR_BYTES]
@@ -102,9 +106,8 @@ def freeze(model: Model, batch_size: int | None = None, plan: str | Sequence[str
     return Predictor(model, programs, cost, plan, classes, frozen, takes_raw=takes_raw, reader=reader)
 
 
-def freeze_stages(model: Model, frozen: dict, plan: str | Sequence[str] | None,
-                  classes: np.ndarray | Sequence[object] | None) -> Predictor:
-    """Compile a model in which some layers have no kernel."""
+def _compiled_stages(model, frozen, plan, classes):
+    """Return the Predictor of a model in which some layers have no kernel."""
     parts = stages_of(model)
     names = [linear_nodes(graph(part)) if has_kernels else [] for part, has_kernels in parts]
     if plan is not None:
@@ -112,7 +115,7 @@ def freeze_stages(model: Model, frozen: dict, plan: str | Sequence[str] | None,
     stages, first = [], 0
     for (part, has_kernels), nodes in zip(parts, names, strict=True):
         own, first = plan and plan[first : first + len(nodes)], first + len(nodes)
-        stage = freeze(part, plan=own, **frozen) if has_kernels else part
+        stage = _compiled(part, plan=own, **frozen) if has_kernels else part
         if isinstance(stage, Predictor):
             stage.reader = None  # it takes dense rows
         stages.append(stage)

@@ -36,6 +36,7 @@ from minnet.engine.rare_activations import (
     Softplus,
 )
 from minnet.engine.sparse import SparseDense
+from minnet.engine.unit_weights import UnitWeights
 from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported
 from minnet.kernels.program import ops
@@ -53,7 +54,7 @@ class Node:
 
 
 @dataclass(eq=False)
-class LinearNode(Node):
+class LinearNode(Node, UnitWeights):
     """Dense (no window), convolution or depthwise convolution, by a weight of shape `full` = (..., in, out).
 
     `in` are the inputs of a group, all where there is one group. `entries` are its weights, flat; of a layer born
@@ -70,11 +71,6 @@ class LinearNode(Node):
     groups: int = 1           # of a convolution: channels, and units, that meet no others; in order
     pooling: "PoolNode | None" = None
     scale: np.ndarray | None = None
-
-    @property
-    def units(self) -> int:
-        """Return the number of outputs or filters."""
-        return self.full[-1]
 
     @property
     def only_sparse(self) -> bool:
@@ -115,23 +111,6 @@ class LinearNode(Node):
         """Return the sorted flat positions of the weights that are not 0, and these weights."""
         found = np.flatnonzero(self.entries)
         return found if self.index is None else self.index[found], self.entries[found]
-
-    def matrix(self) -> np.ndarray:
-        """Return all weights, zeros too, as (in, out), for a convolution (kh*kw*c, out); may be a view."""
-        entries = self.entries
-        if self.index is not None:
-            entries = np.zeros(math.prod(self.full), entries.dtype)
-            entries[self.index] = self.entries
-        return entries.reshape(-1, self.units)
-
-    def fold(self, scale: np.ndarray, shift: np.ndarray) -> None:
-        """Replace the output y by scale * y + shift, by unit."""
-        if self.index is None:
-            entries = (self.entries.reshape(-1, self.units) * scale).reshape(-1)
-        else:
-            entries = self.entries * scale[self.index % self.units]
-        self.entries = entries.astype(self.entries.dtype)
-        self.bias = self.bias * scale + shift
 
     def quantise(self) -> None:
         """Round the weights to integers q from -127 to 127: w is about scale * q, a unit's largest ``|w|`` 127 scale.
@@ -243,9 +222,7 @@ def trace_linear(builder: GraphBuilder, layer: Layer, x: Node) -> Node:
 
 def trace_batch_norm(builder: GraphBuilder, layer: BatchNorm, x: Node) -> Node:
     """Trace a BatchNorm with constant statistics: y = gain (x - mean) / sqrt(variance + epsilon) + shift."""
-    mean, variance, gain, shift = (builder.value(p) for p in (layer.mean, layer.variance, layer.gain, layer.shift))
-    scale = gain / np.sqrt(variance + layer.epsilon)
-    return builder.add(AffineNode([x], x.shape, scale, shift - mean * scale))
+    return builder.add(AffineNode([x], x.shape, *layer.scale_and_offset()))
 
 
 def activation(kind: int, parameter: str | None = None) -> Callable[[GraphBuilder, Layer, Node], Node]:

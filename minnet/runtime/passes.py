@@ -44,7 +44,7 @@ def raw_graph(model: Model, quantised: bool = False) -> tuple[list[Node], bool]:
     nodes, divisor = graph(model), input_divisor(model)
     first = [] if divisor == 1 else first_linear_nodes(nodes)
     for node in first:
-        node.entries = (node.entries / divisor).astype(node.entries.dtype)
+        node.divide(divisor)
     if quantised:
         quantise(nodes)
     return nodes, bool(first)

@@ -76,15 +76,9 @@ def _why_not(norm, after):
     if not _is_linear(after):
         return "no layer with weights is directly before or after it"
     window = getattr(after, "window", None)
-    if window is not None and window.padded and _scale_and_offset(norm)[1].any():
+    if window is not None and window.padded and norm.scale_and_offset()[1].any():
         return f"{after.name}, directly after it, pads with zeros, where its shift would be missing"
     return None
-
-
-def _scale_and_offset(norm):
-    """Return the scale and the offset, (c,) float64 each."""
-    scale = norm.gain.value / np.sqrt(norm.variance.value.astype(np.float64) + norm.epsilon)
-    return scale, norm.shift.value - scale * norm.mean.value
 
 
 def _fold(model, linear, norm, after):
@@ -99,7 +93,7 @@ def _fold(model, linear, norm, after):
             p.of(mask)[...] = model.parameters[name].mask
     new = small.layers[linear.name]
     weight, bias, live = new.weight.value.astype(np.float64), new.bias.value.astype(np.float64), new.weight.of(mask)
-    scale, offset = _scale_and_offset(norm)
+    scale, offset = norm.scale_and_offset()
     trainable = norm.gain.mask | norm.shift.mask
     if after:
         scale, offset, gain = (_by_input(linear, vector) for vector in (scale, offset, norm.gain.mask))
