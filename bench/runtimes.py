@@ -1,6 +1,6 @@
 """ONNX that every runtime reads: `python -m bench runtimes` runs what minnet writes in six runtimes.
 
-    python -m bench runtimes            # installs each into a folder of its own; prints, writes results/runtimes.json
+    python -m bench runtimes            # each in an environment of its own; prints, writes results/runtimes.json
     python -m bench runtimes --quick    # in the ONNX Runtime that is installed: to see that it runs
 
 Six nets, of which 90 % of the weights are pruned, each dense, sparse and int8; 16 random rows. A figure is the largest
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import minnet as mn
+from bench.peers import environment
 from minnet.engine.quantise import rounded
 from minnet.files import write_whole
 from minnet.formats.onnx_write import onnx_bytes
@@ -56,30 +57,17 @@ def write(folder):
         mn.prune(model, SPARSITY)
         X = rng.random((ROWS, *model.input_shape), np.float32)
         np.save(folder / f"{name}.x.npy", np.ascontiguousarray(X.transpose(0, 3, 1, 2)) if X.ndim == 4 else X)
-        np.save(folder / f"{name}.y.npy", model(X))
         for variant, options in VARIANTS.items():
+            wanted = rounded(model) if variant == "int8" else model
+            np.save(folder / f"{name}.{variant}.y.npy", wanted(X))
             (folder / f"{name}.{variant}.onnx").write_bytes(onnx_bytes(model, **options))
-        # wanted of int8 is another net: its files have names of their own
-        np.save(folder / f"{name}-int8.y.npy", rounded(model)(X))
-        np.save(folder / f"{name}-int8.x.npy", np.load(folder / f"{name}.x.npy"))
-        (folder / f"{name}.int8.onnx").rename(folder / f"{name}-int8.int8.onnx")
 
 
-def outcomes(worker, folder, python=(sys.executable,), environment=None):
+def outcomes(worker, folder, python=sys.executable):
     """What one runtime makes of all files in a folder."""
-    ran = subprocess.run([*python, WORKER, worker, folder], env=environment, capture_output=True, text=True,
-                         check=False)
+    ran = subprocess.run([python, WORKER, worker, folder], capture_output=True, text=True, check=False)
     lines = ran.stdout.strip().splitlines()
-    if ran.returncode or not lines:
-        return {}
-    return {name.replace("-int8", ""): value for name, value in json.loads(lines[-1]).items()}
-
-
-def installed(packages, folder):
-    """The Python of a new environment with these packages."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "--quiet", *packages], check=True)
-    return (folder / "bin" / "python",)
+    return {} if ran.returncode or not lines else json.loads(lines[-1])
 
 
 def table(found):
@@ -104,7 +92,8 @@ def main(*, quick=False):
         if quick:
             found["the ONNX Runtime that is installed"] = outcomes("onnxruntime", folder)
         for name, (worker, packages) in {} if quick else RUNTIMES.items():
-            found[name] = outcomes(worker, folder, installed(packages, Path(top) / worker))
+            python = environment(name.lower().replace(" ", "-"), packages)
+            found[name] = {} if python is None else outcomes(worker, folder, python)
     print(table(found))
     refused = {message for results in found.values() for message in results.values() if isinstance(message, str)}
     print("\n".join(sorted(refused)))

@@ -1,6 +1,6 @@
 """Run by a Python that has one runtime: prints, for each ONNX file named, how far its outputs are from those wanted.
 
-    python runtimes_worker.py RUNTIME FOLDER        # FOLDER has NET.VARIANT.onnx, NET.x.npy and NET.y.npy
+    python runtimes_worker.py RUNTIME FOLDER        # FOLDER has NET.VARIANT.onnx and .y.npy, and NET.x.npy
 
 One line of JSON: {"NET.VARIANT": largest difference over the largest output, or the message of what refused it}.
 """
@@ -60,8 +60,7 @@ RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "opencv": opencv, 
 
 def outcome(run, path):
     """The difference, or the first line of what was raised."""
-    net = path.name.split(".")[0]
-    X, wanted = (np.load(path.with_name(f"{net}.{part}.npy")) for part in "xy")
+    X, wanted = np.load(path.with_name(f"{path.name.split('.')[0]}.x.npy")), np.load(path.with_suffix(".y.npy"))
     try:
         found = np.asarray(run(str(path), X)).reshape(wanted.shape)
     except Exception as error:  # a runtime raises what it likes; a name that is missing is an answer too

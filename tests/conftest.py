@@ -29,6 +29,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("rng_seed", range(ALL_SEEDS) if wanted == "all" else [int(wanted)])
 
 
+@pytest.fixture
+def few_rounds(monkeypatch):
+    """What measures times takes a few rounds: figures that nobody reads."""
+    from minnet.study import measure
+
+    for name, few in (("SECONDS", 0.0), ("RESTED_ROUNDS", 1), ("TURN", 0.0)):
+        monkeypatch.setattr(measure, name, few)
+
+
 @pytest.fixture(scope="session")
 def data_folder():
     """The folder that MINNET_DATA names; tests that need it are skipped elsewhere."""

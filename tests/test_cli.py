@@ -21,7 +21,6 @@ from minnet.cli.commands import COMMANDS, load
 from minnet.cli.console import Console
 from minnet.cli.signals import SIGNALS
 from minnet.report.rows import FIGURES
-from minnet.study import measure
 
 EPOCHS = 4
 WEIGHTS = 64 * 300 + 300 * 100 + 100 * 10
@@ -47,11 +46,9 @@ class Ended:
 
 
 @pytest.fixture
-def command(capsys, tmp_path, monkeypatch):
+def command(capsys, tmp_path, monkeypatch, few_rounds):
     """Run a command in an empty folder: command("prune", "digits", ...) -> Ended."""
     monkeypatch.chdir(tmp_path)
-    for name, few in (("SECONDS", 0.0), ("RESTED_ROUNDS", 1), ("TURN", 0.0)):  # times of a few rounds will do
-        monkeypatch.setattr(measure, name, few)
 
     def run(*argv):
         capsys.readouterr()

@@ -19,6 +19,7 @@ from minnet.engine.product import Product
 from minnet.errors import Unsupported
 
 IMAGE_AXES = 3
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]     # of batches of images, for ONNX's Transpose
 # what comes out of these has units, or channels, of its own
 ENDS = (Dense, Conv2d, DepthwiseConv2d, GlobalAvgPool2d, GlobalMaxPool2d)
 

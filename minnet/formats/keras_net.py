@@ -11,16 +11,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minnet.engine.normalise import BatchNorm
 from minnet.errors import MinnetError, quoted
-from minnet.formats.onnx_arithmetic import EPSILON
+from minnet.formats.channels import IMAGE_AXES
+from minnet.formats.onnx_arithmetic import scaling_norm
 from minnet.formats.onnx_fold import UnsupportedGraph
 from minnet.formats.onnx_tree import Item
 
 MOST_ITEMS = 5_000
 LARGEST = 2**31 - 1
 NO_PADS = (0, 0, 0, 0)
-IMAGE_AXES = 3
 LONGEST_NAME = 100
 WAY_OUT = 'model.export("net.onnx", format="onnx") writes what may be read'
 
@@ -94,14 +93,11 @@ class KerasNet:
 
     def scaled(self, spec, x, factor, shift):
         """Append factor x + shift, with arrays that broadcast with a row: a BatchNorm, or the scaling of the input."""
-        channels, kinds = x.shape[-1:], ("gain", "shift")
-        values = {"mean": np.zeros(channels), "variance": np.full(channels, 1 - EPSILON),
-                  "gain": np.ones(channels), "shift": np.zeros(channels)}
+        channels = x.shape[-1:]
         fits = all(math.prod(array.shape[:-1]) == 1 and array.size in (1, *channels) for array in (factor, shift))
-        if fits:
-            values |= {kind: np.broadcast_to(array.reshape(-1), channels)
-                       for kind, array in zip(kinds, (factor, shift), strict=True)}
-        y = self.add(spec, BatchNorm(epsilon=EPSILON), x, values)
+        gain, offset = (factor, shift) if fits else (np.ones(1), np.zeros(1))
+        layer, values = scaling_norm(*(np.broadcast_to(array.reshape(-1), channels) for array in (gain, offset)))
+        y = self.add(spec, layer, x, values)
         self.affine[y.item] = (factor, shift, fits)
         return y
 
@@ -149,16 +145,16 @@ def layer_name(name):
 
 def count(spec, key):
     """Return an argument that is a whole number of at least 1."""
-    value = spec.config.get(key)
-    if type(value) is not int or not 1 <= value <= LARGEST:
-        raise _wrong(spec, key, value, "a whole number of at least 1")
-    return value
+    return _count(spec, key, spec.config.get(key))
 
 
 def single(spec, key, default=None):
     """Return an argument that is a whole number, or a list of one, as of windows over sequences."""
     value = spec.config.get(key, default)
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return _count(spec, key, value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
+def _count(spec, key, value):
     if type(value) is not int or not 1 <= value <= LARGEST:
         raise _wrong(spec, key, value, "a whole number of at least 1")
     return value

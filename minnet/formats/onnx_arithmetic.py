@@ -110,8 +110,14 @@ def affine(net, node, x, gain=None, shift=None):
         before.values["gain"] = before.values["gain"] * scale
         before.values["shift"] = before.values["shift"] * scale + shift
         return x
-    values = {"gain": scale, "shift": shift, "mean": np.zeros(channels), "variance": np.full(channels, 1 - EPSILON)}
-    return net.add(node, BatchNorm(epsilon=EPSILON, name=node.layer_name), x, values=values, order=x.order)
+    layer, values = scaling_norm(scale, shift, node.layer_name)
+    return net.add(node, layer, x, values=values, order=x.order)
+
+
+def scaling_norm(gain, shift, name=None):
+    """Return (a BatchNorm that computes gain x + shift per channel, its values)."""
+    values = {"gain": gain, "shift": shift, "mean": np.zeros(gain.shape), "variance": np.full(gain.shape, 1 - EPSILON)}
+    return BatchNorm(epsilon=EPSILON, name=name), values
 
 
 def per_channel(constant, x):

@@ -266,4 +266,3 @@ def _without_expand(nodes):
             readers.setdefault(name, Counter())[node.op] += 1
     return [replace(node, op="Identity", inputs=node.inputs[:1], attrs={})
             if node.op == "Expand" and set(readers.get(node.outputs[0], ())) == {"Mul"} else node for node in nodes]
-

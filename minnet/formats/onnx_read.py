@@ -21,6 +21,7 @@ from minnet.errors import MinnetError, file_error, import_optional, quoted
 from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, read_architecture
 from minnet.formats.assign import put
+from minnet.formats.channels import TO_CHANNELS_FIRST
 from minnet.formats.layout import most_memory
 from minnet.formats.onnx_ends import OTHER_WAY, finish
 from minnet.formats.onnx_external import External
@@ -46,7 +47,7 @@ KNOWN = {*OPS, *FOLDS, "Constant"} - MADE
 PARTS = KNOWN | {*FUNCTIONS, "Expand"}  # what may be part of an activation, or of a product
 IMAGE_OPS = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
              "BatchNormalization", "InstanceNormalization"}
-TO_CHANNELS_FIRST, TO_LINE = [0, 3, 1, 2], [0, 2, 1]
+TO_LINE = [0, 2, 1]
 # what may come before it: scaling, and rounding
 BEFORE_LAYOUT = {"Cast", "Identity", "Mul", "Div", "Add", "Sub", "QuantizeLinear", "DequantizeLinear"}
 FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing else says which one is the channels

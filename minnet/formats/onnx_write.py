@@ -29,7 +29,7 @@ from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, So
 from minnet.errors import InvalidType, InvalidValue, NotFinite, Unsupported, import_optional, quoted
 from minnet.files import write_whole
 from minnet.formats.assign import dense_of
-from minnet.formats.channels import IMAGE_AXES, channels_first, feature_orders
+from minnet.formats.channels import IMAGE_AXES, TO_CHANNELS_FIRST, TO_CHANNELS_LAST, channels_first, feature_orders
 from minnet.formats.onnx_signature import metadata, scaling_nodes, target_nodes
 from minnet.formats.onnx_write_norms import group_norm, instance_norm, layer_norm
 from minnet.model import Model
@@ -40,7 +40,6 @@ GELU_OPSET = 20                 # the first with Gelu, only for models that need
 IR_VERSIONS = {OPSET: 8, GELU_OPSET: 9}     # the lowest of each operator set: older runtimes refuse newer ones
 INPUT, OUTPUT, BATCH = "input", "logits", "n"
 LARGEST_FILE = 2**31 - 2**20    # protobuf's limit, less what is not weights
-TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
 def save_onnx(model: Model, path: Path, *, sparse: bool = False, channels_last: bool = False,

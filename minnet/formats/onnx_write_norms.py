@@ -5,9 +5,7 @@ Slice behind. GroupNorm is an InstanceNormalization of groups between two Reshap
 """
 import numpy as np
 
-from minnet.formats.channels import IMAGE_AXES, channels_first
-
-TO_CHANNELS_LAST, TO_CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+from minnet.formats.channels import IMAGE_AXES, TO_CHANNELS_FIRST, TO_CHANNELS_LAST, channels_first
 
 
 def layer_norm(writer, layer, x):

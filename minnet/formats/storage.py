@@ -208,8 +208,7 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     total = sum(math.prod(item.shape) for _, item in weights)
     remaining = sum(math.prod(head.tensors[name].shape) for name, _ in weights)
     about = {key: facts[key] for key in ("kind", "format_version", "minnet", "made")}
-    int8 = any(head.tensors[name].dtype == INTEGERS for name, _ in weights)
-    about |= {"bytes": head.size, "dtype": spec.dtype.name, "precision": INT8 if int8 else spec.dtype.name,
+    about |= {"bytes": head.size, "dtype": spec.dtype.name, "precision": _precision(head) or spec.dtype.name,
               "frozen": facts.get("frozen"), "input_shape": spec.input_shape,
               "output_shape": spec.tree.output_shape, "layers": _rows(spec),
               "weights": total, "remaining": remaining, "sparsity": 1 - remaining / total if total else 0.0}
@@ -244,9 +243,7 @@ def _loaded(path, layers):
         fill(model, forms, arrays)
         model.signature = signature
         frozen = facts.get("frozen")
-        if frozen is None:
-            int8 = any(at.dtype == INTEGERS for at in head.tensors.values())
-            frozen = {"precision": INT8} if int8 else {}
+        frozen = {"precision": _precision(head)} if frozen is None else frozen
         if facts["kind"] == "model":
             return model, None, frozen
         check_numbers(VECTORS, arrays[VECTORS])
@@ -275,6 +272,11 @@ def _checked(file, path, table):
     slots = slots_of(facts["state"]) if facts["kind"] == "state" else 0
     signature = signature_of(facts, spec.input_shape, spec.tree.output_shape)
     return head, facts, spec, match(head.tensors, spec, slots), signature
+
+
+def _precision(head):
+    """Return "int8" where a file has quantised weights, else None."""
+    return INT8 if any(at.dtype == INTEGERS for at in head.tensors.values()) else None
 
 
 def _rows(spec):
