@@ -280,7 +280,8 @@ IMAGES = {
     "amax": (lambda: mean_of_images(lambda x: x.amax((2, 3))), GREY),
     "adaptive_max": (lambda: pooled(nn.AdaptiveMaxPool2d(1), 1), GREY),
     "adaptive_avg_3": (lambda: pooled(nn.AdaptiveAvgPool2d(3), 9), GREY),
-    "adaptive_avg_uneven": (lambda: pooled(nn.AdaptiveAvgPool2d(11), 121), GREY),
+    "adaptive_avg_overlap": (lambda: pooled(nn.AdaptiveAvgPool2d(11), 121), GREY),
+    "adaptive_avg_uneven": (lambda: pooled(nn.AdaptiveAvgPool2d((5, 7)), 35), GREY),
     "max_ceil": (lambda: pooled(nn.MaxPool2d(3, 2, ceil_mode=True), 36), GREY),
     "max_pad": (lambda: pooled(nn.MaxPool2d(3, 2, 1), 36), GREY),
     "max_overlap": (lambda: pooled(nn.MaxPool2d(3, 2), 25), GREY),
@@ -307,6 +308,8 @@ SEQUENCES = {
                                              nn.Linear(60, 4)), SEQUENCE),
     "conv1d_separable": (lambda: nn.Sequential(nn.Conv1d(3, 3, 3, padding=1, groups=3), nn.Conv1d(3, 8, 1), nn.ReLU(),
                                                nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(8, 4)), SEQUENCE),
+    "conv1d_adaptive": (lambda: nn.Sequential(nn.Conv1d(3, 6, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(7), nn.Flatten(),
+                                              nn.Linear(42, 4)), SEQUENCE),
     "conv1d_residual": (lambda: Net(lambda net, x: net.last((x + F.relu(net.one(x))).mean(-1)),
                                     one=nn.Conv1d(3, 3, 3, padding=1), last=nn.Linear(3, 4)), SEQUENCE),
 }

@@ -12,6 +12,7 @@ _HOMES = {
     "minnet.engine.activations": ("Activation", "ReLU", "LeakyReLU", "Tanh", "Sigmoid"),
     "minnet.engine.more_activations": ("ReLU6", "ELU", "SiLU", "Hardswish", "GELU", "Softmax"),
     "minnet.engine.rare_activations": ("SELU", "Softplus", "Mish", "Hardtanh", "HardSigmoid"),
+    "minnet.engine.adaptive": ("AdaptiveAvgPool2d",),
     "minnet.engine.prelu": ("PReLU",),
     "minnet.engine.containers": ("Sequential", "Residual", "Concat"),
     "minnet.engine.product": ("Product",),

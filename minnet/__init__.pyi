@@ -18,6 +18,7 @@ from minnet.engine.rare_activations import Softplus as Softplus
 from minnet.engine.rare_activations import Mish as Mish
 from minnet.engine.rare_activations import Hardtanh as Hardtanh
 from minnet.engine.rare_activations import HardSigmoid as HardSigmoid
+from minnet.engine.adaptive import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from minnet.engine.prelu import PReLU as PReLU
 from minnet.engine.containers import Sequential as Sequential
 from minnet.engine.containers import Residual as Residual
@@ -122,6 +123,7 @@ __all__ = [
     "Mish",
     "Hardtanh",
     "HardSigmoid",
+    "AdaptiveAvgPool2d",
     "PReLU",
     "Sequential",
     "Residual",

@@ -15,6 +15,7 @@ import numpy as np
 from trees import randomise
 
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.adaptive import AdaptiveAvgPool2d
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -213,6 +214,10 @@ def average_pool(torch, layer, p, x, training):
     return sums(x) / (np.prod(layer.window.kernel) if layer.count_padding else sums(torch.ones_like(x)))
 
 
+def adaptive(torch, layer, p, x, training):
+    return torch.nn.functional.adaptive_avg_pool2d(x, layer.output_shape[:2])
+
+
 def sequential(torch, layer, p, x, training):
     for child in layer.layers:
         x = twin(torch, child, p, x, training)
@@ -303,6 +308,8 @@ ROWS = {
     "AvgPool2d same": Row(AvgPool2d((3, 2), (2, 3), "same"), (6, 5, 2)),
     "AvgPool2d padded unevenly": Row(AvgPool2d((3, 2), 1, UNEVEN), (4, 5, 2)),
     "AvgPool2d counting padding": Row(AvgPool2d((3, 2), 1, UNEVEN, True), (4, 5, 2)),
+    "AdaptiveAvgPool2d": Row(AdaptiveAvgPool2d((3, 5)), (5, 7, 2), twin=adaptive),
+    "AdaptiveAvgPool2d enlarging": Row(AdaptiveAvgPool2d((3, 2)), (2, 3, 2), batch=2),
     "GlobalMaxPool2d": Row(GlobalMaxPool2d(), (3, 4, 2), twin=largest),
     "GlobalAvgPool2d": Row(GlobalAvgPool2d(), (3, 4, 2), twin=mean),
     "Sequential": Row(Sequential(Dense(4), Tanh(), Dense(2)), (3,), twin=sequential),

@@ -194,6 +194,27 @@ def ceiled_pools():
     return g, g("Flatten", g("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1))
 
 
+def pixels_of_windows(g, x, *sides):
+    """The pixels of all windows as PyTorch picks them, (n, c, ho, kh, wo, kw); `sides` are (pixels, windows, size)."""
+    rows, columns = ([[min(i * n // m + k, n - 1) for k in range(size)] for i in range(m)] for n, m, size in sides)
+    places = np.array([[[[(r, c) for c in column] for column in columns] for r in row] for row in rows])
+    return g("Transpose", g("GatherND", g("Transpose", x, perm=[2, 3, 0, 1]), g.const(places)), perm=[4, 5, 0, 1, 2, 3])
+
+
+def adaptive_pools():
+    """Windows of 2 x 2 or 2 x 3 pixels, whose sums are divided; then windows all alike, whose mean is taken."""
+    g = Graph((2, 5, 6), producer="pytorch")
+    x = pixels_of_windows(g, g.conv("x", (3, 2, 2, 2)), (4, 3, 2), (5, 3, 3))
+    x = g("Where", g.const(np.array([[0, 0, 1], [0, 0, 0], [0, 0, 1]], bool)), g.const(np.float32(0)), x)
+    total = ""
+    for i, j in np.ndindex(2, 3):
+        pixel = g("Gather", g("Gather", x, g.const(np.array(i)), axis=3), g.const(np.array(j)), axis=4)
+        total = g("Add", total, pixel) if total else pixel
+    x = g("Relu", g("Div", total, g.const(np.array([4, 6, 4], np.float32))))
+    x = g("ReduceMean", pixels_of_windows(g, x, (3, 2, 2), (3, 2, 2)), axes=[-3, -1], keepdims=0)
+    return g, g.gemm(g("Flatten", x), 12, 3)
+
+
 def normalised_input():
     """Pixels to numbers, by division and per channel, before anything else; constants from nodes."""
     g = Graph((3, 5, 4))
@@ -306,8 +327,8 @@ def rare_activations():
 GRAPHS = {f.__name__: f for f in (
     rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
     keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
-    densenet, mobilenet, ceiled_pools, normalised_input, padded, padded_last, mean_twice, halves, old_operators,
-    new_operators, squeeze_excite, gated_linear_unit, rare_activations)}
+    densenet, mobilenet, ceiled_pools, adaptive_pools, normalised_input, padded, padded_last, mean_twice, halves,
+    old_operators, new_operators, squeeze_excite, gated_linear_unit, rare_activations)}
 
 
 def dump(model, path):

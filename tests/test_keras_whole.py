@@ -136,6 +136,21 @@ def test_a_sequence():
     np.testing.assert_array_equal(model(X), model(X.reshape(4, 1, 5, 2)))
 
 
+def test_adaptive_pools():
+    """Means are taken over windows that may differ in size; maxima only where all are alike."""
+    X = normal(2, 5, 7, 3)
+    pools = (layer("AdaptiveAveragePooling2D", output_size=[3, 4]), layer("AdaptiveMaxPooling2D", output_size=[2, 2]))
+    w = {"layers/dense": [normal(12, 2), normal(2)]}
+    model = loaded(sequential(*pools, layer("Flatten"), dense(2), shape=(5, 7, 3)), w)
+    means = np.stack([np.stack([X[:, a:b, c:d].mean((1, 2)) for c, d in ((0, 2), (1, 4), (3, 6), (5, 7))], 1)
+                      for a, b in ((0, 2), (1, 4), (3, 5))], 1)
+    largest = np.stack([means[:, a : a + 2, b : b + 2].max((1, 2)) for a in (0, 1) for b in (0, 2)], 1)
+    kernel, bias = w["layers/dense"]
+    np.testing.assert_allclose(model(X), largest.reshape(2, -1) @ kernel + bias, rtol=1e-5, atol=1e-6)
+    with pytest.raises(FileError, match="choose an output_size that divides the image"):
+        loaded(sequential(layer("AdaptiveMaxPooling2D", output_size=[3, 4]), shape=(5, 7, 3)))
+
+
 def test_layers_of_one_name_in_two_models():
     """In a .h5 file the models that hold them tell them apart, and where these are missing it is refused."""
     inner = [sequential(dense(2, "d"), name=name) for name in "ab"]

@@ -1,5 +1,6 @@
 """All layers, from easy to hard, and the table that files are read by."""
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.adaptive import AdaptiveAvgPool2d
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -16,5 +17,5 @@ from minnet.engine.sparse import SparseDense
 LAYERS = {layer.__name__: layer for layer in (
     Dense, ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, ELU, SELU, Tanh, Sigmoid, HardSigmoid, Softplus, SiLU, Hardswish,
     Mish, GELU, Softmax, Flatten, Dropout, BatchNorm, LayerNorm,
-    GroupNorm, InstanceNorm, Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, GlobalMaxPool2d,
-    GlobalAvgPool2d, SparseDense, Sequential, Residual, Product, Concat)}
+    GroupNorm, InstanceNorm, Conv2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d,
+    GlobalMaxPool2d, GlobalAvgPool2d, SparseDense, Sequential, Residual, Product, Concat)}

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.adaptive import AdaptiveAvgPool2d
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -167,6 +168,13 @@ def _avg_pool(writer, layer, x):
     return y
 
 
+def _adaptive_avg_pool(writer, layer, x):
+    y = writer.allocate(math.prod(layer.output_shape))
+    writer.call("adaptive_avg_pool", x, *layer.input_shape, *layer.output_shape[:2], y)
+    writer.free(x)
+    return y
+
+
 def _global_avg_pool(writer, layer, x):
     h, w, c = layer.input_shape
     y = writer.allocate(c)
@@ -260,6 +268,7 @@ WRITERS = {
     Flatten: _nothing,
     MaxPool2d: _max_pool,
     AvgPool2d: _avg_pool,
+    AdaptiveAvgPool2d: _adaptive_avg_pool,
     GlobalAvgPool2d: _global_avg_pool,
     GlobalMaxPool2d: _global_max_pool,
     ReLU: _in_place("relu"),

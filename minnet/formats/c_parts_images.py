@@ -43,6 +43,25 @@ static void avg_pool(const float *x, int h, int w, int c, int top, int left, int
             }
 }
 """,
+    "adaptive_avg_pool": """
+/* y (ho, wo, c): the mean of each window of x (h, w, c); they follow from the sizes, as in PyTorch */
+static void adaptive_avg_pool(const float *x, int h, int w, int c, int ho, int wo, float *y)
+{
+    int i, j, u, v, k;
+    for (i = 0; i < ho; i++)
+        for (j = 0; j < wo; j++) {
+            const int top = i * h / ho, bottom = ((i + 1) * h + ho - 1) / ho;
+            const int left = j * w / wo, right = ((j + 1) * w + wo - 1) / wo;
+            for (k = 0; k < c; k++) {
+                float sum = 0.0f;
+                for (u = top; u < bottom; u++)
+                    for (v = left; v < right; v++)
+                        sum += x[(u * w + v) * c + k];
+                *y++ = sum / (float)((bottom - top) * (right - left));
+            }
+        }
+}
+""",
     "global_avg_pool": """
 /* y (c): the mean over all n pixels of x (n, c) */
 static void global_avg_pool(const float *x, int n, int c, float *y)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from minnet.engine.activations import ReLU, Sigmoid
+from minnet.engine.adaptive import adaptive_pool, even_window
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
@@ -39,7 +40,7 @@ from minnet.formats.onnx_fold import UnsupportedGraph
 TINY = 1e-7         # the least deviation by which Normalization divides
 DIGITS = 6          # of 1 - momentum
 PADDINGS = ("valid", "same")
-WINDOWS = ("kernel_size", "strides", "pool_size", "dilation_rate")     # whole numbers, of layers over sequences
+WINDOWS = ("kernel_size", "strides", "pool_size", "dilation_rate", "output_size")     # of layers over sequences
 NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid, Softplus, HardSigmoid)
 
 
@@ -229,6 +230,20 @@ def pool(kind):
     return add
 
 
+def adaptive(net, spec, x):
+    """Add a pool whose windows follow from the size of its output: an AvgPool2d or MaxPool2d where they are alike."""
+    size = pair(spec, "output_size")
+    if len(x.shape) != IMAGE_AXES:
+        raise UnsupportedGraph(f"{label(spec)} reads {x.shape}; wanted images")
+    if "Average" in spec.kind:
+        return net.add(spec, adaptive_pool(x.shape, size), x)
+    window = even_window(x.shape, size)
+    if window is None:
+        raise UnsupportedGraph(f"{label(spec)} has maxima over windows that are not alike: choose an output_size that "
+                               "divides the image")
+    return net.add(spec, MaxPool2d(*window), x)
+
+
 def global_pool(kind):
     """Return the function that adds a pool of whole images."""
     return lambda net, spec, x: replace(net.add(spec, kind(), x), pixel=flag(spec, "keepdims", False))
@@ -335,13 +350,14 @@ LAYERS: dict = ELEMENTWISE | {
     "Dropout": dropout, "SpatialDropout2D": same, "GaussianDropout": same, "GaussianNoise": same,
     "AlphaDropout": same, "ActivityRegularization": same, "Identity": same, "MaxPooling2D": pool(MaxPool2d),
     "AveragePooling2D": pool(AvgPool2d),  "GlobalAveragePooling2D": global_pool(GlobalAvgPool2d),
+    "AdaptiveAveragePooling2D": adaptive, "AdaptiveMaxPooling2D": adaptive,
     "GlobalMaxPooling2D": global_pool(GlobalMaxPool2d), "ZeroPadding2D": zero_padding, "Flatten": flatten,
     "Reshape": reshape, "Add": plus_number, "Concatenate": concatenate, "Multiply": by_number,
     "ops.Multiply": by_number, "ops.Add": plus_number, "ops.Concatenate": concatenate,
 }
 LAYERS |= {f"{kind}1D": on_line(LAYERS[f"{kind}2D"]) for kind in (
     "Conv", "DepthwiseConv", "SeparableConv", "MaxPooling", "AveragePooling", "GlobalAveragePooling",
-    "GlobalMaxPooling", "ZeroPadding")}
+    "GlobalMaxPooling", "ZeroPadding", "AdaptiveAveragePooling", "AdaptiveMaxPooling")}
 LAYERS |= {"SpatialDropout1D": same, "LayerNormalization": layer_norm, "GroupNormalization": group_norm}
 WITH_NUMBERS = ("ops.Add", "ops.Multiply", "Add", "Multiply")    # a .h5 file does not say which they are
 LAYERS |= {f"ops.{kind}": function(name) for kind, name in FUNCTIONS.items()}

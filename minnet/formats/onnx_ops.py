@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from minnet.formats import (
+    onnx_adaptive,
     onnx_arithmetic,
     onnx_ends,
     onnx_functions,
@@ -30,6 +31,10 @@ def compute(net, node, values):
 
     Raises UnsupportedGraph for what minnet has no counterpart of.
     """
+    values = [value.signal(net) if isinstance(value, onnx_adaptive.Picked) and node.op != "MatMul" and value.is_whole()
+              else value for value in values]
+    if any(isinstance(value, onnx_adaptive.Picked) for value in values) or onnx_adaptive.begins(node, values):
+        return onnx_adaptive.pick(node, values)
     values = [replace(value, shared=value.shared or net.readers[name] > 1) if isinstance(value, Signal) else value
               for name, value in zip(node.inputs, values, strict=True)]
     signals = [value for value in values if isinstance(value, Signal)]
@@ -37,6 +42,8 @@ def compute(net, node, values):
         return shape_of(node, [BATCH, *signals[0].dims])
     if not signals:
         return fold(node, values, net.most)
+    if node.op not in OPS:
+        raise UnsupportedGraph(WAYS_OUT.get(node.op, "it is read of constants alone, and this depends on the input"))
     try:
         if signals[0].ended == "ArgMax" and node.op in onnx_ends.KEEPING:
             return signals[0]
@@ -72,7 +79,7 @@ OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
 }
 WAYS_OUT = {    # what to do about operators that are not read
     "ConvTranspose": "minnet has no layer that enlarges images: end the net before it",
-    "GatherND": "it picks the windows of an uneven adaptive pool: choose an output size that divides that of the image",
+    "GatherND": "it picks pixels of an image, and not those of an adaptive mean",
     "LSTM": "minnet has no recurrent layers", "GRU": "minnet has no recurrent layers",
     "RNN": "minnet has no recurrent layers", "LRN": "take BatchNorm instead",
     "If": "export one branch alone", "Loop": "export it without loops over data", "Scan": "export it without loops",

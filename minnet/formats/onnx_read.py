@@ -23,6 +23,7 @@ from minnet.formats.architecture import memory, read_architecture
 from minnet.formats.assign import put
 from minnet.formats.channels import TO_CHANNELS_FIRST
 from minnet.formats.layout import most_memory
+from minnet.formats.onnx_adaptive import Picked, known_beside
 from minnet.formats.onnx_ends import OTHER_WAY, finish
 from minnet.formats.onnx_external import External
 from minnet.formats.onnx_fold import FOLDS, UnsupportedGraph
@@ -190,14 +191,15 @@ class _Reader:
             raise UnsupportedGraph(f"it has {len(graph.sparse_initializer)} sparse initializers, which are not read")
         self.input, self.outputs = self.ends(graph)
         protos = self.reachable(graph)
-        _refuse_unknown([(proto.domain, proto.op_type, _label(proto)) for proto in protos], PARTS)
+        known = KNOWN | known_beside({proto.op_type for proto in protos})
+        _refuse_unknown([(proto.domain, proto.op_type, _label(proto)) for proto in protos], PARTS | known)
         self.nodes = [self.node(proto) for proto in protos]
         self.values = {"": None}
         self.constants = {*self.tensors, *(node.outputs[0] for node in self.nodes if node.op == "Constant")}
         self.numbers = self.single_numbers()
         self.nodes = joined(self.nodes, self.numbers.get, self.outputs)
         self.nodes = recognised(self.nodes, self.numbers.get, self.outputs)
-        _refuse_unknown([("", node.op, node.label) for node in self.nodes], KNOWN | MADE)
+        _refuse_unknown([("", node.op, node.label) for node in self.nodes], known | MADE)
         self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
         self.batch, self.shape, axes = self.input_shape()
         self.values[self.input.name] = Signal(0, self.shape, axes)
@@ -309,6 +311,8 @@ class _Reader:
             self.values |= dict.fromkeys(node.outputs, UNREADABLE) | dict(zip(node.outputs, made, strict=False))
         if problems:
             raise UnsupportedGraph("; ".join(problems[:MOST_TOLD]) + _more(problems))
+        self.values |= {name: self.values[name].signal(net) for name in self.outputs
+                        if isinstance(self.values.get(name), Picked)}
         for name in self.outputs:
             if not isinstance(self.value(name), Signal) or any(self.value(name).pads):
                 raise UnsupportedGraph(f"its output {quoted(name)} does not depend on its input, or is padding")

@@ -13,6 +13,7 @@ import numpy as np
 
 from minnet import __version__
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minnet.engine.adaptive import AdaptiveAvgPool2d
 from minnet.engine.containers import Concat, Residual, Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
@@ -272,6 +273,12 @@ def _avg_pool(writer, layer, x):
                        _window(layer) | {"count_include_pad": int(layer.count_padding)})
 
 
+def _adaptive_avg_pool(writer, layer, x):
+    down, right = layer.shares(np.float32)
+    columns = writer.node("MatMul", [writer.tensor(f"{layer.name}.down", down), x], f"{layer.name}.columns")
+    return writer.node("MatMul", [columns, writer.tensor(f"{layer.name}.right", right.T)], layer.name)
+
+
 def _global_pool(op):
     def write(writer, layer, x):
         image = writer.node(op, [x], f"{layer.name}.image")
@@ -374,5 +381,6 @@ WRITERS = {
     Hardswish: _plain("HardSwish"), GELU: _gelu, Softmax: _softmax, Flatten: _flatten, Dropout: _nothing,
     BatchNorm: _batchnorm, LayerNorm: layer_norm, GroupNorm: group_norm, InstanceNorm: instance_norm,
     Conv2d: _conv, DepthwiseConv2d: _conv, MaxPool2d: _max_pool, AvgPool2d: _avg_pool,
+    AdaptiveAvgPool2d: _adaptive_avg_pool,
     GlobalAvgPool2d: _global_pool("GlobalAveragePool"), GlobalMaxPool2d: _global_pool("GlobalMaxPool"),
 }
