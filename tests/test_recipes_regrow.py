@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from born import data, dense_twin, net, spread
+from born import MODELS, data, dense_twin, net, spread, steps_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import bits, is_plus_zero
@@ -16,46 +16,20 @@ from minnet.engine.rewire import highest_places
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import MinnetError, Unsupported
-from minnet.pruning.recipes.regrow import RECIPES, evolve, steepest
+from minnet.pruning.recipes.moving import steepest
+from minnet.pruning.recipes.regrow import evolve
 
-NAMES = sorted(RECIPES)
+NAMES = ["rigl", "set"]
 MOVING = [*NAMES, "granet"]  # this one prunes as well: where as much is gone as was asked, it only moves weights
 ALPHA, END, ZETA, LEAST = 0.4, 0.8, 0.35, 0.1
 BATCHES = 8  # of an epoch of 50 rows
 ARGUMENTS = {"set": {"zeta": ZETA}, "rigl": {"interval": 3, "alpha": ALPHA, "end": END, "samples": None},
              "granet": {"interval": 3, "alpha": ALPHA, "least": LEAST, "samples": None, "sparsity": 0.0}}
-MODELS = {"masked": lambda: dense_twin(net()), "born sparse": net}
-training = partial(mn.train, optimizer=mn.Adam(0.02), batch_size=7)
 
 
-def run(name, model, *, sparsity=None, epochs=5, every="epoch", rng=0, **more):
-    """(what was so before each turn, what is so after it) of all steps."""
-    before = []
-
-    def watched(*arguments, **named):
-        for step in training(*arguments, every=every, **named):
-            before.append(snapshot(step))
-            yield step
-
-    more = {"sparsity": sparsity} | ARGUMENTS[name] | more
-    steps = mn.recipes.RECIPES[name](model, data(), epochs=epochs, train=watched, rng=rng, **more)
-    return [(before[-1], snapshot(step)) for step in steps]
-
-
-def snapshot(step):
-    """What is live, and all vectors, as dense arrays by parameter; with the step and a copy of the model."""
-    model, seen = step.model.clone(), {}
-    for p in model.weight_parameters:
-        places = np.flatnonzero(p.mask) if p.index is None else p.index
-        live = np.zeros(p.size, bool)
-        live[places] = True
-        vectors = []
-        for vector in (model.values, *step.state.vectors):
-            dense = np.zeros(p.size)
-            dense[places] = p.of(vector)[p.mask] if p.index is None else p.of(vector)
-            vectors.append(dense)
-        seen[p.name] = live, vectors
-    return step, model, seen
+def run(name, model, **more):
+    """What `steps_of` gives of the recipe with the arguments of this file."""
+    return steps_of(name, model, **ARGUMENTS[name] | more)
 
 
 def first(order, count):

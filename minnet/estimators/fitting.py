@@ -19,7 +19,7 @@ from minnet.estimators.convergence import Convergence
 from minnet.model import Model
 from minnet.pruning.parse import Structure
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes import RECIPES, iterated, regrow
+from minnet.pruning.recipes import FROM_SPARSE, RECIPES, iterated
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule, share_of
 from minnet.pruning.scores import Criterion
@@ -31,7 +31,7 @@ EVERY = 100      # steps after which a recipe may prune, where an epoch is longe
 PEAK = 3         # of the learning rate while a recipe runs: a net that loses weights learns from longer steps
 SPREAD = "lamp"  # how much each layer loses: small nets keep more accuracy than by a global cut
 # those that want the net as it was initialised
-FROM_THE_START = {*regrow.RECIPES, *iterated.RECIPES, "granet", "lottery_ticket"}
+FROM_THE_START = {*FROM_SPARSE, *iterated.RECIPES, "granet", "lottery_ticket"}
 
 Validation = Callable[[Model], float]
 

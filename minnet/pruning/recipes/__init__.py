@@ -16,12 +16,14 @@ live weights make up for the removed ones after each round.
 from collections.abc import Callable, Iterator
 
 from minnet.engine.state import Step
-from minnet.pruning.recipes import dense_to_sparse, iterated, masking, regrow
+from minnet.pruning.recipes import dense_to_sparse, elastic, hebbian, iterated, masking, momentum, regrow
 
 Recipe = Callable[..., Iterator[Step]]
-FILES = (masking, iterated, regrow, dense_to_sparse)
+SPARSE = (regrow, elastic, momentum, hebbian)
+FILES = (masking, iterated, *SPARSE, dense_to_sparse)
 RECIPES: dict[str, Recipe] = {name: function for file in FILES for name, function in file.RECIPES.items()}
-REGROW = frozenset({*regrow.RECIPES, *dense_to_sparse.RECIPES})  # a removed weight may grow again; single weights only
+FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights
+REGROW = FROM_SPARSE | {*dense_to_sparse.RECIPES}  # a removed weight may grow again; single weights only
 
 
 def __getattr__(name: str) -> Recipe:

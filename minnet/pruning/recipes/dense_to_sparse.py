@@ -8,7 +8,7 @@ from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span, gradually
-from minnet.pruning.recipes.regrow import check_samples, check_single, replace_by_gradient
+from minnet.pruning.recipes.moving import check_samples, check_single, replace_by_gradient
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_

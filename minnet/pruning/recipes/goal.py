@@ -27,7 +27,7 @@ class Goal:
                  rng: Seed) -> None:
         self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
         self.layers: list[str] = []
-        self.before = self.total = 0
+        self.before = self.total = self.pieces = 0
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if sparsity is not None:
@@ -35,6 +35,7 @@ class Goal:
             trial = prune if bound.get("record") is None else partial(prune, record=None)  # it is no round
             first = trial(model, count=0, data=data, rng=self.rng)  # removes nothing
             units = first.units
+            self.pieces = units.total
             if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
                 self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
             self.before = units.total - units.remaining
@@ -46,9 +47,12 @@ class Goal:
 
     def reach(self, t: float) -> Result:
         """Prune to the count of progress t in [0, 1]; note the layers that were pruned as `layers`."""
-        count = None if self.open else self.count(t)
+        return self.cut(None if self.open else self.count(t))
+
+    def cut(self, count: int | None) -> Result:
+        """Prune until `count` pieces are masked, or as far as the structure says; note the layers likewise."""
         result = self.prune(self.model, count=count, data=self.data, rng=self.rng)
-        self.layers = result.layers
+        self.layers = list(result.layers)
         return result
 
 

@@ -1,4 +1,4 @@
-"""Recipes that train a sparse net from its first step to its last: weights are removed, and as many grow elsewhere.
+"""Recipes that train a sparse net from its first step to its last: its weights stay, or as many grow as are removed.
 
     for step in recipes.set(model, data, 0.95, epochs=50, rng=0): ...
     for step in recipes.rigl(sparse_mlp(widths), data, None, train=partial(train, every=100)): ...
@@ -14,20 +14,24 @@ from functools import partial
 import numpy as np
 
 from minnet import threads
-from minnet.blas import one_blas_thread
 from minnet.engine.lr_schedules import cosine
 from minnet.engine.model import Model
 from minnet.engine.rewire import draw_places, renew
 from minnet.engine.rng import as_rng
-from minnet.engine.sample import draw_sample
 from minnet.engine.state import State, Step
-from minnet.engine.tape import Tape
-from minnet.engine.vector import Parameter
-from minnet.errors import Unsupported, check_count, check_fraction, quoted
-from minnet.kernels.select import select_lowest, select_near_zero
-from minnet.pruning.parse import Structure
+from minnet.errors import check_count, check_fraction
+from minnet.kernels.select import select_near_zero
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal, Prune, Train
+from minnet.pruning.recipes.goal import Prune, Train
+from minnet.pruning.recipes.moving import (
+    check_samples,
+    movable,
+    move,
+    replace_by_gradient,
+    rewiring,
+    sparse_start,
+    values_of,
+)
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
@@ -36,6 +40,49 @@ from minnet.typing import Seed
 ERDOS_RENYI = partial(prune_, criterion="random", distribution="erdos_renyi")
 ERK = partial(prune_, criterion="random", distribution="erk")
 ROWS = 128  # rows of the training part that a dense gradient is taken over
+
+
+def static(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
+           schedule: PruneSchedule = "one_shot", prune: Prune = ERK, train: Train = train_,
+           rng: Seed = None) -> Iterator[Step]:
+    """Train the weights at positions drawn at random, which stay: what other sparse training has to beat.
+
+    Parameters
+    ----------
+    model : Model
+        The model to train and prune, in place.
+    data : Dataset or (X, y)
+        What is trained on, and what the criterion sees.
+    sparsity : float or None
+        The fraction of the weights that is masked; None where the net is sparse already.
+    epochs : int, default 30
+        The length of the whole training.
+    schedule : str, callable or list, default "one_shot"
+        Not used: the net is sparse from the start.
+    prune, train : callable
+        `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
+    rng : int or Generator, optional
+        The source of all randomness.
+
+    Yields
+    ------
+    Step
+        As from `train`.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If an argument is wrong, or the pruning cannot be done: at the call, before any training.
+    Unsupported
+        If the structure bound to `prune` is not single weights.
+
+    References
+    ----------
+    .. [1] Liu et al., 2022, "The unreasonable effectiveness of random pruning".
+    """
+    training, pruning = as_rng(rng).spawn(2)
+    goal = sparse_start("static", model, data, sparsity, prune, pruning)
+    return rewiring(goal, partial(train, epochs=check_count("epochs", epochs), rng=training), _stay)
 
 
 def set_(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
@@ -85,9 +132,9 @@ def set_(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     """
     training, pruning, growing = as_rng(rng).spawn(3)
     check_fraction("zeta", zeta)
-    goal = _sparse_start("set", model, data, sparsity, prune, pruning)
+    goal = sparse_start("set", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
-    return _rewiring(goal, train, partial(_after_epochs, zeta=zeta, rng=growing))
+    return rewiring(goal, train, partial(_after_epochs, zeta=zeta, rng=growing))
 
 
 def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
@@ -145,41 +192,14 @@ def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     for name, share in (("alpha", alpha), ("end", end)):
         check_fraction(name, share)
     check_samples(samples)
-    goal = _sparse_start("rigl", model, data, sparsity, prune, pruning)
+    goal = sparse_start("rigl", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     update = _ByGradient(data, check_count("interval", interval, 1), alpha, end, samples, growing)
-    return _rewiring(goal, train, update)
+    return rewiring(goal, train, update)
 
 
-def _sparse_start(name, model, data, sparsity, prune, rng):
-    """Return the Goal of the only pruning: before the first step."""
-    check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
-    return Goal(model, data, 0.0 if sparsity is None else sparsity, "one_shot", prune, rng)
-
-
-def check_samples(samples: int | None) -> None:
-    """Raise InvalidValue or InvalidType where `samples` is neither None nor a number of rows."""
-    if samples is not None:
-        check_count("samples", samples, 1)
-
-
-def check_single(name: str, structure: Structure) -> None:
-    """Raise Unsupported for a structure whose weights are removed together."""
-    if structure != "weight":
-        raise Unsupported(f'{name} moves single weights, and structure={quoted(repr(structure))} removes several '
-                          'together: take structure="weight" or another recipe')
-
-
-def _rewiring(goal, train, update):
-    layers = goal.reach(1.0).layers
-    for step in train(goal.model, goal.data):
-        update(step, layers)
-        yield step
-
-
-def _movable(model, layers):
-    """Return the weights of these layers, except of layers that have all of theirs."""
-    return [p for p in model.weight_parameters if p.layer in layers and len(_positions(p)) < p.size]
+def _stay(step, layers):
+    """Change nothing."""
 
 
 def _after_epochs(step, layers, zeta, rng):
@@ -190,20 +210,20 @@ def _after_epochs(step, layers, zeta, rng):
 
 def evolve(state: State, layers: list[str], zeta: float, rng: np.random.Generator) -> None:
     """Replace, in the layers of these names, the share `zeta` of the smallest weights of either sign."""
-    movable = _movable(state.model, layers)
+    weights = movable(state.model, layers)
     threads.run([partial(_evolve, state, p, zeta, stream)
-                 for p, stream in zip(movable, rng.spawn(len(movable)), strict=True)])
-    if any(p.index is not None for p in movable):
+                 for p, stream in zip(weights, rng.spawn(len(weights)), strict=True)])
+    if any(p.index is not None for p in weights):
         state.model.topology = state.topology = state.model.topology + 1
 
 
 def _evolve(state, p, zeta, rng):
     """Replace the weights of one layer."""
-    value, live = _values(p)
+    value, live = values_of(p)
     gone = np.empty(len(value), bool)
     select_near_zero(value, live, zeta, gone)
     if p.index is None:
-        _move(state, p, gone, partial(draw_places, rng, p.size))
+        move(state, p, gone, partial(draw_places, rng, p.size))
     else:
         renew(state, p, gone, rng)
 
@@ -225,69 +245,4 @@ class _ByGradient:
         replace_by_gradient(step, layers, share, self.data, self.samples, self.rng)
 
 
-def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data, samples: int | None,
-                        rng: np.random.Generator) -> None:
-    """Replace a share of each layer's live weights, the smallest ``|w|``, by weights where the gradient is largest."""
-    tape = _pass(step.model, draw_sample(step.model, data, samples=samples, rng=rng))
-    for p in _movable(step.model, layers):
-        value, live = _values(p)
-        gone = lowest(np.abs(value), live, round(share * np.count_nonzero(live)))
-        _move(step.state, p, gone, partial(steepest, tape, p))
-
-
-def _pass(model, sample):
-    """Return the tape of a pass forward and backward over the whole sample at once."""
-    tape = Tape(model)
-    with one_blas_thread():
-        logits = model.forward(sample.X[:], tape)
-        dlogits = tape.buffer(sample, "dlogits", logits.shape)
-        sample.loss(logits, sample.y, dlogits, len(sample))
-        model.backward(dlogits, tape)
-    return tape
-
-
-def steepest(tape: Tape, p: Parameter, count: int, taken: np.ndarray) -> np.ndarray:
-    """Return the `count` positions of a parameter outside `taken` where its gradient on the tape is largest, sorted.
-
-    The lowest positions are taken where it is equal. Of a layer born sparse no dense matrix is made.
-    """
-    if p.index is not None:
-        return tape.model.layers[p.layer].steepest(tape, count, taken)
-    free = np.ones(p.size, bool)
-    free[taken] = False
-    return np.flatnonzero(lowest(-np.abs(p.of(tape.grads).reshape(-1)), free, count))
-
-
-def lowest(scores: np.ndarray, may: np.ndarray, count: int) -> np.ndarray:
-    """Return (n,) bool: the `count` lowest scores where `may` is True, the first ones where they are equal."""
-    out = np.empty(len(scores), bool)
-    select_lowest(scores, np.logical_not(may).view(np.uint8), count, out)  # MAY_GO is 0, STAYS is 1
-    return out
-
-
-def _positions(p):
-    """Return the sorted flat positions of a parameter's weights: its index, or where its mask is True."""
-    return np.flatnonzero(p.mask) if p.index is None else p.index
-
-
-def _values(p):
-    """Return (the weights at these positions, True where each is live)."""
-    return (p.value[p.mask], np.ones(np.count_nonzero(p.mask), bool)) if p.index is None else (p.value, p.mask)
-
-
-def _move(state, p, gone, choose):
-    """Remove the weights that `gone` marks, and grow as many at choose(count, positions that are kept)."""
-    positions = _positions(p)
-    drop = positions[gone]
-    grow = choose(len(drop), positions[~gone])
-    if p.index is not None:
-        state.model.rewire(p, drop, grow, state)
-        return
-    for vector in (state.model.values, *state.vectors):
-        p.of(vector).reshape(-1)[drop] = 0
-    mask = p.mask.reshape(-1)
-    mask[drop] = False
-    mask[grow] = True
-
-
-RECIPES = {f.__name__.rstrip("_"): f for f in (set_, rigl)}
+RECIPES = {f.__name__.rstrip("_"): f for f in (static, set_, rigl)}

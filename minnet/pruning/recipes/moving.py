@@ -1,0 +1,141 @@
+"""Weights of a sparse net that move: removed at some positions, grown at others, as many as before.
+
+    goal = sparse_start("rigl", model, data, 0.95, prune, rng)
+    for step in rewiring(goal, train, update): ...
+    move(step.state, parameter, gone, choose)
+
+New weights begin at 0, with moments of 0; a layer that has all its weights has no free position, and stays as it is.
+"""
+from functools import partial
+
+import numpy as np
+
+from minnet.blas import one_blas_thread
+from minnet.engine.model import Model
+from minnet.engine.sample import Sample, draw_sample, gradient
+from minnet.engine.state import Step
+from minnet.engine.tape import Tape
+from minnet.engine.vector import Parameter
+from minnet.errors import Unsupported, check_count, quoted
+from minnet.fast.choose import sparse_layers
+from minnet.fast.live_weights import LiveModel
+from minnet.kernels.select import select_lowest
+from minnet.pruning.parse import Structure
+from minnet.pruning.recipes.goal import Goal
+from minnet.pruning.scores import Data
+
+
+def sparse_start(name, model, data, sparsity, prune, rng):
+    """Return the Goal of the only pruning: before the first step."""
+    check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
+    return Goal(model, data, 0.0 if sparsity is None else sparsity, "one_shot", prune, rng)
+
+
+def check_samples(samples: int | None) -> None:
+    """Raise InvalidValue or InvalidType where `samples` is neither None nor a number of rows."""
+    if samples is not None:
+        check_count("samples", samples, 1)
+
+
+def check_single(name: str, structure: Structure) -> None:
+    """Raise Unsupported for a structure whose weights are removed together."""
+    if structure != "weight":
+        raise Unsupported(f'{name} trains single weights, and structure={quoted(repr(structure))} removes several '
+                          'together: take structure="weight" or another recipe')
+
+
+def rewiring(goal, train, update):
+    """Yield the steps of training at the goal's sparsity, each after update(step, the layers that were pruned)."""
+    layers = goal.reach(1.0).layers
+    for step in train(goal.model, goal.data):
+        update(step, layers)
+        yield step
+
+
+def movable(model, layers):
+    """Return the weights of these layers, except of layers that have all of theirs."""
+    return [p for p in model.weight_parameters if p.layer in layers and len(positions_of(p)) < p.size]
+
+
+def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data, samples: int | None,
+                        rng: np.random.Generator) -> None:
+    """Replace a share of each layer's live weights, the smallest ``|w|``, by weights where the gradient is largest."""
+    tape = one_pass(step.model, draw_sample(step.model, data, samples=samples, rng=rng))
+    for p in movable(step.model, layers):
+        value, live = values_of(p)
+        gone = lowest(np.abs(value), live, round(share * np.count_nonzero(live)))
+        move(step.state, p, gone, partial(steepest, tape, p))
+
+
+def one_pass(model, sample, weights=None):
+    """Return the tape of a pass forward and backward over the whole sample at once.
+
+    With `weights` (n,) each row's loss counts so many times.
+    """
+    tape = Tape(model)
+    with one_blas_thread():
+        logits = model.forward(sample.X[:], tape)
+        dlogits = tape.buffer(sample, "dlogits", logits.shape)
+        sample.loss(logits, sample.y, dlogits, len(sample))
+        if weights is not None:
+            dlogits *= weights.reshape(-1, *(1,) * (dlogits.ndim - 1))
+        model.backward(dlogits, tape)
+    return tape
+
+
+def steepest(tape: Tape, p: Parameter, count: int, taken: np.ndarray) -> np.ndarray:
+    """Return the `count` positions of a parameter outside `taken` where its gradient on the tape is largest, sorted.
+
+    The lowest positions are taken where it is equal. Of a layer born sparse no dense matrix is made.
+    """
+    if p.index is not None:
+        return tape.model.layers[p.layer].steepest(tape, count, taken)
+    free = np.ones(p.size, bool)
+    free[taken] = False
+    return np.flatnonzero(lowest(-np.abs(p.of(tape.grads).reshape(-1)), free, count))
+
+
+def lowest(scores: np.ndarray, may: np.ndarray, count: int) -> np.ndarray:
+    """Return (n,) bool: the `count` lowest scores where `may` is True, the first ones where they are equal."""
+    out = np.empty(len(scores), bool)
+    select_lowest(scores, np.logical_not(may).view(np.uint8), count, out)  # MAY_GO is 0, STAYS is 1
+    return out
+
+
+def positions_of(p):
+    """Return the sorted flat positions of a parameter's weights: its index, or where its mask is True."""
+    return np.flatnonzero(p.mask) if p.index is None else p.index
+
+
+def values_of(p):
+    """Return (the weights at these positions, True where each is live)."""
+    return (p.value[p.mask], np.ones(np.count_nonzero(p.mask), bool)) if p.index is None else (p.value, p.mask)
+
+
+def live_gradient(model: Model, sample: Sample) -> np.ndarray:
+    """Return dL/dw of the live weights over the sample, in the model's index space; 0 where others make no gradient.
+
+    Layers with few live weights are passed by these alone, so that none of them makes a dense gradient.
+    """
+    few = {layer.name: np.flatnonzero(layer.weight.mask) for layer in sparse_layers(model)}
+    if not few:
+        return gradient(model, sample)
+    live, slopes = LiveModel(model, few, 0), np.zeros_like(model.values)
+    np.take(model.values, live.index, out=live.model.values)
+    slopes[live.index] = gradient(live.model, sample)
+    return slopes
+
+
+def move(state, p, gone, choose, count=None):
+    """Remove the weights that `gone` marks, and grow `count`, or as many, at choose(count, positions that are kept)."""
+    positions = positions_of(p)
+    drop = positions[gone]
+    grow = choose(len(drop) if count is None else count, positions[~gone])
+    if p.index is not None:
+        state.model.rewire(p, drop, grow, state)
+        return
+    for vector in (state.model.values, *state.vectors):
+        p.of(vector).reshape(-1)[drop] = 0
+    mask = p.mask.reshape(-1)
+    mask[drop] = False
+    mask[grow] = True
