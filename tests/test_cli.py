@@ -215,11 +215,17 @@ def test_a_rule_of_the_users_own_is_obeyed(command, tmp_path):
 
 
 def test_guards(command):
-    ended = command(*"prune digits --epochs 1 --sparsity 1 --guard accuracy:0.01 --guard loss:100".split())
+    prune = "prune digits --model mlp --epochs 1 "
+    ended = command(*(prune + "--sparsity 1 --guard accuracy:0.03,flips:0.1 --guard loss:100").split())
+    assert ended.code == 0 and "short of the 100.0% asked for" in last_line(ended)
+    assert "accuracy changed from" in ended.stdout and "loss changed" not in ended.stdout
+    found = ended.result["guard"]
+    assert found["before"]["accuracy"] - found["after"]["accuracy"] <= 0.03 < found["search"]["reached"]
+    ended = command(*(prune + "--structure 1:8 --criterion random --recipe one_shot --guard loss:0 "
+                      "--guard accuracy:0.9").split())
     assert ended.code == 1
-    assert "accuracy changed from" in last_line(ended)
-    assert "loss changed" not in last_line(ended)
-    assert ended.result["after"]["accuracy"] < 0.2, "what was done is kept"
+    assert "loss changed from" in last_line(ended) and "accuracy changed" not in last_line(ended)
+    assert ended.result["after"]["accuracy"] == ended.result["before"]["accuracy"], "the dense net is kept"
     assert command("prune", "digits", "--epochs", "1", "--sparsity", "0", "--guard", "f1_macro:0.001").code == 0
 
 

@@ -95,7 +95,9 @@ def test_another_test_part_changes_no_mask_and_no_guard(two_jobs):
     assert first.result["after"]["accuracy"] > second.result["after"]["accuracy"] + 0.5, "the test part is reported"
     assert np.array_equal(first.model.mask, second.model.mask)
     assert np.array_equal(first.model.values, second.model.values)
-    assert first.result["guard"] == second.result["guard"]
+    first, second = (job.result["guard"] for job in (first, second))
+    assert first["test"] != second["test"], "which is there as information"
+    assert {**first, "test": None} == {**second, "test": None}
 
 
 def test_a_guard_has_the_scores_of_the_validation_part(two_jobs):
@@ -104,7 +106,9 @@ def test_a_guard_has_the_scores_of_the_validation_part(two_jobs):
     assert (found["part"], found["samples"]) == ("valid", len(job.data.y_valid))
     assert found["after"] == pytest.approx({"accuracy": scores.accuracy, "loss": scores.loss}, rel=1e-4)
     assert found["limits"] == {"accuracy": 0.02, "loss": 0.1}
-    assert all("the validation part" in line for line in guard_lines(job.result))
+    lines = guard_lines(job.result)
+    assert all("the validation part" in line for line in lines if line.startswith("guard on"))
+    assert any("the test part (359 samples), which decides nothing" in line for line in lines)
 
 
 def test_data_without_a_validation_part_are_guarded_on_the_training_part():
@@ -113,7 +117,13 @@ def test_data_without_a_validation_part_are_guarded_on_the_training_part():
     found = job.measure()["guard"]
     assert (found["part"], found["samples"]) == ("train", len(job.data.y_train))
     with pytest.raises(GuardMissed, match="on the training part"):
-        check_guards(found)
+        check_guards(found | {"after": {"loss": 99.0}})
+
+
+def test_a_guard_searches_without_the_test_part():
+    job = Job(Settings(data=blind(images()), model="mlp", epochs=1, sparsity="max", guard={"accuracy": 0.1}))
+    drained(job.run())
+    assert job.search.rounds
 
 
 def test_training_by_settings_is_blind_too():
@@ -122,9 +132,10 @@ def test_training_by_settings_is_blind_too():
 
 def test_the_commands_say_which_part_decides(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert main("prune digits --model mlp --epochs 1 --sparsity 1 --guard accuracy:0".split()) == 1
+    assert main("prune digits --model mlp --epochs 1 --structure 1:8 --criterion random --recipe one_shot --guard "
+                "loss:0".split()) == 1
     shown = capsys.readouterr()
-    assert "guard on the validation part (180 samples): accuracy" in shown.out
+    assert "guard on the validation part (180 samples): loss" in shown.out
     assert "(on the validation part)" in shown.err
     assert main("sensitivity digits --model mlp --epochs 1 --sparsity 0.5".split()) == 0
     assert "measured on the validation part, 180 samples" in capsys.readouterr().err

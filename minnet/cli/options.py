@@ -13,7 +13,9 @@ from minnet.errors import InvalidValue, quoted
 from minnet.study.settings import (
     FROZEN,
     LARGE_BATCH,
+    LEAST,
     MANY_ROWS,
+    MOST,
     NUMBERS_LR,
     PRETRAINED,
     PRETRAINED_LR,
@@ -131,8 +133,10 @@ def training_options(parser: Parser, epochs: str = "epochs of training") -> None
 def pruning_options(parser: Parser) -> None:
     """Add the options of pruning."""
     add = parser.options.add_argument
-    add("--sparsity", type=kinds.fraction, metavar="S",
-        help=f"fraction of the weights (or units) to remove (default: {SPARSITY:g})")
+    add("--sparsity", type=kinds.number_or(MOST, kinds.fraction), metavar="S",
+        help=f"fraction of the weights (or units) to remove (default: {SPARSITY:g}); max: as many as --guard allows")
+    for name, text in LESS.items():
+        add(f"--{name}", type=kinds.number_or(LEAST), metavar=LEAST, help=f"instead, {text} that --guard allows")
     add("--count", type=kinds.integer(0), metavar="N", help="number of weights (or units) to remove, instead")
     add("--keep", type=kinds.integer(0), metavar="N",
         help="number of weights (or units) to keep, instead, as in --structure input --keep 8: columns, and of text "
@@ -147,9 +151,12 @@ def pruning_options(parser: Parser) -> None:
         help="layers not to prune (default: none)")
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
         help="remove only weights with LO <= |w| <= HI (default: any)")
-    add("--guard", type=kinds.pair("SCORE:LOSS, as in accuracy:0.01"), action="append", metavar="SCORE:LOSS",
-        help="largest loss of a score on the validation part, e.g. accuracy:0.01 (regression: r2:0.01; multilabel: "
-             "f1_micro:0.01); exit code 1 above it")
+    add("--guard", type=kinds.pairs("SCORE:LOSS, as in accuracy:0.01"), action="extend", metavar="SCORE:LOSS,...",
+        help="largest loss of a score on the validation part, e.g. accuracy:0.01,per_class_recall:0.03,flips:0.02 "
+             "(regression: r2:0.01; multilabel: f1_micro:0.01); where it is exceeded, the sparsest net within it is "
+             "searched for; exit code 1 if there is none; may be repeated")
+    add("--guard-bound", action="store_const", const=True,
+        help="the bound of each loss at 95%% may not exceed its limit either; needs 598 images for accuracy:0.005")
     add("--precision", metavar="NAME",
         help="int8: write the pruned model with 8-bit weights, and measure it so (default: float32)")
 
@@ -228,6 +235,8 @@ def is_model(path: str) -> bool:
     return os.path.isfile(path) and sniff(path) in ("safetensors", "onnx")
 
 
+LESS = {"macs": "the fewest multiply-adds", "bytes": "the fewest bytes on disk",
+        "latency": "the shortest time of one sample, by the measured speed of this machine's kernels,"}
 PRUNING = {
     "criterion": "scores of the weights, lowest removed first",
     "structure": "what is removed as one: weight, neuron, filter, 2:4, ...",

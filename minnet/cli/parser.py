@@ -172,6 +172,26 @@ def pair(wanted: str, value: Callable[[str], float] = real) -> Callable[[str], t
     return kind
 
 
+def pairs(wanted: str) -> Callable[[str], list[tuple[str, float]]]:
+    """Return a parser of several NAME:NUMBER, separated by commas, that gives a list of (name, number)."""
+    one = pair(wanted)
+
+    def kind(text):
+        return [one(part.strip()) for part in text.split(",") if part.strip()]
+    return kind
+
+
+def number_or(word: str, kind: Callable[[str], float] | None = None) -> Callable[[str], float | str]:
+    """Return a parser of `word`, or else of what `kind` parses."""
+    def either(text):
+        if text == word:
+            return word
+        if kind is None:
+            raise argparse.ArgumentTypeError(f"{quoted(repr(text))}; wanted {word}")
+        return kind(text)
+    return either
+
+
 def _number(text):
     """Return `text` as an int or a float, or unchanged if it is no number."""
     for kind in (int, float):

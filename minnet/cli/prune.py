@@ -3,7 +3,8 @@
   minnet prune digits                                   30 epochs dense, 30 while 90% are removed gradually
   minnet prune digits --sparsity 0.95 --criterion taylor --seed 1
   minnet prune digits --model small_conv --structure filter --sparsity 0.5
-  minnet prune mine.csv --target kind --guard accuracy:0.01
+  minnet prune mine.csv --target kind --guard accuracy:0.01,per_class_recall:0.03
+  minnet prune digits --guard accuracy:0.01 --sparsity max      the sparsest net that loses no more
   minnet prune mine.csv --structure input --keep 8      a model that takes the best 8 columns alone
   minnet prune prices.csv --target price --task regression    numbers instead of classes
   minnet prune photos.csv --task multilabel --target beach --target sunset    columns of 0 and 1: several labels a row
@@ -12,8 +13,9 @@
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
 
 The dense model is trained for the same number of epochs, so that only pruning differs. Scores are those of the test
-part; what decides (--guard, layers and shares by sensitivity) sees the validation part. Writes model.safetensors (the
-pruned model), dense.safetensors, result.json and report.html to DIR.
+part; what decides (--guard, layers and shares by sensitivity) sees the validation part. Where a recipe breaks the guard
+it goes on from its last net within, with half the step; the sparsest net within is written. Writes model.safetensors
+(the pruned model), dense.safetensors, result.json and report.html to DIR.
 """
 from argparse import Namespace
 from collections.abc import Mapping
@@ -101,6 +103,7 @@ def run(args: Namespace, console: Console) -> None:
     console.info(message)
     if "guard" in result:
         check_guards(result["guard"])
+        _say_short(result["guard"]["search"], console)
 
 
 def _hint_columns(job, console):
@@ -109,6 +112,14 @@ def _hint_columns(job, console):
     if keep and job.planned.units.unit == "weight" and len(job.data.shape) == 1 and keep <= features:
         console.info(f"--keep counts weights here, all but {keep:,} are removed: to keep {keep:,} of the {features:,} "
                      "columns add --structure input")
+
+
+def _say_short(search, console):
+    """Print a line where the search stopped short of the sparsity that was asked for."""
+    asked = search["asked"]
+    if isinstance(asked, float) and search["reached"] < search["rounds"][0]["asked"]:
+        console.info(f"stopped at {search['reached']:.1%} removed, short of the {asked:.1%} asked for: more breaks the "
+                     "guard")
 
 
 def _show_progress(job, console):

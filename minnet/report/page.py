@@ -17,6 +17,7 @@ from minnet.report.rows import names as names_of
 from minnet.report.tables import classes, small
 
 STAGES = {"pruning": "pruned", "dense, the same epochs": "dense"}
+NOT_KEPT = "pruning, not kept"  # rounds of a guard's search that led nowhere
 
 
 def page(result: Mapping) -> str:
@@ -76,7 +77,7 @@ def _sparsities(result):
 
 def _series(result, key):
     """Return one curve per model over all its epochs; both begin with those of the first stage."""
-    shared = [step for step in result["history"] if step["stage"] not in STAGES]
+    shared = [step for step in result["history"] if step["stage"] not in (*STAGES, NOT_KEPT)]
     series = {}
     for stage, name in STAGES.items():
         steps = shared + [step for step in result["history"] if step["stage"] == stage]

@@ -63,13 +63,51 @@ def inputs(result: Mapping) -> list[str]:
 
 
 def guards(result: Mapping) -> list[str]:
-    """Return one line for each guard: the score on the part that decides, which is not the test part."""
+    """Return one line for each guard, the score on the part that decides, which is not the test part, and the search.
+
+    A line of the test part, which decides nothing, follows where the result has one.
+    """
     if "guard" not in result:
         return []
     found = result["guard"]
     part = f"the {WORDS[found['part']]} part ({found['samples']:,} samples)"
-    return [f"guard on {part}: {name} {_four(found['before'][name])} -> {_four(found['after'][name])}, allowed loss "
-            f"{limit:g}" for name, limit in found["limits"].items()]
+    lines = [f"guard on {part}: {_guarded(found, name)}, allowed loss {limit:g}{_bound(found, name)}"
+             for name, limit in found["limits"].items()]
+    if "test" in found:
+        scores = "; ".join(_guarded(found["test"], name) for name in found["limits"])
+        lines.append(f"on the test part ({found['test']['samples']:,} samples), which decides nothing: {scores}")
+    return [*lines, *(_search(found["search"]) if "search" in found else [])]
+
+
+def _guarded(found, name):
+    """Return a guarded score before and after."""
+    label = found.get("bounds", {}).get(name, {}).get("label")
+    of = f" of {label}" if label is not None else ""
+    return f"{name}{of} {_four(found['before'][name])} -> {_four(found['after'][name])}"
+
+
+def _bound(found, name):
+    """Return the bound of a loss, and how many images the limit would take."""
+    row = found.get("bounds", {}).get(name)
+    if row is None or row["bound"] is None:
+        return ""
+    needed = row["images_needed"]
+    of = " of the class" if "label" in row else ""
+    wanted = f"; a bound within the limit takes {needed:,} images{of}" if needed and \
+        row["bound"] > found["limits"][name] else ""
+    return f" (at 95 % at most {_four(row['bound'])}{wanted})"
+
+
+def _search(search):
+    """Return lines on the rounds of a search; none where the first one held."""
+    rounds = search["rounds"]
+    if len(rounds) == 1 and search["held"]:
+        return []
+    tried = ", ".join(f"{done['asked']:.1%} {'held' if done['holds'] else 'broke'}" for done in rounds)
+    bound = search["bound"]
+    why = [] if bound is None else [f"what bound it, at {bound['asked']:.1%}: {'; '.join(bound['missed'])}"]
+    kept = f"kept {search['reached']:.1%}, pruned in {search['epochs']} epochs" if search["held"] else "kept nothing"
+    return [f"tried: {tried}; {kept}", *why]
 
 
 def _four(value):

@@ -9,7 +9,7 @@
 Both models are the same until the first epochs are done. From there one is pruned while its training continues, and
 the training of the other continues in the same way, so that they differ by pruning only.
 """
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -25,23 +25,28 @@ from minnet.model import Model
 from minnet.pruning.choose import ENDS, choose, is_measured, weighted
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, traits_of
+from minnet.pruning.one_layer import deciding_part
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
-from minnet.pruning.recipes import RECIPES, REGROW
+from minnet.pruning.recipes import RECIPES, REGROW, is_sparse_from_start
 from minnet.pruning.recipes.regrow import check_single
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
-from minnet.study.guard import check_limits
+from minnet.study.guard import WORDS, check_limits
+from minnet.study.guarded import Search
+from minnet.study.latency import planned_seconds
 from minnet.study.measure import change_between, compare_nets, guarded
+from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
-from minnet.study.settings import SPARSITY, Settings
+from minnet.study.settings import LEAST, MOST, SPARSITY, Settings
 from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
 from minnet.typing import Seed
 
 PARTS = 4  # per epoch: a gradual recipe prunes after each
-SPARSE, AGAIN = "pruning", "dense, the same epochs"
+SPARSE, AGAIN, TRIED = "pruning", "dense, the same epochs", "pruning, not kept"
+PER = {"macs": "macs", "bytes": "bytes", "latency": "macs"}  # by what scores are divided where it is to be least
 
 
 class Job(Training):
@@ -73,6 +78,12 @@ class Job(Training):
         names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
         self.pruning = {name: getattr(settings, name) for name in names}
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
+        self.least = sought(settings, self.guard)
+        if self.least in PER:
+            self.pruning["per"] = PER[self.least]
+        if settings.guard_bound:
+            part = deciding_part(self.images)
+            check_rows(self.guard, self.images.signature.codes(getattr(self.images, f"y_{part}")), WORDS[part])
         self.sparsity = self.asked()
         if self.base is None:
             self.model.signature = signature_for(self.model, self.data)  # that of training, which says what inputs are
@@ -83,10 +94,12 @@ class Job(Training):
         self.frees_inputs = self.planned.candidates.pieces.frees_inputs
         if self.frees_inputs and self.base is not None:
             raise InvalidValue('structure="input" beside a fixed part, which makes the inputs: leave out freeze')
+        if self.least is not None:
+            self.sparsity = self.largest
         if self.sparsity is not None:
             share_of(settings.schedule, self.sparsity)  # checked here: the recipe would raise after training
         self.epochs = settings.epochs * (2 if self.given else 3)
-        self.dense = self.small = None
+        self.dense = self.small = self.search = None
         self.files = {}
 
     @property
@@ -94,9 +107,17 @@ class Job(Training):
         """Return one line that says how much will be removed."""
         units = self.planned.units
         removed, cut = units.total - units.remaining, self.planned.cut_off
+        if self.least is not None:
+            return f"removing as many of {units.total:,} {units.unit}s as the guard allows, by " \
+                f"{self.settings.recipe} pruning" + f", for the least {self.least}" * (self.least in PER)
         return f"removing {removed:,} of {units.total:,} {units.unit}s ({removed / units.total:.1%}) by " + \
             f"{self.settings.recipe} pruning" + f"; in the present model this cuts the last path through " \
             f"{', '.join(cut)}" * bool(cut)
+
+    @property
+    def largest(self) -> float:
+        """Return the share of the units in the scope that can be removed."""
+        return int(self.planned.candidates.most.sum()) / self.planned.units.total
 
     @property
     def reached(self) -> float:
@@ -123,9 +144,12 @@ class Job(Training):
         Returns
         -------
         float or None
-            None if a count, a number to keep, the structure ("2:4") or the distribution (a dict) determines it.
+            None if a count, a number to keep, the structure ("2:4") or the distribution (a dict) determines it; 0 where
+            the largest is searched for, which is known when the pruning is planned.
         """
         s = self.settings
+        if self.least is not None:
+            return 0.0
         own_count = structure_of(s.structure)(self.model, choose(self.model)).own_count
         told = s.count is not None or s.keep is not None or own_count or isinstance(s.distribution, dict)
         return SPARSITY if s.sparsity is None and not told else s.sparsity
@@ -147,7 +171,8 @@ class Job(Training):
             If several of `sparsity`, `count` and `keep` are given, and what `plan_prune` raises.
         """
         s = self.settings
-        given = [f"{name}={getattr(s, name)}" for name in ("sparsity", "count", "keep") if getattr(s, name) is not None]
+        given = [f"{name}={getattr(s, name)}" for name in (*PER, "sparsity", "count", "keep")
+                 if getattr(s, name) is not None]
         if len(given) > 1:
             raise InvalidValue(f"{' and '.join(given)}: give one of them")
         if s.value_range is not None:
@@ -182,13 +207,85 @@ class Job(Training):
             yield from super().run()
         self.resolve_layers()
         self.dense = self.model.clone()
-        stride = -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
-        steps = self.recipe(self.model, self.data, self.sparsity, epochs=self.settings.epochs,
-                            schedule=self.settings.schedule, prune=partial(prune, **self.pruning),
-                            train=partial(in_parts, train=self.train, stride=stride), rng=self.seed(PRUNING))
-        yield from self.stage(SPARSE, self.model, steps)
+        if not self.guard:
+            yield from self.stage(SPARSE, self.model, self.steps(self.sparsity))
         steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
         yield from self.stage(AGAIN, self.dense, steps, keep=False)
+        if self.guard:  # which compares with the dense net
+            yield from self.guarded()
+
+    def steps(self, sparsity: float | None, number: int = 0) -> Iterator[Step]:
+        """Call the recipe.
+
+        Parameters
+        ----------
+        sparsity : float or None
+            Where the pruning ends.
+        number : int
+            Which round of a search it is, from 0: each has random numbers of its own.
+
+        Returns
+        -------
+        iterator of Step
+            The training.
+        """
+        stride = -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
+        schedule, rng = self.settings.schedule, self.seed(PRUNING, number)
+        if isinstance(schedule, list | tuple) and sparsity is not None:
+            schedule = [share * sparsity / self.sparsity for share in schedule]
+        return self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
+                           prune=partial(prune, **self.pruning),
+                           train=partial(in_parts, train=self.train, stride=stride), rng=rng)
+
+    def guarded(self) -> Iterator[Progress]:
+        """Search for the sparsest net that the guard lets pass; `search` is how, and the model what was found.
+
+        Where no round holds, the model becomes the dense one.
+
+        Yields
+        ------
+        Progress
+            Once per epoch of every round.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            What the recipe raises.
+        """
+        first = len(self.history)
+        search = self.search = Search(
+            self.model, self.round, self.decided, lambda: self.reached, self.cost,
+            self.sparsity if self.least is None else self.largest, self.planned.units.total,
+            open_end=self.least is not None, again=is_sparse_from_start(self.recipe))
+        yield from self.stage(SPARSE, self.model, search.steps())
+        for number in set(range(len(search.rounds))) - set(search.lineage):
+            start = first + sum(done.epochs for done in search.rounds[:number])
+            for entry in self.history[start : start + search.rounds[number].epochs]:
+                entry["stage"] = TRIED
+        if search.best is None:
+            self.model.mask[:], self.model.values[:] = self.dense.mask, self.dense.values
+
+    def round(self, sparsity: float | None, number: int) -> Iterator[Step]:
+        """Call the recipe for a round of a search, and count its epochs in."""
+        self.epochs += self.settings.epochs * (number > 0)
+        return self.steps(sparsity, number)
+
+    def decided(self) -> dict[str, dict]:
+        """Return what the guard decides by, of the model as it would be written."""
+        self.small = self.finished()
+        return guarded(self.guard, {"before": self.whole(self.dense), "after": self.small}, self.images,
+                       binding=self.settings.guard_bound)
+
+    def cost(self) -> float:
+        """Return what is made least, of `small`: the share that remains, unless the settings say otherwise."""
+        costs = {"macs": lambda: self.small.macs, "latency": lambda: planned_seconds(self.small),
+                 "bytes": lambda: len(file_bytes(self.small, made=self.made, precision=self.settings.precision))}
+        return costs.get(self.least, lambda: 1 - self.reached)()
+
+    def finished(self) -> Model:
+        """Return the model as it is written: whole, compacted, in the precision asked for."""
+        small = self.whole(compact(self.model, inputs=self.frees_inputs))
+        return rounded(small) if self.settings.precision == INT8 else small  # what is written is what is measured
 
     def measure(self) -> dict:
         """Compact the pruned model, freeze both, and measure them in turns.
@@ -201,10 +298,7 @@ class Job(Training):
         dict
             The content of result.json.
         """
-        self.small = self.whole(compact(self.model, inputs=self.frees_inputs))
-        precision = self.settings.precision
-        if precision == INT8:
-            self.small = rounded(self.small)  # what is written is what is measured
+        self.small, precision = self.finished(), self.settings.precision
         nets = {"before": self.whole(self.dense), "after": self.small}
         figures = compare_nets(nets, self.images, precision)
         for net, name in (("after", MODEL), ("before", DENSE_MODEL)):
@@ -213,9 +307,18 @@ class Job(Training):
         figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True, precision=precision)
-        decided = {"guard": plain(guarded(self.guard, nets, self.images))} if self.guard else {}
-        return result_of(self, figures) | decided | {
+        return result_of(self, figures) | self.guard_record(nets) | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}
+
+    def guard_record(self, nets: Mapping[str, Model]) -> dict[str, object]:
+        """Return what the guard decided by, on the test part too, as information, and how it was searched."""
+        if not self.guard:
+            return {}
+        found, test = (guarded(self.guard, nets, self.images, part, binding=self.settings.guard_bound)
+                       for part in (None, "test"))
+        asked = self.sparsity if self.least is None else MOST if self.least == "sparsity" else f"{self.least} {LEAST}"
+        del test["limits"], test["binding"]
+        return {"guard": plain(found | {"test": test, "search": self.search.record(asked)})}
 
 
 def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_layers: int) -> None:
@@ -233,3 +336,19 @@ def in_parts(model: Model, data: Dataset, *, epochs: int, rng: Seed, train: Call
     for step in train(model, data, epochs=epochs, rng=rng, every="batch"):
         if step.batch % stride == 0:
             yield step
+
+
+def sought(settings: Settings, guard: Mapping[str, float]) -> str | None:
+    """Return what a guard makes least, or "sparsity", which it makes largest, or None; raises without a guard."""
+    for name in (*PER, "sparsity"):
+        value, wanted = getattr(settings, name), MOST if name == "sparsity" else LEAST
+        if value is None or (name == "sparsity" and not isinstance(value, str)):
+            continue
+        if value != wanted:
+            raise InvalidValue(f"{name}={quoted(repr(value))}; wanted {wanted!r}" + ", or a share from 0 to 1" * (
+                name == "sparsity"))
+        if not guard:
+            raise InvalidValue(f"{name}={value!r} searches within a guard, and none is given: say what may be lost, as "
+                               'in guard={"accuracy": 0.005} or --guard accuracy:0.005')
+        return name
+    return None

@@ -22,6 +22,7 @@ from minnet.pruning.compact import compact
 from minnet.pruning.costs import Costs
 from minnet.pruning.units import unit_pieces
 from minnet.runtime.freeze import freeze
+from minnet.runtime.predictor import Predictor, StagedPredictor
 from minnet.study.measure import MICRO, median_times, rows_of
 
 SHARES = (0.25, 0.5, 0.75)  # of a layer's units that are removed
@@ -117,6 +118,16 @@ def latency_table(model: Model, X: np.ndarray, *, batch_size: int = 1,
     works = np.array([work(costs, mask) for mask in masks.values()])
     coefficients = fit(works, measured)
     return LatencyTable(costs, batch_size, coefficients, measured, works @ coefficients)
+
+
+def planned_seconds(model: Model) -> float:
+    """Return the seconds of one row by the rates that `freeze` plans with: nothing is timed.
+
+    Layers without a kernel, such as a user's own, count nothing.
+    """
+    fast = freeze(model)
+    stages = fast.stages if isinstance(fast, StagedPredictor) else [fast]
+    return sum(stage.cost[1] for stage in stages if isinstance(stage, Predictor))
 
 
 def work(costs: Costs, mask: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from minnet.model import Model
 from minnet.pruning.one_layer import deciding_part
 from minnet.runtime.freeze import freeze
 from minnet.study.change import change
+from minnet.study.paired import judged
 
 BATCH = 1024           # rows of a call whose throughput is measured
 BATCH_MACS = 2**33     # multiply-adds of such a call at most, about a second: a large model gets fewer rows
@@ -70,29 +71,33 @@ def taken_by(net: Model, X: np.ndarray, data: Dataset) -> np.ndarray:
     return X[:, [known.places.index(place) for place in own.places]]
 
 
-def guarded(guards: Mapping[str, float], nets: Mapping[str, Model], data: Dataset) -> dict[str, object]:
-    """Return what guards decide by, as result.json has it; the test part is not read.
+def guarded(limits: Mapping[str, float], nets: Mapping[str, Model], data: Dataset, part: str | None = None, *,
+            binding: bool = False) -> dict[str, object]:
+    """Return what guards decide by, as result.json has it; the test part is not read unless it is asked for.
 
     Parameters
     ----------
-    guards : mapping of str to float
+    limits : mapping of str to float
         The largest loss allowed of each score.
     nets : mapping of str to Model
-        The models "before" and "after".
+        The models "before" and "after", which are frozen.
     data : Dataset
         The data.
+    part : str, optional
+        The part whose rows are taken. Default: "valid", or "train" of data without validation rows.
+    binding : bool
+        The bounds of the losses count too.
 
     Returns
     -------
     dict of str to object
-        "part", which is "valid", or "train" of data without validation rows; "samples", how many rows it has; "limits",
-        the guards; "before" and "after", the guarded scores of the frozen models.
+        "part", "samples", how many rows it has, "binding", and what `paired.judged` returns.
     """
-    part = deciding_part(data)
+    part = part or deciding_part(data)
     X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
-    found = {name: scores(freeze(nets[name]), taken_by(nets[name], X, data), y) for name in ("before", "after")}
-    return {"part": part, "samples": len(y), "limits": dict(guards),
-            **{name: {score: values[score] for score in guards} for name, values in found.items()}}
+    found = [answers(freeze(nets[name]), taken_by(nets[name], X, data), y) for name in ("before", "after")]
+    labels = None if data.classes is None else data.classes.tolist()
+    return {"part": part, "samples": len(y), "binding": binding, **judged(limits, *found, labels)}
 
 
 def change_between(before: Model, after: Model, data: Dataset) -> dict[str, dict]:

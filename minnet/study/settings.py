@@ -14,6 +14,7 @@ MANY_ROWS = 10_000  # training samples from which on LARGE_BATCH is used
 PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model with weights, and its fixed part
 READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid",
            "text", "categories", "missing", "words", "hashed", "scaling")  # for load_data
+MOST, LEAST = "max", "min"  # what a guard searches for
 SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor `keep` nor the structure gives the number
 
 
@@ -27,9 +28,12 @@ class Settings:
         Name or file of a data set, or a Dataset.
     model : str or Model
         Name of an architecture, or a trained model (a Model or a file), which is pruned at once.
-    sparsity : float, optional
-        Fraction of the scope (`layers` without `protect`) to remove. Default: 0.9, unless `count`, `keep`, the
-        structure or the distribution determines it.
+    sparsity : float or "max", optional
+        Fraction of the scope (`layers` without `protect`) to remove; "max" searches for the largest that the guard
+        allows. Default: 0.9, unless `count`, `keep`, the structure or the distribution determines it.
+    macs, bytes, latency : "min", optional
+        Search, instead, for the fewest multiply-adds or bytes on disk, or the shortest time of one row by the rates
+        that `freeze` plans with, that the guard allows. Scores are divided by what each weight or unit costs.
     count : int, optional
         Number of weights or units to remove, instead of `sparsity`.
     keep : int, optional
@@ -57,7 +61,10 @@ class Settings:
     class_weight : "balanced" or mapping, optional
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
     guard : mapping of str to float
-        Largest loss allowed for a score on the validation part (on the training part where there is none).
+        Largest loss allowed for a score on the validation part (on the training part where there is none), by a name
+        in `guard.SCORES`. Where the recipe breaks a limit, the sparsest net that does not is searched for.
+    guard_bound : bool
+        The bound of each loss at 95 % may not exceed its limit either. Refused where there are too few rows for it.
     target : str or tuple of str, optional
         Column of a file that contains the classes or numbers, or several columns of numbers or labels.
     task : {"classification", "regression", "multilabel"}, optional
@@ -84,7 +91,10 @@ class Settings:
 
     data: object = "digits"
     model: object = "lenet_300_100"
-    sparsity: float | None = None
+    sparsity: float | str | None = None
+    macs: str | None = None
+    bytes: str | None = None
+    latency: str | None = None
     count: int | None = None
     keep: int | None = None
     criterion: str | Callable = "magnitude"
@@ -106,6 +116,7 @@ class Settings:
     weight_decay: float | None = None
     class_weight: str | Mapping | None = None
     guard: Mapping = field(default_factory=dict)
+    guard_bound: bool = False
     target: str | tuple | None = None
     task: str | None = None
     ignore: tuple = ()

@@ -193,20 +193,22 @@ class Training:
             made["test_sha256"] = file_digest(self.settings.test)
         return made
 
-    def seed(self, use: int) -> np.random.Generator:
+    def seed(self, use: int, number: int = 0) -> np.random.Generator:
         """Return a Generator for one use, determined by the seed of the settings.
 
         Parameters
         ----------
         use : int
             WEIGHTS, TRAINING, PRUNING or DRY_RUN.
+        number : int
+            Of several such uses, which one it is, from 0.
 
         Returns
         -------
         Generator
             A new one.
         """
-        return np.random.default_rng([self.settings.seed, use])
+        return np.random.default_rng([self.settings.seed, use, number] if number else [self.settings.seed, use])
 
 
 def load_parts(settings: Settings, rng: Seed) -> tuple[Dataset, Model, bool]:

@@ -26,6 +26,15 @@ FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # the
 REGROW = FROM_SPARSE | {*dense_to_sparse.RECIPES}  # a removed weight may grow again; single weights only
 
 
+def is_sparse_from_start(recipe: Recipe) -> bool:
+    """Return True if a recipe is sparse from its first step on, so that it has no denser state to go on from.
+
+    A recipe of your own says so by an attribute, ``recipe.sparse_from_start = True``.
+    """
+    known = any(RECIPES[name] is recipe for name in FROM_SPARSE)
+    return known or bool(getattr(recipe, "sparse_from_start", False))
+
+
 def __getattr__(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]

@@ -1,0 +1,258 @@
+"""Guards: what decides, how far rows bound a loss, and the search: no criterion makes it return what breaks a limit."""
+import functools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import make
+
+import minnet as mn
+from minnet.cli import main
+from minnet.data import from_arrays
+from minnet.engine.answers import Answers
+from minnet.errors import Diverged, InvalidValue
+from minnet.report.rows import guards as lines_of
+from minnet.study.guard import GuardMissed, check_guards, check_limits, missed
+from minnet.study.guarded import HALVINGS, ROUNDS, Search
+from minnet.study.job import TRIED, Job
+from minnet.study.paired import check_rows, images_needed, judged, paired_bound, share_bound
+from minnet.study.settings import Settings
+
+
+def told(guesses, y, k=3):
+    """Answers of a model that is sure of these classes, or of these labels."""
+    y, guesses = np.asarray(y), np.asarray(guesses)
+    outputs = 8.0 * guesses - 4 if y.dtype == bool else 4.0 * np.eye(k)[guesses]
+    return Answers(outputs, y, 0.1, np.full(len(y), 0.1))
+
+
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+def test_how_many_images_a_limit_needs():
+    assert [images_needed(0.005, flips) for flips in range(4)] == [598, 947, 1258, 1549]
+    assert [images_needed(limit) for limit in (0.01, 0.02, 0.03)] == [299, 149, 99]
+    assert images_needed(0) is None
+    for flips in (0, 2, 9):
+        n = images_needed(0.03, flips)
+        assert share_bound(flips, n) <= 0.03 < share_bound(flips, n - 1)
+
+
+@pytest.mark.parametrize(("b", "c", "n"), [(0, 0, 598), (0, 5, 180), (3, 0, 180), (4, 4, 50), (50, 10, 1000)])
+def test_the_bound_is_that_of_agresti_and_min(b, c, n):
+    lost = np.array([1] * b + [-1] * c + [0] * (n - b - c), float)
+    d, total = (b - c) / (n + 2), (b + c + 2) / (n + 2)
+    wanted = d + 1.6448536 * math.sqrt((total - d * d) / (n + 2))
+    assert paired_bound(lost) == pytest.approx(max(wanted, 1 - 0.05 ** (1 / n)) if b == 0 else wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(("p", "q"), [(3.5 / 500, 0.0), (0.004, 0.002), (0.05, 0.05), (0.001, 0.0)])
+def test_a_bound_covers_about_as_often_as_it_says(p, q):
+    """A percentile bootstrap has 86 % and less where few rows flip; see the issue's evidence for the 90 % here."""
+    kinds = np.random.default_rng(0).multinomial(500, [p, q, 1 - p - q], size=1000)
+    lost = [np.repeat([1.0, -1.0, 0.0], counts) for counts in kinds]
+    assert np.mean([paired_bound(one) >= p - q for one in lost]) >= 0.9
+
+
+# --- what decides ----------------------------------------------------------------------------------------------------
+
+Y = np.array([0] * 6 + [1] * 3 + [2])
+BEFORE = told(Y, Y)
+
+
+def test_each_loss_of_classes_and_its_bound():
+    after = told([0, 0, 0, 0, 0, 1, 1, 1, 2, 2], Y)
+    found = judged({"accuracy": 0.1, "recall_macro": 0.3, "per_class_recall": 0.3, "flips": 0.2, "loss": 1.0}, BEFORE,
+                   after, ["a", "b", "c"])
+    assert found["before"] == {"accuracy": 1, "recall_macro": 1, "per_class_recall": 1, "flips": 0, "loss": 0.1}
+    recalls = [5 / 6, 2 / 3, 1]
+    assert found["after"] == pytest.approx({"accuracy": 0.8, "recall_macro": np.mean(recalls), "flips": 0.2,
+                                            "per_class_recall": 2 / 3, "loss": 0.1})
+    bounds = found["bounds"]
+    assert "loss" not in bounds and bounds["per_class_recall"]["label"] == "b"
+    assert bounds["accuracy"] == {"bound": paired_bound(np.repeat([1.0, 0], [2, 8])),
+                                  "images_needed": images_needed(0.1, 2)}
+    assert bounds["flips"]["bound"] == share_bound(2, 10)
+    assert bounds["per_class_recall"]["bound"] == paired_bound(np.array([0.0])), "that of the class of one row"
+    weighted = np.array([0, 0, 0, 0, 0, 10 / 18, 0, 0, 10 / 9, 0])
+    assert weighted.mean() == pytest.approx(1 - np.mean(recalls))
+    assert bounds["recall_macro"]["bound"] == pytest.approx(paired_bound(weighted, 10 / 3))
+    assert [text.partition(" changed")[0] for text in missed(found)] == ["accuracy", "per_class_recall of b"]
+
+
+def test_flips_count_whatever_way_they_go():
+    wrong = told([1, 1, *Y[2:]], Y)
+    assert judged({"flips": 0.1, "accuracy": 0.0}, wrong, told([0, 2, *Y[2:]], Y))["after"] == {
+        "flips": 0.2, "accuracy": 0.9}
+
+
+def test_labels_are_guarded_too():
+    y = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], bool)
+    after = y.copy()
+    after[0] = [0, 1]
+    found = judged({"per_class_recall": 0.1, "flips": 0.1, "accuracy": 0.1}, told(y, y), told(after, y), ["x", "y"])
+    assert found["after"] == {"per_class_recall": 0.5, "flips": 0.25, "accuracy": 0.75}
+    assert found["bounds"]["per_class_recall"]["label"] == "x" and len(missed(found)) == 3
+
+
+def test_a_binding_bound_counts():
+    found = judged({"accuracy": 0.2}, BEFORE, BEFORE)
+    assert missed(found | {"binding": False}) == []
+    assert "at 95 % by at most 0.2589" in missed(found | {"binding": True})[0]
+    check_rows({"accuracy": 0.27, "flips": 0.27}, Y, "validation")
+    for limits, wanted in (({"accuracy": 0.005}, "has 10 images.* needs 598"), ({"accuracy": 0}, "any number"),
+                           ({"per_class_recall": 0.3}, "1 images of a class.* needs 9 of each class"),
+                           ({"recall_macro": 0.27}, "needs 36"), ({"loss": 1.0}, "accuracy, recall_macro")):
+        with pytest.raises(InvalidValue, match=wanted):
+            check_rows(limits, Y, "validation")
+
+
+@pytest.mark.parametrize(("limits", "wanted"), [
+    ({"accuracy": 1}, "did you mean 0.01"), ({"flips": 5}, "did you mean 0.05"), ({"recall_macro": -0.1}, "from 0"),
+    ({"robust": 0.1}, "unknown score"),
+])
+def test_limits_of_shares(limits, wanted):
+    with pytest.raises(InvalidValue, match=wanted):
+        check_limits(limits)
+
+
+# --- the search ------------------------------------------------------------------------------------------------------
+
+def searched(holds, high, open_end=False, again=False, before=0):
+    """A search over a net of 62 weights, whose rounds hold where `holds(count)` says so."""
+    model = make("dense")
+    mn.prune(model, count=before)
+
+    def run(sparsity, number):
+        if holds(round(sparsity * 62)) is None:
+            raise Diverged("the loss is NaN")
+        assert again is False or np.count_nonzero(~model.mask) == before
+        mn.prune(model, sparsity, rng=number, criterion="random")
+        return iter([])
+
+    def judge():
+        lost = 0.0 if holds(np.count_nonzero(~model.mask)) else 0.2
+        return {"limits": {"accuracy": 0.1}, "before": {"accuracy": 1.0}, "after": {"accuracy": 1 - lost}}
+
+    search = Search(model, run, judge, lambda: np.count_nonzero(~model.mask) / 62, lambda: model.density, high, 62,
+                    open_end=open_end, again=again)
+    assert list(search.steps()) == []
+    return model, search
+
+
+@settings(max_examples=40)
+@given(st.lists(st.sampled_from([True, False, None]), min_size=63, max_size=63), st.integers(1, 62), st.booleans(),
+       st.booleans(), st.integers(0, 5))
+def test_whatever_holds_the_search_ends_with_a_net_that_holds_or_as_it_began(held, high, open_end, again, before):
+    model, search = searched(held.__getitem__, max(high, before + 1) / 62, open_end, again, before)
+    left = np.count_nonzero(~model.mask)
+    assert left == before if search.best is None else held[left]
+    assert (search.best is None) == (not any(done.holds for done in search.rounds))
+    assert len(search.rounds) <= ROUNDS + HALVINGS and search.halvings <= HALVINGS
+    assert left == max([before, *(round(done.reached * 62) for done in search.rounds if done.holds)])
+    assert all(search.rounds[number].holds for number in search.lineage)
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("edge", [0, 1, 30, 47, 61])
+def test_the_search_finds_the_edge(edge, again):
+    model, search = searched(lambda count: count <= edge, 1.0, again=again)
+    assert np.count_nonzero(~model.mask) == (edge if edge else 0)  # 62 / 2^6 is below one weight
+    assert (search.best is None) == (edge == 0)
+    bound = search.record(1.0)["bound"]
+    assert round(bound["asked"] * 62) == edge + 1 and "accuracy changed from" in bound["missed"][0]
+
+
+def test_a_round_that_holds_at_once_is_the_only_one():
+    model, search = searched(lambda count: True, 0.5)
+    assert len(search.rounds) == 1 and model.sparsity == 0.5
+    model, search = searched(lambda count: True, 1.0, open_end=True)
+    assert [round(62 * done.asked) for done in search.rounds] == [31, 47, 55, 59, 61]
+
+
+# --- the job ---------------------------------------------------------------------------------------------------------
+
+@functools.cache
+def points():
+    """Three classes that a small net tells apart."""
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 3
+    return from_arrays(rng.normal(size=(240, 6)) + 3 * np.eye(6)[y], y, rng=0, valid=0.25)
+
+
+def run(**arguments):
+    """A finished job on these points, and its result."""
+    arguments = {"data": points(), "model": "mlp", "epochs": 2, "guard": {"accuracy": 0.05, "flips": 0.2}} | arguments
+    job = Job(Settings(**arguments))
+    for progress in job.run():
+        assert progress.epoch <= progress.epochs
+    return job, job.measure()
+
+
+def largest_first(model, data):
+    return -np.abs(model.weights)
+
+
+def alternating(model, data):
+    """Good for one half of the weights, bad for the other."""
+    return np.abs(model.weights) * np.where(np.arange(model.n_weights) % 2, 1, -1)
+
+
+@pytest.mark.parametrize(("recipe", "criterion", "goal"), [
+    ("one_shot", largest_first, {"sparsity": 0.95}), ("one_shot", alternating, {"sparsity": "max"}),
+    ("gradual", largest_first, {"macs": "min"}), ("set", largest_first, {"sparsity": 0.97}),
+    ("gradual", "magnitude", {"bytes": "min"}), ("iterative", "random", {"latency": "min"}),
+])
+def test_no_criterion_makes_a_job_break_its_guard(recipe, criterion, goal):
+    job, result = run(recipe=recipe, criterion=criterion, **goal)
+    found, search = result["guard"], result["guard"]["search"]
+    assert missed(found) == [] and set(found["test"]["after"]) == {"accuracy", "flips"}
+    assert len(search["rounds"]) <= ROUNDS + HALVINGS
+    assert len(job.history) == job.epochs == 4 + 2 * len(search["rounds"])
+    assert sum(entry["stage"] == TRIED for entry in job.history) == 2 * len(search["rounds"]) - search["epochs"]
+    if search["held"]:
+        check_guards(found)
+        costs = [done["cost"] for done in search["rounds"] if done["holds"]]
+        assert job.reached == search["reached"] > 0 and job.cost() == min(costs)
+    else:
+        assert np.array_equal(job.model.values, job.dense.values) and job.reached == 0
+        with pytest.raises(GuardMissed, match="nothing could be removed within the guard"):
+            check_guards(found)
+    assert any("tried" in line for line in lines_of(result)) == (len(search["rounds"]) > 1)
+
+
+def test_a_guard_that_holds_changes_nothing():
+    """The net is that of the same job without a guard, bit for bit."""
+    (job, result), (plain, _) = run(sparsity=0.5, guard={"accuracy": 0.9}), run(sparsity=0.5, guard={})
+    assert len(result["guard"]["search"]["rounds"]) == 1
+    assert job.model.values.tobytes() == plain.model.values.tobytes()
+    assert job.dense.values.tobytes() == plain.dense.values.tobytes()
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [
+    ({"sparsity": "max", "guard": {}}, "and none is given"), ({"macs": "max"}, "wanted 'min'"),
+    ({"sparsity": "most"}, "wanted 'max'"), ({"macs": "min", "count": 3}, "give one of them"),
+    ({"guard_bound": True, "guard": {"accuracy": 0.04}}, "needs 74"),
+])
+def test_what_cannot_be_searched_is_refused_before_training(arguments, wanted):
+    with pytest.raises(InvalidValue, match=wanted):
+        run(**arguments)
+
+
+def test_a_structure_of_its_own_count_has_one_round():
+    _, result = run(structure="2:4", guard={"accuracy": 0.0, "flips": 0.0, "loss": 0.0})
+    assert len(result["guard"]["search"]["rounds"]) == 1
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ("--sparsity max --guard accuracy:1", "did you mean 0.01"), ("--macs 5 --guard accuracy:0.1", "'5'; wanted min"),
+    ("--guard accuracy:0.005 --guard-bound", "180 images, and a loss of accuracy of at most 0.005 needs 598"),
+])
+def test_what_cannot_be_guarded_on_the_command_line(options, words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["prune", "digits", "--model", "mlp", "--epochs", "1", *options.split()]) == 2
+    assert words in capsys.readouterr().err
