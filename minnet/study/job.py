@@ -29,7 +29,7 @@ from minnet.pruning.one_layer import deciding_part
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
 from minnet.pruning.recipes import RECIPES, REGROW, is_sparse_from_start
-from minnet.pruning.recipes.regrow import check_single
+from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
