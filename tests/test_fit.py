@@ -3,15 +3,23 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_cli import command  # noqa: F401 - a fixture
 
 import minnet as mn
-from minnet.errors import UnknownName, Unsupported
-from minnet.formats.c_fit import CHIPS, FORMS, Fit, fit, needed
+from minnet.cli.prune import budgets
+from minnet.data import from_arrays
+from minnet.errors import MinnetError, UnknownName, Unsupported
+from minnet.formats.c_fit import CHIPS, CORE, FORMS, Fit, fit, form_of, needed, on_chip
 from minnet.formats.c_header import STACK
+from minnet.formats.storage import file_bytes
+from minnet.pruning.costs import room_on
+from minnet.study.budget import budget_record
+from minnet.study.job import Job
+from minnet.study.settings import Settings
 
 
 def net(sparsity=0.9, hidden=60):
@@ -87,3 +95,56 @@ def test_minnet_fit(command, tmp_path):  # noqa: F811
     assert [row["chip"] for row in rows] == list(CHIPS) and all(row["source"] for row in rows)
     ended = command("fit", "m.safetensors", "--chip", "z80")
     assert ended.code == 2 and "z80" in ended.stderr and ended.stderr.count("\n") == 1
+
+
+BUDGETS = [{"flash": 0.4}, {"flash": 4000, "precision": "int8"}, {"bytes": 0.6, "precision": "int8"},
+           {"flash": 6000, "structure": "neuron"}, {"ram": 1000, "structure": "neuron", "arithmetic": "int8"},
+           {"flash": "atmega328p", "ram": "atmega328p", "structure": "neuron"}]
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_pruned_until_it_fits_and_no_further(budget):
+    """The compacted model is within the budget, and one piece more would not be."""
+    def cost(model):
+        form = form_of(budget.get("precision"), budget.get("arithmetic"))
+        chip = next((CHIPS[value] for value in budget.values() if value in CHIPS), CORE)
+        need = on_chip(chip, form, needed(model, form))
+        size = len(file_bytes(model, precision=budget.get("precision")))
+        return {"flash": need.flash, "ram": need.ram, "bytes": size}
+
+    def pruned(**wanted):
+        model = mn.models.mlp((30,), 5, (200,), rng=0)
+        return mn.prune(model, **{"structure": budget.get("structure", "weight"), **wanted})
+    result, whole = pruned(**budget), cost(mn.models.mlp((30,), 5, (200,), rng=0))
+    most = {name: value * whole[name] if isinstance(value, float) else room_on(value, name) if value in CHIPS else value
+            for name, value in budget.items() if name in whole}
+    within, less = cost(result.compact()), cost(pruned(count=result.units.total - result.units.remaining - 1).compact())
+    assert all(within[name] <= most[name] for name in most)
+    assert any(less[name] > most[name] for name in most)
+
+
+@pytest.mark.parametrize("budget, message", [
+    ({"flash": 300}, r"flash=300 cannot be met: \d{4} of \d{5} remain"),
+    ({"ram": "atmega328p"}, "ram= beside pieces that are weights"), ({"flash": "z80"}, "unknown chip 'z80'"),
+    ({"flash": 1.5}, "flash=1.5"), ({"sparsity": 0.5, "precision": "int8"}, "the budget is sparsity: give it beside"),
+    ({"bytes": 0.5, "arithmetic": "int8"}, "beside flash or ram"), ({"flash": 0.5, "macs": 0.5}, "got macs and flash")])
+def test_budgets_that_cannot_be_met(budget, message):
+    with pytest.raises(MinnetError, match=message):
+        mn.prune(net(0.0), **budget)
+
+
+def test_a_job_prunes_until_its_c_fits(tmp_path):
+    """Whatever training did to the weights: what is written has that many bytes of constants and code at most."""
+    rng = np.random.default_rng(0)
+    data = from_arrays(rng.normal(size=(90, 20)), np.arange(90) % 3, rng=0)
+    settings = Settings(data=data, model=mn.models.mlp((20,), 3, (40,), rng=0), epochs=1, flash=3300, precision="int8")
+    job = Job(settings)
+    assert job.planned.units.remaining < job.planned.units.total
+    list(job.run())
+    found = budget_record(job.model, settings)["budget"]["flash"]
+    assert found["most"] == 3300 >= found["reached"] > 3000
+    mn.save(mn.compact(job.model), tmp_path / "small.safetensors", precision="int8")
+    assert on_chip(CORE, "int8", needed(mn.load(tmp_path / "small.safetensors"), "int8")).flash == found["reached"]
+    assert budgets({"budget": {"flash": found}}) == [f"flash: {found['reached']:,} of at most 3,300"]
+    with pytest.raises(MinnetError, match="macs=0.5 and flash=3300: give one"):
+        Job(replace(settings, macs=0.5))

@@ -135,12 +135,23 @@ def pruning_options(parser: Parser) -> None:
     add = parser.options.add_argument
     add("--sparsity", type=kinds.number_or(MOST, kinds.fraction), metavar="S",
         help=f"fraction of the weights (or units) to remove (default: {SPARSITY:g}); max: as many as --guard allows")
-    for name, text in LESS.items():
-        add(f"--{name}", type=kinds.number_or(LEAST), metavar=LEAST, help=f"instead, {text} that --guard allows")
+    add("--latency", type=kinds.number_or(LEAST), metavar=LEAST,
+        help="instead, the shortest time of one sample, by the measured speed of this machine's kernels, that --guard "
+             "allows")
     add("--count", type=kinds.integer(0), metavar="N", help="number of weights (or units) to remove, instead")
     add("--keep", type=kinds.integer(0), metavar="N",
         help="number of weights (or units) to keep, instead, as in --structure input --keep 8: columns, and of text "
              "each word counts as one")
+    for name, text in LESS.items():
+        add(f"--{name}", type=kinds.number_or(LEAST, kinds.amount()), metavar=f"N|{LEAST}",
+            help=f"instead, {text} that may remain: a number, a share of the dense model's such as 0.5, or {LEAST}: "
+                 "the fewest that --guard allows")
+    add("--flash", type=kinds.amount(named=True), metavar="N|CHIP",
+        help="flash that the model takes as C, by minnet fit: bytes, a share, or a chip such as stm32f0, of which "
+             "three quarters; instead")
+    add("--ram", type=kinds.amount(named=True), metavar="N|CHIP",
+        help="RAM, instead or beside --flash; for --structure neuron or filter")
+    add("--arithmetic", choices=("float", "int8"), help="what that C computes with (default: float)")
     for name, text in PRUNING.items():
         add(f"--{name}", metavar="NAME", help=f"{text} (default: {DEFAULT[name]})")
     add("--compensate", metavar="NAME", help="weight update after pruning, e.g. least_squares (default: none)")
@@ -235,8 +246,7 @@ def is_model(path: str) -> bool:
     return os.path.isfile(path) and sniff(path) in ("safetensors", "onnx")
 
 
-LESS = {"macs": "the fewest multiply-adds", "bytes": "the fewest bytes on disk",
-        "latency": "the shortest time of one sample, by the measured speed of this machine's kernels,"}
+LESS = {"macs": "multiply-adds", "bytes": "bytes on disk"}
 PRUNING = {
     "criterion": "scores of the weights, lowest removed first",
     "structure": "what is removed as one: weight, neuron, filter, 2:4, ...",

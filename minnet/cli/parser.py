@@ -128,6 +128,16 @@ def real(text: str) -> float:
     return _checked(check_real, "it", _number(text))
 
 
+def amount(named: bool = False) -> Callable[[str], int | float | str]:
+    """Return a parser of what may remain: an integer, a share in (0, 1] or, if `named`, also a name."""
+    def kind(text):
+        number = _number(text)
+        if isinstance(number, str) and named:
+            return number
+        return _checked(check_fraction if isinstance(number, float) else check_count, "it", number)
+    return kind
+
+
 class Several(argparse.Action):
     """Store the text that an option is given, or a tuple of the texts where it is repeated."""
 

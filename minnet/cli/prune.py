@@ -6,6 +6,8 @@
   minnet prune mine.csv --target kind --guard accuracy:0.01,per_class_recall:0.03
   minnet prune digits --guard accuracy:0.01 --sparsity max      the sparsest net that loses no more
   minnet prune mine.csv --structure input --keep 8      a model that takes the best 8 columns alone
+  minnet prune mine.csv --flash 8000 --precision int8   until its C takes 8,000 bytes of flash
+  minnet prune mine.csv --target kind --ram atmega328p --structure neuron --arithmetic int8
   minnet prune prices.csv --target price --task regression    numbers instead of classes
   minnet prune photos.csv --task multilabel --target beach --target sunset    columns of 0 and 1: several labels a row
   minnet prune minnet-out/dense.safetensors --data digits      start from a saved model
@@ -82,6 +84,7 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.cli.imbalance import hint_imbalance
     from minnet.cli.target import say_columns, say_target
     from minnet.cli.writing import save_on_failure, write_job
+    from minnet.study.budget import check_budgets
     from minnet.study.guard import check_guards
     from minnet.study.job import Job
 
@@ -103,6 +106,7 @@ def run(args: Namespace, console: Console) -> None:
     console.info(message)
     if "guard" in result:
         check_guards(result["guard"])
+        check_budgets(result.get("budget", {}))
         _say_short(result["guard"]["search"], console)
 
 
@@ -143,7 +147,14 @@ def text(result: dict, console: Console, per_class: bool = False) -> str:
         console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
         *aligned([("", first, second, "change"), *rows], console), "",
         *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
-        *_class_lines(result, console, per_class), *inputs(result), *guards(result), result["words"]])
+        *_class_lines(result, console, per_class), *inputs(result), *guards(result),
+        *budgets(result), result["words"]])
+
+
+def budgets(result: dict) -> list[str]:
+    """Return a line for each budget of what may remain: what was reached, and the most that it may be."""
+    return [f"{name}: {row['reached']:,.0f} of at most {row['most']:,.0f}"
+            for name, row in result.get("budget", {}).items()]
 
 
 def _class_lines(result, console, per_class):

@@ -8,10 +8,11 @@ suggest: it may be half or twice as long.
 """
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from minnet.engine.quantise import INT8, rounded
 from minnet.errors import Unsupported, unknown
 from minnet.formats.c_floats import FloatNet
 from minnet.formats.c_header import STACK
@@ -64,6 +65,27 @@ CHIPS = {chip.name: chip for chip in (
 )}
 
 
+CORE = replace(CHIPS["stm32f0"], name="a core without floats")   # what is counted where no chip is named
+
+
+def chip_of(name: str) -> Chip:
+    """Return the chip of this name; raise UnknownName where there is none."""
+    if name not in CHIPS:
+        raise unknown("chip", name, CHIPS)
+    return CHIPS[name]
+
+
+def form_of(precision: str | None, arithmetic: str | None) -> str:
+    """Return the name in FORMS of a precision and arithmetic as `save_c` takes them; None is float.
+
+    Integers alone are computed with weights of eight bits, so that these need not be said.
+    """
+    given = Choices(precision=precision or ("int8" if arithmetic == "int8" else "float32"),
+                    arithmetic=arithmetic or "float")
+    check_choices(given)
+    return next(form for form, choices in FORMS.items() if replace(Choices(), **choices) == given)
+
+
 @dataclass(frozen=True)
 class Fit:
     """What a net needs on a chip in a form: bytes of flash and RAM, milliseconds for an input, and the verdict.
@@ -104,10 +126,10 @@ def fit(model: Model, chips: Sequence[str] | None = None, forms: Sequence[str] |
     Unsupported
         The model has no form in C.
     """
-    for name, given, known in (("chip", chips, CHIPS), ("form", forms, FORMS)):
-        for word in given or ():
-            if word not in known:
-                raise unknown(name, word, known)
+    chosen = [chip_of(name) for name in chips or CHIPS]
+    for form in forms or ():
+        if form not in FORMS:
+            raise unknown("form", form, FORMS)
     rows, refused = [], []
     for form in forms or FORMS:
         try:
@@ -115,7 +137,7 @@ def fit(model: Model, chips: Sequence[str] | None = None, forms: Sequence[str] |
         except Unsupported as error:
             refused.append(error)
             continue
-        rows += [on_chip(CHIPS[chip], form, needs) for chip in chips or CHIPS]
+        rows += [on_chip(chip, form, needs) for chip in chosen]
     if not rows:
         raise refused[0]
     return sorted(rows, key=lambda row: list(CHIPS).index(row.chip.name))
@@ -140,6 +162,8 @@ class Needs:
 def needed(model: Model, form: str) -> Needs:
     """Return what a model needs in a form."""
     choices = check_choices(Choices(**FORMS[form]))
+    if choices.precision == INT8:
+        model = rounded(model)    # as what is written: some weights become 0
     rows = np.random.default_rng(0).normal(size=(4, *model.input_shape))   # sizes are those of any ranges
     floats = form != "integers"
     net = FloatNet(model, choices, rows) if floats else IntegerNet(model, choices, rows.astype(model.dtype), rows[:0])

@@ -15,6 +15,10 @@ BYTES = {"float": 4, "int": 4} | {f"{sign}int{bits}_t": bits // 8 for sign in ("
 WIDTH = 112                 # of a line of calls
 
 
+class TooManyNumbers(InvalidValue):
+    """A model has more numbers than a compiler takes."""
+
+
 def literal(number):
     """Return a float as a C literal, exact for float32."""
     text = f"{number:.9g}"
@@ -113,7 +117,7 @@ class Writer:
         self.numbers += len(values)
         self.count(len(values) * BYTES[kind], flash)
         if self.numbers > MOST_NUMBERS:
-            raise InvalidValue(f"the model has more than {MOST_NUMBERS:,} numbers, up to {name}, which no compiler "
+            raise TooManyNumbers(f"the model has more than {MOST_NUMBERS:,} numbers, up to {name}, which no compiler "
                                "takes: prune it, or export ONNX")
         texts = [literal(v) for v in values] if kind == "float" else [str(v) for v in values]
         lines = [", ".join(texts[i : i + PER_LINE]) for i in range(0, len(texts), PER_LINE)] or ["0"]

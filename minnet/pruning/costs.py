@@ -1,4 +1,8 @@
-"""What a model with a mask costs: multiply-adds, and bytes of its file."""
+"""What a model with a mask costs: multiply-adds, bytes of its file, and flash and RAM of its C."""
+import math
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from minnet.engine.model import Model
@@ -10,11 +14,12 @@ from minnet.pruning.pieces import Pieces
 class Costs:
     """The costs of a model as `compact` leaves it, so that weights which make or read a dead unit do not count.
 
-    A unit is dead when all that makes it (weights, bias, gain and shift) is masked.
+    A unit is dead when all that makes it (weights, bias, gain and shift) is masked. `precision` and `arithmetic` are
+    those of files, as of `save` and `save_c`.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, precision: str | None = None, arithmetic: str | None = None) -> None:
+        self.model, self.precision, self.arithmetic = model, precision, arithmetic
         self.coupling = model.couple()
         self.fixed = self.coupling.fixed()
         self.uses = [(use, self.coupling.roots(use.units)) for use in self.coupling.uses]
@@ -46,6 +51,12 @@ class Costs:
                 p.of(cost)[...] *= self.model.dtype.itemsize if name == "bytes" else times
         return np.maximum(pieces.total(cost), 1)
 
+    def function(self, name: str, value: object) -> Callable[[np.ndarray], float]:
+        """Return the function mask -> cost of "macs", "bytes", "flash" or "ram"; `value` may name a microcontroller."""
+        if name in ("macs", "bytes"):
+            return getattr(self, name)
+        return partial(self.on_chip, name=name, chip=value if isinstance(value, str) else None)
+
     def macs(self, mask: np.ndarray) -> int:
         """Return the multiply-adds of one prediction."""
         live = self.live(mask)
@@ -59,8 +70,33 @@ class Costs:
         """
         from minnet.formats.storage import expected_bytes  # here, so that prune loads no file formats without need
 
-        if any(p.index is not None for p in self.model.weight_parameters):
-            return expected_bytes(self.model, mask=mask)
+        return expected_bytes(self.small(mask), precision=self.precision)
+
+    def small(self, mask: np.ndarray) -> Model:
+        """Return the compacted model, or one that was born sparse with this mask."""
         model = self.model.clone()
         model.set_mask(mask)
-        return expected_bytes(compact(model))
+        return model if any(p.index is not None for p in model.weight_parameters) else compact(model)
+
+    def on_chip(self, mask: np.ndarray, name: str, chip: str | None = None) -> float:
+        """Return the bytes of flash or RAM of the compacted model's C, as `minnet fit` counts them on a chip.
+
+        Without a chip they are those on a core that computes floats in software and reads constants in flash.
+        Infinite where the model is too large to be written as C.
+        """
+        from minnet.formats.c_fit import CORE, chip_of, form_of, needed, on_chip
+        from minnet.formats.c_writer import TooManyNumbers
+
+        form = form_of(self.precision, self.arithmetic)
+        try:
+            needs = needed(self.small(mask), form)
+        except TooManyNumbers:
+            return math.inf
+        return getattr(on_chip(CORE if chip is None else chip_of(chip), form, needs), name)
+
+
+def room_on(chip: str, name: str) -> int:
+    """Return how much of its "flash" or "ram" a net may take for `minnet fit` to say FITS."""
+    from minnet.formats.c_fit import TIGHT, chip_of
+
+    return math.floor(TIGHT * getattr(chip_of(chip), name))

@@ -45,6 +45,8 @@ class _Pruning(Generic[Outcome]):
     def prune(self, model: Model, sparsity: float | None = None, *, count: int | None = None, keep: int | None = None,
               macs: int | float | None = None, bytes: int | float | None = None, units: Mapping[str, int] | None = None,
               latency: float | None = None, clock: Callable[[np.ndarray], float] | None = None,
+              flash: int | float | str | None = None, ram: int | float | str | None = None,
+              precision: str | None = None, arithmetic: str | None = None,
               criterion: Criterion = "magnitude", structure: Structure = "weight",
               distribution: Distribution = "global", layers: Patterns | None = None, protect: Patterns | None = None,
               value_range: tuple[float, float] | None = None, data: Data | None = None, samples: int | None = SAMPLES,
@@ -57,9 +59,9 @@ class _Pruning(Generic[Outcome]):
         nothing changes. Masked weights become +0.0. The scope is `layers` without `protect`; n counts everything in it,
         in the pieces of `structure`: weights, or whole units.
 
-        Exactly one budget is given: `sparsity`, `count`, `keep`, `macs`, `bytes`, `units` or `latency`; none where the
-        structure sets the count ("2:4") or the distribution does (a dict of layers and sparsities). `plan_prune` takes
-        the same arguments, changes nothing, and returns a PrunePlan.
+        Exactly one budget is given: `sparsity`, `count`, `keep`, `macs`, `bytes`, `units`, `latency`, `flash` or `ram`
+        (or these last two); none where the structure sets the count ("2:4") or the distribution does (a dict of layers
+        and sparsities). `plan_prune` takes the same arguments, changes nothing, and returns a PrunePlan.
 
         Parameters
         ----------
@@ -73,13 +75,23 @@ class _Pruning(Generic[Outcome]):
             How many pieces of the scope remain, as in ``prune(model, structure="input", keep=8)``.
         macs, bytes : int or float, optional
             Multiply-adds, or the size of ``save(compact(model), path)``, that may remain: an int, or a float as a share
-            of the unpruned model. Pieces are removed until it holds.
+            of the unpruned model. Pieces are removed until it holds, and no more: with one piece fewer removed it would
+            not (where the cost rises between, which bytes may, that is so of the count that is found).
         units : dict of str to int, optional
             How many units of each named layer remain; structure "weight" then means "channel".
         latency : float, optional
             The share of the time by `clock` that may remain, for structures of whole units.
         clock : callable, optional
             A function mask -> seconds for `latency`, as `latency_table` measures it.
+        flash, ram : int, float or str, optional
+            Bytes on a microcontroller that the C of the compacted model may take, as `minnet fit` counts them: flash is
+            constants, to the byte, and an estimate of the code; RAM is work, input, output and stack, which only units
+            free. An int, a share of the unpruned model's, or the name of a chip of `minnet fit`: three quarters of what
+            it has, so that the verdict is FITS. Without a chip the core has no floats in hardware.
+        precision : {"float32", "int8"}, optional
+            How weights are written, for `bytes`, `flash` and `ram`.
+        arithmetic : {"float", "int8"}, optional
+            What the C computes with, as in `save_c`, for `flash` and `ram`.
         criterion : str or callable, default "magnitude"
             A name in CRITERIA, or a function (model, data) -> scores (n_weights,), higher = keep.
         structure : str or callable, default "weight"
@@ -125,7 +137,7 @@ class _Pruning(Generic[Outcome]):
             If an argument is wrong, if fewer pieces can be removed than are asked for (the message names the largest
             count), or if scores are NaN. Then nothing changes.
         """
-        budget = Budget(sparsity, count, macs, bytes, units, latency, clock, keep)
+        budget = Budget(sparsity, count, macs, bytes, units, latency, clock, keep, flash, ram, precision, arithmetic)
         scope = Scope(layers, protect, value_range, min_density)
         ranking = Ranking(criterion, budget.structure(structure), data, samples, reduction, per, rng)
         return self.finish(_plan(model, budget, scope, ranking, distribution, compensate, record))

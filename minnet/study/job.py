@@ -33,6 +33,7 @@ from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
+from minnet.study.budget import budget_record, check_one, costs_of, limits_of, then
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import WORDS, check_limits
 from minnet.study.guarded import Search
@@ -40,7 +41,7 @@ from minnet.study.latency import planned_seconds
 from minnet.study.measure import change_between, compare_nets, guarded
 from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
-from minnet.study.settings import LEAST, MOST, SPARSITY, Settings
+from minnet.study.settings import COSTS, LEAST, MOST, SPARSITY, Settings
 from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
 from minnet.typing import Seed
 
@@ -84,6 +85,7 @@ class Job(Training):
         if settings.guard_bound:
             part = deciding_part(self.images)
             check_rows(self.guard, self.images.signature.codes(getattr(self.images, f"y_{part}")), WORDS[part])
+        self.costs = costs_of(settings)
         self.sparsity = self.asked()
         if self.base is None:
             self.model.signature = signature_for(self.model, self.data)  # that of training, which says what inputs are
@@ -91,6 +93,8 @@ class Job(Training):
         total = self.planned.units.total
         if settings.count is not None or settings.keep is not None:
             self.sparsity = (settings.count if settings.keep is None else total - settings.keep) / total
+        elif self.costs:
+            self.sparsity = 1 - self.planned.units.remaining / total
         self.frees_inputs = self.planned.candidates.pieces.frees_inputs
         if self.frees_inputs and self.base is not None:
             raise InvalidValue('structure="input" beside a fixed part, which makes the inputs: leave out freeze')
@@ -144,14 +148,14 @@ class Job(Training):
         Returns
         -------
         float or None
-            None if a count, a number to keep, the structure ("2:4") or the distribution (a dict) determines it; 0 where
-            the largest is searched for, which is known when the pruning is planned.
+            None if a count, a number to keep, what may remain, the structure ("2:4") or the distribution (a dict)
+            determines it; 0 where the largest is searched for, which is known when the pruning is planned.
         """
         s = self.settings
         if self.least is not None:
             return 0.0
         own_count = structure_of(s.structure)(self.model, choose(self.model)).own_count
-        told = s.count is not None or s.keep is not None or own_count or isinstance(s.distribution, dict)
+        told = s.count is not None or s.keep is not None or self.costs or own_count or isinstance(s.distribution, dict)
         return SPARSITY if s.sparsity is None and not told else s.sparsity
 
     def dry_run(self) -> PrunePlan:
@@ -168,27 +172,35 @@ class Job(Training):
         Raises
         ------
         InvalidValue
-            If several of `sparsity`, `count` and `keep` are given, and what `plan_prune` raises.
+            If several budgets are given, and what `plan_prune` raises.
         """
         s = self.settings
-        given = [f"{name}={getattr(s, name)}" for name in (*PER, "sparsity", "count", "keep")
-                 if getattr(s, name) is not None]
-        if len(given) > 1:
-            raise InvalidValue(f"{' and '.join(given)}: give one of them")
+        check_one(s, self.base is not None)
         if s.value_range is not None:
             in_range(self.model, s.value_range)
         model = self.model if s.compensate is None else self.model.clone()
-        plan = plan_prune(model, self.sparsity, count=s.count, keep=s.keep, **self.pruning | {"value_range": None},
-                          rng=self.seed(DRY_RUN))
+        plan = plan_prune(model, None if self.costs else self.sparsity, count=s.count, keep=s.keep, **limits_of(s),
+                          **self.pruning | {"value_range": None}, rng=self.seed(DRY_RUN))
         if s.compensate is not None:
             plan.apply()
         return plan
 
-    def resolve_layers(self) -> None:
-        """Select layers given by sensitivity again, now that the model is trained; then they are fixed."""
-        if is_measured(self.settings.layers) or is_measured(self.settings.protect):
+    def plan_again(self) -> None:
+        """Plan again what depends on the model, now that it is trained: layers by sensitivity, and how much is removed.
+
+        Then the layers are fixed.
+        """
+        measured = is_measured(self.settings.layers) or is_measured(self.settings.protect)
+        if measured or self.costs:
             self.planned = self.dry_run()
+        if measured:
             self.pruning |= {"layers": self.planned.layers, "protect": None}
+        if self.costs:
+            self.sparsity = 1 - self.planned.units.remaining / self.planned.units.total
+
+    def keep_within(self) -> None:
+        """Remove what is over the budget of what may remain, if anything is."""
+        prune(self.model, **limits_of(self.settings), **self.pruning, rng=self.seed(DRY_RUN))
 
     def run(self) -> Iterator[Progress]:
         """Train, prune, and train the dense model as long.
@@ -205,7 +217,7 @@ class Job(Training):
         """
         if not self.given:
             yield from super().run()
-        self.resolve_layers()
+        self.plan_again()
         self.dense = self.model.clone()
         if not self.guard:
             yield from self.stage(SPARSE, self.model, self.steps(self.sparsity))
@@ -233,9 +245,10 @@ class Job(Training):
         schedule, rng = self.settings.schedule, self.seed(PRUNING, number)
         if isinstance(schedule, list | tuple) and sparsity is not None:
             schedule = [share * sparsity / self.sparsity for share in schedule]
-        return self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
-                           prune=partial(prune, **self.pruning),
-                           train=partial(in_parts, train=self.train, stride=stride), rng=rng)
+        steps = self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
+                            prune=partial(prune, **self.pruning),
+                            train=partial(in_parts, train=self.train, stride=stride), rng=rng)
+        return then(steps, self.keep_within) if self.costs and sparsity == self.sparsity else steps
 
     def guarded(self) -> Iterator[Progress]:
         """Search for the sparsest net that the guard lets pass; `search` is how, and the model what was found.
@@ -307,7 +320,7 @@ class Job(Training):
         figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True, precision=precision)
-        return result_of(self, figures) | self.guard_record(nets) | {
+        return result_of(self, figures) | self.guard_record(nets) | budget_record(self.model, self.settings) | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}
 
     def guard_record(self, nets: Mapping[str, Model]) -> dict[str, object]:
@@ -342,11 +355,11 @@ def sought(settings: Settings, guard: Mapping[str, float]) -> str | None:
     """Return what a guard makes least, or "sparsity", which it makes largest, or None; raises without a guard."""
     for name in (*PER, "sparsity"):
         value, wanted = getattr(settings, name), MOST if name == "sparsity" else LEAST
-        if value is None or (name == "sparsity" and not isinstance(value, str)):
+        if value is None or (name != "latency" and not isinstance(value, str)):
             continue
         if value != wanted:
             raise InvalidValue(f"{name}={quoted(repr(value))}; wanted {wanted!r}" + ", or a share from 0 to 1" * (
-                name == "sparsity"))
+                name == "sparsity") + ", a whole number, or a share in (0, 1]" * (name in COSTS))
         if not guard:
             raise InvalidValue(f"{name}={value!r} searches within a guard, and none is given: say what may be lost, as "
                                'in guard={"accuracy": 0.005} or --guard accuracy:0.005')

@@ -15,7 +15,8 @@ PRETRAINED, PRETRAINED_LR, FROZEN = "vgg16", 1e-4, "block4_pool"  # the model wi
 READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encoding", "test", "valid",
            "text", "categories", "missing", "words", "hashed", "scaling")  # for load_data
 MOST, LEAST = "max", "min"  # what a guard searches for
-SPARSITY = 0.9  # used if neither `sparsity` nor `count` nor `keep` nor the structure gives the number
+COSTS = ("macs", "bytes", "flash", "ram")  # budgets of what may remain
+SPARSITY = 0.9  # used if no other budget and no structure gives the number
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Settings:
         Number of weights or units to remove, instead of `sparsity`.
     keep : int, optional
         Number of weights or units to keep, instead of `sparsity`.
+    macs, bytes, flash, ram : int, float or str, optional
+        What may remain, as in `prune`, instead of `sparsity` (flash and ram also together). How much is removed is
+        planned by the dense model's scores; what is over the budget after training is removed then.
+    arithmetic : {"float", "int8"}, optional
+        What the C computes with whose flash or RAM is limited.
     criterion, structure, distribution, schedule, recipe : str or callable
         Entries of the tables of these names; `recipe` and `structure` are names only.
     compensate : str or callable, optional
@@ -92,11 +98,14 @@ class Settings:
     data: object = "digits"
     model: object = "lenet_300_100"
     sparsity: float | str | None = None
-    macs: str | None = None
-    bytes: str | None = None
     latency: str | None = None
     count: int | None = None
     keep: int | None = None
+    macs: int | float | str | None = None
+    bytes: int | float | str | None = None
+    flash: int | float | str | None = None
+    ram: int | float | str | None = None
+    arithmetic: str | None = None
     criterion: str | Callable = "magnitude"
     structure: str = "weight"
     distribution: str | Callable = "global"
