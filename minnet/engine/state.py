@@ -138,6 +138,9 @@ class Step:
         Share in [0, 1] of what this call of `train` does in all.
     path, why : str
         Name of the stepper that made the last step, and the reason for it.
+    cut : int or None
+        How many weights a recipe's last exact cut took beyond those that the method had masked, below 0 where it gave
+        some back; None where there was no such cut.
     """
 
     epoch: int
@@ -148,6 +151,7 @@ class Step:
     progress: float
     path: str = ""
     why: str = ""
+    cut: int | None = None
 
     @property
     def model(self) -> Model:

@@ -86,6 +86,10 @@ class ShardedStepper:
     def update(self, t):
         """Make step t from the gradient: penalties, clipping, optimizer, prox, statistics."""
         job, model, step = self.job, self.job.model, self.step
+        if any(getattr(penalty, "reads_gradient", False) for penalty in job.penalties):
+            for row in step.grads[1:]:  # others only add to it, so that any row will do
+                step.grads[0] += row
+                row[:] = 0
         for penalty in job.penalties:
             penalty.add_gradient(model, self.grads[0])
         step.t, step.lr, step.scale = t, job.learning_rate(t), clip_scale(job, step.grads)

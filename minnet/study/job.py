@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 
-from minnet.data import Dataset
 from minnet.engine.quantise import INT8, check_precision, rounded
 from minnet.engine.sample import signature_for
 from minnet.engine.state import Step
@@ -43,7 +42,6 @@ from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
 from minnet.study.settings import COSTS, LEAST, MOST, SPARSITY, Settings
 from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
-from minnet.typing import Seed
 
 PARTS = 4  # per epoch: a gradual recipe prunes after each
 SPARSE, AGAIN, TRIED = "pruning", "dense, the same epochs", "pruning, not kept"
@@ -247,7 +245,7 @@ class Job(Training):
             schedule = [share * sparsity / self.sparsity for share in schedule]
         steps = self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
                             prune=partial(prune, **self.pruning),
-                            train=partial(in_parts, train=self.train, stride=stride), rng=rng)
+                            train=partial(self.train, every=stride), rng=rng)
         return then(steps, self.keep_within) if self.costs and sparsity == self.sparsity else steps
 
     def guarded(self) -> Iterator[Progress]:
@@ -341,14 +339,6 @@ def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_l
         if end and int(end[2]) > n_layers:
             raise InvalidValue(f"{name}={quoted(repr(pattern))}: the model has {n_layers} layers with weights; ask "
                                f"for at most {n_layers}")
-
-
-def in_parts(model: Model, data: Dataset, *, epochs: int, rng: Seed, train: Callable[..., Iterator[Step]],
-             stride: int) -> Iterator[Step]:
-    """Train, yielding after every `stride` batches and each epoch: the times at which a recipe can prune."""
-    for step in train(model, data, epochs=epochs, rng=rng, every="batch"):
-        if step.batch % stride == 0:
-            yield step
 
 
 def sought(settings: Settings, guard: Mapping[str, float]) -> str | None:

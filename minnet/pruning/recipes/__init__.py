@@ -16,14 +16,16 @@ live weights make up for the removed ones after each round.
 from collections.abc import Callable, Iterator
 
 from minnet.engine.state import Step
-from minnet.pruning.recipes import dense_to_sparse, elastic, hebbian, iterated, masking, momentum, regrow
+from minnet.pruning.recipes import dense_to_sparse, elastic, hebbian, iterated, latent_masks, masking, momentum, regrow
 
 Recipe = Callable[..., Iterator[Step]]
 SPARSE = (regrow, elastic, momentum, hebbian)
-FILES = (masking, iterated, *SPARSE, dense_to_sparse)
+TO_SPARSE = (dense_to_sparse, latent_masks)
+FILES = (masking, iterated, *SPARSE, *TO_SPARSE)
 RECIPES: dict[str, Recipe] = {name: function for file in FILES for name, function in file.RECIPES.items()}
 FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights
-REGROW = FROM_SPARSE | {*dense_to_sparse.RECIPES}  # a removed weight may grow again; single weights only
+# a removed weight may grow again; single weights only
+REGROW = FROM_SPARSE | {name for file in TO_SPARSE for name in file.RECIPES}
 
 
 def is_sparse_from_start(recipe: Recipe) -> bool:
@@ -31,7 +33,7 @@ def is_sparse_from_start(recipe: Recipe) -> bool:
 
     A recipe of your own says so by an attribute, ``recipe.sparse_from_start = True``.
     """
-    known = any(RECIPES[name] is recipe for name in FROM_SPARSE)
+    known = any(RECIPES[name] is recipe for name in (*FROM_SPARSE, "top_kast"))  # which keeps latent weights
     return known or bool(getattr(recipe, "sparse_from_start", False))
 
 

@@ -27,19 +27,18 @@ class Goal:
                  rng: Seed) -> None:
         self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
         self.layers: list[str] = []
-        self.before = self.total = self.pieces = 0
+        self.before = self.total = self.pieces = 0  # of the pieces: masked before, masked at the end, all
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if sparsity is not None:
             bound = getattr(prune, "keywords", {})
             trial = prune if bound.get("record") is None else partial(prune, record=None)  # it is no round
             first = trial(model, count=0, data=data, rng=self.rng)  # removes nothing
-            units = first.units
-            self.pieces = units.total
+            units, self.layers = first.units, first.layers
             if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
                 self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
-            self.before = units.total - units.remaining
-            self.total = max(round(check_fraction("sparsity", sparsity) * units.total), self.before)
+            self.before, self.pieces = units.total - units.remaining, units.total
+            self.total = max(round(check_fraction("sparsity", sparsity) * self.pieces), self.before)
 
     def count(self, t: float) -> int:
         """Return how many pieces are masked at progress t in [0, 1]."""
