@@ -179,11 +179,14 @@ def attempt(run):
 
 
 def write(folder, names=()):
-    """Write the nets of these names, or all; {file: end, or what the exporter said}."""
+    """Write the nets of these names, or all, that a run before has not; {file: end, or what the exporter said}."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    found = {}
+    listed = folder / "keras.json"
+    found = json.loads(listed.read_text()) if listed.is_file() else {}
     for name in names or NETS:
+        if any(file.startswith(f"{name}.") for file in found):
+            continue
         model, x, y = made(name)
         np.savez(folder / f"{name}.npz", x=x, y=y)
         writers = {"keras": model.save, "h5": model.save,
@@ -192,9 +195,9 @@ def write(folder, names=()):
             file = f"{name}.{ending}"
             found[file] = {"end": "".join(NETS[name][1:]),
                            "refused": attempt(lambda save=save, file=file: save(str(folder / file)))}
+        listed.write_text(json.dumps(found))
     return found
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    (folder / "keras.json").write_text(json.dumps(write(folder, sys.argv[2:])))
+    write(Path(sys.argv[1]), sys.argv[2:])

@@ -368,16 +368,19 @@ def export(module, x, path, newer):
 
 
 def write(folder, names=(), newer=True):
-    """Write the nets of these names, or all; {file: end, or what the exporter said}."""
+    """Write the nets of these names, or all, that a run before has not; {file: end, or what the exporter said}."""
     logging.disable(logging.CRITICAL)
-    found = {}
+    listed = folder / "torch.json"
+    found = json.loads(listed.read_text()) if listed.is_file() else {}
     for name in names or NETS:
+        if any(file.startswith(f"{name}.") for file in found):
+            continue
         module, x, y = made(name)
         np.savez(folder / f"{name}.npz", x=x.numpy(), y=y.numpy())
         for kind in ("old", "new") if newer else ("old",):
             file = f"{name}.{kind}.onnx"
             found[file] = {"end": "".join(NETS[name][2:]), "refused": export(module, x, folder / file, kind == "new")}
-    (folder / "torch.json").write_text(json.dumps(found))
+        listed.write_text(json.dumps(found))
     return found
 
 

@@ -3,6 +3,9 @@
     python -m bench imports             # installs Keras into a folder of its own; prints, writes results/imports.json
     python -m bench imports --quick     # a handful of PyTorch's, by its older exporter: to see that it runs
 
+It takes half an hour. Where the environment variable MINNET_IMPORTS names a folder, all is kept there, and a run goes
+on where one before has ended: delete nets/walked.json to go through all files again without making them again.
+
 Each file is read, loses half of its units, is trained for an epoch, compacted, frozen, written as ONNX and as C. A
 figure is the largest difference from the outputs of the framework, or from the model's own, over the largest output.
 """
@@ -38,6 +41,8 @@ EQUAL = ("difference", "compacted", "frozen", "onnx", "c")
 
 def install(folder):
     """Install what the newer exporter and Keras need, beside the PyTorch that is here."""
+    if folder.is_dir():
+        return
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, *INSTALLED], check=True)
 
 
@@ -234,21 +239,26 @@ def summary(found):
 
 
 def measure(folder, packages, frameworks=tuple(WRITERS), names=()):
-    """{framework: {file: columns}}."""
-    found = {}
+    """{framework: {file: columns}}, of which those in walked.json are known already."""
+    kept = folder / "walked.json"
+    known = json.loads(kept.read_text()) if kept.is_file() else {}
+    found = {framework: {} for framework in frameworks}
     for framework in frameworks:
-        written = write(framework, folder, packages, names)
-        found[framework] = {
-            file: {"refused": f"its exporter: {about['refused']}"} if about["refused"] else
-            walk(folder / file, about["end"]) for file, about in written.items()}
+        for file, about in write(framework, folder, packages, names).items():
+            if file not in known.setdefault(framework, {}):
+                known[framework][file] = {"refused": f"its exporter: {about['refused']}"} if about["refused"] else \
+                    walk(folder / file, about["end"])
+                write_whole(kept, json.dumps(known).encode())
+            found[framework][file] = known[framework][file]
     return found
 
 
 def main(quick=False):
     """Write, install, read, print."""
-    with tempfile.TemporaryDirectory() as top:
+    with tempfile.TemporaryDirectory() as passing:
+        top = passing if quick else os.environ.get("MINNET_IMPORTS", passing)
         folder, packages = Path(top) / "nets", Path(top) / "packages"
-        folder.mkdir()
+        folder.mkdir(parents=True, exist_ok=True)
         if not quick:
             install(packages)
         found = measure(folder, packages, ("PyTorch",), ("--quick",)) if quick else measure(folder, packages)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import masked_models, random_input
+from trees import masked_models, random_input, randomise
 
 import minnet as mn
 from minnet.errors import InvalidType, InvalidValue, NotFinite, UnknownName, Unsupported
@@ -174,6 +174,19 @@ def test_integers_are_near_the_floats(name, tmp_path):
     save_c(model, tmp_path / "net.c", precision="int8", arithmetic="int8", calibration=X)
     text = (tmp_path / "net.c").read_text().partition("/* zero + sum")[2].partition("void minnet_quantise")[0]
     assert "minnet_run" in text and not re.search(r"float|double|math", text)
+
+
+@needs_compiler
+def test_integers_by_channel(tmp_path):
+    """BatchNorm that no layer takes over, and slopes of either sign for each channel; a net of nothing else too."""
+    tree = mn.Sequential(mn.BatchNorm(), mn.Conv2d(4, 3), mn.PReLU(per_channel=True), mn.BatchNorm(),
+                         mn.GlobalAvgPool2d(), mn.Dense(3))
+    options = SANITIZERS if has_sanitizers(tmp_path) else []
+    for model in (mn.Model(tree, (6, 5, 2), rng=0), mn.Model(mn.Sequential(mn.BatchNorm()), (4,), rng=0)):
+        X = random_input(randomise(model, np.random.default_rng(3)), 50)
+        assert run_vectors(model, tmp_path, X, *options, precision="int8", arithmetic="int8") == 0
+        net, wanted = IntegerNet(model, Choices(precision="int8", arithmetic="int8"), X, X), model(X)
+        np.testing.assert_allclose(net.outputs * net.end.scale, wanted, atol=0.04 * np.abs(wanted).max())
 
 
 @needs_compiler

@@ -4,7 +4,8 @@ import math
 import numpy as np
 
 from minnet.errors import InvalidValue
-from minnet.formats.c_int8 import WRITERS, IntegerWriter, Tensor, quantity, to_whole, widened
+from minnet.formats.c_int8 import IntegerWriter, Tensor, quantity, to_whole, widened
+from minnet.formats.c_int8_layers import WRITERS
 from minnet.formats.c_writer import Buffer, Choices, literal
 from minnet.model import Model
 

@@ -49,6 +49,19 @@ static void look_up(int8_t *x, int n, const int8_t *table)
         x[i] = table[x[i] + 128];
 }
 """,
+    "by_channel_int8": """
+/* x (n, c) = zero + ((x - x0) * (x > x0 ? up : down) + offset) / 2^shift, rounded, in place */
+static void by_channel_int8(int8_t *x, int n, int c, int x0, const int32_t *up, const int32_t *down,
+                            const int32_t *offset, int shift, int zero)
+{
+    int i, k;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < c; k++) {
+            const int32_t v = x[i * c + k] - x0;
+            x[i * c + k] = rescale8(v * (v > 0 ? up[k] : down[k]) + offset[k], 1, shift, zero);
+        }
+}
+""",
     "max_pool_int8": """
 /* y (ho, wo, c): the largest number of each window of x (h, w, c) over its pixels inside the image */
 static void max_pool_int8(const int8_t *x, int h, int w, int c, int top, int left, int kh, int kw, int sh, int sw,
@@ -136,6 +149,6 @@ static void widen(const int8_t *x, int n, int zero, int32_t *y)
 }
 """,
 }
-RESCALED = ("add_int8", "multiply_int8", "avg_pool_int8")
+RESCALED = ("by_channel_int8", "add_int8", "multiply_int8", "avg_pool_int8")
 NEEDS = {name: ("rescale8",) for name in INT8 if "integer8" in name or name in RESCALED} | \
     {name: ("rescale32",) for name in INT8 if "integer32" in name}
