@@ -316,7 +316,7 @@ def test_no_weights_at_all(tmp_path):
 
 def answer(shape, model=None):
     """A program that says that there is one array."""
-    array = {"layer": "d", "name": None, "weight": "w", "shape": shape, "dtype": "<f8"}
+    array = {"layer": "d", "name": None, "weight": "w", "shape": shape, "dtype": "<f8", "stored": "float64"}
     return f"print({json.dumps({'layout': 'names', 'arrays': [array], 'model': model, 'training': None})!r})"
 
 

@@ -9,7 +9,7 @@ import minnet as mn
 from minnet.errors import FileError, InvalidType
 from minnet.formats.hdf5 import Entry
 from minnet.formats.keras import load_keras
-from minnet.formats.keras_file import Saved
+from minnet.formats.keras_file import Saved, narrow
 from minnet.formats.keras_graph import model_of
 
 h5py = pytest.importorskip("h5py")
@@ -257,7 +257,16 @@ def test_bfloat16(tmp_path):
             halves = (array.view(np.uint32) >> 16).astype(np.uint16).view("V2")
             file.create_dataset(f"layers/dense/vars/{i}", data=halves).attrs["dtype"] = "bfloat16"
     model = mn.Model(mn.Sequential(mn.Dense(2)), (3,), rng=0)
-    assert load_keras(model, tmp_path / "w.h5") == [] and (model.values == 1).all()
+    with pytest.warns(UserWarning, match="the file is of bfloat16: numbers and arithmetic are float32 here"):
+        assert load_keras(model, tmp_path / "w.h5") == [] and (model.values == 1).all()
+
+
+def test_arithmetic_of_sixteen_bits():
+    """Layers that compute with less than they store say so in their dtype policies."""
+    half = dense(2)
+    half["config"]["dtype"] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    saved = Saved("vars", [], [], sequential(half, shape=(3,)))
+    assert narrow(saved) == {"float16"} and narrow(Saved("vars", [], [], sequential(dense(2), shape=(3,)))) == set()
 
 
 def test_arguments():

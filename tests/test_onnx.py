@@ -88,6 +88,16 @@ def test_what_exporters_write(name, tmp_path):
     close(loaded(written, tmp_path)(images), ours)
 
 
+def test_arithmetic_of_sixteen_bits(tmp_path):
+    """A net of float16 is read as one of float32, and told; its outputs are near."""
+    graph = Graph((4,), dtype=np.float16)
+    data = graph.bytes(graph("Relu", graph.gemm("x", 4, 3)))
+    with pytest.warns(UserWarning, match="the file is of float16: numbers and arithmetic are float32 here"):
+        model = loaded(data, tmp_path)
+    X = graph.rng.normal(size=(2, 4)).astype(np.float16)
+    np.testing.assert_allclose(model(X), run(data, X), rtol=0, atol=5e-3)
+
+
 def softmax(x):
     return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
 

@@ -22,6 +22,12 @@ MOST_TOLD = 6   # problems that one message names
 FIX = "is it the file of this architecture?"
 
 
+def of_sixteen_bits(kinds):
+    """Return [what there is to say of a file of `kinds`, such as {"float16"}], an empty list where it has none."""
+    return [f"the file is of {' and '.join(sorted(kinds))}: numbers and arithmetic are float32 here, so that outputs "
+            "differ by what rounding to 16 bits does there"] if kinds else []
+
+
 def put(model, arrays, path, problems=(), *, zeros="auto", masks=None):
     """Write `arrays`, {name of a parameter: array of its dense shape}, into `model`; its mask stays and cuts them.
 

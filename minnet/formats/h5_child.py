@@ -7,8 +7,8 @@ memory that a file of a few bytes asks for. So `hdf5.py` runs this script, which
 from the root, one component at a time and along hard links only, and checks each dataset before the first is read.
 
 The answer is a line of JSON, then the numbers of all arrays, little-endian, one array after the other:
-{"layout": "names" or "vars", "arrays": [{"layer", "name", "weight", "shape", "dtype"}, ...], "model": JSON text of the
-architecture or null, "training": that of the loss or null}, or {"error": what, "fix": what to do or null}.
+{"layout": "names" or "vars", "arrays": [{"layer", "name", "weight", "shape", "dtype", "stored"}, ...], "model": JSON
+text of the architecture or null, "training": that of the loss or null}, or {"error": what, "fix": what to do or null}.
 """
 import itertools
 import json
@@ -190,7 +190,9 @@ def _answer(out, most_bytes):
     with h5py.File(open(0, "rb", closefd=False), "r") as file:
         walk = _Walk(h5py, most_bytes)
         layout, found = _found(walk, file)
-        arrays = [entry | {"shape": list(data.shape), "dtype": WIDTHS[data.dtype.itemsize]} for entry, data in found]
+        arrays = [entry | {"shape": list(data.shape), "dtype": WIDTHS[data.dtype.itemsize],
+                           "stored": data.dtype.name if data.dtype.kind == "f" else "bfloat16"}
+                  for entry, data in found]
         configs = {key: walk.config(file, attribute) for key, attribute in CONFIGS.items()}
         _tell(out, {"layout": layout, "arrays": arrays} | configs)
         largest = max((data.nbytes for _, data in found), default=0)

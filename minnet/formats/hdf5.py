@@ -26,19 +26,24 @@ LONGEST_HEAD = 64 * 2**20   # bytes of the line that describes the arrays
 MOST_AXES = 4
 DTYPES = ("<f4", "<f8")
 KEYS = {"layout", "arrays", "model", "training"}
-ENTRY = {"layer", "name", "weight", "shape", "dtype"}
+ENTRY = {"layer", "name", "weight", "shape", "dtype", "stored"}
+STORED = ("float16", "bfloat16", "float32", "float64")
 ALONE = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": "", "OPENBLAS_NUM_THREADS": "1"}   # "::" switches plugins off
 FIX = "give a weights file that Keras wrote, whole"
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One array: the path of its layer, the layer's own name where the file has it, and the weight's name."""
+    """One array: the path of its layer, the layer's own name where the file has it, and the weight's name.
+
+    `stored` is its type in the file.
+    """
 
     layer: str
     name: str | None
     weight: str
     value: np.ndarray
+    stored: str = "float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,8 @@ def read_hdf5(file, size, path):
         head = child.stdout.readline(LONGEST_HEAD)
         try:
             answer, wanted = _check_head(head, most)
-            entries = [Entry(*names, _array(child.stdout, dtype, shape)) for names, dtype, shape in wanted]
+            entries = [Entry(*names, _array(child.stdout, dtype, shape), stored)
+                       for names, dtype, shape, stored in wanted]
         except InvalidValue as error:
             child.kill()
             crashed = child.wait() < 0 and not head
@@ -92,7 +98,7 @@ def _child(file, most):
 
 
 def _check_head(head, most):
-    """Return (the answer, [((layer, name, weight), dtype, shape), ...]), not trusting the child."""
+    """Return (the answer, [((layer, name, weight), dtype, shape, stored), ...]), not trusting the child."""
     if not head:
         raise InvalidValue("is damaged")
     answer = parse_json("the list of its arrays", head)
@@ -105,7 +111,7 @@ def _check_head(head, most):
     if not all(isinstance(answer[key], str | None) for key in ("model", "training")):
         raise InvalidValue("is damaged: its architecture is no text")
     wanted = [_check_entry(entry) for entry in answer["arrays"]]
-    if sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in wanted) > 2 * most:
+    if sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape, _ in wanted) > 2 * most:
         raise InvalidValue(f"asks for more than {most:,} bytes of memory")
     return answer, wanted
 
@@ -114,12 +120,12 @@ def _check_entry(entry):
     if not isinstance(entry, dict) or set(entry) != ENTRY:
         raise InvalidValue(f"is damaged: it describes an array by {quoted(repr(entry))}")
     names = (entry["layer"], entry["name"], entry["weight"])
-    shape, dtype = entry["shape"], entry["dtype"]
-    fits = (all(isinstance(text, str | None) for text in names) and dtype in DTYPES and isinstance(shape, list)
-            and len(shape) <= MOST_AXES and all(type(n) is int and n >= 0 for n in shape))
+    shape, dtype, stored = entry["shape"], entry["dtype"], entry["stored"]
+    fits = (all(isinstance(text, str | None) for text in names) and dtype in DTYPES and stored in STORED
+            and isinstance(shape, list) and len(shape) <= MOST_AXES and all(type(n) is int and n >= 0 for n in shape))
     if not fits:
         raise InvalidValue(f"is damaged: it describes an array by {quoted(repr(entry))}")
-    return names, dtype, tuple(shape)
+    return names, dtype, tuple(shape), stored
 
 
 def _array(stream, dtype, shape):

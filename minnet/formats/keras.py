@@ -21,9 +21,9 @@ from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer_norm import GroupNorm, LayerNorm
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import InvalidType, file_error, quoted
-from minnet.formats.assign import is_chain, put
+from minnet.formats.assign import is_chain, of_sixteen_bits, put
 from minnet.formats.keras_config import norms
-from minnet.formats.keras_file import read_saved
+from minnet.formats.keras_file import narrow, read_saved
 from minnet.formats.keras_graph import model_of
 from minnet.model import Model
 from minnet.typing import Path
@@ -113,7 +113,10 @@ def load_keras(model: Model | Path, path: Path | None = None, *, missing: Collec
     if not isinstance(model, Model):
         if path is not None:
             raise InvalidType(f"model={quoted(repr(model))}; wanted a Model before a path, or a path alone")
-        return model_of(read_saved(model), model, zeros)
+        saved = read_saved(model)
+        made = model_of(saved, model, zeros)
+        _warn_of_sixteen_bits(saved)
+        return made
     if path is None:
         raise InvalidType("load_keras is given a Model and no path: give the file too, as in load_keras(model, path)")
     return _load_weights(model, path, missing, zeros)
@@ -143,7 +146,14 @@ def _load_weights(model, path, missing, zeros):
     for layer, theirs in pairs:
         if isinstance(layer, BatchNorm) and theirs in (told or {}):
             layer.epsilon, layer.momentum = told[theirs]["epsilon"], round(1 - told[theirs]["momentum"], DIGITS)
+    _warn_of_sixteen_bits(saved)
     return [layer.name for layer in found if layer not in used]
+
+
+def _warn_of_sixteen_bits(saved):
+    """Warn where the file has numbers of 16 bits, or computes with them."""
+    for message in of_sixteen_bits(narrow(saved)):
+        warnings.warn(message, UserWarning, stacklevel=4)
 
 
 def _warn_of_epsilon(pairs):

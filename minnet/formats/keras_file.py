@@ -22,6 +22,7 @@ from minnet.formats.layout import most_memory
 from minnet.formats.tensors import ADVICE
 
 MEMBER, CONFIG = "model.weights.h5", "config.json"      # of a .keras archive
+POLICIES = ("DTypePolicy", "Policy")    # of Keras 3, and before
 MOST_CONFIG = 16 * 2**20    # bytes of the JSON that is read
 FIX = "give a .h5, .weights.h5 or .keras file"
 # what reading a member of a damaged archive raises; RecursionError, of lists in lists, is a RuntimeError
@@ -67,6 +68,20 @@ def read_saved(path):
     loss = training.get("loss") if isinstance(training, dict) else None
     layers = _layers(contents.layout, contents.entries)
     return Saved(contents.layout, layers, contents.entries, model, loss)
+
+
+def narrow(saved):
+    """Return the types of 16 bits in which a file has its numbers, or computes (its dtype policies)."""
+    found, waiting = {entry.stored for entry in saved.entries}, [saved.model]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            config = value.get("config")
+            if value.get("class_name") in POLICIES and isinstance(config, dict):
+                found |= {str(config.get("name")).removeprefix("mixed_")}
+            waiting += value.values()
+        waiting += value if isinstance(value, list) else []
+    return found & {"float16", "bfloat16"}
 
 
 def _parsed(text, path):

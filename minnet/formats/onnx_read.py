@@ -20,7 +20,7 @@ from minnet.engine.model import name_layers
 from minnet.errors import MinnetError, file_error, import_optional, quoted
 from minnet.files import KINDS, read_bounded, sniff
 from minnet.formats.architecture import memory, read_architecture
-from minnet.formats.assign import put
+from minnet.formats.assign import of_sixteen_bits, put
 from minnet.formats.channels import TO_CHANNELS_FIRST
 from minnet.formats.layout import most_memory
 from minnet.formats.onnx_adaptive import Picked, known_beside
@@ -55,6 +55,7 @@ FEW_CHANNELS = (1, 3)       # what the last axis of an image has, where nothing 
 WEIGHTED = {"Conv", "Gemm", "MatMul"}
 UNREADABLE = "unreadable"     # the value of a name whose node could not be read
 NUMBER_BYTES = 4
+SIXTEEN_BITS = ("float16", "bfloat16")
 LONGEST_NAME = 100
 NAMING = ("weight", "gain", "slopes")     # what follows the name of a layer in that of its weights
 FIX = "export it again: in one file, for inference, with fixed image sizes, of operators that minnet has"
@@ -126,13 +127,13 @@ def load_onnx(path: Path, *, zeros: str = "auto", logits: bool = True) -> Model:
         model.signature = fitting(signature, model.input_shape, model.output_shape)
     except UnsupportedGraph as error:
         raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", FIX) from error
-    _tell(model, net.quantised, repeated)
+    _tell(model, net.quantised, repeated, reader.narrow_kinds())
     return model
 
 
-def _tell(model, quantised, repeated):
+def _tell(model, quantised, repeated, narrow):
     """Warn of what the model has otherwise than the file."""
-    told = []
+    told = of_sixteen_bits(narrow)
     if quantised:
         told.append("the file is quantised: this is the net of floats that it stands in for, whose outputs differ by "
                     "what rounding does there")
@@ -182,7 +183,7 @@ class _Reader:
 
     def __init__(self, onnx, model, most, external):
         graph = model.graph
-        self.external = external
+        self.external, self.narrow = external, {}
         self.onnx = onnx
         self.most = most
         self.producer = model.producer_name
@@ -295,11 +296,12 @@ class _Reader:
         except (ValueError, TypeError, KeyError) as error:
             raise UnsupportedGraph(f"its tensor {quoted(tensor.name)} of shape {list(tensor.dims)} is damaged: "
                          f"{quoted(str(error))}") from error
+        if array.dtype.name in SIXTEEN_BITS:
+            self.narrow[tensor.name] = array.dtype.name
+            return array.astype(np.float32)
         if array.dtype.kind not in "fiub":
-            array = array.astype(np.float32) if array.dtype.name == "bfloat16" else None
-        if array is None:
             raise UnsupportedGraph(f"its tensor {quoted(tensor.name)} holds no numbers that can be read")
-        return array.astype(np.float32) if array.dtype == np.float16 else array
+        return array
 
     def walk(self, logits):
         """Return (the Net, the Signal at the end, its task); one error lists all nodes that cannot be read."""
@@ -334,6 +336,11 @@ class _Reader:
                 array = make(of)
                 found |= {name: float(array.reshape(-1)[0])} if array.size == 1 else {}
         return found
+
+    def narrow_kinds(self):
+        """Return the types of 16 bits with which the file computes: those of tensors that are not cast before use."""
+        return {self.narrow[name] for node in self.nodes if node.op != "Cast" for name in node.inputs
+                if name in self.narrow}
 
     def repeated(self, net):
         """Return the names of weights that several layers read."""

@@ -9,6 +9,7 @@ Arrays follow PyTorch's conventions, never the shapes that happen to fit: Linear
 and a Linear after a flattened image reads it channels first. A `.pt` is a pickle, which can run code: it is not read.
 """
 import re
+import warnings
 from collections.abc import Collection
 from typing import overload
 
@@ -22,7 +23,7 @@ from minnet.engine.normalise import BatchNorm
 from minnet.engine.prelu import PReLU
 from minnet.errors import FileError, InvalidType, InvalidValue, file_error, quoted
 from minnet.files import opened, sniff, write_whole
-from minnet.formats.assign import dense_of, is_chain, natural, put
+from minnet.formats.assign import dense_of, is_chain, natural, of_sixteen_bits, put
 from minnet.formats.channels import channels_first, feature_orders
 from minnet.formats.layout import check_numbers
 from minnet.formats.tensors import TO_SAFETENSORS, read_arrays, read_foreign_head, to_bytes
@@ -41,6 +42,7 @@ NORM_KINDS = {"weight": "gain", "bias": "shift", "running_mean": "mean", "runnin
 CONV_AXES = 4
 HIGH_HALF = 16      # bfloat16 is the upper half of a float32
 FLOATS = ("F64", "F32", "F16", "BF16")
+NARROW = {"F16": "float16", "BF16": "bfloat16"}
 
 
 def read_torch(path: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -54,9 +56,9 @@ def read_torch(path: Path) -> dict[str, dict[str, np.ndarray]]:
     Returns
     -------
     dict
-        Arrays in PyTorch's layout; F16 and BF16 become float32. `num_batches_tracked` is left out, and so are the
-        prefixes of DataParallel and torch.compile. A weight and its mask, as torch.nn.utils.prune and torch.ao.pruning
-        store them, are one array, 0 where the mask is.
+        Arrays in PyTorch's layout; F16 and BF16 become float32, and a UserWarning says so. `num_batches_tracked` is
+        left out, and so are the prefixes of DataParallel and torch.compile. A weight and its mask, as
+        torch.nn.utils.prune and torch.ao.pruning store them, are one array, 0 where the mask is.
 
     Raises
     ------
@@ -96,6 +98,8 @@ def _read(path, ours=True):
         if dtype not in FLOATS:
             raise file_error(path, f"tensor {quoted(name)} is {dtype}; wanted {', '.join(FLOATS)}", "save floats")
         modules.setdefault(module, {})[kind] = _as_floats(dtype, array)
+    for message in of_sixteen_bits({NARROW[dtype] for dtype, _ in tensors.values() if dtype in NARROW}):
+        warnings.warn(message, UserWarning, stacklevel=3)
     return modules, masks
 
 
