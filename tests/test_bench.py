@@ -158,6 +158,42 @@ def test_sizes_of_c_are_measured(bench, monkeypatch):
     assert all(name in c_size.table(list(rows.values())) for name in rows)
 
 
+def test_errors_of_c_are_measured(bench, monkeypatch):
+    """Of the compiled C, beside the float net's, and by the bytes of a net that loses weights."""
+    if shutil.which("cc") is None or shutil.which("size") is None:
+        pytest.skip("no C compiler here")
+    c_accuracy, by_kilobyte = (importlib.import_module(f"bench.{name}") for name in ("c_accuracy", "error_by_kilobyte"))
+    import minnet as mn
+
+    data = mn.load_data("digits", rng=0)
+    forms = {"int8, a scale a layer": c_accuracy.FORMS["int8, a scale a layer"]}
+    for module in (c_accuracy, by_kilobyte):
+        monkeypatch.setattr(module, "FORMS", forms)
+    model = mn.models.mlp(data.shape, data.n_classes, (8,), rng=0)
+    model.signature = data.signature
+    found = c_accuracy.errors(model, data, rows=20)
+    assert "| int8, a scale a layer | " in c_accuracy.table({"0": found, "1": found}) and len(found) == 2
+    run = by_kilobyte.Run("digits", (4,), 8, ((None, 0.1, 1), (100, 0.05, 1)), augmented=True)
+    dense, pruned = by_kilobyte.measured(run, 0, data, rows=20)
+    assert pruned[0] == 100 < dense[0] and pruned[1]["int8, a scale a layer"][0] < dense[1]["int8, a scale a layer"][0]
+    text = by_kilobyte.table({"digits": {"0": [dense, pruned]}})
+    assert text.count("| digits |") == 2 and text.count("BitNetMCU") == 2
+
+
+def test_images_are_moved_as_the_bench_says(bench):
+    """By whole pixels, by a right angle, or not at all; a smoothed image of one number stays it inside."""
+    by_kilobyte = importlib.import_module("bench.error_by_kilobyte")
+    images = np.random.default_rng(0).random((2, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(by_kilobyte.sampled(images, 8)[..., 0], images, atol=1e-6)
+    moves = np.array([[0, 1, 2, -1], [np.pi / 2, 1, 0, 0]])
+    shifted, turned = by_kilobyte.sampled(images, 8, moves)[..., 0]
+    np.testing.assert_allclose(shifted[:6, 1:], images[0, 2:, :7], atol=1e-5)
+    assert (shifted[6:] == 0).all() and (shifted[:, 0] == 0).all()
+    np.testing.assert_allclose(turned, np.rot90(images[1], -1), atol=1e-5)
+    assert by_kilobyte.moved(images, 4, np.random.default_rng(0)).shape == (2, 4, 4, 1)
+    np.testing.assert_allclose(by_kilobyte.smoothed(np.ones((1, 9, 9)), 1.75)[0, 2:-2, 2:-2], 1, atol=1e-6)
+
+
 def test_runtimes_read_what_is_written(bench):
     """All six nets, dense, sparse and int8, in the ONNX Runtime that is installed."""
     pytest.importorskip("onnxruntime")

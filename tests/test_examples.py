@@ -1,11 +1,17 @@
 """The examples run from beginning to end, and show what they say they show."""
+import re
 import runpy
+import shlex
+import shutil
 from pathlib import Path
 
 import minnet as mn
+from minnet.cli.commands import load
+from minnet.formats.c_fit import CHIPS
 
 EXAMPLES = Path(mn.__file__).parents[1] / "examples"
-SHORT = 35
+GUIDES = Path(mn.__file__).parents[1] / "docs/guides"
+SHORT = 35  # lines that are no comments
 STUDIES = {"vgg16_arithmetic"}  # long ones, each with a test file of its own
 
 
@@ -18,7 +24,9 @@ def test_each_is_short_and_tested_here():
     short = [path for path in EXAMPLES.glob("*.py") if path.stem not in STUDIES]
     assert {path.stem for path in short} == {name[5:] for name in globals() if name.startswith("test_")
                                              and (EXAMPLES / f"{name[5:]}.py").exists()}
-    assert all(len(path.read_text().splitlines()) <= SHORT for path in short)
+    for path in short:
+        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+        assert len(lines) <= SHORT, path
 
 
 def test_prune_by_magnitude(capsys):
@@ -59,3 +67,31 @@ def test_own_layer(capsys):
     assert names["small"].layers["scale1"].gain.shape == (20,)
     assert names["accuracy"] > 0.6
     assert "20 of 40 units" in capsys.readouterr().out
+
+
+def test_to_a_microcontroller(capsys):
+    names = run("to_a_microcontroller")
+    assert names["fits"]["integers"].flash <= 3500 and names["fits"]["integers"].verdict == "FITS"
+    assert names["fits"]["integers"].flash < names["fits"]["int8"].flash < names["fits"]["float32"].flash
+    assert names["accuracy"] > 0.95
+    assert names["missed"] == 0 if names["compiler"] else names["missed"] is None
+    shutil.rmtree(names["folder"])
+
+
+def test_the_guide_to_microcontrollers(tmp_path, monkeypatch):
+    """Its programs run, its commands exist with their options, and its table of chips is that of the code."""
+    text = (GUIDES / "microcontroller.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for program in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(program, "microcontroller.md", "exec"), names)
+    assert (tmp_path / "gesture_main.c").exists()
+    assert mn.evaluate(mn.load("small.safetensors"), names["data"].X_test, names["data"].y_test).accuracy > 0.9
+    for line in re.findall(r"^    (minnet .*)$", text, re.MULTILINE):
+        _, command, *words = shlex.split(line)
+        load(command)[0].parse_args(words)
+    for name, chip in CHIPS.items():
+        row = re.search(rf"\| `{name}` .*", text)[0].split("|")
+        sizes = [float(n) * {"K": 2**10, "M": 2**20}[unit] for n, unit in
+                 re.findall(r"([\d.]+) ([KM])iB", "".join(row[4:6]))]
+        assert (row[2].strip(), int(row[3]), sizes) == (chip.core, chip.mhz, [chip.flash, chip.ram])

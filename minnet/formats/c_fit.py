@@ -51,17 +51,21 @@ class Chip:
     copies: bool = False
 
 
-# Flash of boards with a chip of its own for it is what the board named has; an ESP32's RAM is what a program gets.
+# Flash of boards with a chip of its own for it is what the board named has; an ESP32's RAM is what holds data, and an
+# Arduino Uno's flash what its bootloader leaves. Cycles are estimates.
 CHIPS = {chip.name: chip for chip in (
-    Chip("stm32f0", "STM32F072RB", "Cortex-M0", 48, 128 * 1024, 16 * 1024, 190, 20, False, "ST, DS9826"),
+    Chip("stm32f0", "STM32F072RB", "Cortex-M0", 48, 128 * 1024, 16 * 1024, 190, 20, False,
+         "ST, DS9826; RIOT, nucleo-f072rb"),
     Chip("rp2040", "RP2040, Raspberry Pi Pico", "Cortex-M0+", 133, 2 * 1024**2, 264 * 1024, 140, 20, False,
-         "Raspberry Pi, RP2040 datasheet; Pico datasheet"),
-    Chip("stm32f4", "STM32F401RE", "Cortex-M4F", 84, 512 * 1024, 96 * 1024, 12, 12, True, "ST, DS10086"),
-    Chip("nrf52840", "nRF52840", "Cortex-M4F", 64, 1024**2, 256 * 1024, 12, 12, True, "Nordic, nRF52840 PS"),
+         "Raspberry Pi, RP2040 datasheet; Pico datasheet; Zephyr, rpi_pico"),
+    Chip("stm32f4", "STM32F401RE", "Cortex-M4F", 84, 512 * 1024, 96 * 1024, 12, 12, True,
+         "ST, DS10086; Zephyr, nucleo_f401re"),
+    Chip("nrf52840", "nRF52840", "Cortex-M4F", 64, 1024**2, 256 * 1024, 12, 12, True,
+         "Nordic, nRF52840 PS; PlatformIO, nrf52840_dk"),
     Chip("esp32", "ESP32-WROOM-32", "Xtensa LX6", 240, 4 * 1024**2, 320 * 1024, 14, 14, True,
-         "Espressif, ESP32 series datasheet; ESP32-WROOM-32 datasheet"),
+         "Espressif, ESP-IDF programming guide, memory types; ESP32-WROOM-32 datasheet"),
     Chip("atmega328p", "ATmega328P, Arduino Uno", "AVR", 16, 32 * 1024 - 512, 2 * 1024, 300, 60, False,
-         "Microchip, DS40002061", copies=True),
+         "Microchip, DS40002061; Arduino, UNO R3 reference manual; PlatformIO, uno", copies=True),
 )}
 
 
