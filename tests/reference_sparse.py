@@ -37,6 +37,24 @@ def csr_to_csc(indptr, indices, csc_indptr, csc_indices, csc_order):
     csc_indptr[:] = np.searchsorted(indices[csc_order], np.arange(csc_indptr.size))
 
 
+def shares(indptr, indices, common_indptr, common, weight):
+    """A, c(u, z), 1 + e_z and the weights (w, v) as dense matrices."""
+    A = matrix(indptr, indices, 1, common_indptr.size - 1)
+    c = A @ A.T
+    return A, c, np.maximum(A.sum(axis=1) - c, 1), matrix(common_indptr, common, weight, common_indptr.size - 1)
+
+
+def node_sums(first, indptr, indices, csc_indptr, csc_indices, common_indptr, common, weight, counts, sums):
+    A, c, external, by_w = shares(indptr, indices, common_indptr, common, weight)
+    sums[:] = (((c > 0) * (1 + c) / external @ A + A @ by_w) * (1 - A))[first : first + len(sums)]
+
+
+def path_sums(first, indptr, indices, csc_indptr, csc_indices, common_indptr, common, weight, counts, reached, sums):
+    A, _, external, by_w = shares(indptr, indices, common_indptr, common, weight)
+    scores = np.einsum("uw,zw,zv,uz,wv->uv", A, A, A, external**-0.5, by_w, optimize=True) * (1 - A)
+    sums[:] = scores[first : first + len(sums)]
+
+
 def gather_csc(csc_indptr, csc_indices, csc_order, w, bias, x, y):
     y[:] = matrix(csc_indptr, csc_indices, w[csc_order], len(x)) @ wide(x) + wide(bias)[:, None]
 

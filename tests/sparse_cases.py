@@ -253,6 +253,21 @@ def data_rows(draw, dtype, kernel):
             "backward live": (*data, w_indptr, w_indices, y, live)}[kernel]
 
 
+@st.composite
+def graphs(draw, scratch):
+    """A bipartite graph, which outputs share inputs, weights of these pairs, and room for the sums of some inputs."""
+    indptr, indices, inputs, outputs = draw(known())
+    by_output = *empty_csr(outputs, indices.size), np.zeros_like(indices)
+    reference_sparse.csr_to_csc(indptr, indices, *by_output)
+    A = csr_array((np.ones(indices.size), indices, indptr), shape=(inputs, outputs))
+    shared = csr_array(A.T @ A)
+    first = draw(st.integers(0, inputs - 1))
+    rows = draw(st.integers(1, inputs - first))
+    work = np.zeros(inputs), *(np.zeros(outputs) for _ in range(scratch))
+    return (first, indptr, indices, *by_output[:2], shared.indptr.astype(np.int64), shared.indices.astype(np.int32),
+            draw(arrays(np.float64, shared.nnz, elements=st.integers(1, 8))) / 8, *work, np.empty((rows, outputs)))
+
+
 SPARSE_CASES = {
     "rows_forward": Case(lambda dtype: data_rows(dtype, "forward")),
     "rows_backward": Case(lambda dtype: data_rows(dtype, "backward")),
@@ -268,6 +283,8 @@ SPARSE_CASES = {
     "merge_ranks": Case(renewals, writes=2, exact=True),
     "merge_moves": Case(moves, writes=3, exact=True, means=what_can_be_made),
     "permute": Case(carried, exact=True),
+    "node_sums": Case(lambda dtype: graphs(0)),
+    "path_sums": Case(lambda dtype: graphs(1)),
     "gather_csc": Case(forward),
     "gradient_csr": Case(lambda dtype: backward(dtype, whole=False)),
     "backward_csr": Case(lambda dtype: backward(dtype, whole=True), writes=2),

@@ -176,14 +176,17 @@ def _goal(name, model, data, sparsity, schedule, prune, rng):
 
 def _trained(goal, train, masked, place, change):
     """Yield the steps of training with masked(progress) weights masked; place the links, and change them on the way."""
-    goal.cut(masked(0.0))
+    count = masked(0.0)
+    goal.cut(count)
     if place is not None:
         _begin(goal.model, goal.layers, place, change.rng)
     goal.prune = partial(goal.prune, criterion=lambda model, data: relative_importance(model))
     for step in train(goal.model, goal.data):
         if step.batch == 0:
-            goal.cut(masked(step.progress))
-            step.state.apply_mask()
+            count, before = masked(step.progress), count
+            if count > before:
+                goal.cut(count)
+                step.state.apply_mask()
             change(step, goal.layers)
         yield step
     goal.cut(masked(1.0))  # where there was nothing to train

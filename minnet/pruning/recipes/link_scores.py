@@ -10,17 +10,18 @@ e_z = d_z - 1 - c(u, z) external, the link to v aside. For outputs w likewise. A
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnet.engine.rewire import among
+from minnet.kernels.sparse.paths import node_sums, path_sums
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-CHUNK = 2**22  # entries of a product of sparse matrices that are in memory at a time
+BLOCK = 2**20  # scores that are computed at a time
+DENSE = 0.1    # share of links above which products of dense matrices are faster than walks along paths
 
 Scores = tuple[np.ndarray, np.ndarray]  # (positions, scores above 0)
 LinkScore = Callable[["csr_array"], Scores]
@@ -34,68 +35,89 @@ def node_scores(A: csr_array) -> Scores:
     .. [1] Zhang et al., 2025, "Brain network science modelling of sparse neural networks enables Transformers and LLMs
            to perform as fully connected": CH2-L3n.
     """
-    AT = A.T.tocsr()
-    inputs, outputs = shared_links(A, AT), shared_links(AT, A)
-    for common, external in (inputs, outputs):
-        common.data = (common.data + 1) / external
-    return _missing(inputs[0] @ A + (outputs[0] @ AT).T.tocsr(), A)
+    if A.nnz > DENSE * A.shape[0] * A.shape[1]:
+        links = A.toarray()
+        inputs, outputs = ((1 + c) / external * (c > 0) for c, external in map(_shared, (links, links.T)))
+        return _above_0([(inputs @ links + (outputs @ links.T).T) * (1 - links)])
+    walk = _Walk(A)
+    walk.shared.data = (1 + walk.shared.data) / walk.external
+    return walk.scores(node_sums)
 
 
 def path_scores(A: csr_array) -> Scores:
     """Score each missing link by the paths u - w - z - v between its ends: sum of 1 / sqrt((1 + e_w)(1 + e_z)).
-
-    Some outputs v at a time: for each of their links (z, v) and each u, the sum over w is an entry of a product of
-    sparse matrices, in which the entries of a row are those of c(u, z) > 0.
 
     References
     ----------
     .. [1] Zhang et al., 2025, "Brain network science modelling of sparse neural networks enables Transformers and LLMs
            to perform as fully connected": CH3-L3p.
     """
-    from scipy.sparse import csr_array, vstack  # here, as it takes long to load
-
-    AT = A.T.tocsr()
-    inputs, outputs = shared_links(A, AT), shared_links(AT, A)
-    for common, external in (inputs, outputs):
-        common.data = 1 / np.sqrt(external)
-    by_z = inputs[0].T.tocsr()  # (z, u)
-    by_z.sort_indices()
-    parts = []
-    for first, last in _chunks(AT @ np.diff(by_z.indptr)):
-        links = slice(AT.indptr[first], AT.indptr[last])
-        z, v = AT.indices[links], np.repeat(np.arange(first, last), np.diff(AT.indptr[first : last + 1]))
-        sums = A[z].multiply(outputs[0][v]).tocsr() @ AT  # (links (z, v), u)
-        sums.sort_indices()
-        sums.data *= by_z[z].data
-        at_v = csr_array((np.ones(len(z)), np.arange(len(z)), AT.indptr[first : last + 1] - links.start),
-                         shape=(last - first, len(z)))
-        parts.append(at_v @ sums)
-    return _missing(vstack(parts).T.tocsr(), A)
+    if A.nnz > DENSE * A.shape[0] * A.shape[1]:
+        return _above_0([_dense_paths(A.toarray())])
+    walk = _Walk(A)
+    walk.shared.data = 1 / np.sqrt(walk.external)
+    return walk.scores(path_sums, np.zeros(A.shape[1]))
 
 
-def shared_links(A: csr_array, AT: csr_array) -> tuple[csr_array, np.ndarray]:
-    """Return c (m, m), how many outputs two inputs share, and 1 + e_z of each entry, z being its column.
+def _shared(links):
+    """Return (c, 1 + e) of all pairs of rows, the column's e: at least 1, for where less remains there is a link."""
+    c = links @ links.T
+    return c, np.maximum(links.sum(axis=1) - c, 1)
 
-    At least 1: where less remains there is a link, which has no score.
+
+def _dense_paths(links):
+    """Return the path score of all pairs, output by output: of inputs z with a link to it, and of w that z has."""
+    inputs, outputs = (1 / np.sqrt(external) for _, external in map(_shared, (links, links.T)))
+    sums = np.empty_like(links)
+    for v, column in enumerate(links.T):
+        z = np.flatnonzero(column)
+        by_w = links[z] * outputs[v]  # (z, w)
+        sums[:, v] = np.einsum("uz,zu->u", inputs[:, z], by_w @ links.T)
+    return sums * (1 - links)
+
+
+def _above_0(blocks):
+    """Return the positions of scores above 0 in blocks of rows, and these scores."""
+    positions, scores, first = [], [], 0
+    for block in blocks:
+        flat = block.reshape(-1)
+        found = np.flatnonzero(flat > 0)
+        positions.append(first + found)
+        scores.append(flat[found])
+        first += flat.size
+    return np.concatenate(positions), np.concatenate(scores)
+
+
+class _Walk:
+    """A graph as the kernels walk it, a block of inputs at a time.
+
+    `shared` (n, n) says with how many inputs two outputs are linked, `external` 1 + e of its rows, entry by entry.
     """
-    common = A @ AT
-    return common, np.maximum(np.diff(A.indptr)[common.indices] - common.data, 1)
+
+    def __init__(self, A):
+        A.sort_indices()
+        self.shape, AT = A.shape, A.T.tocsr()
+        self.shared = AT @ A
+        degrees = np.diff(AT.indptr)
+        self.external = np.maximum(np.repeat(degrees, np.diff(self.shared.indptr)) - self.shared.data, 1)
+        self.graph = *_places(A), *_places(AT), *_places(self.shared)
+
+    def scores(self, kernel, *scratch):
+        """Return the scores that a kernel computes."""
+        return _above_0(self._blocks(kernel, np.zeros(self.shape[0]), *scratch))
+
+    def _blocks(self, kernel, *scratch):
+        m, n = self.shape
+        rows = max(1, BLOCK // n)
+        for first in range(0, m, rows):
+            sums = np.empty((min(rows, m - first), n))
+            kernel(first, *self.graph, self.shared.data, *scratch, sums)
+            yield sums
 
 
-def _chunks(entries: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of parts of a list with CHUNK entries or one item each, about."""
-    parts = np.cumsum(entries) // CHUNK
-    edges = np.flatnonzero(np.diff(parts)) + 1
-    yield from zip([0, *edges.tolist()], [*edges.tolist(), len(entries)], strict=True)
-
-
-def _missing(scores, A):
-    """Return the scores where A has no link."""
-    n = A.shape[1]
-    scores.sort_indices()
-    positions, links = (M.indices + n * np.repeat(np.arange(len(M.indptr) - 1), np.diff(M.indptr)) for M in (scores, A))
-    new = ~among(positions, links)
-    return positions[new], scores.data[new]
+def _places(M):
+    """Return indptr and indices of a matrix as kernels take them."""
+    return M.indptr.astype(np.int64), M.indices.astype(np.int32)
 
 
 SCORES: dict[str, LinkScore] = {"node": node_scores, "path": path_scores}
