@@ -4,9 +4,11 @@
     CI=true pytest                        # the same examples each time
     MINNET_TEST_EXAMPLES=1000 pytest      # so many examples of each law that says no number (default: 50)
     MINNET_TEST_SEED=7 pytest             # another seed where a test takes `rng_seed`; "all" runs 0..99
+    MINNET_TEST_ROWS=relative pytest      # see each.py
     MINNET_DATA=path/to/data pytest       # also the tests on MNIST, Fashion-MNIST and VGG16
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +23,32 @@ EXAMPLES = int(os.environ.get("MINNET_TEST_EXAMPLES", "50"))
 settings.register_profile("dev", max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+gc.disable()  # while tests are collected: nothing of that is garbage
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the kernels against their twins: in float32 in one process of xdist, in float64 in another.
+
+    That compiles nearly every kernel, and none in two processes at once; whatever follows finds them in the cache.
+    xdist gives each process as many tests to begin with, in their order, as `begin` says.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    begin = max(len(items) // workers // 4, 2)
+    twins = [item for item in items if item.originalname == "test_kernel_equals_its_twin"]
+    single = [item for item in twins if "float32" in item.name]
+    double = [item for item in twins if "float64" in item.name]
+    if workers > 1 and len(single) <= begin:
+        others = [item for item in items if item not in set(twins)]
+        behind = begin - len(single)
+        items[:] = single + others[:behind] + double + others[behind:]
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what is there by now is never searched
+    gc.set_threshold(10_000, 10, 10)  # compiling makes objects in plenty: a tenth of its time went into the search
+    gc.enable()
 
 
 def pytest_generate_tests(metafunc):

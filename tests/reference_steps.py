@@ -13,7 +13,9 @@ from reference import (
 )
 from reference_sparse import sparse_mlp_gradient
 
-from minnet.kernels.mlp.multi_step import BATCH, DECAYING, FIRST_ROW, SHARDS, STEP
+from minnet.kernels.mlp.dense import Mlp
+from minnet.kernels.mlp.multi_step import BATCH, DECAYING, FIRST_ROW, SHARDS, STEP, Data
+from minnet.kernels.mlp.sparse import SparseMlp
 from minnet.kernels.steps import ADAM_STEP, LION_STEP, SGD_STEP
 
 
@@ -31,6 +33,7 @@ def batch(plan, order, step):
 
 
 def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
+    data, net = Data(*data), Mlp(*net)
     widths = net.widths[1:]
     for step in range(len(losses)):
         rows = batch(plan, data.order, step)
@@ -50,6 +53,7 @@ def mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losse
 
 
 def sparse_mlp_steps(shard, data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
+    data, net = Data(*data), SparseMlp(*net)
     for step, row in enumerate(settings):
         rows = batch(plan, data.order, step)
         n = len(rows)
@@ -65,7 +69,7 @@ def sparse_mlp_steps(shard, data, plan, net, settings, mask, progress, workspace
 
 
 def small_batch_steps(data, plan, net, settings, mask, progress, workspace, losses, grads, values, vectors):
-    whole = np.zeros((1, len(values)), values.dtype)
+    whole, net = np.zeros((1, len(values)), values.dtype), SparseMlp(*net)
     sparse_mlp_steps(0, data, plan, net, settings, mask, progress, workspace, losses, whole, values, vectors)
     done = len(settings) * (2 * len(net.table) + 1) * plan[SHARDS]
     progress[:] = done + 1, done  # the last task that is taken is beyond the last step

@@ -15,7 +15,6 @@ from minnet.kernels.mlp.multi_step import (
     ZERO_BLOCKS,
     Data,
     MlpWorkspace,
-    SparseMlpWorkspace,
 )
 from minnet.kernels.mlp.small_batch import STEP_BLOCK, small_batch_workspace
 from minnet.kernels.mlp.sparse import OUTS, sparse_mlp_workspace
@@ -67,7 +66,11 @@ def mlp_workspace(rows, shards, widths, dtype):
 
 @st.composite
 def one_step(draw, dtype, sparse, small=False):
-    """A batch that may be the epoch's last and short, for one to three threads, of which some may get nothing."""
+    """A batch that may be the epoch's last and short, for one to three threads, of which some may get nothing.
+
+    Tuples are without names, as `minnet.fast` gives them: with names the kernels would be compiled a second time, each
+    for half a minute.
+    """
     if sparse:
         net, values = draw(sparse_chains(dtype, small, 0 if small else 2))
         widths = [int(net.table[0, 0]), *net.table[:, OUTS].tolist()]
@@ -85,19 +88,19 @@ def one_step(draw, dtype, sparse, small=False):
     data = Data(X, y, draw(arrays(np.int64, rows, elements=st.integers(0, len(X) - 1))))
     most, shards = int(plan[0]), len(grads)
     assert padded_batch(most) < VECTOR
-    given, losses = (data, plan, net, row[None], mask), np.zeros((1, most))
+    given, losses = (tuple(data), plan, tuple(net), row[None], mask), np.zeros((1, most))
     if small:
         size = small_batch_workspace(most, padded_batch(most), widths, int(plan[3]))
-        workspace = SparseMlpWorkspace(np.zeros((1, size), dtype), np.zeros((1, most), np.int32))
+        workspace = np.zeros((1, size), dtype), np.zeros((1, most), np.int32)
         grads = np.zeros((int(plan[3]), STEP_BLOCK), dtype)
         return *given, np.zeros(2, np.int64), workspace, losses, grads, values, vectors
     shard, progress = draw(st.integers(0, shards - 1)), np.zeros(shards + 1, np.int64)
     if sparse:
         numbers = np.zeros((shards, sparse_mlp_workspace(most, widths)), dtype)
-        workspace = SparseMlpWorkspace(numbers, np.zeros((shards, most), np.int32))
+        workspace = numbers, np.zeros((shards, most), np.int32)
     else:
-        given = data, plan, net, row[None] if draw(st.booleans()) else None, mask
-        workspace = mlp_workspace(most, shards, widths, dtype)
+        given = tuple(data), plan, tuple(net), row[None] if draw(st.booleans()) else None, mask
+        workspace = tuple(mlp_workspace(most, shards, widths, dtype))
     return shard, *given, progress, workspace, losses, grads, values, vectors
 
 

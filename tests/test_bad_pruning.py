@@ -2,6 +2,7 @@
 says what was wanted, and leaves the model as it was, bit for bit."""
 import numpy as np
 import pytest
+from each import each
 from tables import make, sample_for
 
 from minnet.errors import InvalidValue, MinnetError
@@ -105,7 +106,7 @@ def test_the_rng_decides_what_chance_decides():
 # --- bad arguments ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "wanted"), [
+@each(("arguments", "wanted"), [
     ({"sparsity": -0.1}, "from 0 to 1"),
     ({"sparsity": 1.1}, "from 0 to 1"),
     ({"sparsity": np.nan}, "from 0 to 1"),

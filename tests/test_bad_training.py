@@ -1,6 +1,7 @@
 """Training on bad input is refused at the call, in one line that names the argument; hard input stays finite."""
 import numpy as np
 import pytest
+from each import each
 from nets import N_CLASSES, bits, finish, is_plus_zero, problem
 from trees import random_mask
 
@@ -84,7 +85,7 @@ BAD = {  # what is wrong -> arguments of `train` beside the model, the error, a 
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@each("case", BAD)
 def test_bad_input_is_refused_at_the_call(case):
     """Before the first step is asked for, in one line that names the argument; model and data keep their bits."""
     (data, arguments), error, message = BAD[case]

@@ -3,6 +3,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from nets import bits, is_plus_zero
 from tables import NETS, make, sample_for
 
@@ -23,8 +24,8 @@ def pair_for(model, rows=20):
     return sample.X, sample.y
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize(("name", "net"), ROWS)
+@each("structure", STRUCTURES)
+@each(("name", "net"), ROWS)
 def test_it_is_the_function_called_by_hand_on_the_same_rows(name, net, structure):
     model, twin = make(net), make(net)
     sample, before = sample_for(model, rows=20), model.values.copy()
@@ -36,8 +37,8 @@ def test_it_is_the_function_called_by_hand_on_the_same_rows(name, net, structure
     assert is_plus_zero(model.values[~model.mask])
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize(("name", "net"), ROWS)
+@each("structure", STRUCTURES)
+@each(("name", "net"), ROWS)
 def test_undo_takes_it_back_bit_for_bit(name, net, structure):
     model = make(net)
     before = bits(model.values, model.mask)

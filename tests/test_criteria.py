@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from tables import NETS, make, sample_for
@@ -44,7 +45,7 @@ def judged(names, nets=NETS):
     return [(name, net) for name in names for net in nets if net not in row_of(name).cannot]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_a_criterion_judges_some_net_and_says_what_it_is(name):
     assert judged([name]), f"{name} judges none of {', '.join(NETS)}"
     text = inspect.getdoc(CRITERIA[name])
@@ -56,7 +57,7 @@ def test_a_criterion_judges_some_net_and_says_what_it_is(name):
     assert traits_of(CRITERIA[name]) == traits_of(partial(CRITERIA[name])) == TRAITS[name]
 
 
-@pytest.mark.parametrize(("name", "net"), judged(NAMES))
+@each(("name", "net"), judged(NAMES))
 def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
     model = make(net)
     sample = sample_for(model)
@@ -69,13 +70,13 @@ def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
     assert not np.shares_memory(scores, model.values)
 
 
-@pytest.mark.parametrize(("name", "net"), judged(NAMES))
+@each(("name", "net"), judged(NAMES))
 def test_the_same_seed_gives_the_same_bits(name, net):
     first, second = ask(name, net), ask(name, net)
     assert first.tobytes() == second.tobytes()
 
 
-@pytest.mark.parametrize(("name", "net"), judged([name for name in NAMES if TRAITS[name].unit]))
+@each(("name", "net"), judged([name for name in NAMES if TRAITS[name].unit]))
 def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
     model = make(net)
     scores = ask(name, net, model)
@@ -84,7 +85,7 @@ def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
         assert np.array_equal(columns, np.broadcast_to(columns[0], columns.shape))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if TRAITS[name].needs == "data"])
+@each("name", [name for name in NAMES if TRAITS[name].needs == "data"])
 def test_who_needs_data_says_so(name):
     model = make("dense")
     with pytest.raises(InvalidValue, match=f"{name} needs data"):
@@ -136,8 +137,8 @@ HIDDEN = {"dense": ("dense1", "dense2"), "normed": ("dense1",), "conv": ("conv1"
           "residual": ("conv1", "conv2"), "concat": ("dense2",)}
 
 
-@pytest.mark.parametrize(("name", "net", "layer"),
-                         [(name, net, layer) for name, net in judged(STEADY, HIDDEN) for layer in HIDDEN[net]])
+@each(("name", "net", "layer"),
+      [(name, net, layer) for name, net in judged(STEADY, HIDDEN) for layer in HIDDEN[net]])
 def test_permuting_hidden_units_permutes_scores_and_masks(name, net, layer):
     model = make(net)
     clone, source = permuted(model, layer, np.random.default_rng(2).permutation(model.layers[layer].output_shape[-1]))
@@ -153,8 +154,8 @@ def test_permuting_hidden_units_permutes_scores_and_masks(name, net, layer):
     assert np.array_equal(~clone.mask[: model.n_weights][clear[order]], gone[order][clear[order]])
 
 
-@pytest.mark.parametrize("structure", ["weight", "channel", "column"])
-@pytest.mark.parametrize(("name", "net"), judged(NAMES, ("dense", "normed", "conv")))
+@each("structure", ["weight", "channel", "column"])
+@each(("name", "net"), judged(NAMES, ("dense", "normed", "conv")))
 def test_exactly_so_many_go_by_every_criterion(name, structure, net):
     model = make(net)
     result = prune(model, 0.5, criterion=bound(name, model), structure=structure, data=sample_for(model))

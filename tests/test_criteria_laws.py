@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from each import each
 from tables import NETS, make, sample_for
 
 from minnet.engine.activations import ReLU
@@ -92,7 +93,7 @@ def test_rows_are_of_criteria():
     assert set(ROWS) <= set(CRITERIA)
 
 
-@pytest.mark.parametrize("name, net", pairs("numbers"))
+@each("name, net", pairs("numbers"))
 def test_one_number_a_weight_and_the_model_as_it_was(name, net):
     model, sample = make(net), sample_for(make(net))
     model.set_mask(some_mask(model))
@@ -169,7 +170,7 @@ def test_batches_do_not_matter(name, net):
     same(name, ask(name, model, again(sample, rows=2)), ask(name, model, again(sample, rows=9)))
 
 
-@pytest.mark.parametrize("name, net", pairs("single"))
+@each("name, net", pairs("single"))
 def test_single_precision_gives_the_same_scores(name, net):
     model = make(net, dtype=np.float32)
     twin = model.clone(np.float64)
@@ -210,8 +211,8 @@ def one_unit(model):
     model.set_mask(mask)
 
 
-@pytest.mark.parametrize("end", [zeros, masked, dead, one_unit])
-@pytest.mark.parametrize("name, net", pairs("nothing"))
+@each("end", [zeros, masked, dead, one_unit])
+@each("name, net", pairs("nothing"))
 def test_where_nothing_happens_there_is_no_nan_and_no_warning(name, net, end):
     model = make(net)
     end(model)
@@ -224,7 +225,7 @@ def test_where_nothing_happens_there_is_no_nan_and_no_warning(name, net, end):
 # --- what traits say -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@each("name", CRITERIA)
 def test_facts_say_what_is_needed(name):
     """Without data those that need none give what they give with them; the others say what is missing."""
     net = next(net for net in NETS if net not in row_of(name).cannot)

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import NETS, make, sample_for
@@ -460,8 +461,8 @@ def singular(kind):
     return model, draw_sample(model, (X, rng.integers(3, size=len(X))), samples=None, rng=0), dead
 
 
-@pytest.mark.parametrize("kind", ["few", "dead", "alike", "all"])
-@pytest.mark.parametrize("name", SECOND_ORDER)
+@each("kind", ["few", "dead", "alike", "all"])
+@each("name", SECOND_ORDER)
 def test_a_singular_matrix_is_no_error_and_a_dead_weight_goes_first(name, kind):
     model, sample, dead = singular(kind)
     with warnings.catch_warnings(), np.errstate(all="raise"):

@@ -10,6 +10,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -134,9 +135,9 @@ def test_unit_scaling_of_images(X, top):
     assert inputs(data).max() == top and inputs(data).min() >= 0
 
 
-@pytest.mark.parametrize("shape", [(40, 6), (40, 2, 3), (40, 2, 3, 1)])
-@pytest.mark.parametrize("top", [1, 16, 127, 128, 255])
-@pytest.mark.parametrize("scaling", SCALINGS)
+@each("shape", [(40, 6), (40, 2, 3), (40, 2, 3, 1)])
+@each("top", [1, 16, 127, 128, 255])
+@each("scaling", SCALINGS)
 def test_the_same_values_in_any_dtype_are_the_same_data(shape, top, scaling):
     """One-hot rows and masks as bytes are not divided by 255; images of 0 to 16 are the same whatever holds them."""
     X = np.random.default_rng(3).integers(0, top + 1, shape)
@@ -199,8 +200,8 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("name", LABELS)
-@pytest.mark.parametrize("make", [np.asarray, list, lambda y: np.asarray(y)[:, None], lambda y: np.asarray(y)[::1]])
+@each("name", LABELS)
+@each("make", [np.asarray, list, lambda y: np.asarray(y)[:, None], lambda y: np.asarray(y)[::1]])
 def test_labels_are_kept_and_become_codes_by_name(name, make):
     classes = LABELS[name]
     y = [classes[i % len(classes)] for i in range(60)]

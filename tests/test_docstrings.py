@@ -9,6 +9,7 @@ import re
 import textwrap
 
 import pytest
+from each import each
 
 import minnet as mn
 
@@ -183,7 +184,7 @@ def test_what_is_missing_is_seen():
     assert missing(complete) == []
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@each("name", PUBLIC)
 def test_sections(name):
     assert missing(PUBLIC[name]) == []
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import NETS, make
@@ -466,9 +467,9 @@ def test_every_row_of_the_explanation():
         assert "conv2" in str(explanation) and "share" in str(explanation)
 
 
-@pytest.mark.parametrize("weights", [None, "int8"])
-@pytest.mark.parametrize("batch_size", [None, 1, 1000])
-@pytest.mark.parametrize("net", NETS)
+@each("weights", [None, "int8"])
+@each("batch_size", [None, 1, 1000])
+@each("net", NETS)
 def test_an_explanation_counts_all_bytes_of_numbers_and_indices(net, batch_size, weights):
     model = make(net, dtype=np.float32)
     predictor = freeze(model, batch_size, precision=weights)

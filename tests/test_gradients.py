@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layer_table import ROWS, TWINS
@@ -51,14 +52,14 @@ def run(model, x, values=None, training=False, dy=None):
     return y, tape.grads[: model.n_trainable].copy(), dx.copy()
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@each("name", LAYERS)
 def test_every_layer_has_a_row_and_a_twin(name):
     assert name in {type(row.layer).__name__ for row in ROWS.values()}, f"give {name} a row in tests/layer_table.py"
     assert LAYERS[name] in TWINS, f"give a row of {name} its twin in tests/layer_table.py"
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ROWS)
+@each("mode", MODES)
+@each("name", ROWS)
 def test_layer(name, mode):
     """L = sum(r y) with random r, in every coordinate of the parameters and of the input."""
     (model, x), training = ROWS[name].draw(), MODES[mode]
@@ -73,15 +74,14 @@ def test_layer(name, mode):
     close(all_slopes(lambda x: np.sum(r * run(model, x, training=training)), x), dx)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ROWS)
+@each("mode", MODES)
+@each("name", ROWS)
 def test_a_pass_is_pure(name, mode):
     """Backward overwrites what stood in the gradient, and a second pass gives the same bits, as does one without
     `input_gradient`; no array that was given is written to."""
     (model, x), training = ROWS[name].draw(), MODES[mode]
     r = np.random.default_rng(1).normal(size=(len(x), *model.output_shape))
-    for array in (x, r, model.values):
-        array.setflags(write=False)
+    given = [(array, array.tobytes()) for array in (x, r, model.values)]  # read-only ones would be compiled for anew
     found = []
     for input_gradient in (True, True, False):
         grads = np.full(len(model.values), np.nan)
@@ -92,6 +92,7 @@ def test_a_pass_is_pure(name, mode):
             model.backward(r, tape)
         found.append(grads[: model.n_trainable].tobytes())
         assert np.isfinite(grads[: model.n_trainable]).all()
+        assert all(array.tobytes() == before for array, before in given)
     assert len(set(found)) == 1
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from each import each
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minnet"
@@ -35,6 +36,9 @@ class Module:
     path: Path
     text: str
     tree: ast.Module
+
+    def __str__(self):
+        return str(self.path)
 
     @property
     def room(self):
@@ -66,7 +70,7 @@ def read(path):
 
 
 MODULES = [read(path) for path in sorted(PACKAGE.rglob("*.py"))]
-by_file = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.path))
+by_file = each("module", MODULES)
 
 
 # --- imports ---------------------------------------------------------------------------------------------------------

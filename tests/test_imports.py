@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from each import each
 
 import minnet
 
@@ -51,7 +52,7 @@ def test_what_is_loaded_when():
     assert {step: names for step, *names in steps} == ALLOWED
 
 
-@pytest.mark.parametrize("name", minnet.__all__)
+@each("name", minnet.__all__)
 def test_lazy_names(name):
     """Each is there, is what its module calls so, and stays the same object; `dir` shows it."""
     value = getattr(minnet, name)

@@ -1,6 +1,7 @@
 """The structure `input`: whole features of the input go, and `compact` makes a model that takes the others alone."""
 import numpy as np
 import pytest
+from each import each
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tables import NETS, make, sample_for
@@ -94,7 +95,7 @@ def test_layers_that_read_the_input_are_chosen_all_or_none():
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("criterion", "net"), [pair for pair in judged(CRITERIA) if not TRAITS[pair[0]].unit])
+@each(("criterion", "net"), [pair for pair in judged(CRITERIA) if not TRAITS[pair[0]].unit])
 def test_every_criterion_of_weights_removes_exactly_that_many(criterion, net):
     model = make(net)
     total = input_pieces(model, list(model.layers)).n

@@ -1,6 +1,7 @@
 """Layers of a user's own, found in no table: what they declare holds, and what they do not declare is never assumed."""
 import numpy as np
 import pytest
+from each import each
 from nets import problem
 from test_gradients import all_slopes, close, run
 from trees import random_mask, randomise
@@ -238,7 +239,7 @@ def test_second_order_names_what_it_lacks(name):
 
 
 @by_name
-@pytest.mark.parametrize("criterion", CRITERIA)
+@each("criterion", CRITERIA)
 def test_criteria(name, criterion):
     """Scores for every weight, or an error that names the layer or says what the criterion needs."""
     model = model_of(name, np.float32)

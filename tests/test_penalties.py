@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -408,9 +409,9 @@ def test_growing_regularisation_grows_to_its_ceiling():
         GrowingL2(0.1, scores=np.ones(3)).value(model)
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize("outgoing", [True, False])
+@each("net", NETS)
+@each("structure", STRUCTURES)
+@each("outgoing", [True, False])
 def test_groups_are_the_pieces_of_the_structure(structure, net, outgoing):
     """The value is the sum of norms over the sets that a plain walk finds; all of them go at once if strength does."""
     model = make(net)
@@ -464,7 +465,7 @@ def test_a_group_of_several_layers_has_their_mean_strength():
     assert mixed.value(model) == pytest.approx(equal.value(model))
 
 
-@pytest.mark.parametrize(("strength", "wanted"), [
+@each(("strength", "wanted"), [
     (-1, "strength"), ("a", "strength"), (np.nan, "strength"), ({"dens": 1}, "unknown layer"),
     ({"dense1": -1}, "strength"),
 ])

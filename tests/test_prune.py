@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tables import NETS, PAIRS, UNITS, make, sample_for
@@ -148,7 +149,7 @@ def test_an_axis_keeps_its_best_unit(structure, net):
         assert left.tolist() == [np.argmax(reduced[part.slice])]
 
 
-@pytest.mark.parametrize(("structure", "net"), PAIRS)
+@each(("structure", "net"), PAIRS)
 def test_pruning_nothing_changes_no_bit(structure, net):
     model = make(net)
     before = bits(model)
@@ -459,8 +460,8 @@ def test_a_budget_of_bytes_where_a_layer_was_born_sparse(tmp_path):
     assert result.removed and (tmp_path / "pruned.safetensors").stat().st_size <= limit
 
 
-@pytest.mark.parametrize(("structure", "net"), [pair for pair in PAIRS if pair[0] in UNITS or pair[1] != "dense"])
-@pytest.mark.parametrize("name", ["macs", "bytes"])
+@each(("structure", "net"), [pair for pair in PAIRS if pair[0] in UNITS or pair[1] != "dense"])
+@each("name", ["macs", "bytes"])
 def test_scores_per_cost_are_divided_by_what_a_piece_alone_frees(structure, net, name):
     """The cost of a piece is what the model costs with it less what it costs without, bytes being those of numbers. (In
     "dense" is a unit without a bias, so that a column takes the unit and its readers along; a column's cost does not

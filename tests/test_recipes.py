@@ -3,6 +3,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import make, sample_for
@@ -161,12 +162,12 @@ def test_epochs_are_shared_evenly(epochs, number):
     assert sum(parts) == epochs and len(parts) == number and max(parts) - min(parts) <= 1
 
 
-@pytest.mark.parametrize(("arguments", "wanted"), [
+@each(("arguments", "wanted"), [
     ({"sparsity": 1.5}, "sparsity"), ({"epochs": -1}, "epochs"), ({"rng": "x"}, "rng"),
     ({"prune": partial(prune, criterion="taylr")}, "did you mean taylor"),
     ({"prune": partial(prune, layers="nothing")}, "layer in layers"),
 ])
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_wrong_arguments_are_refused_when_the_recipe_is_called(name, arguments, wanted):
     model = make("dense")
     before = model.values.tobytes()

@@ -3,6 +3,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 from layer_table import ROWS, twin
 from test_gradients import LOSSES_HERE, MODES, close, slope
 from trees import randomise
@@ -40,8 +41,8 @@ def problem(net, loss="cross_entropy", n=7):
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ROWS)
+@each("mode", MODES)
+@each("name", ROWS)
 def test_tangent(name, mode):
     """R{y}, R{gradient} and R{dx} are central differences of the passes' own numbers, along a random direction in the
     parameters and the input, for L = sum of r y^2 / 2, whose dy moves too."""
@@ -72,7 +73,7 @@ def first_only(model, x):
     return [x[i : i + 1] for i in range(len(x))]
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each("name", ROWS)
 def test_square_gradient(name):
     """A loop over single images."""
     model, x = ROWS[name].draw()
@@ -90,7 +91,7 @@ def test_square_gradient(name):
     np.testing.assert_allclose(dx, np.concatenate(inputs), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.layer.children()])
+@each("name", [name for name, row in ROWS.items() if not row.layer.children()])
 def test_curvature(name):
     """Exact for L = sum of a y + h y^2 / 2 over the outputs of one layer: each second derivative of L, parameter by
     parameter and input by input. Layers that hold others leave mixed derivatives inside them out."""

@@ -275,13 +275,12 @@ def takes(case, net, optimizer, scenario, threads):
 
 
 def check_same(got, wanted, same_bits, where):
-    assert len(got) == len(wanted), where
-    for mine, theirs in zip(got, wanted, strict=True):
-        assert mine[:2] == theirs[:2], where
-        for a, b in zip(mine[2:], theirs[2:], strict=True):
-            if same_bits and np.ndim(a):
-                assert bits(a) == bits(b), f"{where}, epoch {mine[0]}, batch {mine[1]}"
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=f"{where}, {mine[:2]}")
+    """The same steps with the same losses, values and vectors; all steps are compared at once."""
+    assert [step[:2] for step in got] == [step[:2] for step in wanted], where
+    for mine, theirs in zip(*(zip(*(step[2:] for step in steps), strict=True) for steps in (got, wanted)), strict=True):
+        a, b = np.array(mine), np.array(theirs)
+        assert not same_bits or a.ndim == 1 or bits(a) == bits(b), where
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=f"{where}; the first axis are steps")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tables import NETS, PAIRS, UNITS, make
@@ -47,7 +48,7 @@ def sets(pieces):
     return [frozenset(pieces.members(i).tolist()) for i in range(pieces.n)]
 
 
-@pytest.mark.parametrize(("structure", "net"), [pair for pair in PAIRS if pair[0] in MATRIX])
+@each(("structure", "net"), [pair for pair in PAIRS if pair[0] in MATRIX])
 def test_pieces_of_a_matrix_are_what_the_definition_says(structure, net):
     model = make(net)
     wanted = []
@@ -64,7 +65,7 @@ def test_pieces_of_a_matrix_are_what_the_definition_says(structure, net):
     assert pieces.n == len(wanted)
 
 
-@pytest.mark.parametrize(("structure", "net"), PAIRS)
+@each(("structure", "net"), PAIRS)
 def test_pieces_are_disjoint_and_lie_in_their_part(structure, net):
     model = make(net)
     pieces = pieces_of(structure, model)
@@ -155,8 +156,8 @@ PLAIN = {"l1": lambda s: np.abs(s).sum(), "l2": lambda s: np.sqrt((s**2).sum()),
          "mean": np.mean, "max": np.max, "sum": np.sum, "abs_sum": lambda s: abs(s.sum()), "own": np.median}
 
 
-@pytest.mark.parametrize(("structure", "net"), PAIRS)
-@pytest.mark.parametrize("reduction", [*REDUCTIONS, "own"])
+@each(("structure", "net"), PAIRS)
+@each("reduction", [*REDUCTIONS, "own"])
 def test_reductions_are_those_of_plain_loops(structure, net, reduction):
     plain = PLAIN[reduction]
     model = make(net)

@@ -3,6 +3,7 @@ import threading
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_table import ROWS
@@ -66,7 +67,7 @@ def test_two_threads_do_not_meet(net):
     assert found == [{wanted[0]}, {wanted[1]}]
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each("name", ROWS)
 def test_what_if_the_weights_were_these(name):
     """A tape on other values is the model that has them, to the bit, gradients included; also in another dtype."""
     model, x = ROWS[name].draw()
@@ -81,7 +82,7 @@ def test_what_if_the_weights_were_these(name):
     np.testing.assert_array_equal(model(x, other.values), other(x))
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each("name", ROWS)
 def test_buffers_are_used_again(name):
     """A tape that has seen larger and smaller batches gives the bits of a new one."""
     model, x = ROWS[name].draw()

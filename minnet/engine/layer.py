@@ -11,6 +11,7 @@ function, so it begins with the defaults again; not so below a base that is `abs
 """
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -277,18 +278,18 @@ class Layer:
     @property
     def resizable(self) -> bool:
         """True if a constructor argument sets how many units it makes."""
-        return self.units_argument in inspect.signature(type(self)).parameters
+        return self.units_argument in constructor(type(self))
 
     def arguments(self) -> dict:
         """Return the constructor's arguments by name, as they were given."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: getattr(self, name) for name in constructor(type(self))}
 
     def config(self) -> dict:
         """Return JSON that rebuilds the layer: {"type": "Dense", "units": 300, ...}; inner layers become configs."""
         return {"type": type(self).__name__, **{k: _plain(v) for k, v in self.arguments().items()}}
 
     def __repr__(self) -> str:
-        signature = inspect.signature(type(self)).parameters
+        signature = constructor(type(self))
         shown = []
         for name, value in self.arguments().items():
             if signature[name].kind is inspect.Parameter.VAR_POSITIONAL:
@@ -332,6 +333,12 @@ def classes_of(tree: Layer) -> dict[str, type[Layer]]:
     return found
 
 
+@cache
+def constructor(kind: type) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters that a class of layers is made with, by name."""
+    return inspect.signature(kind).parameters
+
+
 def _plain(value):
     """Return a config as JSON sees it: layers as dicts, tuples as lists."""
     if isinstance(value, Layer):
@@ -348,7 +355,7 @@ def rebuild(layer: Layer, change: Callable[[Layer], Layer | None] = lambda layer
     if other is not None:
         return other
     positional, named = [], {}
-    signature = inspect.signature(type(layer)).parameters
+    signature = constructor(type(layer))
     for name, value in layer.arguments().items():
         if signature[name].kind is inspect.Parameter.VAR_POSITIONAL:
             positional += [_rebuilt(item, change) for item in value]
@@ -381,7 +388,7 @@ def layer_from_config(config: dict, table: Mapping[str, type[Layer]]) -> Layer:
     if config["type"] not in table:
         raise unknown("layer", config["type"], table)
     made, positional, named = table[config["type"]], [], {}
-    signature = inspect.signature(made).parameters
+    signature = constructor(made)
     for name, value in config.items():
         if name == "type":
             continue
