@@ -58,7 +58,7 @@ def run(work, script=CALL, **environment):
 
 def start(work, script=CALL, **environment):
     settings = dict(os.environ, XDG_CACHE_HOME=str(work / "cache"), LOCALAPPDATA=str(work / "cache"), HOME=str(work))
-    # Bytecode of a source that is edited within a second, and as long as before, would be taken for that of the new one.
+    # Bytecode of a source that is edited within a second to as many bytes would be taken for that of the new one.
     settings.update(PYTHONPATH=os.pathsep.join([str(work), str(ROOT)]), PYTHONDONTWRITEBYTECODE="1", **environment)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", script], env=settings, cwd=work, **pipes)
