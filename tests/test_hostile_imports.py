@@ -631,6 +631,8 @@ DESCRIPTIONS = {
     "a layer of nothing": ({"class_name": "Sequential", "config": {"layers": [{"class_name": "Dense", "config": []}]}},
                            "without its class or its arguments|the shape"),
     "half a layer": (sequential({"class_name": "Dense", "config": []}, shape=(4,)), "without its class"),
+    "a model without layers": (sequential({"class_name": "Sequential", "config": {"name": "inner"}}, shape=(4,)),
+                               "describes a layer without"),
     "a million inputs": (functional((4,), (layer("Add", "a"), ["x"] * 3_000)), "no output of a layer"),
     "a number for a tensor": (functional((4,), (layer("ReLU", "a"), [7])), "refers to"),
 }

@@ -177,7 +177,8 @@ class _Walk:
         if depth > DEEPEST:
             raise UnsupportedGraph(f"it has models inside models, more than {DEEPEST} deep")
         inner = inner_specs(spec.config, f"{spec.place}/" if spec.place else "", spec.trail)
-        if len(inner) != len(spec.config["layers"]):
+        told = spec.config.get("layers")
+        if not isinstance(told, list) or len(inner) != len(told):
             raise UnsupportedGraph(f"{label(spec) if spec.place else 'it'} describes a layer without its class or its "
                                    "arguments")
         if spec.kind == "Sequential":

@@ -20,6 +20,7 @@ PIXELS_FIRST = [2, 3, 0, 1]
 MOST_NUMBERS = 2**24
 CLOSE = 1e-5
 WAY_OUT = "choose an output size that divides that of the image"
+OTHER = f"it picks pixels of an image, and not those of an adaptive mean: {WAY_OUT}"
 
 
 class Picked:
@@ -35,7 +36,7 @@ class Picked:
         """Return the Signal of the layer that computes this; the layer is added when it is first asked for."""
         if self.found is None:
             if not self.is_whole():
-                raise UnsupportedGraph(f"it picks pixels of an image, and not those of an adaptive mean: {WAY_OUT}")
+                raise UnsupportedGraph(OTHER)
             layer = adaptive_pool(self.x.shape, self.response.shape[2:])
             layer.name, shape = self.node.label, layer.build(self.x.shape)[0]
             layer.name = None
@@ -74,6 +75,8 @@ def pick(node, values):
               if isinstance(value, Picked | Signal)]
     if any(start.x.item != starts[0].x.item for start in starts):
         raise UnsupportedGraph("it computes with the pixels of two images")
+    if node.op not in STEPS:
+        raise UnsupportedGraph(OTHER)
     rest = iter(starts)
     arrays = [value if isinstance(value, np.ndarray) else value and next(rest).response for value in values]
     try:
