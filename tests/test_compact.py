@@ -93,7 +93,8 @@ def test_counts_are_those_of_the_arrays(model):
 
 def test_layers_that_count_paths_are_linear():
     """Live paths are counted in linear layers; one that is not linear may not say that it counts them."""
-    needs = {"Conv2d": (3, 2), "Dense": (3,), "SparseDense": (3, 20), "DepthwiseConv2d": (2,), "AvgPool2d": (2,)}
+    needs = {"Conv2d": (3, 2), "Dense": (3,), "SparseDense": (3, 20), "DepthwiseConv2d": (2,), "AvgPool2d": (2,),
+             "AdaptiveAvgPool2d": (3,)}
     images = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
     for name in [name for name, kind in LAYERS.items() if kind.counts_paths and not issubclass(kind, Container)]:
         x = images.reshape(2, -1) if name.endswith("Dense") else images
