@@ -16,11 +16,21 @@ live weights make up for the removed ones after each round.
 from collections.abc import Callable, Iterator
 
 from minnet.engine.state import Step
-from minnet.pruning.recipes import dense_to_sparse, elastic, hebbian, iterated, latent_masks, masking, momentum, regrow
+from minnet.pruning.recipes import (
+    dense_to_sparse,
+    elastic,
+    hebbian,
+    iterated,
+    latent_masks,
+    masking,
+    momentum,
+    regrow,
+    soft_masks,
+)
 
 Recipe = Callable[..., Iterator[Step]]
 SPARSE = (regrow, elastic, momentum, hebbian)
-TO_SPARSE = (dense_to_sparse, latent_masks)
+TO_SPARSE = (dense_to_sparse, latent_masks, soft_masks)
 FILES = (masking, iterated, *SPARSE, *TO_SPARSE)
 RECIPES: dict[str, Recipe] = {name: function for file in FILES for name, function in file.RECIPES.items()}
 FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights

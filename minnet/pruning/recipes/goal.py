@@ -34,7 +34,7 @@ class Goal:
             bound = getattr(prune, "keywords", {})
             trial = prune if bound.get("record") is None else partial(prune, record=None)  # it is no round
             first = trial(model, count=0, data=data, rng=self.rng)  # removes nothing
-            units, self.layers = first.units, first.layers
+            units, self.layers = first.units, list(first.layers)
             if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
                 self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
             self.before, self.pieces = units.total - units.remaining, units.total
