@@ -1,6 +1,7 @@
 """Guards: what decides, how far rows bound a loss, and the search: no criterion makes it return what breaks a limit."""
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from minnet.cli import main
 from minnet.data import from_arrays
 from minnet.engine.answers import Answers
 from minnet.errors import Diverged, InvalidValue
+from minnet.report.changes import changes
 from minnet.report.rows import guards as lines_of
+from minnet.study.change import margins
 from minnet.study.guard import GuardMissed, check_guards, check_limits, missed
 from minnet.study.guarded import HALVINGS, ROUNDS, Search
-from minnet.study.job import TRIED, Job
+from minnet.study.job import Job
 from minnet.study.paired import check_rows, images_needed, judged, paired_bound, share_bound
+from minnet.study.safe import key_layers
 from minnet.study.settings import Settings
+from minnet.study.training import TRIED
 
 
 def told(guesses, y, k=3):
@@ -249,10 +254,63 @@ def test_a_structure_of_its_own_count_has_one_round():
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ("--sparsity max --guard accuracy:1", "did you mean 0.01"), ("--macs 5 --guard accuracy:0.1", "'5'; wanted min"),
+    ("--sparsity max --guard accuracy:1", "did you mean 0.01"),
+    ("--latency 5 --guard accuracy:0.1", "'5'; wanted min"),
     ("--guard accuracy:0.005 --guard-bound", "180 images, and a loss of accuracy of at most 0.005 needs 598"),
 ])
 def test_what_cannot_be_guarded_on_the_command_line(options, words, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["prune", "digits", "--model", "mlp", "--epochs", "1", *options.split()]) == 2
     assert words in capsys.readouterr().err
+
+
+# --- least change ----------------------------------------------------------------------------------------------------
+
+DEEP = {"model": "lenet_300_100", "guard": {}, "safe": True, "epochs": 1}
+
+
+@pytest.mark.parametrize("more", [{}, {"guard": {"accuracy": 0.6}, "sparsity": 0.95}])
+def test_least_change_keeps_the_shape_and_takes_what_agrees_most(more):
+    job, result = run(**DEEP | more)
+    tried, protected = result["safe"]["tried"], result["safe"]["protected"]
+    assert [trial["criterion"] for trial in tried] == ["magnitude", "taylor", "obd", "wanda"]
+    ranks = [(trial["cost"], trial["flips"], trial["distance"]) for trial in tried]
+    best = tried[ranks.index(min(ranks))]
+    assert result["criterion"] == best["criterion"]
+    before, after = (mn.freeze(net).predict(job.data.X_valid) for net in (job.dense, job.small))
+    assert np.mean(before != after) == best["flips"], "the net that is kept is that criterion's"
+    assert protected == ["dense1", "dense3"] and job.small.n_weights == job.dense.n_weights
+    assert all(layer["sparsity"] == 0 for layer in result["layers"] if layer["name"] in protected)
+    assert "guard" in more or job.model.parameters["dense2.weight"].mask.mean() == pytest.approx(0.1)
+    assert len(job.history) == job.epochs and sum(entry["stage"] == TRIED for entry in job.history) >= 3
+    lines = "\n".join(changes(result))
+    for words in ("taken: " + best["criterion"], "left as they were: dense1, dense3", "right to wrong on the test part",
+                  "Brier score", "margin of the right class"):
+        assert words in lines
+
+
+def test_least_change_leaves_out_what_cannot_be_used_and_what_is_key():
+    job, result = run(**DEEP | {"layers": ("dense1", "dense2"), "criterion": "magnitude", "compensate": None})
+    assert result["safe"]["protected"][-1] == "dense3"
+    found = mn.sensitivity(job.dense, job.data, rng=0)
+    for rises, free, key in (([9, 1, 1], ["dense1", "dense2"], ["dense1"]), ([1, 1, 9], ["dense1"], []),
+                             ([9, 1, 1], ["dense1"], []), ([3, 3, 3], ["dense1", "dense2"], [])):
+        values = np.full_like(found.values, np.nan)
+        values[..., found.scores.index("loss")] = found.base[found.scores.index("loss")] + np.array(rises)[:, None]
+        assert key_layers(replace(found, values=values), free) == key
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [
+    ({"structure": "neuron"}, "keeps the shape"), ({"model": "mlp"}, "name what may be pruned"),
+    ({"macs": 0.5}, "keeps every unit"),
+])
+def test_what_least_change_cannot_do(arguments, wanted):
+    with pytest.raises(InvalidValue, match=wanted):
+        run(**DEEP | arguments)
+
+
+def test_margins_are_of_the_right_class():
+    found = margins(told([0, 1], [0, 0]), told([0, 0], [0, 0]))
+    sure = (math.exp(4) - 1) / (math.exp(4) + 2)
+    assert found["before"][[0, -1]] == pytest.approx([-0.9 * sure, 0.9 * sure])
+    assert found["after"] == pytest.approx(sure) and found["difference"] == pytest.approx(sure)

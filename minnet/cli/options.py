@@ -162,14 +162,24 @@ def pruning_options(parser: Parser) -> None:
         help="layers not to prune (default: none)")
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
         help="remove only weights with LO <= |w| <= HI (default: any)")
+    add("--precision", metavar="NAME",
+        help="int8: write the pruned model with 8-bit weights, and measure it so (default: float32)")
+    guard_options(parser)
+
+
+def guard_options(parser: Parser) -> None:
+    """Add what must not be lost."""
+    add = parser.options.add_argument
     add("--guard", type=kinds.pairs("SCORE:LOSS, as in accuracy:0.01"), action="extend", metavar="SCORE:LOSS,...",
         help="largest loss of a score on the validation part, e.g. accuracy:0.01,per_class_recall:0.03,flips:0.02 "
              "(regression: r2:0.01; multilabel: f1_micro:0.01); where it is exceeded, the sparsest net within it is "
              "searched for; exit code 1 if there is none; may be repeated")
     add("--guard-bound", action="store_const", const=True,
         help="the bound of each loss at 95%% may not exceed its limit either; needs 598 images for accuracy:0.005")
-    add("--precision", metavar="NAME",
-        help="int8: write the pruned model with 8-bit weights, and measure it so (default: float32)")
+    add("--safe", action="store_const", const=True,
+        help="change as little as can be: weights alone, every unit stays, the first, the last and key layers are "
+             "left (--protect middle adds that one), and of several criteria the net is taken that predicts most like "
+             "the dense one")
 
 
 def out_option(parser: Parser) -> None:

@@ -5,6 +5,7 @@
   minnet prune digits --model small_conv --structure filter --sparsity 0.5
   minnet prune mine.csv --target kind --guard accuracy:0.01,per_class_recall:0.03
   minnet prune digits --guard accuracy:0.01 --sparsity max      the sparsest net that loses no more
+  minnet prune digits --safe            the least change: shape, first, last and key layers stay, predictions agree most
   minnet prune mine.csv --structure input --keep 8      a model that takes the best 8 columns alone
   minnet prune mine.csv --flash 8000 --precision int8   until its C takes 8,000 bytes of flash
   minnet prune mine.csv --target kind --ram atmega328p --structure neuron --arithmetic int8
@@ -42,6 +43,7 @@ from minnet.cli.options import (
 from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import aligned
+from minnet.report.changes import changes
 from minnet.report.classes import class_rows, notable
 from minnet.report.rows import comparison, guards, inputs, layers, names
 
@@ -147,7 +149,7 @@ def text(result: dict, console: Console, per_class: bool = False) -> str:
         console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
         *aligned([("", first, second, "change"), *rows], console), "",
         *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
-        *_class_lines(result, console, per_class), *inputs(result), *guards(result),
+        *_class_lines(result, console, per_class), *inputs(result), *guards(result), *changes(result),
         *budgets(result), result["words"]])
 
 

@@ -15,7 +15,7 @@ from functools import cache, partial
 from minnet.engine.model import Model
 from minnet.errors import InvalidType, InvalidValue, quoted, unknown
 
-ENDS = re.compile(r"(first|last|sensitive|insensitive):([0-9]{1,6})")
+ENDS = re.compile(r"(first|last|middle|sensitive|insensitive):([0-9]{1,6})")
 MEASURED = ("sensitive", "insensitive")
 
 Patterns = str | list[str] | tuple[str, ...] | set[str] | frozenset[str]
@@ -26,9 +26,9 @@ def choose(model: Model, layers: Patterns | None = None, protect: Patterns | Non
     """Return the names of the layers with weights that `layers` matches (None: all) and `protect` does not, in order.
 
     Each is a pattern or a sequence of them: a layer's name ("dense1"), that of its weight ("dense1.weight"), a
-    shell-style pattern of either ("conv*"), a kind ("Conv2d", "conv"), "first:1" or "last:2"; where there is a
-    function `rank` also "sensitive:2" or "insensitive:2". Raises UnknownName where a pattern matches nothing,
-    InvalidValue where nothing is left.
+    shell-style pattern of either ("conv*"), a kind ("Conv2d", "conv"), "first:1", "last:2" or "middle:1" (those
+    nearest to the middle of the pass, also "middle"); where there is a function `rank` also "sensitive:2" or
+    "insensitive:2". Raises UnknownName where a pattern matches nothing, InvalidValue where nothing is left.
     """
     names = weighted(model)
     rank = None if rank is None else cache(partial(rank, names))
@@ -66,11 +66,14 @@ def is_measured(patterns: Patterns | None) -> bool:
 
 def _match(model, names, pattern, argument, ranked):
     """Return the set of names that one pattern matches."""
-    end = ENDS.fullmatch(pattern)
+    end = ENDS.fullmatch("middle:1" if pattern == "middle" and "middle" not in names else pattern)
     if end:
+        if end[1] == "middle":
+            names = sorted(names, key=lambda name: abs(2 * names.index(name) - len(names) + 1))
         order = _measured(pattern, argument, ranked) if end[1] in MEASURED else names
         count = int(end[2])
-        return set(order[:count] if end[1] in ("first", "sensitive") else order[len(order) - min(count, len(order)) :])
+        from_end = end[1] in ("last", "insensitive")
+        return set(order[len(order) - min(count, len(order)) :] if from_end else order[:count])
     found = {name for name in names if any(fnmatchcase(label, pattern) for label in _labels(model.layers[name]))}
     if not found:
         labels = [label for name in names for label in _labels(model.layers[name])]

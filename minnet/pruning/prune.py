@@ -100,9 +100,9 @@ class _Pruning(Generic[Outcome]):
             How much each layer loses: a name in DISTRIBUTIONS, the sparsity of layers by name or pattern, or a function
             (candidates, k) -> (groups, shares).
         layers, protect : str or list of str, optional
-            Layers in the scope (default: all) and excluded from it: names, patterns, kinds, "last:2". "sensitive:2" and
-            "insensitive:2" are measured on the validation part of `data` with this criterion and structure, each layer
-            pruned by itself.
+            Layers in the scope (default: all) and excluded from it: names, patterns, kinds, "last:2", "middle".
+            "sensitive:2" and "insensitive:2" are measured on the validation part of `data` with this criterion and
+            structure, each layer pruned by itself.
         value_range : (float, float), optional
             Only weights with lo <= ``|w|`` <= hi can be removed; n still counts all.
         data : Dataset, (X, y) or Sample, optional

@@ -11,13 +11,14 @@ from importlib import resources
 from string import Template
 
 from minnet.report import svg
+from minnet.report.changes import changes
 from minnet.report.classes import score_intervals
 from minnet.report.rows import calibration, comparison, guards, inputs, layers
 from minnet.report.rows import names as names_of
 from minnet.report.tables import classes, small
 
 STAGES = {"pruning": "pruned", "dense, the same epochs": "dense"}
-NOT_KEPT = "pruning, not kept"  # rounds of a guard's search that led nowhere
+NOT_KEPT = "pruning, not kept"  # what else was tried
 
 
 def page(result: Mapping) -> str:
@@ -25,8 +26,9 @@ def page(result: Mapping) -> str:
     first, second = names_of(result)
     title = f"{result['data']}, {result['model']}: {result['words'].partition(':')[0]}"
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
+    words = (result["words"], *guards(result), *changes(result), *inputs(result))
     return template.substitute(
-        title=escape(title), words=escape("; ".join((result["words"], *guards(result), *inputs(result)))),
+        title=escape(title), words=escape("; ".join(words)),
         first=first, second=second, comparison=_comparison(result),
         classes=classes(result, first, second),
         layers="".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in layers(result)),

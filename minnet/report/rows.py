@@ -83,7 +83,7 @@ def _guarded(found, name):
     """Return a guarded score before and after."""
     label = found.get("bounds", {}).get(name, {}).get("label")
     of = f" of {label}" if label is not None else ""
-    return f"{name}{of} {_four(found['before'][name])} -> {_four(found['after'][name])}"
+    return f"{name}{of} {four(found['before'][name])} -> {four(found['after'][name])}"
 
 
 def _bound(found, name):
@@ -95,7 +95,7 @@ def _bound(found, name):
     of = " of the class" if "label" in row else ""
     wanted = f"; a bound within the limit takes {needed:,} images{of}" if needed and \
         row["bound"] > found["limits"][name] else ""
-    return f" (at 95 % at most {_four(row['bound'])}{wanted})"
+    return f" (at 95 % at most {four(row['bound'])}{wanted})"
 
 
 def _search(search):
@@ -110,7 +110,7 @@ def _search(search):
     return [f"tried: {tried}; {kept}", *why]
 
 
-def _four(value):
+def four(value: float | None) -> str:
     """Return a score with four decimals, None as a dash."""
     return "-" if value is None else f"{value:.4f}"
 

@@ -11,8 +11,11 @@ import numpy as np
 
 from minnet.engine.answers import Answers
 from minnet.engine.intervals import bootstrap, percentiles
+from minnet.engine.losses import softmax
 from minnet.engine.metrics import PER_CLASS
 from minnet.errors import InvalidValue
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of margins
 
 
 def change(before: Answers, after: Answers) -> dict[str, dict]:
@@ -28,7 +31,7 @@ def change(before: Answers, after: Answers) -> dict[str, dict]:
     dict
         {score: {"difference", "interval"}}, intervals of 95 % by the bootstrap over rows, pairs kept together; for
         classes and labels also "per_class", the same of precision, recall and f1, each (k,) and (k, 2), and "flips",
-        see `flips`.
+        see `flips`; for classes "margins", see `margins`.
 
     Raises
     ------
@@ -50,7 +53,8 @@ def change(before: Answers, after: Answers) -> dict[str, dict]:
     if before.kind == "numbers":
         return both
     per_class = {name: both.pop(name) for name in PER_CLASS}
-    return both | {"per_class": per_class, "flips": flips(before, after)}
+    sure = {"margins": margins(before, after)} if before.kind == "classes" else {}
+    return both | {"per_class": per_class, "flips": flips(before, after), **sure}
 
 
 def flips(before: Answers, after: Answers) -> dict[str, dict]:
@@ -60,7 +64,8 @@ def flips(before: Answers, after: Answers) -> dict[str, dict]:
     -------
     dict
         {"right_to_wrong": ..., "wrong_to_right": ...}, each {"per_class": how many of each true class (k,), "rows":
-        their numbers from 0, "predictions": the class that is predicted now where it is wrong, else the one before}.
+        their numbers from 0, "targets": their true classes, "predictions": the class that is predicted now where it is
+        wrong, else the one before}.
         Where a row has several labels, these are counted one by one: beside the row of each is its number, "labels".
     """
     y, old, new = before.targets, before.guesses, after.guesses
@@ -70,7 +75,30 @@ def flips(before: Answers, after: Answers) -> dict[str, dict]:
                 for name, where in changed.items()}
     kinds = {"right_to_wrong": ((old == y) & (new != y), new), "wrong_to_right": ((old != y) & (new == y), old)}
     return {name: {"per_class": np.bincount(y[where], minlength=before.k), "rows": np.flatnonzero(where),
-                   "predictions": wrong[where]} for name, (where, wrong) in kinds.items()}
+                   "targets": y[where], "predictions": wrong[where]} for name, (where, wrong) in kinds.items()}
+
+
+def margins(before: Answers, after: Answers) -> dict[str, object]:
+    """Return how sure two nets are: the margin of a row is the probability of its class less the largest other one.
+
+    It lies in [-1, 1], and is below 0 where the prediction is wrong.
+
+    Returns
+    -------
+    dict of str to object
+        "quantiles", which; "before" and "after", the margins at these; "difference", the mean of the rows' changes.
+    """
+    first, second = (_margins(found) for found in (before, after))
+    return {"quantiles": QUANTILES, "before": np.quantile(first, QUANTILES), "after": np.quantile(second, QUANTILES),
+            "difference": float((second - first).mean())}
+
+
+def _margins(found):
+    """Return (n,) the margin of each row."""
+    p, rows = softmax(found.outputs), np.arange(len(found.targets))
+    own = p[rows, found.targets]
+    p[rows, found.targets] = -np.inf
+    return own - np.maximum(p.max(axis=1), 0)
 
 
 def _stacked(first, second):

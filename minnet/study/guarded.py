@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from minnet.engine.state import Snapshot, Step
-from minnet.errors import Diverged
+from minnet.errors import Diverged, InvalidValue, quoted
 from minnet.model import Model
 from minnet.study.guard import missed
+from minnet.study.settings import COSTS, LEAST, MOST, Settings
 
 HALVINGS = 6  # of the step, once a round broke a limit: finer steps would choose by the noise of the rows that decide
+PER = {"macs": "macs", "bytes": "bytes", "latency": "macs"}  # by what scores are divided where it is to be least
 ROUNDS = 12   # rounds that may hold before any breaks: where there is no end, they leave 2^-12 of the weights
 
 
@@ -191,3 +193,19 @@ class Search:
                 "rounds": [{name: getattr(done, name) for name in names} for done in self.rounds],
                 "epochs": sum(self.rounds[number].epochs for number in self.lineage),
                 "bound": None if nearest is None else {"asked": nearest.asked, "missed": nearest.missed}}
+
+
+def sought(settings: Settings, guard: Mapping[str, float]) -> str | None:
+    """Return what a guard makes least, or "sparsity", which it makes largest, or None; raises without a guard."""
+    for name in (*PER, "sparsity"):
+        value, wanted = getattr(settings, name), MOST if name == "sparsity" else LEAST
+        if value is None or (name != "latency" and not isinstance(value, str)):
+            continue
+        if value != wanted:
+            raise InvalidValue(f"{name}={quoted(repr(value))}; wanted {wanted!r}" + ", or a share from 0 to 1" * (
+                name == "sparsity") + ", a whole number, or a share in (0, 1]" * (name in COSTS))
+        if not guard:
+            raise InvalidValue(f"{name}={value!r} searches within a guard, and none is given: say what may be lost, as "
+                               'in guard={"accuracy": 0.005} or --guard accuracy:0.005')
+        return name
+    return None

@@ -10,6 +10,7 @@ Both models are the same until the first epochs are done. From there one is prun
 the training of the other continues in the same way, so that they differ by pruning only.
 """
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -35,17 +36,17 @@ from minnet.pruning.scope import in_range
 from minnet.study.budget import budget_record, check_one, costs_of, limits_of, then
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import WORDS, check_limits
-from minnet.study.guarded import Search
+from minnet.study.guarded import PER, Search, sought
 from minnet.study.latency import planned_seconds
 from minnet.study.measure import change_between, compare_nets, guarded
 from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
-from minnet.study.settings import COSTS, LEAST, MOST, SPARSITY, Settings
-from minnet.study.training import DRY_RUN, PRUNING, Progress, Training, is_onnx
+from minnet.study.safe import check_safe, protect_key, safest
+from minnet.study.settings import LEAST, MOST, SPARSITY, Settings
+from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progress, Training, is_onnx
 
+PRUNE = ("structure", "distribution", "layers", "protect", "value_range", "compensate")  # settings that are of `prune`
 PARTS = 4  # per epoch: a gradual recipe prunes after each
-SPARSE, AGAIN, TRIED = "pruning", "dense, the same epochs", "pruning, not kept"
-PER = {"macs": "macs", "bytes": "bytes", "latency": "macs"}  # by what scores are divided where it is to be least
 
 
 class Job(Training):
@@ -74,15 +75,15 @@ class Job(Training):
         check_precision(settings.precision)
         if settings.recipe in REGROW:
             check_single(settings.recipe, settings.structure)
-        names = ("structure", "distribution", "layers", "protect", "value_range", "compensate")
-        self.pruning = {name: getattr(settings, name) for name in names}
+        self.pruning = {name: getattr(settings, name) for name in PRUNE}
+        if settings.safe:
+            self.pruning["protect"] = check_safe(settings, len(weighted(self.model)))
+        self.initial = self.model.values.copy()
         self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.least = sought(settings, self.guard)
         if self.least in PER:
             self.pruning["per"] = PER[self.least]
-        if settings.guard_bound:
-            part = deciding_part(self.images)
-            check_rows(self.guard, self.images.signature.codes(getattr(self.images, f"y_{part}")), WORDS[part])
+        self.check_bounds()
         self.costs = costs_of(settings)
         self.sparsity = self.asked()
         if self.base is None:
@@ -101,7 +102,8 @@ class Job(Training):
         if self.sparsity is not None:
             share_of(settings.schedule, self.sparsity)  # checked here: the recipe would raise after training
         self.epochs = settings.epochs * (2 if self.given else 3)
-        self.dense = self.small = self.search = None
+        self.dense = self.small = self.search = self.trial = None
+        self.trials = []
         self.files = {}
 
     @property
@@ -127,18 +129,30 @@ class Job(Training):
         pieces = self.planned.candidates.pieces
         return int(np.count_nonzero(pieces.gone(self.model.mask))) / pieces.n
 
-    def criterion(self) -> str | Callable:
-        """Return the criterion of the settings, with the present values if it needs the initial ones.
+    def check_bounds(self) -> None:
+        """Refuse bounds that are to hold where there are too few rows for any net to be within them."""
+        if self.settings.guard_bound:
+            part = deciding_part(self.images)
+            check_rows(self.guard, self.images.signature.codes(getattr(self.images, f"y_{part}")), WORDS[part])
+
+    def criterion(self, criterion: str | Callable | None = None) -> str | Callable:
+        """Return a criterion, by default that of the settings, with the first values if it needs the initial ones.
+
+        Parameters
+        ----------
+        criterion : str or callable, optional
+            A name in CRITERIA, or a function.
 
         Returns
         -------
         str or callable
             What `prune` takes as `criterion`.
         """
-        criterion = check_choice("criterion", self.settings.criterion, CRITERIA)
-        if traits_of(criterion).needs == "initial":
-            return partial(criterion, initial=self.model.values.copy())
-        return self.settings.criterion
+        given = self.settings.criterion if criterion is None else criterion
+        function = check_choice("criterion", given, CRITERIA)
+        if traits_of(function).needs == "initial":
+            return partial(function, initial=self.initial)
+        return given
 
     def asked(self) -> float | None:
         """Return the share to remove.
@@ -193,6 +207,8 @@ class Job(Training):
             self.planned = self.dry_run()
         if measured:
             self.pruning |= {"layers": self.planned.layers, "protect": None}
+        if self.settings.safe:
+            protect_key(self)
         if self.costs:
             self.sparsity = 1 - self.planned.units.remaining / self.planned.units.total
 
@@ -217,11 +233,13 @@ class Job(Training):
             yield from super().run()
         self.plan_again()
         self.dense = self.model.clone()
-        if not self.guard:
+        if not (self.guard or self.settings.safe):
             yield from self.stage(SPARSE, self.model, self.steps(self.sparsity))
         steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
         yield from self.stage(AGAIN, self.dense, steps, keep=False)
-        if self.guard:  # which compares with the dense net
+        if self.settings.safe:  # what follows compares with the dense net
+            yield from safest(self)
+        elif self.guard:
             yield from self.guarded()
 
     def steps(self, sparsity: float | None, number: int = 0) -> Iterator[Step]:
@@ -295,7 +313,10 @@ class Job(Training):
 
     def finished(self) -> Model:
         """Return the model as it is written: whole, compacted, in the precision asked for."""
-        small = self.whole(compact(self.model, inputs=self.frees_inputs))
+        if self.settings.safe:  # the shape stays
+            small = self.whole(self.model.clone())
+        else:
+            small = self.whole(compact(self.model, inputs=self.frees_inputs))
         return rounded(small) if self.settings.precision == INT8 else small  # what is written is what is measured
 
     def measure(self) -> dict:
@@ -318,8 +339,17 @@ class Job(Training):
         figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True, precision=precision)
-        return result_of(self, figures) | self.guard_record(nets) | budget_record(self.model, self.settings) | {
+        return result_of(self, figures) | self.guard_record(nets) | self.safe_record() | \
+            budget_record(self.model, self.settings) | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}
+
+    def safe_record(self) -> dict[str, object]:
+        """Return which criteria were tried, what was protected, and the criterion that was taken."""
+        if not self.settings.safe:
+            return {}
+        protected = [name for name in weighted(self.model) if name not in self.planned.layers]
+        tried = [asdict(trial) for trial in self.trials]
+        return {"criterion": self.trial.criterion, "safe": plain({"tried": tried, "protected": protected})}
 
     def guard_record(self, nets: Mapping[str, Model]) -> dict[str, object]:
         """Return what the guard decided by, on the test part too, as information, and how it was searched."""
@@ -341,17 +371,3 @@ def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_l
                                f"for at most {n_layers}")
 
 
-def sought(settings: Settings, guard: Mapping[str, float]) -> str | None:
-    """Return what a guard makes least, or "sparsity", which it makes largest, or None; raises without a guard."""
-    for name in (*PER, "sparsity"):
-        value, wanted = getattr(settings, name), MOST if name == "sparsity" else LEAST
-        if value is None or (name != "latency" and not isinstance(value, str)):
-            continue
-        if value != wanted:
-            raise InvalidValue(f"{name}={quoted(repr(value))}; wanted {wanted!r}" + ", or a share from 0 to 1" * (
-                name == "sparsity") + ", a whole number, or a share in (0, 1]" * (name in COSTS))
-        if not guard:
-            raise InvalidValue(f"{name}={value!r} searches within a guard, and none is given: say what may be lost, as "
-                               'in guard={"accuracy": 0.005} or --guard accuracy:0.005')
-        return name
-    return None

@@ -16,7 +16,7 @@ import numpy as np
 
 from minnet.csr import is_sparse
 from minnet.data import Dataset
-from minnet.engine.answers import answers
+from minnet.engine.answers import Answers, answers
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.quantise import INT8
 from minnet.model import Model
@@ -94,15 +94,20 @@ def guarded(limits: Mapping[str, float], nets: Mapping[str, Model], data: Datase
         "part", "samples", how many rows it has, "binding", and what `paired.judged` returns.
     """
     part = part or deciding_part(data)
-    X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
-    found = [answers(freeze(nets[name]), taken_by(nets[name], X, data), y) for name in ("before", "after")]
+    found = [answers_on(nets[name], data, part) for name in ("before", "after")]
     labels = None if data.classes is None else data.classes.tolist()
-    return {"part": part, "samples": len(y), "binding": binding, **judged(limits, *found, labels)}
+    return {"part": part, "samples": len(found[0].targets), "binding": binding, **judged(limits, *found, labels)}
+
+
+def answers_on(net: Model, data: Dataset, part: str | None = None) -> Answers:
+    """Return the Answers of a net, frozen, on a part of the data: by default the one that decides."""
+    part = part or deciding_part(data)
+    return answers(freeze(net), taken_by(net, getattr(data, f"X_{part}"), data), getattr(data, f"y_{part}"))
 
 
 def change_between(before: Model, after: Model, data: Dataset) -> dict[str, dict]:
     """Return what `study.change.change` finds between two models, frozen, on the test part."""
-    return change(*(answers(freeze(net), taken_by(net, data.X_test, data), data.y_test) for net in (before, after)))
+    return change(*(answers_on(net, data, "test") for net in (before, after)))
 
 
 def speeds(nets: Mapping[str, Model], X: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

@@ -46,6 +46,10 @@ class Settings:
         What the C computes with whose flash or RAM is limited.
     criterion, structure, distribution, schedule, recipe : str or callable
         Entries of the tables of these names; `recipe` and `structure` are names only.
+    safe : bool
+        Change as little as can be: prune weights alone and keep every unit, leave the first and the last layer and
+        those that the sensitivity scan calls key as they are (unless `layers` names what to prune), and of several
+        criteria that meet the budget take the one whose net predicts most like the dense one.
     compensate : str or callable, optional
         Weight update after pruning, a name in COMPENSATIONS.
     penalty : tuple of (str, float)
@@ -126,6 +130,7 @@ class Settings:
     class_weight: str | Mapping | None = None
     guard: Mapping = field(default_factory=dict)
     guard_bound: bool = False
+    safe: bool = False
     target: str | tuple | None = None
     task: str | None = None
     ignore: tuple = ()
@@ -168,4 +173,11 @@ def _plain(value):
         return dict(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    return name_of(value)
+
+
+def name_of(value: object) -> str:
+    """Return the name of a function or class, or the name that is given."""
+    if isinstance(value, str):
+        return value
     return getattr(value, "__name__", None) or getattr(value, "name", None) or type(value).__name__

@@ -45,7 +45,8 @@ from minnet.typing import Path, Seed
 LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # allows one learning rate for dense and convolutional models
 WEIGHTS, TRAINING, PRUNING, DRY_RUN = range(4)  # uses of random numbers, each with its own stream
-DENSE = "dense"
+DENSE, SPARSE, AGAIN = "dense", "pruning", "dense, the same epochs"  # stages
+TRIED = "pruning, not kept"  # what was tried by a guard's search, or by another criterion
 NOT_KEPT = ("data", "model", "guard", "weights", "test", "valid")  # left out of a model's file: they may be paths
 
 
