@@ -113,8 +113,8 @@ def measured(name, model, data, rows=None):
     results = []
     for variant, choices in VARIANTS.items():
         stored = variant.endswith("zeros stored")
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(c_weights, "SPARSE",
-                                                                        0 if stored else c_weights.SPARSE):
+        sparse = dict.fromkeys(c_weights.SPARSE, 0) if stored else c_weights.SPARSE
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(c_weights, "SPARSE", sparse):
             folder = Path(folder)
             mn.save_c(model, folder / "net.c", calibration=data.X_train[:1000], vectors=1, **choices)
             error, ram, stack = error_of(folder, model, data.X_test[:rows], data.y_test[:rows], "arithmetic" in choices)

@@ -105,7 +105,7 @@ def test_standard_models(name, sparsity, tmp_path):
 
 @needs_compiler
 @settings(max_examples=8)
-@given(masked_models(dtype=np.float32), st.sampled_from(["auto", 8, 16, 32]))
+@given(masked_models(dtype=np.float32), st.sampled_from(["auto", 4, 8, 16, 32]))
 def test_int8_weights_are_those_of_a_frozen_net(tmp_path_factory, model, places):
     """The same whole numbers and scales, with BatchNorm folded, however the places are stored."""
     X = random_input(model, 3)
@@ -145,14 +145,14 @@ def has_sanitizers(folder):
 
 @needs_compiler
 @settings(max_examples=8)
-@given(masked_models(dtype=np.float32), st.sampled_from(["unit", "layer"]))
-def test_integers_are_computed_as_foretold(tmp_path_factory, model, scales):
+@given(masked_models(dtype=np.float32), st.sampled_from(["unit", "layer"]), st.sampled_from(["auto", 4]))
+def test_integers_are_computed_as_foretold(tmp_path_factory, model, scales, places):
     """Any tree of layers that has a form in integers gives to the bit what was computed beside it, and no overflow."""
     folder = tmp_path_factory.mktemp("c")
     options = SANITIZERS if has_sanitizers(folder) else []
     try:
         missed = run_vectors(model, folder, random_input(model, 5), *options, precision="int8", arithmetic="int8",
-                             scales=scales)
+                             scales=scales, places=places)
     except Unsupported as error:
         assert "no form in integers" in str(error)
         return
@@ -256,7 +256,7 @@ def test_places_take_the_fewest_bytes():
     live = Live(np.array([20, 0, 40]), np.concatenate([place[:20], place[20:]]), np.arange(1.0, 61.0))
     dense = np.zeros((3, 5000))
     dense[np.repeat([0, 2], [20, 40]), live.place] = live.weight
-    for places in ("auto", 8, 16, 32):
+    for places in ("auto", 4, 8, 16, 32):
         stored, found, first = live.stored(4, places), np.zeros((3, 5000)), 0
         for unit, count in enumerate(stored.count):
             own = stored.place[first : first + count]
@@ -264,7 +264,8 @@ def test_places_take_the_fewest_bytes():
             np.add.at(found[unit], at, stored.weight[first : first + count])
             first += count
         np.testing.assert_array_equal(found, dense)
-        assert stored.place.max() < 2 ** (8 if stored.kind.endswith("8") else 16)
+        assert stored.place.max() < 2 ** min(stored.bits, 16)
+        assert stored.bits > 4 or len(stored.packed()) == sum(-(-n // 2) for n in stored.count)
     assert live.stored(4, 8).kind == "step8" and live.stored(4, 16).kind == "at16"
 
 

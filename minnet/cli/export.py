@@ -47,7 +47,7 @@ def options(parser: Parser) -> None:
     add("--precision", choices=("float32", "int8"),
         help="onnx, c: weights as floats (default), or in 8 bits times a scale")
     add("--scales", choices=("unit", "layer"), help="c, int8: a scale for each unit (default), or one for a layer")
-    add("--places", choices=("auto", "8", "16", "32"),
+    add("--places", choices=("auto", "4", "8", "16", "32"),
         help="c: bits of the place of a weight that is left (default: auto, the fewest bytes)")
     add("--arithmetic", choices=("float", "int8"), help="c: compute with floats (default), or with integers alone")
     add("--data", metavar="DATA",

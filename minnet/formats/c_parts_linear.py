@@ -2,18 +2,22 @@
 
 Each is a template of C, for each kind of numbers: float inputs with float or int8 weights, or integers alone. Live
 weights are stored unit by unit: count[k] of output k, then the place of each, from the input's (for an image, from the
-window's) first number on, or from the place before. `@` is for the name of the net, `@@` for its macro FLASH.
+window's) first number on, or from the place before, of 4 bits two to a byte. `@` is for the name of the net, `@@` for
+its macro FLASH.
 """
 import re
 from itertools import product
 
-# how places are stored: their type, the step over live weights, the place of one within a window
+# how places are stored: their type, the step over live weights, the place of one within a window, the length of n
+STEP4 = "((place[i / 2] >> (i % 2 * 4)) & 15)"
 PLACES = {
-    f"{how}{bits}": {"PLACE": f"uint{bits}_t", "STEP": step, "NEXT": following}
+    f"{how}{bits}": {"PLACE": f"uint{bits}_t", "STEP": step, "NEXT": following, "LENGTH": "n"}
     for how, sizes, step, following in (
         ("at", (8, 16, 32), "sum += from[place[i]] * (S)w[i];", "place[i]"),
         ("step", (8, 16), "from += place[i];\n            sum += *from * (S)w[i];", "at + place[i]"))
-    for bits in sizes}
+    for bits in sizes} | {
+    "step4": {"PLACE": "uint8_t", "STEP": f"from += {STEP4};\n            sum += *from * (S)w[i];",
+              "NEXT": f"at + {STEP4}", "LENGTH": "(n + 1) / 2"}}
 COUNTS = {f"count{bits}": {"COUNT": f"uint{bits}_t"} for bits in (8, 16, 32)}
 
 # of each kind of numbers: types of an input, a weight, a sum and an output; the further parameters of a function; the
@@ -54,7 +58,7 @@ static void dense_KIND_PLACED(const X *x, const @@ COUNT *count, const @@ PLACE 
         for (i = 0; i < n; i++) {
             STEP
         }
-        place += n;
+        place += LENGTH;
         w += n;
         y[k] = GIVE(sum);
     }
@@ -149,17 +153,18 @@ static void conv_KIND_PLACED(const X *x, const @@ @_window *g, const @@ COUNT *c
             const @@ PLACE *first = place;
             const @@ W *weight = w;
             for (k = 0; k < g->o; k++) {
+                const COUNT n = count[k];
                 S best = 0;
                 for (p = 0; p < g->ph; p++)
                     for (q = 0; q < g->pw; q++) {
                         const S sum = conv_sum_KIND_PLACED(x, g, (i * g->qh + p) * g->sh - g->top,
-                                                           (j * g->qw + q) * g->sw - g->left, count[k], first,
+                                                           (j * g->qw + q) * g->sw - g->left, n, first,
                                                            weight);
                         if ((p == 0 && q == 0) || sum > best)
                             best = sum;
                     }
-                first += count[k];
-                weight += count[k];
+                first += LENGTH;
+                weight += n;
                 y[k] = GIVE(best);
             }
         }

@@ -28,7 +28,7 @@ from minnet.typing import Path
 
 LONGEST_NAME = 32       # characters of a net's name: compilers tell apart the first 63 of an identifier
 WORDS = {"precision": ("float32", "int8"), "arithmetic": ("float", "int8"), "scales": ("unit", "layer"),
-         "places": ("auto", 8, 16, 32)}
+         "places": ("auto", 4, 8, 16, 32)}
 
 FLASH = """
 /* what a compiler has to be told for constants to stay in flash: avr-gcc, of GNU's C (-std=gnu99) */
@@ -88,9 +88,9 @@ def save_c(model: Model, path: Path, *, name: str = "minnet", precision: str = "
         What every function, array and macro begins with (a macro in capitals).
     precision : {"float32", "int8"}
         How weights are stored; int8 are whole numbers from -127 to 127 with a scale, those of `freeze`.
-    places : {"auto", 8, 16, 32}
-        Bits of the place of a live weight: from the first input on where they suffice, else from the place before.
-        "auto" takes the fewest bytes.
+    places : {"auto", 4, 8, 16, 32}
+        Bits of the place of a live weight: from the first input on where they suffice, else from the place before, as
+        always with 4. "auto" takes the fewest bytes.
     arithmetic : {"float", "int8"}
         What is computed with. With "int8", weights and the results of layers are int8 and sums int32: the file takes
         int8_t, gives int32_t, and has NAME_quantise and NAME_dequantise, which turn a raw row into its input and its

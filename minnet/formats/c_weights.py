@@ -7,8 +7,12 @@ import numpy as np
 from minnet.formats.c_fold import Linear
 from minnet.formats.c_writer import Writer, bits_of
 
-SPARSE = 0.6                # live weights and their places are stored where they take less than this share of all
-FARTHEST = {8: 2**8 - 1, 16: 2**16 - 1}   # the largest step from one place to the next
+# Live weights and their places are stored where they take less than this share of all, by the bytes of a weight: a
+# product by places takes more than twice the time of another.
+SPARSE = {4: 0.6, 1: 0.8}
+FARTHEST = {bits: 2**bits - 1 for bits in (4, 8, 16)}   # the largest step from one place to the next
+NEAR = 15     # the mean step from which on steps of 4 bits are no longer tried: they would take as many fillers
+BYTE = 8      # bits
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,23 @@ class Live:
     weight: np.ndarray
     kind: str = ""
 
+    @property
+    def bits(self) -> int:
+        """Return how many bits a place takes: 4, of which two are in a byte, 8, 16 or 32."""
+        return int(self.kind.lstrip("atsep"))
+
+    def packed(self) -> np.ndarray:
+        """Return the places as they are stored: of 4 bits the even ones of a unit in the lower half of a byte."""
+        if self.bits >= BYTE:
+            return self.place
+        first = np.cumsum(self.count) - self.count
+        each = -(-self.count // 2)
+        unit = np.repeat(np.arange(len(self.count)), self.count)
+        number = np.arange(len(self.place)) - first[unit]
+        found = np.zeros(each.sum(), np.int64)
+        np.add.at(found, (np.cumsum(each) - each)[unit] + number // 2, self.place << number % 2 * 4)
+        return found
+
     def absolute(self) -> "Live":
         """Return these with the kind of their places: from the first number on."""
         return Live(self.count, self.place, self.weight, f"at{bits_of(self.place)}")
@@ -56,17 +77,19 @@ class Live:
 
     def nbytes(self, weight_bytes: int) -> int:
         """Return the bytes of all three."""
-        return len(self.place) * (int(self.kind.lstrip("atsep")) // 8 + weight_bytes) \
-            + len(self.count) * bits_of(self.count) // 8
+        of_places = int((-(-self.count * self.bits // BYTE)).sum())
+        return of_places + len(self.place) * weight_bytes + len(self.count) * bits_of(self.count) // BYTE
 
     def stored(self, weight_bytes: int, places: str | int) -> "Live":
         """Return these as they take the fewest bytes, or with places of so many bits."""
         whole = self.absolute()
         if places == 32 or (places != "auto" and whole.kind == f"at{places}"):
             return Live(self.count, self.place, self.weight, f"at{places}")
-        steps = [self.relative(bits) for bits in FARTHEST if places in ("auto", bits)]
         if places != "auto":
-            return Live(self.count, self.place, self.weight, "at16") if whole.kind == "at8" else steps[0]
+            return Live(self.count, self.place, self.weight, "at16") if (places, whole.kind) == (16, "at8") else \
+                self.relative(places)
+        near = len(self.place) and self.place[np.cumsum(self.count)[self.count > 0] - 1].sum() < NEAR * len(self.place)
+        steps = [self.relative(bits) for bits in FARTHEST if bits >= BYTE or near]
         return min([whole, *steps], key=lambda way: way.nbytes(weight_bytes))   # of equals the absolute ones
 
 
@@ -95,9 +118,10 @@ def store(writer: Writer, step: Linear, offsets: np.ndarray | None, entries: np.
 
     if offsets is not None:
         live = live_weights(step, offsets, entries).stored(weight_bytes, writer.choices.places)
-        if step.index is not None or live.nbytes(weight_bytes) < SPARSE * weight_bytes * rows * step.units:
+        most = SPARSE[weight_bytes] * weight_bytes * rows * step.units
+        if step.index is not None or live.nbytes(weight_bytes) < most:
             count = writer.array(f"{step.name}.count", live.count, f"uint{bits_of(live.count)}_t", flash=True)
-            place = writer.array(f"{step.name}.place", live.place, f"uint{live.kind.lstrip('atsep')}_t", flash=True)
+            place = writer.array(f"{step.name}.place", live.packed(), f"uint{max(live.bits, BYTE)}_t", flash=True)
             writer.products += len(live.weight) * positions
             return Stored(f"{kind}_{live.kind}_count{bits_of(live.count)}", (count, place, array(live.weight)))
     writer.products += rows * step.units * positions
