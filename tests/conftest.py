@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 ALL_SEEDS = 100
 SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]  # a first call compiles
 
+LONG = ("test_vgg16.py", "test_typing.py")  # tests of many seconds, in files that come late in the alphabet
+
 EXAMPLES = int(os.environ.get("MINNET_TEST_EXAMPLES", "50"))
 
 settings.register_profile("dev", max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW_IS_FINE)
@@ -25,30 +27,37 @@ settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-gc.disable()  # while tests are collected: nothing of that is garbage
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """What is made while tests are collected is there to stay: the search for garbage leaves it alone."""
+    gc.disable()
+    report = yield
+    gc.freeze()
+    gc.enable()
+    return report
 
 
 def pytest_collection_modifyitems(items):
     """Begin with the kernels against their twins: in float32 in one process of xdist, in float64 in another.
 
     That compiles nearly every kernel, and none in two processes at once; whatever follows finds them in the cache.
-    xdist gives each process as many tests to begin with, in their order, as `begin` says.
+    xdist gives each process `begin` tests at first, in their order. Long files follow, so that none is among the last.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     begin = max(len(items) // workers // 4, 2)
-    twins = [item for item in items if item.originalname == "test_kernel_equals_its_twin"]
+    twins, others = [], []
+    for item in items:
+        (twins if item.originalname == "test_kernel_equals_its_twin" else others).append(item)
     single = [item for item in twins if "float32" in item.name]
-    double = [item for item in twins if "float64" in item.name]
+    double = [item for item in twins if item not in single]
     if workers > 1 and len(single) <= begin:
-        others = [item for item in items if item not in set(twins)]
+        others.sort(key=lambda item: item.path.name not in LONG)  # stable
         behind = begin - len(single)
         items[:] = single + others[:behind] + double + others[behind:]
 
 
 def pytest_collection_finish():
-    gc.freeze()  # what is there by now is never searched
-    gc.set_threshold(10_000, 10, 10)  # compiling makes objects in plenty: a tenth of its time went into the search
-    gc.enable()
+    gc.set_threshold(10_000, 10, 10)  # compiling makes objects in plenty, and a tenth of its time went into the search
 
 
 def pytest_generate_tests(metafunc):

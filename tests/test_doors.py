@@ -101,13 +101,18 @@ MAKERS = {
     "split and join": lambda model, data, tmp_path: mn.join(*mn.split(model, "dense1")),
     "expand": lambda model, data, tmp_path: mn.expand(mn.compact(model), model),
 }
+
+
+def row_by_row(predictor, X):
+    return np.concatenate([predictor.predict(X[i:i + 1]) for i in range(X.shape[0])])
+
+
 USES = {
     "predict": lambda model, X: model.predict(X),
     "logits": lambda model, X: model.signature.labels(model(X).argmax(axis=1)),
     "predict_proba": lambda model, X: model.signature.labels(model.predict_proba(X).argmax(axis=1)),
     "freeze": lambda model, X: mn.freeze(model).predict(X),
-    "freeze for one row": lambda model, X: np.concatenate([mn.freeze(model, 1).predict(X[i:i + 1])
-                                                           for i in range(X.shape[0])]),
+    "freeze for one row": lambda model, X: row_by_row(mn.freeze(model, 1), X),
     "inputs": lambda model, X: model.signature.labels(model.without_signature()(model.inputs(X)).argmax(axis=1)),
 }
 
@@ -307,7 +312,7 @@ NUMERIC_USES = {
     "predict": lambda model, X: model.predict(X),
     "outputs": lambda model, X: model.signature.predictions(model(X)),
     "freeze": lambda model, X: mn.freeze(model).predict(X),
-    "freeze for one row": lambda model, X: np.concatenate([mn.freeze(model, 1).predict(row[None]) for row in X]),
+    "freeze for one row": lambda model, X: row_by_row(mn.freeze(model, 1), X),
     "inputs": lambda model, X: model.signature.predictions(model.without_signature()(model.inputs(X))),
 }
 
