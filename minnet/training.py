@@ -102,8 +102,8 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
     if state is None:
         one_by_one = clip_norm is not None or bool(penalties)
-        shards = shard_count(model, batch_size, loss, live_only=not penalties, one_by_one=one_by_one,
-                             weighted=weights is not None)
+        shards = shard_count(model, batch_size, loss, rows=len(X), live_only=not penalties,
+                             one_by_one=one_by_one, weighted=weights is not None)
         state = State(model, as_optimizer(optimizer), rng, shards if accelerate else 1)
     check_state(state, model)
     check_place(state, batch_size, len(X))

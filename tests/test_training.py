@@ -205,12 +205,12 @@ def test_many_steps_in_one_call_are_single_steps(optimizer, sparsity, threads):
     """Bit for bit, masks, batches smaller than the threads and learning rates that move included: a clip_norm that no
     gradient reaches multiplies each by 1, and takes one step a call."""
     rng, found, paths = np.random.default_rng(0), [], []
-    data = rng.normal(size=(90, 64)).astype(np.float32), rng.integers(0, 3, 90)
+    data = rng.normal(size=(2801, 300)).astype(np.float32), rng.integers(0, 3, 2801)  # the last batch has one row
     for clip_norm in (None, 1e30):
-        model = mn.models.mlp((64,), 3, (70, 30), rng=0)
+        model = mn.models.mlp((300,), 3, (300, 30), rng=0)
         mn.prune(model, sparsity)
         steps = finish(mn.train(model, data, state=mn.State(model, OPTIMIZERS[optimizer], 0, threads), epochs=2,
-                                batch_size=44, lr_schedule="cosine", clip_norm=clip_norm))
+                                batch_size=700, lr_schedule="cosine", clip_norm=clip_norm))
         found.append((bits(model.values), bits(steps[-1].state.vectors), [step.loss for step in steps]))
         paths.append(steps[-1].path)
     assert "many steps a call" in paths[0] and "one step a call" in paths[1]

@@ -24,6 +24,7 @@ from minnet.fast.sparse_rows import SparseRowsStepper, reading_csr
 from minnet.kernels.sparse.spmm import FEW, VECTOR
 from minnet.kernels.steps import STEP_CODES
 
+COMPILED_MACS = 2**28   # multiply-adds of a dense epoch: with fewer, a faster stepper saves less than its compilation takes
 SHARD_MACS = 2**25      # multiply-adds of a forward pass: with fewer a second thread costs more than it saves
 CHAIN_MACS = 2**22      # the same where a thread's whole pass is one call
 PREDICT_MACS = 2**24    # the same for predictions
@@ -32,16 +33,17 @@ MIN_SLICE = 2**16       # entries of the vector that are worth a thread's step
 SPARSE_DENSITY = 0.25   # a layer with at most this share of its weights costs less by its live weights alone
 INNER_DENSITY = 0.4     # a Dense layer behind others: three products for each weight, not two, and no data with zeros
 LOOKED_AT = 1024        # rows of the data that show whether it is mostly zeros
+SHORT = "an epoch too short for a compiled chain to pay off"
 
 
 def choose(job: Job):
     """Return the fastest Stepper for `job` that gives the numbers of LayerStepper."""
-    layers = no_layers if job.penalties else sparse_layers
+    layers = no_layers if job.penalties or is_short(job.model, len(job.X)) else sparse_layers
     return LiveWeightStepper(job, layers, stepper_for)
 
 
 def no_layers(model):
-    """Return no layer: a penalty sees the whole model, so none is replaced."""
+    """Return no layer: a penalty sees the whole model, and in a short epoch live weights alone save nothing."""
     return []
 
 
@@ -77,6 +79,8 @@ def stepper_for(job: Job):
     if chain is None:
         why = why or "the model is no chain of Dense and ReLU"
         return ShardedStepper(job, rewrite(job.model.tree), slices, why)
+    if isinstance(chain, Chain) and is_short(job.model, len(job.X)):
+        return ShardedStepper(job, job.model.tree, slices, SHORT)
     why = between_steps(job, kernel)
     if isinstance(chain, Chain):
         zeros = mostly_zero(job.X.reshape(len(job.X), -1)[:: max(1, len(job.X) // LOOKED_AT)])
@@ -98,6 +102,17 @@ def sparse_rows_stepper(job, slices):
     if reading is None:
         return ShardedStepper(job, tree, slices, "sparse rows, made dense by the batch: the first layer takes no CSR")
     return SparseRowsStepper(job, reading, slices, "sparse rows")
+
+
+def is_short(model, rows):
+    """Return whether an epoch of `rows` rows has fewer multiply-adds than are worth a stepper that is compiled."""
+    return rows * dense_macs(model) < COMPILED_MACS
+
+
+def dense_macs(model):
+    """Return the multiply-adds of a row's forward pass; a layer that was born sparse has those of its live weights."""
+    return sum(layer.positions * p.size for layer in model.layers.values() for p in layer.parameters
+               if p.kind == "weight")
 
 
 def lacks_chain(loss, weighted=False):
@@ -125,21 +140,23 @@ def slices_of(job):
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def shard_count(model, batch_size, loss, *, live_only=True, one_by_one=False, weighted=False):
+def shard_count(model, batch_size, loss, *, rows=None, live_only=True, one_by_one=False, weighted=False):
     """Return how many threads share a batch.
 
-    `live_only`: layers with few live weights are trained by these; `one_by_one`: threads meet after every step;
-    `weighted`: rows have weights.
+    `rows`: the length of an epoch, None for a long one; `live_only`: layers with few live weights are trained by these;
+    `one_by_one`: threads meet after every step; `weighted`: rows have weights.
     """
     layers = model.layers.values()
     if any(layer.shares_batch for layer in layers):
         return 1
+    short = rows is not None and is_short(model, rows)
     # By their live weights alone: what is counted here is the work of the model that is trained.
-    replaced = set(sparse_layers(model)) if live_only else set()
+    replaced = set(sparse_layers(model)) if live_only and not short else set()
     sparse = {layer for layer in layers for p in layer.parameters if p.index is not None or layer in replaced}
     macs = sum(layer.positions * (SPARSE_MAC_COST * np.count_nonzero(p.mask) if layer in sparse else p.size)
                for layer in layers for p in layer.parameters if p.kind == "weight")
-    chain = not lacks_chain(loss, weighted) and chain_of(model, FEWEST_WEIGHTS) is not None
+    chain = None if lacks_chain(loss, weighted) else chain_of(model, FEWEST_WEIGHTS)
+    chain = chain is not None and not (short and isinstance(chain, Chain))
     worth = CHAIN_MACS if chain and not (sparse and one_by_one) else SHARD_MACS
     # A thread with fewer rows than a vector holds would compute with empty lanes.
     if not sparse:
@@ -151,6 +168,4 @@ def shard_count(model, batch_size, loss, *, live_only=True, one_by_one=False, we
 
 def predict_shards(model, n):
     """Return how many threads share the prediction of n rows."""
-    macs = sum(layer.positions * p.size for layer in model.layers.values() for p in layer.parameters
-               if p.kind == "weight")
-    return max(1, min(threads.n_threads(), n, n * macs // PREDICT_MACS))
+    return max(1, min(threads.n_threads(), n, n * dense_macs(model) // PREDICT_MACS))

@@ -9,6 +9,7 @@ x * sigmoid(x) and x / (1 + exp(-x)) are both SiLU. Nodes that nothing else read
 import math
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from itertools import permutations
 
 import numpy as np
@@ -71,8 +72,6 @@ def _end(value):
 
 
 PLAIN = (ReLU(), ReLU6(), Sigmoid(), Tanh(), SiLU(), Hardswish(), GELU(), GELU("tanh"), Mish(), SELU())  # no arguments
-AS_THEY_ARE = np.array([np.maximum(POINTS, 0), np.clip(POINTS, 0, SIX), sigmoid(POINTS), np.tanh(POINTS),
-                        *[layer.value(POINTS) for layer in PLAIN[4:-1]], SELU().value(POINTS)])
 GUESSES = (     # whether f at POINTS may be such a layer; the layer, and its values
     (lambda f: f[AT[1]] == 1, lambda f: (LeakyReLU(short(-f[AT[-1]])),
                                          np.where(POINTS > 0, POINTS, -f[AT[-1]] * POINTS))),
@@ -83,6 +82,13 @@ GUESSES = (     # whether f at POINTS may be such a layer; the layer, and its va
     (lambda f: abs(f[AT[-FAR]]) < FAR or abs(f[AT[FAR]]) < FAR,
      lambda f: _valued(Hardtanh(_end(f[AT[-FAR]]), _end(f[AT[FAR]])))),
 )
+
+
+@cache
+def plain_values():
+    """Return the values of each layer of PLAIN at POINTS."""
+    return np.array([np.maximum(POINTS, 0), np.clip(POINTS, 0, SIX), sigmoid(POINTS), np.tanh(POINTS),
+                     *[layer.value(POINTS) for layer in PLAIN[4:]]])
 
 
 def _valued(layer):
@@ -182,7 +188,7 @@ def _layer(f):
         return None
     with np.errstate(all="ignore"):
         inside = np.isfinite(f) | (np.abs(POINTS) < FAR)    # far from 0 an exponential may overflow
-        same = np.flatnonzero(_alike(f, AS_THEY_ARE, inside))
+        same = np.flatnonzero(_alike(f, plain_values(), inside))
         if len(same):
             return rebuild(PLAIN[same[0]])
         for may_be, guess in GUESSES:

@@ -152,9 +152,12 @@ def rows_pass(shard, y, rows, plan, net, values, workspace, losses, grads):
         return
     # the sums of the first layer, always in the order of the shards: the bits do not depend on which is done first
     z = outputs[: (high - low) * o].reshape(high - low, o)
-    z[:] = partial[0, low:high]
-    for other in range(1, shards):
-        z += partial[other, low:high]
+    for i in range(low, high):
+        for j in range(o):  # entry by entry: what Numba makes of z[:] = ... takes seconds to compile
+            total = partial[0, i, j]
+            for other in range(1, shards):
+                total += partial[other, i, j]
+            z[i - low, j] = total
     mlp_forward(net, values, high - low, outputs)
     labels = workspace.counts[workspace.counts.size - n :]
     for i in range(low, high):
@@ -168,7 +171,9 @@ def rows_pass(shard, y, rows, plan, net, values, workspace, losses, grads):
     if plan[ZERO_BLOCKS]:
         cut_slabs(dy, low, workspace.index.shape[1], workspace.slabs)
     else:
-        partial[shards, low:high] = dy
+        for i in range(low, high):
+            for j in range(o):
+                partial[shards, i, j] = dy[i - low, j]
 
 
 @register_jitable

@@ -71,9 +71,11 @@ def shard_forward(layer, shard, shards, X, rows, net, values, lanes, inputs, sum
                 x[(j - low) * lanes + i] = X[rows[i], j] if i < rows.size else 0
     else:  # the sums of all shards of the layer before, in their order, and the ReLU
         before = there - lanes * ins + lanes * low
-        x[:] = sums[0, before : before + x.size]
-        for other in range(1, shards):
-            x += sums[other, before : before + x.size]
+        for i in range(x.size):
+            total = sums[0, before + i]
+            for other in range(1, shards):
+                total += sums[other, before + i]
+            x[i] = total
         relu(x, x)
     whole = inputs[here : here + lanes * ins].reshape(ins, lanes)
     x, y = x.reshape(high - low, lanes), y.reshape(outs, lanes)
