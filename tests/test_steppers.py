@@ -372,8 +372,10 @@ def test_an_optimizer_of_your_own_is_run_by_its_own_step(net, optimizer):
     assert kernel_of(optimizer) in (None, "sign")
     fast, slow = (last_step(net, optimizer=optimizer, accelerate=accelerate) for accelerate in (True, False))
     assert "many steps" not in fast.path
-    if chain_of(fast.model, FEWEST) is not None:
-        assert type(optimizer).__name__ in fast.why
+    chain = chain_of(fast.model, FEWEST)
+    if chain is not None:
+        assert isinstance(chain, Chain) or type(optimizer).__name__ in fast.why  # the dense one is too short an epoch
+        assert type(optimizer).__name__ in between_steps(job_of(net, optimizer, "plain", 1), kernel_of(optimizer))
     np.testing.assert_allclose(fast.model.values, slow.model.values, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(fast.state.vectors, slow.state.vectors, rtol=1e-12, atol=1e-12)
     plain = last_step(net, optimizer=mn.SGD(optimizer.lr))
