@@ -24,7 +24,7 @@ from minnet.fast.sparse_rows import SparseRowsStepper, reading_csr
 from minnet.kernels.sparse.spmm import FEW, VECTOR
 from minnet.kernels.steps import STEP_CODES
 
-COMPILED_MACS = 2**28   # multiply-adds of a dense epoch: with fewer, a faster stepper saves less than its compilation takes
+COMPILED_MACS = 2**28   # multiply-adds of a dense epoch: with fewer, a stepper costs more to compile than it saves
 SHARD_MACS = 2**25      # multiply-adds of a forward pass: with fewer a second thread costs more than it saves
 CHAIN_MACS = 2**22      # the same where a thread's whole pass is one call
 PREDICT_MACS = 2**24    # the same for predictions
