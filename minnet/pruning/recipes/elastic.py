@@ -11,7 +11,7 @@ from minnet.engine.sample import draw_sample
 from minnet.engine.state import Step
 from minnet.errors import check_count, check_fraction, check_real
 from minnet.pruning.recipes.goal import Prune, Train
-from minnet.pruning.recipes.moving import check_samples, live_gradient, lowest, movable, move, sparse_start, values_of
+from minnet.pruning.recipes.moving import check_samples, live_gradient, lowest, movable, move, slots, sparse_start
 from minnet.pruning.recipes.regrow import ERK, ROWS
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -115,10 +115,10 @@ def _remove(goal, count, scores):
 def _mutate(state, layers, share, scores, rng):
     """Replace that share of each layer's live weights, those with the lowest scores, by others at random positions."""
     for p in movable(state.model, layers):
-        found = p.of(scores)[p.mask] if p.index is None else p.of(scores)
-        live = values_of(p)[1]
+        positions, _, live = slots(p)
+        found = p.of(scores).reshape(-1)[positions] if p.index is None else p.of(scores)
         gone = lowest(found, live, round(share * np.count_nonzero(live)))
-        move(state, p, gone, partial(draw_places, rng, p.size))
+        move(state, p, positions, gone, partial(draw_places, rng, p.size))
 
 
 def _scores(model, data, slope, samples, rng):

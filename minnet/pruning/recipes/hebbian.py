@@ -19,7 +19,7 @@ from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.bipartite import Links, draw_grown, draw_kept, percolate
 from minnet.pruning.recipes.goal import Goal, Prune, Train
 from minnet.pruning.recipes.link_scores import SCORES, LinkScore
-from minnet.pruning.recipes.moving import check_single, movable, move, positions_of, values_of
+from minnet.pruning.recipes.moving import check_single, movable, move, n_slots, slots
 from minnet.pruning.recipes.starts import STARTS
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -197,7 +197,7 @@ def _begin(model, layers, place, rng):
     for p in _bipartite(model, layers):
         if p.index is not None and not p.mask.all():
             continue
-        count = len(positions_of(p))
+        count = n_slots(p)
         places = place(p.shape, count)
         values = rng.normal(0.0, math.sqrt(2 / max(count / p.shape[-1], 1.0)), count)
         if p.index is not None:
@@ -280,7 +280,8 @@ class _Change:
 
     def links(self, p, moves):
         """Return the live links of a weight."""
-        positions = positions_of(p)[values_of(p)[1]]
+        positions, _, live = slots(p)
+        positions = positions[live]
         rows = positions // p.shape[-1]
         sources, targets = self.ends[p.name, -2], self.ends[p.name, -1]
         return Links(p, sources[rows % p.shape[-2]], targets[positions - rows * p.shape[-1]],
@@ -288,11 +289,11 @@ class _Change:
 
     def remove(self, p, exponent):
         """Draw which live weights of a layer stay."""
-        value, live = values_of(p)
+        positions, value, live = slots(p)
         size = np.abs(value[live]).astype(np.float64)
         score = self.alpha * size
         if self.alpha < 1:
-            score += (1 - self.alpha) * (_importance(p, positions_of(p)[live], size) + FLOOR)
+            score += (1 - self.alpha) * (_importance(p, positions[live], size) + FLOOR)
         return draw_kept(score, len(size) - int(self.zeta * len(size)), exponent, self.rng)
 
     def grow(self, state, found):
@@ -300,13 +301,13 @@ class _Change:
         from scipy.sparse import csr_array  # here, as it takes long to load
 
         p = found.parameter
-        gone = values_of(p)[1].copy()
-        gone[gone] = ~found.keep
-        left = np.sort(positions_of(p)[values_of(p)[1]][found.keep])
+        places, _, live = slots(p)
+        gone, left = live.copy(), places[live][found.keep]
+        gone[live] = ~found.keep
         rows = np.zeros(p.shape[0] + 1, np.int64)
         np.cumsum(np.bincount(left // p.shape[1], minlength=p.shape[0]), out=rows[1:])
         positions, scores = self.score(csr_array((np.ones(len(left)), left % p.shape[1], rows), shape=p.shape))
-        move(state, p, gone, lambda count, taken: draw_grown(positions, scores, p.size, taken, count, self.rng))
+        move(state, p, places, gone, lambda count, taken: draw_grown(positions, scores, p.size, taken, count, self.rng))
 
 
 RECIPES = {f.__name__: f for f in (chts, chtss)}

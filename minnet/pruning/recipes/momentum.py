@@ -19,11 +19,10 @@ from minnet.pruning.recipes.moving import (
     lowest,
     move,
     one_pass,
-    positions_of,
     rewiring,
+    slots,
     sparse_start,
     steepest,
-    values_of,
 )
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -125,20 +124,21 @@ def batches(momentum: float, most: int) -> int:
 def redistribute(step: Step, tape: Tape, layers: list[str], share: float) -> None:
     """Remove the share of the smallest ``|w|`` of each layer; grow as many where ``|m|`` is large, layer and place."""
     weights = [p for p in step.model.weight_parameters if p.layer in layers]
-    gone, means, free = [], [], []
+    places, gone, means, free = [], [], [], []
     for p in weights:
-        value, live = values_of(p)
-        m = np.abs(p.of(tape.grads)[p.mask] if p.index is None else p.of(tape.grads)[live])
+        positions, value, live = slots(p)
+        m = np.abs(p.of(tape.grads).reshape(-1)[positions] if p.index is None else p.of(tape.grads)[live])
+        places.append(positions)
         gone.append(lowest(np.abs(value), live, round(share * np.count_nonzero(live))))
         means.append(m.mean(dtype=np.float64) if len(m) else 0.0)
-        free.append(p.size - len(positions_of(p)) + np.count_nonzero(gone[-1]))
+        free.append(p.size - len(positions) + np.count_nonzero(gone[-1]))
     removed = np.array([np.count_nonzero(g) for g in gone])
     tied = np.array([p.index is not None for p in weights])
     removed[tied] = np.minimum(removed[tied], np.array(free)[tied])
     low, high = np.where(tied, removed, 0), np.where(tied, removed, free)
     grown = apportion(np.where(tied, removed, means), removed.sum(), low, high)
-    for p, g, count in zip(weights, gone, grown.tolist(), strict=True):
-        move(step.state, p, g, partial(steepest, tape, p), count)
+    for p, positions, g, count in zip(weights, places, gone, grown.tolist(), strict=True):
+        move(step.state, p, positions, g, partial(steepest, tape, p), count)
 
 
 RECIPES = {"snfs": snfs}

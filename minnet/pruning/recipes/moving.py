@@ -2,7 +2,7 @@
 
     goal = sparse_start("rigl", model, data, 0.95, prune, rng)
     for step in rewiring(goal, train, update): ...
-    move(step.state, parameter, gone, choose)
+    move(step.state, parameter, positions, gone, choose)
 
 New weights begin at 0, with moments of 0; a layer that has all its weights has no free position, and stays as it is.
 """
@@ -19,7 +19,7 @@ from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported, check_count, quoted
 from minnet.fast.choose import sparse_layers
 from minnet.fast.live_weights import LiveModel
-from minnet.kernels.select import select_lowest
+from minnet.kernels.select import MAY_GO, STAYS, select_lowest
 from minnet.pruning.parse import Structure
 from minnet.pruning.recipes.goal import Goal
 from minnet.pruning.scores import Data
@@ -54,7 +54,7 @@ def rewiring(goal, train, update):
 
 def movable(model, layers):
     """Return the weights of these layers, except of layers that have all of theirs."""
-    return [p for p in model.weight_parameters if p.layer in layers and len(positions_of(p)) < p.size]
+    return [p for p in model.weight_parameters if p.layer in layers and n_slots(p) < p.size]
 
 
 def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data, samples: int | None,
@@ -62,9 +62,9 @@ def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data,
     """Replace a share of each layer's live weights, the smallest ``|w|``, by weights where the gradient is largest."""
     tape = one_pass(step.model, draw_sample(step.model, data, samples=samples, rng=rng))
     for p in movable(step.model, layers):
-        value, live = values_of(p)
+        positions, value, live = slots(p)
         gone = lowest(np.abs(value), live, round(share * np.count_nonzero(live)))
-        move(step.state, p, gone, partial(steepest, tape, p))
+        move(step.state, p, positions, gone, partial(steepest, tape, p))
 
 
 def one_pass(model, sample, weights=None):
@@ -90,9 +90,11 @@ def steepest(tape: Tape, p: Parameter, count: int, taken: np.ndarray) -> np.ndar
     """
     if p.index is not None:
         return tape.model.layers[p.layer].steepest(tape, count, taken)
-    free = np.ones(p.size, bool)
-    free[taken] = False
-    return np.flatnonzero(lowest(-np.abs(p.of(tape.grads).reshape(-1)), free, count))
+    scores, out = np.abs(p.of(tape.grads).reshape(-1)), np.empty(p.size, bool)
+    state = np.full(p.size, MAY_GO, np.uint8)
+    state[taken] = STAYS
+    select_lowest(np.negative(scores, out=scores), state, count, out)
+    return np.flatnonzero(out)
 
 
 def lowest(scores: np.ndarray, may: np.ndarray, count: int) -> np.ndarray:
@@ -102,14 +104,20 @@ def lowest(scores: np.ndarray, may: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-def positions_of(p):
-    """Return the sorted flat positions of a parameter's weights: its index, or where its mask is True."""
-    return np.flatnonzero(p.mask) if p.index is None else p.index
+def slots(p):
+    """Return where a parameter has weights, sorted and flat, these weights, and which of them are live.
+
+    Of a masked parameter these are the live ones; one that was born sparse has masked ones too.
+    """
+    if p.index is not None:
+        return p.index, p.value, p.mask
+    positions = np.flatnonzero(p.mask)
+    return positions, p.value.reshape(-1)[positions], np.ones(len(positions), bool)
 
 
-def values_of(p):
-    """Return (the weights at these positions, True where each is live)."""
-    return (p.value[p.mask], np.ones(np.count_nonzero(p.mask), bool)) if p.index is None else (p.value, p.mask)
+def n_slots(p):
+    """Return how many positions `slots` gives."""
+    return np.count_nonzero(p.mask) if p.index is None else len(p.index)
 
 
 def live_gradient(model: Model, sample: Sample) -> np.ndarray:
@@ -126,9 +134,8 @@ def live_gradient(model: Model, sample: Sample) -> np.ndarray:
     return slopes
 
 
-def move(state, p, gone, choose, count=None):
+def move(state, p, positions, gone, choose, count=None):
     """Remove the weights that `gone` marks, and grow `count`, or as many, at choose(count, positions that are kept)."""
-    positions = positions_of(p)
     drop = positions[gone]
     grow = choose(len(drop) if count is None else count, positions[~gone])
     if p.index is not None:

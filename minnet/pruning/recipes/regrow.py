@@ -29,8 +29,8 @@ from minnet.pruning.recipes.moving import (
     move,
     replace_by_gradient,
     rewiring,
+    slots,
     sparse_start,
-    values_of,
 )
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -219,11 +219,11 @@ def evolve(state: State, layers: list[str], zeta: float, rng: np.random.Generato
 
 def _evolve(state, p, zeta, rng):
     """Replace the weights of one layer."""
-    value, live = values_of(p)
+    positions, value, live = slots(p)
     gone = np.empty(len(value), bool)
     select_near_zero(value, live, zeta, gone)
     if p.index is None:
-        move(state, p, gone, partial(draw_places, rng, p.size))
+        move(state, p, positions, gone, partial(draw_places, rng, p.size))
     else:
         renew(state, p, gone, rng)
 
