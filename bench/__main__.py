@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.measure import Result, table
 
-SPEED = ("selection", "training", "sparse_training", "predict", "surgery", "scale", "cold_start",
+SPEED = ("selection", "training", "sparse_training", "recipe_speed", "predict", "surgery", "scale", "cold_start",
          "estimators")  # in bench/
 # which measure no time: named by the user alone
 OTHERS = ("tables", "feature_selection", "faults", "c_size", "c_accuracy", "error_by_kilobyte", "runtimes", "imports")

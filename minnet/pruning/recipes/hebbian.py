@@ -105,7 +105,7 @@ def chts(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
 
 
 def chtss(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, schedule: PruneSchedule = sigmoid,
-          initial: float = 0.5, end: float = 0.8, score: str | LinkScore = "path", start: str = "csti",
+          initial: float = 0.5, end: float = 0.8, score: str | LinkScore = "node", start: str = "csti",
           zeta: float = 0.3, alpha: float = 1.0, delta: float = 0.5, delta_end: float = 0.75, prune: Prune = HIDDEN,
           train: Train = train_, rng: Seed = None) -> Iterator[Step]:
     """Do as `chts` while the density falls along a sigmoid (CHTss).
@@ -132,7 +132,7 @@ def chtss(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     end : float, default 0.8
         Where the density stays as it is, as a share of the training.
     score, start, zeta, alpha, delta, delta_end
-        As in `chts`.
+        As in `chts`; the score by nodes, which at the first densities is the far cheaper one, is the default here.
     prune, train : callable
         `minnet.prune`, which sets the count of each layer, and `minnet.train`, with arguments bound by
         `functools.partial`.
