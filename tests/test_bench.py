@@ -214,3 +214,16 @@ def test_nets_of_pytorch_go_all_the_way(bench, tmp_path):
     assert "cannot be read: Div" in refused and imports.unequal(found) == []
     assert all(row["pruned"].endswith("%") for row in found["PyTorch"].values())
     assert imports.table(found).count("| PyTorch ") == len(nets.QUICK) - 1
+
+
+def test_speed_of_recipes_is_measured_beside_a_dense_epoch(bench, monkeypatch):
+    speed = importlib.import_module("bench.recipe_speed")
+    rng = np.random.default_rng(0)
+    images = rng.random((70, 28, 28, 1), dtype=np.float32), rng.integers(10, size=70)
+    for name, value in {"RECIPES": ("set", "rigl", "static"), "BARS": {0.98: 0.2}, "RUN": 1, "EVERY": 1,
+                        "images_of": lambda name: images}.items():
+        monkeypatch.setattr(speed, name, value)
+    monkeypatch.setattr(speed.importlib.util, "find_spec", lambda name: None)
+    found = speed.measure(quick=True)
+    assert [r.work.split(",")[0] for r in found] == ["set", "rigl", "static", "granet", "chtss"]
+    assert [r.target for r in found] == [5, 5, None, None, None] and all(r.peer == "own dense" for r in found)

@@ -87,14 +87,16 @@ def mest(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
 
 def _mest(goal, train, course, scores, rng):
     zeta, surplus, end = course
-    goal.cut(_masked(goal, surplus))
-    part = 1.0
+    count, part = _masked(goal, surplus), 1.0
+    goal.cut(count)
     for step in train(goal.model, goal.data):
         if step.batch == 0 and part > 0:
             part = 0.0 if step.progress >= end else 0.5 if step.progress >= HALVED else 1.0
             found = scores(goal.model, goal.data)
-            _remove(goal, _masked(goal, part * surplus), found)
-            step.state.apply_mask()
+            count, before = _masked(goal, part * surplus), count
+            if count > before:
+                _remove(goal, count, found)
+                step.state.apply_mask()
             _mutate(step.state, goal.layers, part * zeta, found, rng)
         yield step
     goal.cut(goal.total)  # where there was nothing to train
