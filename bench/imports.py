@@ -244,10 +244,12 @@ def measure(folder, packages, frameworks=tuple(WRITERS), names=()):
     known = json.loads(kept.read_text()) if kept.is_file() else {}
     found = {framework: {} for framework in frameworks}
     for framework in frameworks:
-        for file, about in write(framework, folder, packages, names).items():
+        place = folder / framework  # both have nets of one name
+        place.mkdir(exist_ok=True)
+        for file, about in write(framework, place, packages, names).items():
             if file not in known.setdefault(framework, {}):
                 known[framework][file] = {"refused": f"its exporter: {about['refused']}"} if about["refused"] else \
-                    walk(folder / file, about["end"])
+                    walk(place / file, about["end"])
                 write_whole(kept, json.dumps(known).encode())
             found[framework][file] = known[framework][file]
     return found

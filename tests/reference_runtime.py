@@ -81,6 +81,18 @@ def affine(code, at, value, y):
     y[start : start + planes * plane] = (a[:, None] * of + b[:, None]).reshape(-1)
 
 
+def standardise(code, at, value, y, sums):
+    y0, parts, part, planes, y_plane, lines, y_line, columns, lanes, size, _, epsilon = operands(code, at, 12)
+    for p in range(parts):
+        starts = (y0 + p * part + np.arange(planes)[:, None, None] * y_plane + np.arange(lines)[:, None] * y_line
+                  + np.arange(columns) * lanes).reshape(-1, 1)
+        places = starts + np.arange(lanes)
+        x = wide(y[places])
+        mean = x.sum(axis=0) / size
+        variance = (np.square(x - mean).sum(axis=0) + (size - len(x)) * np.square(mean)) / size
+        y[places] = (x - mean) / np.sqrt(variance + wide(value[epsilon]))
+
+
 def activate(code, at, value, y):
     start, size, kind, slope = operands(code, at, 4)
     x = wide(y[start : start + size])
@@ -227,6 +239,8 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
                 kernel(code, at, index, weights, value, work, *[work] * outputs)
             elif step in (do.AFFINE, do.ACTIVATE):
                 (affine if step == do.AFFINE else activate)(code, at, value, work)
+            elif step == do.STANDARDISE:
+                standardise(code, at, value, work, work)
             elif step == do.CLEAR:
                 clear(code, at, work)
             elif step == do.LOAD:

@@ -100,6 +100,18 @@ def affines(draw, dtype):
 
 
 @st.composite
+def parts(draw, dtype):
+    """Planes and lines may stand apart, numbers be missing, and a lane be alone; no part is all alike."""
+    n, planes, lines, columns, lanes = draw(size), draw(size), draw(size), draw(size), draw(st.sampled_from([1, 2, 9]))
+    line = columns * lanes + draw(gap)
+    plane, start = lines * line + draw(gap), draw(gap)
+    count = planes * lines * columns + draw(gap)
+    y = floats(draw, dtype, start + n * planes * plane, elements=plain)
+    code = table(start, n, planes * plane, planes, plane, lines, line, columns, lanes, count, 0, 1)
+    return code, 1, np.array([0, 0.5], dtype), y, np.zeros(3 * lanes, dtype)
+
+
+@st.composite
 def pools(draw, dtype, tile=None, halve=False):
     """Every window sees a pixel; with `halve` it is 2 x 2, and all inside. Planes and lines may stand apart."""
     tile = tile or draw(st.sampled_from([HALF, RUN, RUN + HALF]))
@@ -227,6 +239,7 @@ RUNTIME_CASES = {
     "add": Case(additions),
     "multiply": Case(products),
     "affine": Case(affines),
+    "standardise": Case(parts, writes=2, means=lambda code, at, value, y, sums: [y]),
     "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 13)), 1), value=3)),
     "pool_tile": Case(lambda dtype: pools(dtype)),
     "halve_image": Case(lambda dtype: pools(dtype, 1, halve=True), means=lambda code, at, x, y: [y[: code[1, 20]]]),

@@ -24,6 +24,7 @@ from minnet.runtime.graph import (
     ProductNode,
     ReshapeNode,
     SlopesNode,
+    StandardiseNode,
 )
 from minnet.runtime.layout import Tensor
 from minnet.runtime.linear import emit_linear, pool_step, weights_of
@@ -81,6 +82,20 @@ def emit_affine(emitter: Emitter, node: AffineNode, x: Tensor) -> Tensor:
     y = by_feature(emitter, node, x)
     scale, shift = emitter.add_values(node.scale), emitter.add_values(node.shift)
     emitter.step(opcodes.AFFINE, y.offset, y.channels, y.plane, scale, shift)
+    return y
+
+
+def emit_standardise(emitter: Emitter, node: StandardiseNode, x: Tensor) -> Tensor:
+    """Emit a layer of moments, without its gain and shift: by pixel, a line at a time, or by group of channels."""
+    y, epsilon = by_feature(emitter, node, x), emitter.add_values([node.epsilon])
+    if node.per_pixel:
+        runs = y.height, y.line, y.channels, y.plane, 1, 0, 1, y.width * y.tile
+    else:
+        channels = y.channels // node.groups
+        runs = node.groups, channels * y.plane, channels, y.plane, y.height, y.line, y.width, y.tile
+    scratch = emitter.memory.allocate(3 * runs[-1])
+    emitter.step(opcodes.STANDARDISE, y.offset, *runs, node.size, scratch, epsilon)
+    emitter.memory.free(scratch)
     return y
 
 
@@ -159,6 +174,7 @@ EMITTERS = {
     Node: lambda emitter, node: emitter.load(node.shape),
     LinearNode: emit_linear,
     AffineNode: emit_affine,
+    StandardiseNode: emit_standardise,
     ActivationNode: emit_activation,
     PoolNode: emit_pool,
     ReshapeNode: lambda emitter, node, x: replace(x, flat=True),

@@ -19,6 +19,7 @@ from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.depthwise import DepthwiseConv2d
 from minnet.engine.layer import Layer, find_row
+from minnet.engine.layer_norm import GroupNorm, InstanceNorm, LayerNorm, MomentNorm
 from minnet.engine.more_activations import ELU, GELU, Hardswish, ReLU6, SiLU
 from minnet.engine.normalise import BatchNorm, Dropout
 from minnet.engine.padding import Window
@@ -129,6 +130,19 @@ class AffineNode(Node):
 
 
 @dataclass(eq=False)
+class StandardiseNode(Node):
+    """y = (x - mean) / sqrt(variance + epsilon), with the moments of parts of each sample.
+
+    A part is a pixel, or one of `groups` of channels over all pixels; `size` numbers count in it.
+    """
+
+    groups: int
+    per_pixel: bool
+    size: int
+    epsilon: float
+
+
+@dataclass(eq=False)
 class ActivationNode(Node):
     """y = f(x); `kind` is the number of f in kernels/program/ops.py, `slope` the number that it takes."""
 
@@ -225,6 +239,12 @@ def trace_batch_norm(builder: GraphBuilder, layer: BatchNorm, x: Node) -> Node:
     return builder.add(AffineNode([x], x.shape, *layer.scale_and_offset()))
 
 
+def trace_moments(builder: GraphBuilder, layer: MomentNorm, x: Node) -> Node:
+    """Trace LayerNorm, GroupNorm or InstanceNorm: mean 0 and variance 1, then gain and shift."""
+    x = builder.add(StandardiseNode([x], x.shape, layer.split[1], layer.per_pixel, layer.size, layer.epsilon))
+    return builder.add(AffineNode([x], x.shape, builder.value(layer.gain), builder.value(layer.shift)))
+
+
 def activation(kind: int, parameter: str | None = None) -> Callable[[GraphBuilder, Layer, Node], Node]:
     """Return the function that traces an activation; `parameter` names the attribute that its kernel takes."""
     def trace(builder, layer, x):
@@ -319,6 +339,9 @@ TRACES = {
     Conv2d: trace_linear,
     DepthwiseConv2d: trace_linear,
     BatchNorm: trace_batch_norm,
+    LayerNorm: trace_moments,
+    GroupNorm: trace_moments,
+    InstanceNorm: trace_moments,
     ReLU: activation(ops.RELU),
     LeakyReLU: activation(ops.LEAKY_RELU, "slope"),
     ReLU6: activation(ops.RELU6),

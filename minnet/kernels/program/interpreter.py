@@ -1,5 +1,6 @@
 """The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see ops.py)."""
 from minnet.kernels.jit import kernel
+from minnet.kernels.program.moments import standardise
 from minnet.kernels.program.ops import (
     activate,
     add,
@@ -20,7 +21,7 @@ from minnet.kernels.simd.atomics import fetch_add, load_acquire, spin_until, spi
 # Opcodes: the first column of the table of steps.
 LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
 DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(10, 17)
-MULTIPLY = 17
+MULTIPLY, STANDARDISE = 17, 18
 
 TAKEN, DONE = 0, 1  # the entries of `counters`: tasks that a thread has begun, and those that are done
 # The columns of `tasks`: the range of steps, how many tasks must be done before, the range of rows, samples of a tile.
@@ -72,6 +73,8 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
                 add(code, at, work, work)
             elif step == MULTIPLY:
                 multiply(code, at, work, work)
+            elif step == STANDARDISE:
+                standardise(code, at, value, work, work)
             elif step == CLEAR:
                 clear(code, at, work)
             elif step == LOAD:
