@@ -261,6 +261,15 @@ def test_the_last_cut_reaches_the_count_and_says_how_many_it_took(name, sparsity
         assert cuts == [wanted if name == "gsm" else 0]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_training_is_a_cut_by_size(name):
+    model, wanted = make("dense"), make("dense")
+    assert list(mn.recipes.RECIPES[name](model, rows_of(model), 0.7, epochs=0, rng=0)) == []
+    mn.prune(wanted, 0.7, distribution={"top_kast": "erk", "movement_pruning": "layerwise"}.get(name, "global"))
+    assert np.count_nonzero(~model.mask) == np.count_nonzero(~wanted.mask) and is_plus_zero(model.values[~model.mask])
+    assert name in ("str", "l0") or np.array_equal(model.mask, wanted.mask)  # these have scores of their own at once
+
+
 @pytest.mark.parametrize("name", OUTCOME)
 def test_without_a_sparsity_what_the_method_masks_is_the_outcome(name):
     model = make("dense")

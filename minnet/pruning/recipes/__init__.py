@@ -12,6 +12,10 @@ bound by `functools.partial`; the recipe adds the count, the data, the epochs an
 the pruning is tried out once, when the recipe is called: before any training. With a `record=mn.Record()` bound to
 `prune` the record says in the end which round removed each weight, and why; with a `compensate="least_squares"` the
 live weights make up for the removed ones after each round.
+
+Where the sparsity is an outcome of the training (dynamic_surgery, str, l0, variational_dropout) a last exact cut
+reaches the asked count: `step.cut` says, once, how many weights it took, below 0 where it gave some back. With sparsity
+None there is no such cut.
 """
 from collections.abc import Callable, Iterator
 

@@ -25,7 +25,7 @@ from minnet.engine.sample import part_of
 from minnet.engine.state import Step
 from minnet.engine.vector import Parameter
 from minnet.errors import InvalidValue, check_count
-from minnet.kernels.select import GONE, MAY_GO, select_lowest
+from minnet.kernels.select import GONE, select_lowest
 from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span
 from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.scores import Data
@@ -252,7 +252,8 @@ class Latent:
         if not self.run.cuts:
             model.mask[:n] = self.live
             return
-        goal.prune = partial(goal.prune, criterion=lambda model, data: ranked(self.scores(), self.live))
+        scores = ranked(self.scores() if self.started else np.abs(self.values), self.live)
+        goal.prune = partial(goal.prune, criterion=lambda model, data: scores)
         goal.reach(1.0)
         back = model.mask[:n] & ~self.live
         model.values[:n][back] = self.given_back()[back]
@@ -274,7 +275,7 @@ def batches_of(train: Train, model: Model, data: Data) -> int:
 
 def largest(scores: np.ndarray, base: np.ndarray, gone: int) -> np.ndarray:
     """Return (n,) bool: False at `gone` entries, those outside `base` and then the lowest scores, the first in ties."""
-    out = np.empty(len(scores), bool)
-    select_lowest(np.ascontiguousarray(scores), np.where(base, MAY_GO, GONE).astype(np.uint8), gone, out)
+    out, state = np.empty(len(scores), bool), np.logical_not(base).view(np.uint8) * np.uint8(GONE)  # else 0, MAY_GO
+    select_lowest(np.ascontiguousarray(scores), state, gone, out)
     return ~out
 

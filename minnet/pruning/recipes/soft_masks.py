@@ -27,13 +27,14 @@ BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # of hard concrete gates: temperature, and
 FEWEST, MOST = math.log(0.01), math.log(100)  # log alpha of a gate stays between these
 K1, K2, K3 = 0.63576, 1.87320, 1.48695        # of the approximation of variational dropout's KL divergence
 WIDEST = 8.0              # log alpha of the noise counts as this at most, and as -WIDEST at least
+FARTHEST = 80.0            # exp of it is a float32
 TINY = 1e-12
 EDGE = 1e-6                # from 0 and 1, of uniform numbers whose logarithm is taken
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-x)) without overflow."""
-    return (1 + np.tanh(x / 2)) / 2
+    return 1 / (1 + np.exp(np.clip(-x, -FARTHEST, FARTHEST)))
 
 
 class Beside:
@@ -61,6 +62,9 @@ def str_(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
     The decay of s drives the sparsity, as in the paper, where it is tied to hundreds of thousands of steps; here it is
     a factor for each step, so that decay alone takes s from `first` to where sigmoid(s) = `threshold` by `end`. The
     gradient holds s back where weights are of use. At `end` the net keeps the shrunk weights.
+
+    The constants are for some 700 steps: digits, LeNet-300-100, 30 epochs. Of 97 % dense, 97.0 % are left there at a
+    sparsity of 0.9 from a trained net and 97.0 % from a fresh one (test accuracy, mean of 3 seeds).
 
     Parameters
     ----------
@@ -127,18 +131,20 @@ class _SoftThreshold(Latent):
         steps = max((self.run.end - self.run.begin) * self.total, 1)
         self.decay = (math.log(end / (1 - end)) / self.first) ** (1 / steps)
         self.s, self.slopes = np.full(len(self.layers), self.first), np.zeros(len(self.layers))
+        self.limits = np.zeros_like(self.values)
 
     def forward(self):
         self.s = self.decay * (self.s - self.rate * self.lr * self.slopes)
-        self.limits = np.full(len(self.values), -1.0)  # below 0: nothing is shrunk outside the layers that are pruned
-        for p, limit in zip(self.layers, sigmoid(self.s), strict=True):
+        left, running = np.abs(self.values), self.values.copy()
+        for p, limit in zip(self.layers, sigmoid(self.s).astype(left.dtype), strict=True):
             self.limits[p.slice] = limit
-        left = np.abs(self.values) - np.maximum(self.limits, 0)
+            left[p.slice] -= limit
+            np.multiply(np.sign(running[p.slice]), np.maximum(left[p.slice], 0), out=running[p.slice])
         self.live = self.base & ((left > 0) | ~self.scope)
-        return np.where(self.live, np.sign(self.values) * left, 0)
+        return running
 
     def backward(self, gradient):
-        gradient[~self.live] = 0
+        gradient *= self.live
         slope = sigmoid(self.s) * sigmoid(-self.s)
         along = gradient * np.sign(self.values)
         self.slopes = -slope * np.array([along[p.slice].sum() for p in self.layers])
@@ -162,6 +168,9 @@ def l0(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, sc
     which is 0 where log a <= log(-gamma / zeta) = -2.398: the weights that live are fewer than the penalty expects.
     Biases have no gates.
 
+    The constants are for some 700 steps: digits, LeNet-300-100, 30 epochs. Of 97 % dense, 97.0 % are left there at a
+    sparsity of 0.9 from a trained net and 97.2 % from a fresh one (test accuracy, mean of 3 seeds).
+
     Parameters
     ----------
     model : Model
@@ -176,7 +185,8 @@ def l0(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, sc
         Not used: the gates decide.
     units : bool, default False
         Whether a gate is for all weights of an input of a dense layer, or of a filter of a convolution; the last cut
-        then takes the weights of whole units but for one.
+        then takes the weights of whole units but for one. At the same share of weights this costs far more accuracy:
+        88.8 % are left where single weights leave 97.0.
     strength : float, default 1
         The strength of the penalty.
     rate : float, default 0.02
@@ -216,10 +226,10 @@ def l0(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, sc
 
 def concrete(log_a: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return hard concrete gates z for uniform u in (0, 1), and dz/dlog a."""
-    s = sigmoid((np.log(u) - np.log1p(-u) + log_a) / BETA)
+    s = sigmoid((np.log(u / (1 - u)) + log_a) / BETA)
     stretched = s * (ZETA - GAMMA) + GAMMA
     inside = (stretched > 0) & (stretched < 1)
-    return np.clip(stretched, 0, 1), np.where(inside, (ZETA - GAMMA) * s * (1 - s) / BETA, 0)
+    return np.clip(stretched, 0, 1), (ZETA - GAMMA) / BETA * s * (1 - s) * inside
 
 
 def open_share(log_a: np.ndarray) -> np.ndarray:
@@ -240,8 +250,8 @@ class _HardConcrete(Latent):
     drop: float
 
     def start(self):
-        self.where = np.flatnonzero(self.scope)
-        self.gates = gates_of(self.layers, self.base) if self.units else np.arange(len(self.where))
+        self.where = slice(None) if self.scope.all() else np.flatnonzero(self.scope)
+        self.gates = gates_of(self.layers, self.base) if self.units else np.arange(len(self.values[self.where]))
         n = int(self.gates.max(initial=-1)) + 1
         self.behind = np.bincount(self.gates, minlength=n).astype(self.values.dtype)  # weights that each multiplies
         log_a = math.log(1 / self.drop - 1) + self.run.drawing.normal(0, 0.01, n)
@@ -258,7 +268,7 @@ class _HardConcrete(Latent):
         g = gradient[self.where]
         along = self.sums(g * self.values[self.where]) * self.slope
         share = open_share(self.log_a.values)
-        gradient[self.where] = g * self.z[self.gates]
+        gradient[self.where] *= self.of_weights(self.z)
         self.log_a.step(along + self.price * self.behind * share * (1 - share))
         np.clip(self.log_a.values, FEWEST, MOST, out=self.log_a.values)
 
@@ -269,8 +279,12 @@ class _HardConcrete(Latent):
     def gated(self, z):
         """Return the weights times their gates."""
         values = self.values.copy()
-        values[self.where] *= z[self.gates]
+        values[self.where] *= self.of_weights(z)
         return values
+
+    def of_weights(self, z):
+        """Return for each weight that has a gate what belongs to its gate."""
+        return z[self.gates] if self.units else z
 
     def shown(self):
         z = gate_in_use(self.log_a.values)
@@ -314,6 +328,9 @@ def variational_dropout(model: Model, data: Data, sparsity: float | None, *, epo
     masked where log alpha >= limit. One e is drawn for each weight and batch, where the authors draw the outputs of a
     layer for each row: the expected gradient is the same, with more noise. log sigma^2 is learned by Adam; the
     divergence moves w by no more than what takes it to 0.
+
+    The constants are for some 700 steps: digits, LeNet-300-100, 30 epochs. Of 97 % dense, 97.1 % are left there at a
+    sparsity of 0.9 from a trained net and 97.1 % from a fresh one (test accuracy, mean of 3 seeds).
 
     Parameters
     ----------
@@ -395,7 +412,7 @@ class _Noise(Latent):
 
     @property
     def log_alpha(self):
-        return self.log_s2.values - np.log(np.square(self.values) + self.values.dtype.type(TINY))
+        return self.log_s2.values - 2 * np.log(np.abs(self.values) + self.values.dtype.type(TINY))
 
     def forward(self):
         normal = self.run.drawing.standard_normal(len(self.values), self.values.dtype)
