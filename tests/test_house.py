@@ -254,7 +254,9 @@ def habit(module, node):
         return "no typing.Any"
     if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random" and node.attr not in RANDOM:
         return "randomness is an argument: take rng"
-    if isinstance(node, ast.FunctionDef) and node.args.kwarg and module.room != "cli":  # which wraps argparse
+    forwards = any(ast.unparse(mark).startswith("wraps(") for mark in getattr(node, "decorator_list", ()))
+    if isinstance(node, ast.FunctionDef) and node.args.kwarg and module.room != "cli" and not forwards:
+        # the command line wraps argparse; a wrapper has the named arguments of the function that it wraps
         return "no **kwargs: name the arguments"
     if isinstance(node, FUNCTIONS):
         defaults = [default for default in (*node.args.defaults, *node.args.kw_defaults) if default]

@@ -1,4 +1,5 @@
 """Recipes: exact counts whatever the number of steps, nested masks, zeros that stay zeros, repeatable bits."""
+import pickle
 from functools import partial
 
 import numpy as np
@@ -12,11 +13,23 @@ from minnet.engine.optimizers import OPTIMIZERS, SGD
 from minnet.errors import MinnetError
 from minnet.pruning.choose import weighted
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes import RECIPES, REGROW, gradual, granet, iterative, lottery_ticket, one_shot
+from minnet.pruning.recipes import (
+    RECIPES,
+    REGROW,
+    gradual,
+    granet,
+    is_sparse_from_start,
+    iterative,
+    lottery_ticket,
+    one_shot,
+    regrows,
+)
+from minnet.pruning.recipes.keywords import function_of, with_options
 from minnet.pruning.recipes.masking import shared
 from minnet.pruning.rounds import rounds
 from minnet.pruning.schedules import SCHEDULES
 from minnet.pruning.structures import STRUCTURES
+from minnet.study.settings import name_of
 from minnet.training import train
 
 NAMES = sorted(RECIPES)
@@ -188,3 +201,33 @@ def test_wrong_arguments_are_refused_when_the_recipe_is_called(name, arguments, 
 def test_own_arguments_of_recipes_are_checked(recipe, arguments):
     with pytest.raises(MinnetError):
         recipe(make("dense"), data_of(make("dense")), 0.5, epochs=2, **arguments)
+
+
+# --- arguments by name -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_of_prune_are_taken_by_name(name):
+    """They are bound to `prune`, over what the recipe would bind."""
+    results = []
+    bound = {"layers": "dense1", "criterion": "taylor", "distribution": "global"}
+    prune_ = partial(prune, criterion="random", distribution="erk")
+    for arguments in ({"prune": partial(prune, **bound)}, bound, {"prune": prune_, **bound}):
+        model = make("dense")
+        list(RECIPES[name](model, data_of(model), 0.5, epochs=1, rng=0, train=training, **arguments))
+        results.append(model.values.tobytes() + model.mask.tobytes())
+    assert results[0] == results[1] == results[2]
+    with pytest.raises(TypeError, match="criterium"):
+        RECIPES[name](model, data_of(model), 0.5, criterium="snip")
+    assert pickle.loads(pickle.dumps(RECIPES[name])) is RECIPES[name]
+
+
+def test_options_are_those_of_the_function():
+    recipe = with_options("recipe", "lottery_ticket", RECIPES, {"rounds": 2})
+    assert function_of(recipe) is lottery_ticket and name_of(recipe) == "lottery_ticket:rounds=2"
+    for name, options, wanted in (("set", {"zet": 1}, "did you mean zeta"), ("sett", {}, "did you mean set"),
+                                  ("rigl", {"epochs": 3}, "choose from: alpha, end, interval, samples")):
+        with pytest.raises(MinnetError, match=wanted):
+            with_options("recipe", name, RECIPES, options)
+    assert is_sparse_from_start(with_options("recipe", "set", RECIPES, {"zeta": 0.2}))
+    assert not is_sparse_from_start(recipe)
+    assert regrows("granet") and regrows(partial(granet)) and not regrows(recipe)

@@ -199,6 +199,11 @@ def settings_from(args: Namespace, **known: object) -> Settings:
         from minnet.cli.rule import load_rule
 
         given["criterion"] = load_rule(args.rule)
+    for kind in ("criterion", "recipe"):
+        if isinstance(given.get(kind), str):
+            from minnet.cli.rule import spelled
+
+            given[kind] = spelled(kind, given[kind])
     return Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} | known)
 
 
@@ -258,9 +263,10 @@ def is_model(path: str) -> bool:
 
 LESS = {"macs": "multiply-adds", "bytes": "bytes on disk"}
 PRUNING = {
-    "criterion": "scores of the weights, lowest removed first",
+    "criterion": "scores of the weights, lowest removed first, with options as in taylor:variant=signed",
     "structure": "what is removed as one: weight, neuron, filter, 2:4, ...",
     "distribution": "how removals are divided among layers",
     "schedule": "growth of the sparsity over time",
-    "recipe": "how pruning and training alternate",
+    "recipe": "how pruning and training alternate, with options as in lottery_ticket:rounds=10,rewind=2, or "
+              "FILE:FUNCTION, your own",
 }

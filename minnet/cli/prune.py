@@ -14,6 +14,8 @@
   minnet prune minnet-out/dense.safetensors --data digits      start from a saved model
   minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
   minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
+  minnet prune digits --recipe lottery_ticket:rounds=10,rewind=2 --criterion taylor:variant=signed    with options
+  minnet prune digits --recipe my_loops.py:mine         your own recipe: (model, data, sparsity, ...) -> steps
 
 The dense model is trained for the same number of epochs, so that only pruning differs. Scores are those of the test
 part; what decides (--guard, layers and shares by sensitivity) sees the validation part. Where a recipe breaks the guard

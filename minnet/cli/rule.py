@@ -1,4 +1,4 @@
-"""--rule FILE:FUNCTION: a criterion in a Python file of the user.
+"""--rule and --recipe FILE:FUNCTION: a criterion or a recipe in a Python file of the user; and options, NAME:KEY=VALUE.
 
 The file is executed with the rights of the process: give only files that you trust.
 """
@@ -7,24 +7,61 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
-from minnet.errors import InvalidValue, file_error, quoted, unknown
+from minnet.errors import InvalidValue, MinnetError, file_error, quoted, unknown
+
+WORDS = {"true": True, "false": False, "none": None}
 
 
-def load_rule(text: str) -> Callable:
-    """Return the function that FILE:FUNCTION names.
+def load_rule(text: str, option: str = "--rule") -> Callable:
+    """Return the criterion that FILE:FUNCTION names.
 
     Its prints are redirected to standard error; an exception in it becomes an error of one line with the file and the
     line number. Raises InvalidValue, FileError or UnknownName.
     """
+    function, path = load_function(text, option)
+
+    @wraps(function)
+    def rule(model, data):
+        with _report_errors(path, f"in {function.__name__}"):
+            return function(model, data)
+    return rule
+
+
+def load_recipe(text: str) -> Callable:
+    """Return the recipe that FILE:FUNCTION names, a generator of steps as those of minnet; else as `load_rule`.
+
+    What minnet itself raises in it, such as Diverged, stays as it is.
+    """
+    function, path = load_function(text, "--recipe")
+    report = partial(_report_errors, path, f"in {function.__name__}", MinnetError)
+
+    def each(steps):
+        while True:
+            with report():
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
+
+    @wraps(function)
+    def recipe(model, data, sparsity, **protocol):
+        with report():
+            steps = iter(function(model, data, sparsity, **protocol))
+        return each(steps)
+    return recipe
+
+
+def load_function(text: str, option: str) -> tuple[Callable, Path]:
+    """Execute the file of FILE:FUNCTION; return its function, and the file."""
     file, colon, name = text.rpartition(":")
     if not (colon and file and name):
-        raise InvalidValue(f"--rule {quoted(text)}; wanted FILE:FUNCTION, as in my_rules.py:smallest")
+        raise InvalidValue(f"{option} {quoted(text)}; wanted FILE:FUNCTION, as in my_rules.py:smallest")
     path = Path(file)
     if not path.is_file():
-        raise file_error(path, "there is no such file", "check the name after --rule")
+        raise file_error(path, "there is no such file", f"check the name after {option}")
     spec = importlib.util.spec_from_file_location(f"minnet_rule_{path.stem}", path)
     if spec is None:
         raise file_error(path, "is no Python file", "its name must end in .py")
@@ -34,24 +71,47 @@ def load_rule(text: str) -> Callable:
     function = getattr(module, name, None)
     if not callable(function):
         raise unknown(f"function in {quoted(str(path))}", name, [n for n, v in vars(module).items() if callable(v)])
-    return _guarded(function, path)
+    return function, path
 
 
-def _guarded(function, path):
-    """Wrap `function` so that its errors are reported in one line."""
-    @wraps(function)
-    def rule(model, data):
-        with _report_errors(path, f"in {function.__name__}"):
-            return function(model, data)
-    return rule
+def spelled(kind: str, text: str) -> str | Callable:
+    """Return what --criterion or --recipe gives: NAME, NAME:KEY=VALUE,... with its options bound, or FILE:FUNCTION."""
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return text
+    if "=" not in rest:
+        return load_recipe(text) if kind == "recipe" else load_rule(text, "--criterion")
+    from minnet.pruning.criteria import CRITERIA
+    from minnet.pruning.recipes import RECIPES
+    from minnet.pruning.recipes.keywords import with_options
+
+    options = {}
+    for part in rest.split(","):
+        key, equals, value = part.partition("=")
+        if not (key.strip() and equals):
+            raise InvalidValue(f"--{kind} {quoted(text)}; wanted NAME:KEY=VALUE,... after the name, got {quoted(part)}")
+        options[key.strip()] = _value(value.strip())
+    return with_options(kind, name, RECIPES if kind == "recipe" else CRITERIA, options)
+
+
+def _value(text):
+    """Return the value of an option: a number, true, false, none, or the text."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 @contextlib.contextmanager
-def _report_errors(path: Path, where: str) -> Iterator[None]:
-    """Redirect print to standard error inside the block, and turn any exception (or exit) into one line."""
+def _report_errors(path: Path, where: str, passing: type[Exception] | tuple = ()) -> Iterator[None]:
+    """Redirect print to standard error inside the block, and turn any exception but `passing` (or exit) into a line."""
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield
+        except passing:
+            raise
         except (Exception, SystemExit) as error:  # the user's code may raise anything
             frames = traceback.extract_tb(error.__traceback__)
             lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]

@@ -31,7 +31,8 @@ TABLES = {
     "Reductions": ("How the scores of a piece's weights become one: `reduction=`.", REDUCTIONS),
     "Distributions": ("How much each layer loses: `distribution=`.", DISTRIBUTIONS),
     "Schedules": ("How far a gradual pruning is at progress t: `schedule=`.", SCHEDULES),
-    "Recipes": ("When to prune and when to train: `recipe=`.", RECIPES),
+    "Recipes": ("When to prune and when to train: `recipe=`, with options as in `--recipe lottery_ticket:rounds=10`.",
+                RECIPES),
     "Penalties": ("What is added to the loss to make weights 0: `penalty=`.", PENALTIES),
     "Compensation": ("How the remaining values make up for the removed weights: `compensate=`.", COMPENSATIONS),
 }

@@ -28,7 +28,7 @@ from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.one_layer import deciding_part
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
-from minnet.pruning.recipes import RECIPES, REGROW, is_sparse_from_start
+from minnet.pruning.recipes import RECIPES, is_sparse_from_start, regrows
 from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
@@ -42,7 +42,7 @@ from minnet.study.measure import change_between, compare_nets, guarded
 from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
 from minnet.study.safe import check_safe, protect_key, safest
-from minnet.study.settings import LEAST, MOST, SPARSITY, Settings
+from minnet.study.settings import LEAST, MOST, SPARSITY, Settings, name_of
 from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progress, Training, is_onnx
 
 PRUNE = ("structure", "distribution", "layers", "protect", "value_range", "compensate")  # settings that are of `prune`
@@ -73,16 +73,11 @@ class Job(Training):
             check_numbers_of_layers(name, getattr(settings, name), len(weighted(self.model)))
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
         check_precision(settings.precision)
-        if settings.recipe in REGROW:
-            check_single(settings.recipe, settings.structure)
-        self.pruning = {name: getattr(settings, name) for name in PRUNE}
-        if settings.safe:
-            self.pruning["protect"] = check_safe(settings, len(weighted(self.model)))
+        if regrows(settings.recipe):
+            check_single(name_of(settings.recipe), settings.structure)
         self.initial = self.model.values.copy()
-        self.pruning |= {"data": self.data, "criterion": self.criterion()}
         self.least = sought(settings, self.guard)
-        if self.least in PER:
-            self.pruning["per"] = PER[self.least]
+        self.pruning = self.arguments_of_prune()
         self.check_bounds()
         self.costs = costs_of(settings)
         self.sparsity = self.asked()
@@ -101,6 +96,8 @@ class Job(Training):
             self.sparsity = self.largest
         if self.sparsity is not None:
             share_of(settings.schedule, self.sparsity)  # checked here: the recipe would raise after training
+        if isinstance(self.recipe, partial):
+            self.check_options()
         self.epochs = settings.epochs * (2 if self.given else 3)
         self.dense = self.small = self.search = self.trial = None
         self.trials = []
@@ -113,9 +110,9 @@ class Job(Training):
         removed, cut = units.total - units.remaining, self.planned.cut_off
         if self.least is not None:
             return f"removing as many of {units.total:,} {units.unit}s as the guard allows, by " \
-                f"{self.settings.recipe} pruning" + f", for the least {self.least}" * (self.least in PER)
+                f"{name_of(self.settings.recipe)} pruning" + f", for the least {self.least}" * (self.least in PER)
         return f"removing {removed:,} of {units.total:,} {units.unit}s ({removed / units.total:.1%}) by " + \
-            f"{self.settings.recipe} pruning" + f"; in the present model this cuts the last path through " \
+            f"{name_of(self.settings.recipe)} pruning" + f"; in the present model this cuts the last path through " \
             f"{', '.join(cut)}" * bool(cut)
 
     @property
@@ -128,6 +125,20 @@ class Job(Training):
         """Return the share of the units in the scope that is removed now."""
         pieces = self.planned.candidates.pieces
         return int(np.count_nonzero(pieces.gone(self.model.mask))) / pieces.n
+
+    def arguments_of_prune(self) -> dict[str, object]:
+        """Return what is bound to `prune` in the recipe."""
+        s = self.settings
+        found = {name: getattr(s, name) for name in PRUNE} | {"data": self.data, "criterion": self.criterion()}
+        if s.safe:
+            found["protect"] = check_safe(s, len(weighted(self.model)))
+        return found | ({"per": PER[self.least]} if self.least in PER else {})
+
+    def check_options(self) -> None:
+        """Call the recipe on a copy of the model, without a step of training, to find errors in its options."""
+        self.recipe(self.model.clone(), self.data, self.sparsity, epochs=self.settings.epochs,
+                    schedule=self.settings.schedule, prune=partial(prune, **self.pruning), train=_untrained,
+                    rng=self.seed(DRY_RUN))
 
     def check_bounds(self) -> None:
         """Refuse bounds that are to hold where there are too few rows for any net to be within them."""
@@ -371,3 +382,6 @@ def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_l
                                f"for at most {n_layers}")
 
 
+def _untrained(model, data, *, epochs, rng, every="epoch"):
+    """Return the steps of a training that trains nothing."""
+    return iter(())

@@ -6,6 +6,7 @@ This module imports nothing heavy, so that the command line shows the defaults w
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 SGD_LR, MOMENTUM, SGD_DECAY = 0.1, 0.9, 5e-4
 NUMBERS_LR = SGD_LR / 2  # of SGD for numbers: the gradient of the squared error is twice that of half of it
@@ -45,7 +46,8 @@ class Settings:
     arithmetic : {"float", "int8"}, optional
         What the C computes with whose flash or RAM is limited.
     criterion, structure, distribution, schedule, recipe : str or callable
-        Entries of the tables of these names; `recipe` and `structure` are names only.
+        Entries of the tables of these names, or functions like these; `structure` is a name only. Options are bound by
+        `functools.partial`, as in ``recipe=partial(mn.recipes.lottery_ticket, rounds=10)``.
     safe : bool
         Change as little as can be: prune weights alone and keep every unit, leave the first and the last layer and
         those that the sensitivity scan calls key as they are (unless `layers` names what to prune), and of several
@@ -114,7 +116,7 @@ class Settings:
     structure: str = "weight"
     distribution: str | Callable = "global"
     schedule: str | Callable = "cubic"
-    recipe: str = "gradual"
+    recipe: str | Callable = "gradual"
     compensate: str | Callable | None = None
     penalty: tuple = ()
     epochs: int = 30
@@ -177,7 +179,10 @@ def _plain(value):
 
 
 def name_of(value: object) -> str:
-    """Return the name of a function or class, or the name that is given."""
+    """Return the name of a function or class, with the options that are bound to it, or the name that is given."""
     if isinstance(value, str):
         return value
+    if isinstance(value, partial):
+        options = ",".join(f"{name}={option}" for name, option in value.keywords.items())
+        return name_of(value.func) + (options and f":{options}")
     return getattr(value, "__name__", None) or getattr(value, "name", None) or type(value).__name__

@@ -1,17 +1,16 @@
 """Recipes: training loops that prune. Each is a generator of training Steps.
 
-    for step in recipes.gradual(model, data, 0.9, epochs=30, rng=0,
-                                prune=partial(prune, criterion="snip", layers="conv*"),
+    for step in recipes.gradual(model, data, 0.9, epochs=30, rng=0, criterion="snip", layers="conv*",
                                 train=partial(train, optimizer=SGD(0.1, momentum=0.9), batch_size=64)):
         print(step.epoch, step.loss, step.model.sparsity)
 
 All take (model, data, sparsity, *, epochs, schedule, prune, train, rng), and may take more. `epochs` is the whole of
 the training, `sparsity` where it ends (None where the structure or the distribution sets its own count), `schedule` a
 name in SCHEDULES, a function of progress or a list. `prune` and `train` are those of minnet, with their own arguments
-bound by `functools.partial`; the recipe adds the count, the data, the epochs and the rng. Arguments are checked, and
-the pruning is tried out once, when the recipe is called: before any training. With a `record=mn.Record()` bound to
-`prune` the record says in the end which round removed each weight, and why; with a `compensate="least_squares"` the
-live weights make up for the removed ones after each round.
+bound by `functools.partial`; those of `prune` may be given by name too. The recipe adds the count, the data, the epochs
+and the rng. Arguments are checked, and the pruning is tried out once, when the recipe is called: before any training.
+With a `record=mn.Record()` the record says in the end which round removed each weight, and why; with a
+`compensate="least_squares"` the live weights make up for the removed ones after each round.
 
 Where the sparsity is an outcome of the training (dynamic_surgery, str, l0, variational_dropout) a last exact cut
 reaches the asked count: `step.cut` says, once, how many weights it took, below 0 where it gave some back. With sparsity
@@ -31,12 +30,14 @@ from minnet.pruning.recipes import (
     regrow,
     soft_masks,
 )
+from minnet.pruning.recipes.keywords import function_of, takes_keywords
 
 Recipe = Callable[..., Iterator[Step]]
 SPARSE = (regrow, elastic, momentum, hebbian)
 TO_SPARSE = (dense_to_sparse, latent_masks, soft_masks)
 FILES = (masking, iterated, *SPARSE, *TO_SPARSE)
-RECIPES: dict[str, Recipe] = {name: function for file in FILES for name, function in file.RECIPES.items()}
+RECIPES: dict[str, Recipe] = {
+    name: takes_keywords(function) for file in FILES for name, function in file.RECIPES.items()}
 FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights
 # a removed weight may grow again; single weights only
 REGROW = FROM_SPARSE | {name for file in TO_SPARSE for name in file.RECIPES}
@@ -47,8 +48,14 @@ def is_sparse_from_start(recipe: Recipe) -> bool:
 
     A recipe of your own says so by an attribute, ``recipe.sparse_from_start = True``.
     """
+    recipe = function_of(recipe)
     known = any(RECIPES[name] is recipe for name in (*FROM_SPARSE, "top_kast"))  # which keeps latent weights
     return known or bool(getattr(recipe, "sparse_from_start", False))
+
+
+def regrows(recipe: str | Recipe) -> bool:
+    """Return True for a recipe in which a removed weight may grow again, so that it takes single weights only."""
+    return any(function_of(recipe) in (name, RECIPES[name]) for name in REGROW)
 
 
 def __getattr__(name: str) -> Recipe:
