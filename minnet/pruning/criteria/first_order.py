@@ -86,7 +86,7 @@ def taylor(model: Model, data: Data, variant: str = "absolute") -> np.ndarray:
 
 
 def snip(model: Model, data: Data) -> np.ndarray:
-    """Score each weight by the sensitivity of the loss to the connection.
+    """Score each weight by the sensitivity of the loss to the connection, at initialisation.
 
     ``|w g| / sum of |w g|``, usually at initialisation, from one sample of the data. Ranks as `taylor`. 1 forward and 1
     backward pass.
@@ -146,14 +146,15 @@ def fisher(model: Model, data: Data) -> np.ndarray:
 
 
 def grasp(model: Model, data: Data) -> np.ndarray:
-    """Score each weight by the loss of gradient flow when it is removed.
+    """Score each weight by the loss of gradient flow when it is removed, at initialisation only.
 
     ``w (H g)``, H the Hessian of L: d g'g = 2 (H g)' dw, so with dw = -w the flow g'g changes by -2 w (H g), to first
     order. A score above 0 says that the flow falls without w, one below 0 that it rises.
 
     That is the paper's S(-w) = -w (H g) with the other sign: they remove the highest S, which is our lowest score. As
     in the authors' code g and H are over weights alone, biases and BatchNorm being held, and, here, over live ones;
-    their division of the logits by 200 is left out. H g is exact. About 4 forward and 4 backward passes, in float64.
+    their division of the logits by 200 is left out. H g is exact. On a trained net, whose g
+    is near 0, it ranks little but noise. About 4 forward and 4 backward passes, in float64.
 
     Parameters
     ----------

@@ -30,6 +30,9 @@ from minnet.pruning.recipes import (
     regrow,
     soft_masks,
 )
+from minnet.pruning.recipes.controls import CONTROLS as CONTROLS
+from minnet.pruning.recipes.controls import control_of as control_of
+from minnet.pruning.recipes.controls import inverted as inverted
 from minnet.pruning.recipes.keywords import function_of, takes_keywords
 
 Recipe = Callable[..., Iterator[Step]]

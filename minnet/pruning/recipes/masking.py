@@ -1,19 +1,23 @@
 """Recipes that only mask: once, round by round, or while training continues. Masked weights never come back."""
+import inspect
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
+from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
-from minnet.errors import check_count
+from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
+from minnet.pruning.recipes.controls import Control
 from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span, gradually
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
-from minnet.typing import Seed
+from minnet.typing import Schedule, Seed
 
 
 def one_shot(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
@@ -60,11 +64,12 @@ def one_shot(model: Model, data: Data, sparsity: float | None, *, epochs: int = 
 
 
 def iterative(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, rounds: int = 5,
-              schedule: PruneSchedule = "geometric", prune: Prune = prune_, train: Train = train_,
-              rng: Seed = None) -> Iterator[Step]:
+              rewind: str | None = None, dense: float = 0.5, schedule: PruneSchedule = "geometric",
+              prune: Prune = prune_, train: Train = train_, rng: Seed = None) -> Iterator[Step]:
     """Alternate pruning and training, in rounds, each training a run of its own.
 
-    Round k of R ends at the share f(k / R) of the way, f being the schedule.
+    Round k of R ends at the share f(k / R) of the way, f being the schedule. With `rewind` the net is first trained as
+    it is, for the share `dense` of the epochs, T of them; a round of t epochs then repeats the last t of these.
 
     Parameters
     ----------
@@ -79,6 +84,12 @@ def iterative(model: Model, data: Data, sparsity: float | None, *, epochs: int =
         The length of the whole training; the rounds share it.
     rounds : int, default 5
         How many times to prune.
+    rewind : {"lr", "weights", "fine_tune"}, optional
+        How a round repeats them: "lr" sets the learning rate back to what it was at epoch T - t, "weights" the live
+        weights too, "fine_tune" goes on with weights and learning rate of the last epoch. By default there is no first
+        training, and the `lr_schedule` of `train` runs once in each round.
+    dense : float, default 0.5
+        With `rewind`, the share of the epochs that the first training takes.
     schedule : str, callable or list, default "geometric"
         How far the pruning is at progress t: a name in SCHEDULES, a function, or a list of sparsities.
     prune, train : callable
@@ -99,9 +110,14 @@ def iterative(model: Model, data: Data, sparsity: float | None, *, epochs: int =
     References
     ----------
     .. [1] Han et al., 2015, "Learning both weights and connections for efficient neural networks", section 3.3.
+    .. [2] Renda, Frankle and Carbin, 2020, "Comparing rewinding and fine-tuning in neural network pruning", section 3.
     """
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
+    if rewind is not None:
+        first = round(check_count("epochs", epochs) * check_fraction("dense", dense))
+        parts = shared(epochs - first, check_count("rounds", rounds, 1))
+        return _rewound(goal, first, parts, check_rewind(rewind, first, parts), train, training)
     return _rounds(goal, shared(epochs, check_count("rounds", rounds, 1)), train, training)
 
 
@@ -154,8 +170,8 @@ def gradual(model: Model, data: Data, sparsity: float | None, *, epochs: int = 3
 
 
 def lottery_ticket(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, rounds: int = 5,
-                   rewind: int = 0, schedule: PruneSchedule = "geometric", prune: Prune = prune_,
-                   train: Train = train_, rng: Seed = None) -> Iterator[Step]:
+                   rewind: int = 0, schedule: PruneSchedule = "geometric", control: str | None = None,
+                   prune: Prune = prune_, train: Train = train_, rng: Seed = None) -> Iterator[Step]:
     """Train, prune and rewind what is left to its early values, in rounds; then train the ticket.
 
     Early values are those of the model as it is given, or after its first `rewind` epochs.
@@ -177,6 +193,9 @@ def lottery_ticket(model: Model, data: Data, sparsity: float | None, *, epochs: 
         The number of epochs before the early values are taken.
     schedule : str, callable or list, default "geometric"
         How far the pruning is at progress t: a name in SCHEDULES, a function, or a list of sparsities.
+    control : str, optional
+        Train a control in the place of the ticket: "inverted" removes the highest scores; "reinitialised",
+        "shuffled", "uniform" and "erk" as in `control_of`.
     prune, train : callable
         `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`.
     rng : int or Generator, optional
@@ -198,9 +217,19 @@ def lottery_ticket(model: Model, data: Data, sparsity: float | None, *, epochs: 
     .. [2] Frankle et al., 2020, "Linear mode connectivity and the lottery ticket hypothesis", section 2.
     """
     left = check_count("epochs", epochs) - check_count("rewind", rewind, 0, epochs)
-    training, pruning = as_rng(rng).spawn(2)
+    training, pruning, drawing = as_rng(rng).spawn(3)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
-    return _ticket(goal, rewind, shared(left, check_count("rounds", rounds, 1) + 1), train, training)
+    controlled = Control(control, goal, drawing)
+    return _ticket(goal, rewind, shared(left, check_count("rounds", rounds, 1) + 1), controlled, train, training)
+
+
+def check_rewind(rewind: str, first: int, epochs: list[int]) -> str:
+    """Return `rewind` where the first training is as long as what each round repeats of it; else raise."""
+    check_choice("rewind", rewind, dict.fromkeys(("lr", "weights", "fine_tune")))
+    if max(epochs) > first:
+        raise InvalidValue(f"rounds of {max(epochs)} epochs rewind further than the first training of {first}: more "
+                           "rounds, or a larger dense")
+    return rewind
 
 
 def shared(epochs: int, rounds: int) -> list[int]:
@@ -216,8 +245,37 @@ def _rounds(goal, epochs, train, rng):
         yield from train(goal.model, goal.data, epochs=some, rng=rng)
 
 
-def _ticket(goal, rewind, epochs, train, rng):
-    model = goal.model
+def _rewound(goal, first, epochs, rewind, train, rng):
+    model, early = goal.model, {0: goal.model.values.copy()}
+    for step in train(model, goal.data, epochs=first, rng=rng):
+        if not step.batch and first - step.epoch in epochs:
+            early[step.epoch] = model.values.copy()
+        yield step
+    for number, some in enumerate(epochs, 1):
+        goal.reach(number / len(epochs))
+        if rewind == "weights":
+            model.values[:] = np.where(model.mask, early[first - some], 0)
+        begin, end = (first - 1, first - 1) if rewind == "fine_tune" else (first - some, first)
+        again = partial(between, schedule_of(train), begin / max(first, 1), end / max(first, 1))
+        yield from train(model, goal.data, epochs=some, rng=rng, lr_schedule=again)
+
+
+def schedule_of(train: Train) -> Schedule:
+    """Return the learning rate's schedule that `train` has bound, or its default."""
+    given = inspect.signature(train).parameters.get("lr_schedule")
+    return check_choice("lr_schedule", "constant" if given is None else given.default, LR_SCHEDULES)
+
+
+def between(schedule: Schedule, begin: float, end: float, t: float) -> float:
+    """Return the factor that `schedule` has on the way from `begin` to `end`, of which the share t is done."""
+    return schedule(begin + (end - begin) * t)
+
+
+def _ticket(goal, rewind, epochs, control, train, rng):
+    model, base = goal.model, goal.model.mask.copy()
+    if control.inverts:
+        bound = getattr(goal.prune, "keywords", {}).get("criterion", "magnitude")
+        goal.prune = partial(goal.prune, criterion=control.of(bound))
     yield from train(model, goal.data, epochs=rewind, rng=rng)
     early = model.values.copy()
     *rounds, last = epochs
@@ -225,6 +283,7 @@ def _ticket(goal, rewind, epochs, train, rng):
         yield from train(model, goal.data, epochs=some, rng=rng)
         goal.reach(number / len(rounds))
         model.values[:] = np.where(model.mask, early, 0)
+    control.apply(early, base)
     yield from train(model, goal.data, epochs=last, rng=rng)
 
 
