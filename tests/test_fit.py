@@ -10,6 +10,8 @@ import pytest
 from test_cli import command  # noqa: F401 - a fixture
 
 import minnet as mn
+from minnet.cli.commands import load
+from minnet.cli.parser import Usage
 from minnet.cli.prune import budgets
 from minnet.data import from_arrays
 from minnet.errors import MinnetError, UnknownName, Unsupported
@@ -131,6 +133,15 @@ def test_pruned_until_it_fits_and_no_further(budget):
 def test_budgets_that_cannot_be_met(budget, message):
     with pytest.raises(MinnetError, match=message):
         mn.prune(net(0.0), **budget)
+
+
+def test_budgets_at_the_command_line():
+    parser = load("prune")[0]
+    given = parser.parse_args(["--flash", "stm32f0", "--ram", "0.5", "--macs", "5000", "--bytes", "min"])
+    assert (given.flash, given.ram, given.macs, given.bytes) == ("stm32f0", 0.5, 5000, "min")
+    for wrong in (["--macs", "x"], ["--bytes", "1.5"], ["--flash", "-1"]):
+        with pytest.raises(Usage, match=wrong[0]):
+            parser.parse_args(wrong)
 
 
 def test_a_job_prunes_until_its_c_fits(tmp_path):
