@@ -125,7 +125,9 @@ class Movement(Rule):
 
 class Gsm(Rule):
     def turn(self, g, w):
-        return g * top(abs(g * w), self.n - round(0.5 * self.n))
+        active = top(abs(g * w), self.n - round(0.5 * self.n))
+        w[~active] *= np.exp(-1 / STEPS)
+        return g * active
 
 
 class Str(Rule):
@@ -217,7 +219,7 @@ FOLLOWED = {
     "dynamic_surgery": (Surgery, {"rate": RATE, "gamma": GAMMA, "power": POWER, "margin": 0.05, "begin": 0.0,
                                   "end": 1.0}),
     "movement_pruning": (Movement, {"begin": 0.0, "end": 1.0}),
-    "gsm": (Gsm, {"end": 1.0}),
+    "gsm": (Gsm, {"shrink": 1.0, "end": 1.0}),
     "str": (Str, {"first": -2.0, "threshold": 0.3, "rate": 0.5, "end": 1.0}),
     "l0": (HardConcrete, {"drop": 0.8, "rate": 0.2, "strength": 0.2, "end": 1.0}),
     "variational_dropout": (Noise, {"first": -1.0, "rate": 0.2, "strength": 0.5, "begin": 0.0, "rise": 0.5,
