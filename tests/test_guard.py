@@ -230,6 +230,15 @@ def test_no_criterion_makes_a_job_break_its_guard(recipe, criterion, goal):
     assert any("tried" in line for line in lines_of(result)) == (len(search["rounds"]) > 1)
 
 
+def test_a_search_that_is_stopped_has_the_best_net_so_far():
+    job = Job(Settings(data=points(), model="mlp", epochs=1, guard={"accuracy": 0.05}, sparsity="max"))
+    for _ in job.run():
+        if len(job.search.rounds if job.search else ()) == 2:  # and the third is under way
+            break
+    assert job.kept.sparsity == max(done.reached for done in job.search.rounds if done.holds) > 0
+    assert not np.array_equal(job.kept.values, job.model.values)
+
+
 def test_a_guard_that_holds_changes_nothing():
     """The net is that of the same job without a guard, bit for bit."""
     (job, result), (plain, _) = run(sparsity=0.5, guard={"accuracy": 0.9}), run(sparsity=0.5, guard={})

@@ -85,6 +85,8 @@ class Search:
         Those that were made.
     best : Round or None
         The one whose net was kept.
+    kept : Snapshot or None
+        That net.
     """
 
     model: Model
@@ -98,6 +100,7 @@ class Search:
     again: bool = False
     rounds: list[Round] = field(default_factory=list)
     best: Round | None = None
+    kept: Snapshot | None = None
 
     def steps(self) -> Iterator[Step]:
         """Run the rounds.
@@ -107,7 +110,7 @@ class Search:
         Step
             Those of the recipe, round after round.
         """
-        start = good = kept = Snapshot(self.model)
+        start = good = Snapshot(self.model)
         low, high = self.share(), self.high
         target = self._between(low, high) if self.open_end else high
         if self.open_end and target is None:
@@ -118,7 +121,7 @@ class Search:
             if done.holds:
                 good = Snapshot(self.model)
                 if self.best is None or done.cost < self.best.cost:
-                    kept, self.best = good, done
+                    self.kept, self.best = good, done
                 low = max(low, done.reached)
             else:
                 high = target
@@ -128,7 +131,7 @@ class Search:
             target = self._between(low, high)
             if target is None:
                 break
-        kept.put_back()
+        (self.kept or start).put_back()
 
     @property
     def halvings(self) -> int:

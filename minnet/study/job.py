@@ -116,6 +116,14 @@ class Job(Training):
             f"{', '.join(cut)}" * bool(cut)
 
     @property
+    def kept(self) -> Model | None:
+        """Return the net that a search has kept so far, else the model after the last finished epoch, if any."""
+        found = None if self.search is None else self.search.kept
+        if found is not None:
+            self._kept = (self.model, found.values, found.mask)
+        return super().kept
+
+    @property
     def largest(self) -> float:
         """Return the share of the units in the scope that can be removed."""
         return int(self.planned.candidates.most.sum()) / self.planned.units.total
