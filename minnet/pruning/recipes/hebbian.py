@@ -47,7 +47,8 @@ def chts(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
     (1 - alpha) RI with RI = ``|w|`` / its row's sum + ``|w|`` / its column's; T = delta / (1 - delta), delta growing in
     a line to `delta_end`. Links to hidden units that nothing reads, and from those that nothing makes, are removed
     too. As many as the layer lost are drawn in proportion to their Cannistraci-Hebb scores; one that was just removed
-    may come back, at 0. At the start the weights get normal values of variance 2 / (live inputs of a unit).
+    may come back, at 0. At the start the weights get normal values of variance 2 / (live inputs of a unit). Made for
+    epochs of many steps: in a few steps the new weights learn nothing before the next change.
 
     Parameters
     ----------
