@@ -152,7 +152,7 @@ def test_what_cannot_be_is_told_and_changes_nothing(remedy, data, kind, words):
     assert bits(model.values, model.mask) == before
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - {"slimming"}))  # which cuts channels
 def test_recipes_compensate_through_prune(recipe):
     """A compensation bound to `prune` is called after every pruning, and the counts are as without."""
     model, calls = make("dense"), []

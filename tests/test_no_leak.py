@@ -1,6 +1,5 @@
 """No decision reads the test part: it reports. What learns, judges, chooses or guards sees the other two parts."""
 from dataclasses import fields, replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -65,7 +64,8 @@ DECISIONS = {
     **{f"criterion {name}": lambda model, data, name=name: plan_prune(model, 0.2, data=data, rng=0, **asked(name))
        for name in CRITERIA if traits_of(CRITERIA[name]).needs == "data"},
     **{f"recipe {name}": lambda model, data, name=name: drained(
-        RECIPES[name](model, data, 0.5, epochs=2, rng=0, prune=partial(mn.prune, criterion="taylor")))
+        RECIPES[name](model, data, 0.5, epochs=2, rng=0, criterion="taylor",
+                      structure="channel" if name == "slimming" else "weight"))
        for name in RECIPES},
     **{f"compensation {name}": lambda model, data, name=name: mn.prune(model, 0.2, data=data, compensate=name, rng=0)
        for name in COMPENSATIONS},

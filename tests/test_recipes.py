@@ -32,7 +32,7 @@ from minnet.pruning.structures import STRUCTURES
 from minnet.study.settings import name_of
 from minnet.training import train
 
-NAMES = sorted(RECIPES)
+NAMES = sorted(set(RECIPES) - {"slimming"})  # which wants BatchNorm, and cuts channels: see test_recipes_to_sparse.py
 ONE_WAY = [name for name in NAMES if name not in REGROW]  # what went stays away; of the others see their own file
 EXAMPLES = 15  # each trains a small net
 few = st.integers(0, 5)

@@ -28,8 +28,7 @@ from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.one_layer import deciding_part
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
-from minnet.pruning.recipes import RECIPES, is_sparse_from_start, regrows
-from minnet.pruning.recipes.moving import check_single
+from minnet.pruning.recipes import RECIPES, check_structure, is_sparse_from_start
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
@@ -73,8 +72,7 @@ class Job(Training):
             check_numbers_of_layers(name, getattr(settings, name), len(weighted(self.model)))
         self.recipe = check_choice("recipe", settings.recipe, RECIPES)
         check_precision(settings.precision)
-        if regrows(settings.recipe):
-            check_single(name_of(settings.recipe), settings.structure)
+        check_structure(settings.recipe, name_of(settings.recipe), settings.structure)
         self.initial = self.model.values.copy()
         self.least = sought(settings, self.guard)
         self.pruning = self.arguments_of_prune()

@@ -12,14 +12,17 @@ and the rng. Arguments are checked, and the pruning is tried out once, when the 
 With a `record=mn.Record()` the record says in the end which round removed each weight, and why; with a
 `compensate="least_squares"` the live weights make up for the removed ones after each round.
 
-Where the sparsity is an outcome of the training (dynamic_surgery, str, l0, variational_dropout) a last exact cut
-reaches the asked count: `step.cut` says, once, how many weights it took, below 0 where it gave some back. With sparsity
-None there is no such cut.
+Where the sparsity is an outcome of the training (dynamic_surgery, str, l0, variational_dropout, proximal, slimming) a
+last exact cut reaches the asked count: `step.cut` says, once, how many weights it took, below 0 where it gave some
+back. With sparsity None there is no such cut.
 """
 from collections.abc import Callable, Iterator
 
 from minnet.engine.state import Step
+from minnet.pruning.parse import Structure
 from minnet.pruning.recipes import (
+    alternating,
+    constrained,
     dense_to_sparse,
     elastic,
     hebbian,
@@ -27,6 +30,7 @@ from minnet.pruning.recipes import (
     latent_masks,
     masking,
     momentum,
+    penalised,
     regrow,
     soft_masks,
 )
@@ -34,16 +38,17 @@ from minnet.pruning.recipes.controls import CONTROLS as CONTROLS
 from minnet.pruning.recipes.controls import control_of as control_of
 from minnet.pruning.recipes.controls import inverted as inverted
 from minnet.pruning.recipes.keywords import function_of, takes_keywords
+from minnet.pruning.recipes.moving import check_single
 
 Recipe = Callable[..., Iterator[Step]]
 SPARSE = (regrow, elastic, momentum, hebbian)
-TO_SPARSE = (dense_to_sparse, latent_masks, soft_masks)
-FILES = (masking, iterated, *SPARSE, *TO_SPARSE)
+TO_SPARSE = (dense_to_sparse, alternating, latent_masks, soft_masks, constrained)
+FILES = (masking, iterated, penalised, *SPARSE, *TO_SPARSE)
 RECIPES: dict[str, Recipe] = {
     name: takes_keywords(function) for file in FILES for name, function in file.RECIPES.items()}
 FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights
 # a removed weight may grow again; single weights only
-REGROW = FROM_SPARSE | {name for file in TO_SPARSE for name in file.RECIPES}
+REGROW = FROM_SPARSE | {"proximal"} | {name for file in TO_SPARSE for name in file.RECIPES}
 
 
 def is_sparse_from_start(recipe: Recipe) -> bool:
@@ -59,6 +64,14 @@ def is_sparse_from_start(recipe: Recipe) -> bool:
 def regrows(recipe: str | Recipe) -> bool:
     """Return True for a recipe in which a removed weight may grow again, so that it takes single weights only."""
     return any(function_of(recipe) in (name, RECIPES[name]) for name in REGROW)
+
+
+def check_structure(recipe: str | Recipe, name: str, structure: Structure) -> None:
+    """Raise Unsupported for a structure whose pieces the recipe of that name cannot remove."""
+    if regrows(recipe):
+        check_single(name, structure)
+    elif function_of(recipe) in ("slimming", RECIPES["slimming"]):
+        penalised.check_units(structure)
 
 
 def __getattr__(name: str) -> Recipe:

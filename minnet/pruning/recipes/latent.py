@@ -143,7 +143,7 @@ class Latent:
         """Train and yield the steps; the first one from `end` on has its `cut`; there the mask is fixed."""
         self._prepare()
         for step in self.run.train(self.model, self.run.goal.data, epochs=self.run.epochs, rng=self.run.training,
-                                   penalty=self._penalties()):
+                                   penalty=penalties_with(self.run.train, self)):
             if step.progress == 1:  # `train` may make fewer steps than it seemed
                 self._close()
             if not self.closed:
@@ -169,12 +169,6 @@ class Latent:
         self.total = self.run.epochs * batches_of(self.run.train, model, goal.data)
         self._run_on()
         model.values[:n] = self.running
-
-    def _penalties(self):
-        """Return the penalties that are bound to `train`, and this one after them."""
-        given = getattr(self.run.train, "keywords", {}).get("penalty")
-        several = isinstance(given, tuple | list)
-        return (*(given if several else () if given is None else (given,)), self)
 
     def add_gradient(self, model: Model, grads: np.ndarray) -> None:
         """Turn the gradient into that of the latent weights, and put these where the optimizer moves them."""
@@ -265,6 +259,13 @@ def ranked(scores: np.ndarray, live: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(scores))
     ranks[np.lexsort((scores, live))] = np.arange(len(scores))
     return ranks
+
+
+def penalties_with(train: Train, penalty: object) -> tuple:
+    """Return the penalties that are bound to `train`, and one more after them."""
+    given = getattr(train, "keywords", {}).get("penalty")
+    before = tuple(given) if isinstance(given, tuple | list) else () if given is None else (given,)
+    return (*before, penalty)
 
 
 def batches_of(train: Train, model: Model, data: Data) -> int:
