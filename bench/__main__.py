@@ -15,7 +15,8 @@ from bench.measure import Result, table
 SPEED = ("selection", "training", "sparse_training", "recipe_speed", "predict", "surgery", "scale", "cold_start",
          "estimators")  # in bench/
 # which measure no time: named by the user alone
-OTHERS = ("tables", "feature_selection", "faults", "c_size", "c_accuracy", "error_by_kilobyte", "runtimes", "imports")
+OTHERS = ("tables", "feature_selection", "faults", "c_size", "c_accuracy", "error_by_kilobyte", "runtimes", "imports",
+          "backdoor")
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),

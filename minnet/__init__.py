@@ -55,6 +55,7 @@ _HOMES = {
     "minnet.report.displays": ("ConfusionPairsDisplay", "MaskDisplay", "PruningCurveDisplay", "SensitivityDisplay"),
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
+    "minnet.study.robustness": ("robustness",),
     "minnet.study.sensitivity": ("sensitivity",),
     "minnet.study.words": ("words_of",),
 }
@@ -64,7 +65,7 @@ _MODULES = {
     "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
-    "compensation": "minnet.pruning.compensation", "plot": "minnet.report.displays",
+    "attacks": "minnet.engine.attacks", "compensation": "minnet.pruning.compensation", "plot": "minnet.report.displays",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [*_HOME, *_MODULES]

@@ -87,6 +87,7 @@ from minnet.report.displays import PruningCurveDisplay as PruningCurveDisplay
 from minnet.report.displays import SensitivityDisplay as SensitivityDisplay
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
+from minnet.study.robustness import robustness as robustness
 from minnet.study.sensitivity import sensitivity as sensitivity
 from minnet.study.words import words_of as words_of
 from minnet import models as models
@@ -99,6 +100,7 @@ from minnet.pruning import distributions as distributions
 from minnet.pruning import schedules as schedules
 from minnet.pruning import penalties as penalties
 from minnet.pruning import recipes as recipes
+from minnet.engine import attacks as attacks
 from minnet.pruning import compensation as compensation
 from minnet.report import displays as plot
 
@@ -192,6 +194,7 @@ __all__ = [
     "SensitivityDisplay",
     "compare_criteria",
     "latency_table",
+    "robustness",
     "sensitivity",
     "words_of",
     "models",
@@ -204,6 +207,7 @@ __all__ = [
     "schedules",
     "penalties",
     "recipes",
+    "attacks",
     "compensation",
     "plot",
 ]

@@ -95,3 +95,12 @@ def test_the_guide_to_microcontrollers(tmp_path, monkeypatch):
         sizes = [float(n) * {"K": 2**10, "M": 2**20}[unit] for n, unit in
                  re.findall(r"([\d.]+) ([KM])iB", "".join(row[4:6]))]
         assert (row[2].strip(), int(row[3]), sizes) == (chip.core, chip.mhz, [chip.flash, chip.ram])
+
+
+def test_backdoor(capsys):
+    found = run("backdoor")["found"]
+    clean, success = found["nothing"]
+    assert clean > 0.94 and success > 0.8
+    assert found["magnitude"][1] > 0.7, "weights alone do not tell"
+    assert found["wanda"][1] < 0.1 and found["wanda"][0] > clean - 0.04
+    assert "of those with the patch" in capsys.readouterr().out

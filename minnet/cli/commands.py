@@ -33,6 +33,7 @@ COMMANDS = {
     "fit": Command("minnet.cli.fit", "say whether a model fits a microcontroller: flash, RAM, time"),
     "inspect": Command("minnet.cli.inspect", "show the contents of a model or data file"),
     "sensitivity": Command("minnet.cli.sensitivity", "measure how accuracy falls when each layer alone is pruned"),
+    "robustness": Command("minnet.cli.robustness", "measure accuracy under attacks and corruptions"),
     "bench": Command("minnet.cli.bench", "time dense and pruned models on this machine, and other libraries"),
     "report": Command("minnet.cli.report", "write the HTML report of a result again"),
 }

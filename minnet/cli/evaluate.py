@@ -45,14 +45,13 @@ def options(parser: Parser) -> None:
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     from minnet.cli.compiling import announce_compilation
-    from minnet.data import is_split
     from minnet.engine.metrics import evaluate
     from minnet.study.result import plain
-    from minnet.study.training import is_file, load_model
+    from minnet.study.training import load_model
 
     model = load_model(args.model)
-    part = args.part or ("all" if is_file(args.data) and not is_split(args.data) else "test")
-    name, X, y = _rows(model, part, args, console)
+    part = part_for(args)
+    name, X, y = rows_of(model, part, args, console)
     announce_compilation(console)
     facts = {"data": name, "part": part, "samples": len(y), "parameters": model.n_parameters,
              "sparsity": model.sparsity}
@@ -83,7 +82,15 @@ def class_table(result: Mapping) -> list[tuple[str, ...]]:
     return rows
 
 
-def _rows(model: Model, part: str, args: Namespace, console: Console) -> tuple[str, np.ndarray, np.ndarray]:
+def part_for(args: Namespace) -> str:
+    """Return --part, or "all" of a file without parts, else "test"."""
+    from minnet.data import is_split
+    from minnet.study.training import is_file
+
+    return args.part or ("all" if is_file(args.data) and not is_split(args.data) else "test")
+
+
+def rows_of(model: Model, part: str, args: Namespace, console: Console) -> tuple[str, np.ndarray, np.ndarray]:
     """Return the name of the data, and the rows and labels to score."""
     from pathlib import Path
 

@@ -1,0 +1,115 @@
+"""A backdoored LeNet-5 repaired by pruning, over seeds: adversarial neuron pruning, and fine-pruning beside it.
+
+    python -m bench backdoor                            # goes on where a run was stopped; prints a table
+    python -m bench.backdoor --seeds 5 --out FILE
+
+5 % of MNIST's 55,000 training images get a white 3 x 3 patch in the corner and the label 0. The defender has 2,000
+clean images, which the net never saw (of the 5,000 validation images), and of them takes 500 to validate. Clean
+accuracy is that of the 10,000 official test images; success is the share of those of other classes that the patch makes
+a 0.
+"""
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+import minnet as mn
+from minnet.files import write_whole
+from minnet.study.backdoor import accuracy, attack_success, cut_units, fine_prune, neuron_masks, poisoned
+
+SEEDS, TARGET, CLEAN, VALID = 5, 0, 2000, 500
+FULL = {"rows": None, "epochs": 5, "batches": 1000, "tuning": 20, "data": "mnist"}
+QUICK = {"rows": 3000, "epochs": 2, "batches": 50, "tuning": 1, "data": "mnist"}
+ANP_TOLERANCE, FINE_TOLERANCE = 0.01, 0.04  # of clean validation accuracy
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("backdoored", "adversarial neuron pruning", "maps cut", "fine-pruning")
+
+
+def train(model, data, lr, epochs, seed, batch_size=100):
+    """Train as bench/mnist_accuracy.py does."""
+    optimizer = mn.SGD(lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    for _ in mn.train(model, data, optimizer=optimizer, epochs=epochs, batch_size=batch_size, lr_schedule="cosine",
+                      clip_norm=1.0, rng=seed):
+        pass
+
+
+def one_seed(seed, settings, parts, make=mn.models.lenet_5):
+    """Return what was measured with one seed: {column: (clean accuracy, success of the attack)}, and more."""
+    (X, y), (X_clean, y_clean), test = parts
+    X, y, _ = poisoned(X, y, share=0.05, target=TARGET, rng=seed)
+    model = make(X.shape[1:], int(y.max()) + 1, rng=seed)
+    train(model, (X, y), 0.05, settings["epochs"], seed)
+    rows = np.random.default_rng(seed).permutation(len(X_clean))[:CLEAN]
+    cut = len(rows) * VALID // CLEAN
+    valid, clean = ((X_clean[part], y_clean[part]) for part in (rows[:cut], rows[cut:]))
+
+    def both(net):
+        return [accuracy(net, test), attack_success(net, *test, target=TARGET)]
+
+    start = time.perf_counter()
+    masks = neuron_masks(model, clean, batches=settings["batches"], rng=seed)
+    repaired, threshold = cut_units(model, masks, valid, ANP_TOLERANCE)
+    seconds = time.perf_counter() - start
+    fine = fine_prune(model, clean, valid, tolerance=FINE_TOLERANCE)
+    found = {"maps cut": both(fine)}
+    train(fine, clean, 0.01, settings["tuning"], seed)
+    return {"seed": seed, "threshold": threshold, "seconds": seconds, "backdoored": both(model),
+            "adversarial neuron pruning": both(repaired), "fine-pruning": both(fine),
+            "units cut": {name: int((own < threshold).sum()) for name, own in masks.items()}, **found}
+
+
+def parts_of(settings):
+    """Return training, clean and test images in [0, 1] with their labels."""
+    data = mn.load_data(settings["data"], rng=0)
+    top = float(data.X_train.max())
+    pairs = [(X.astype(np.float32) / top, y.astype(np.int64)) for X, y in
+             ((data.X_train, data.y_train), (data.X_valid, data.y_valid), (data.X_test, data.y_test))]
+    pairs[0] = tuple(part[:settings["rows"]] for part in pairs[0])
+    return pairs
+
+
+def measure(path, seeds, settings, make=mn.models.lenet_5):
+    """Return the rows of all seeds; those that the file at `path` holds with these settings are not measured again."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    rows = kept["rows"] if kept.get("settings") == settings else []
+    parts = None
+    for seed in range(seeds):
+        if seed in [row["seed"] for row in rows]:
+            continue
+        parts = parts or parts_of(settings)
+        rows.append(one_seed(seed, settings, parts, make))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({"settings": settings, "rows": rows}, indent=1).encode() + b"\n")
+        print(table(rows[-1:]), flush=True)
+    return rows[:seeds]
+
+
+def table(rows):
+    """Return a Markdown table of clean accuracy and success, means over seeds and in brackets the extremes."""
+    lines = ["| net | clean accuracy, % | success of the attack, % |", "|---|---|---|"]
+    for name in COLUMNS:
+        cells = []
+        for values in zip(*(row[name] for row in rows), strict=True):
+            low, high = 100 * min(values), 100 * max(values)
+            cells.append(f"{100 * statistics.mean(values):.2f} ({low:.2f} to {high:.2f})")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    thresholds = ", ".join(f"{row['threshold']:g}" for row in rows)
+    return "\n".join([*lines, "", f"seeds {', '.join(str(row['seed']) for row in rows)}; thresholds {thresholds}"])
+
+
+def main(quick=False, argv=()):
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=1 if quick else SEEDS)
+    parser.add_argument("--out", type=Path, default=RESULTS / ("backdoor_quick.json" if quick else "backdoor.json"))
+    options = parser.parse_args(argv)
+    print(table(measure(options.out, options.seeds, QUICK if quick else FULL)))
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(argv=sys.argv[1:])
