@@ -94,6 +94,10 @@ def standardise(code, at, value, y, sums):
 
 
 def activate(code, at, value, y):
+    activate_other(code, at, value, y)
+
+
+def activate_other(code, at, value, y):
     start, size, kind, slope = operands(code, at, 4)
     x = wide(y[start : start + size])
     f = {
@@ -221,7 +225,9 @@ def dense_row(code, at, index, weights, value, x, y):
     y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w * scales(weights, value, scale, units)
 
 
-def run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out):
+def run_program(code, first, last, numbers, X, row, stop, tile, work, out, others):
+    index, weights, value = numbers
+    assert others or (code[first:last, 0] < do.OTHERS).all()
     of_two = {do.COPY: copy, do.ADD: add, do.MULTIPLY: multiply, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
               do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
@@ -237,7 +243,7 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
             elif step in linear:
                 kernel, outputs = linear[step]
                 kernel(code, at, index, weights, value, work, *[work] * outputs)
-            elif step in (do.AFFINE, do.ACTIVATE):
+            elif step in (do.AFFINE, do.ACTIVATE, do.ACTIVATE_OTHER):
                 (affine if step == do.AFFINE else activate)(code, at, value, work)
             elif step == do.STANDARDISE:
                 standardise(code, at, value, work, work)
@@ -250,8 +256,8 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
     return total
 
 
-def run_shared(tasks, counters, begun, patience, code, index, weights, value, X, work, out, totals):
+def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
     for i, (first, last, _, row, stop, tile) in enumerate(tasks[counters[0] :], counters[0]):
-        totals[i] = run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out)
+        totals[i] = run_program(code, first, last, numbers, X, row, stop, tile, work, out, others)
     counters[:] = len(tasks) + 1, len(tasks)
     begun += patience == 0

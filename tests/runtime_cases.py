@@ -206,26 +206,25 @@ def programs(draw, dtype):
     program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
-    arrays = program.index, program.weights, program.value
-    return program.code, 0, len(program.code), *arrays, X, 1, 3, tile, program.workspace(), out
+    return program.code, 0, len(program.code), program.numbers, X, 1, 3, tile, program.workspace(), out, program.others
 
 
 @st.composite
 def shared_programs(draw, dtype):
     """One tile, its steps in tasks that need all before them, by one thread: that which wants the result or another."""
-    code, _, _, index, weights, value, X, row, _, tile, work, out = draw(programs(dtype))
+    code, _, _, numbers, X, row, _, tile, work, out, others = draw(programs(dtype))
     edges = sorted({0, len(code), *draw(st.lists(st.integers(0, len(code)), max_size=3))})
     tasks = np.array([(first, last, i, row, row + 1, tile) for i, (first, last) in enumerate(pairwise(edges))])
     counters, begun, patience = np.zeros(2, np.int64), np.ones(1, np.int64), draw(st.sampled_from([0, 3]))
-    return tasks, counters, begun, patience, code, index, weights, value, X, work, out, np.zeros(len(tasks))
+    return tasks, counters, begun, patience, code, numbers, X, work, out, np.zeros(len(tasks)), others
 
 
-def logits(code, first, last, index, weights, value, X, row, stop, tile, work, out):
+def logits(code, first, last, numbers, X, row, stop, tile, work, out, others):
     """What a program is run for."""
     return [out[row:stop]]
 
 
-def shared_logits(tasks, counters, begun, patience, code, index, weights, value, X, work, out, totals):
+def shared_logits(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
     """The same, of the rows that were asked for."""
     return [out[tasks[0, ROW] : tasks[0, STOP]]]
 
@@ -240,7 +239,8 @@ RUNTIME_CASES = {
     "multiply": Case(products),
     "affine": Case(affines),
     "standardise": Case(parts, writes=2, means=lambda code, at, value, y, sums: [y]),
-    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 13)), 1), value=3)),
+    "activate": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(0, 4)), 1), value=3)),
+    "activate_other": Case(lambda dtype: stretches(dtype, lambda draw: (draw(st.integers(5, 13)), 1), value=3)),
     "pool_tile": Case(lambda dtype: pools(dtype)),
     "halve_image": Case(lambda dtype: pools(dtype, 1, halve=True), means=lambda code, at, x, y: [y[: code[1, 20]]]),
     "pool_image": Case(lambda dtype: pools(dtype, 1), means=lambda code, at, x, y: [y[: code[1, 20]]]),
@@ -251,6 +251,6 @@ RUNTIME_CASES = {
     "block_row": Case(lambda dtype: row_steps(dtype, 4, BLOCK_PLANES)),
     "n_m_row": Case(n_m_rows),
     "dense_row": Case(lambda dtype: row_steps(dtype, 0, 1)),
-    "run_program": Case(programs, writes=2, means=logits),
-    "run_shared": Case(shared_programs, writes=3, means=shared_logits),
+    "run_program": Case(programs, writes=3, means=logits),
+    "run_shared": Case(shared_programs, writes=4, means=shared_logits),
 }

@@ -103,8 +103,9 @@ def emit_activation(emitter: Emitter, node: ActivationNode, x: Tensor) -> Tensor
     """Emit an activation, in place if no other node reads x."""
     y = emitter.writable(x)
     slope = emitter.add_values([node.slope, node.highest])
+    opcode = opcodes.ACTIVATE if node.kind <= ops.SIGMOID else opcodes.ACTIVATE_OTHER
     for c, end in emitter.split(y.channels, y.size):
-        emitter.step(opcodes.ACTIVATE, y.offset + c * y.plane, (end - c) * y.plane, node.kind, slope)
+        emitter.step(opcode, y.offset + c * y.plane, (end - c) * y.plane, node.kind, slope)
     return y
 
 

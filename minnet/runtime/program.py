@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from minnet import threads
-from minnet.kernels.program.interpreter import LAST, ROW, STOP, TASK_COLUMNS, TILE, run_program, run_shared
+from minnet.kernels.program.interpreter import LAST, OTHERS, ROW, STOP, TASK_COLUMNS, TILE, run_program, run_shared
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is noticed
@@ -54,6 +54,8 @@ class Program:
         self.index = index
         self.weights = weights
         self.value = value
+        self.numbers = index, weights, value  # as the kernels take them
+        self.others = True if (code[:, 0] >= OTHERS).any() else None
         self.spans = spans
         self.workspace_size = workspace_size
         self.outputs = outputs
@@ -114,8 +116,8 @@ class Program:
         Returns a sum that is finite if these rows are.
         """
         if len(self.calls) == 1 and stop - row <= self.rows_at_once:
-            return run_program(self.code, 0, len(self.code), self.index, self.weights, self.value, X, row, stop,
-                               self.tile, work, out)
+            return run_program(self.code, 0, len(self.code), self.numbers, X, row, stop, self.tile, work, out,
+                               self.others)
         total, rows = 0.0, self.rows_at_once if len(self.calls) == 1 else self.tile
         for begin in range(row, stop, rows):
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
@@ -165,8 +167,8 @@ class Program:
         def take_part(first):
             work = self.take_workspace() if workspace is None else workspace
             patience = 0 if first else SPIN_LIMIT
-            run_shared(tasks, counters, SHARED_CALLS, patience, self.code, self.index, self.weights, self.value, X,
-                       work, out, totals)
+            run_shared(tasks, counters, SHARED_CALLS, patience, self.code, self.numbers, X, work, out, totals,
+                       self.others)
             if workspace is None:
                 self.workspaces.append(work)
 
@@ -178,8 +180,7 @@ class Program:
         """Run some calls (see `cut`) on one tile."""
         total = 0.0
         for first, last in calls:
-            total += run_program(self.code, first, last, self.index, self.weights, self.value, X, row, stop, self.tile,
-                                 work, out)
+            total += run_program(self.code, first, last, self.numbers, X, row, stop, self.tile, work, out, self.others)
         return total
 
 

@@ -1,8 +1,11 @@
 """The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see ops.py)."""
+from numba.extending import register_jitable
+
 from minnet.kernels.jit import kernel
 from minnet.kernels.program.moments import standardise
 from minnet.kernels.program.ops import (
     activate,
+    activate_other,
     add,
     affine,
     clear,
@@ -18,10 +21,10 @@ from minnet.kernels.program.planes import block_planes, dense_planes, sparse_pla
 from minnet.kernels.program.rows import block_row, dense_row, n_m_row, sparse_row
 from minnet.kernels.simd.atomics import fetch_add, load_acquire, spin_until, spin_while_equal
 
-# Opcodes: the first column of the table of steps.
-LOAD, STORE, COPY, CLEAR, ADD, AFFINE, ACTIVATE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE = range(10)
-DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(10, 17)
-MULTIPLY, STANDARDISE = 17, 18
+# Opcodes: the first column of the table of steps. Those from OTHERS on are not those of a plain chain of linear layers.
+LOAD, STORE, COPY, CLEAR, ACTIVATE, DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(12)
+OTHERS = 12
+ACTIVATE_OTHER, ADD, AFFINE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE, MULTIPLY, STANDARDISE = range(OTHERS, OTHERS + 8)
 
 TAKEN, DONE = 0, 1  # the entries of `counters`: tasks that a thread has begun, and those that are done
 # The columns of `tasks`: the range of steps, how many tasks must be done before, the range of rows, samples of a tile.
@@ -30,12 +33,14 @@ TASK_COLUMNS = 6
 
 
 @kernel
-def run_program(code, first, last, index, weights, value, X, row, stop, tile, work, out):
+def run_program(code, first, last, numbers, X, row, stop, tile, work, out, others):
     """Run steps first, ..., last - 1 on rows row, ..., stop - 1 of X (n, features), `tile` at a time; logits to `out`.
 
-    Returns the sum of all samples that were loaded: NaN or infinite if one of them holds such a number. The arrays are
-    those of ops.py.
+    numbers: (index, weights, value); these and the other arrays are those of ops.py. others: None where no step is
+    OTHERS or above: a plain chain is run by code that is compiled without them, in half the time; else True. Returns
+    the sum of all samples that were loaded: NaN or infinite if one of them holds such a number.
     """
+    index, weights, value = numbers
     total = X.dtype.type(0)
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)
@@ -61,31 +66,40 @@ def run_program(code, first, last, index, weights, value, X, row, stop, tile, wo
                 activate(code, at, value, work)
             elif step == COPY:
                 copy(code, at, work, work)
-            elif step == POOL_TILE:
-                pool_tile(code, at, work, work)
-            elif step == HALVE_IMAGE:
-                halve_image(code, at, work, work)
-            elif step == POOL_IMAGE:
-                pool_image(code, at, work, work)
-            elif step == AFFINE:
-                affine(code, at, value, work)
-            elif step == ADD:
-                add(code, at, work, work)
-            elif step == MULTIPLY:
-                multiply(code, at, work, work)
-            elif step == STANDARDISE:
-                standardise(code, at, value, work, work)
             elif step == CLEAR:
                 clear(code, at, work)
             elif step == LOAD:
                 total += load_rows(code, at, index, X, begin, count, work)
-            else:
+            elif step == STORE:
                 store_rows(code, at, index, work, begin, count, out)
+            elif others is not None:
+                run_other(step, code, at, value, work)
     return total
 
 
+@register_jitable
+def run_other(step, code, at, value, work):
+    """Run a step whose opcode is OTHERS or above."""
+    if step == POOL_TILE:
+        pool_tile(code, at, work, work)
+    elif step == HALVE_IMAGE:
+        halve_image(code, at, work, work)
+    elif step == POOL_IMAGE:
+        pool_image(code, at, work, work)
+    elif step == AFFINE:
+        affine(code, at, value, work)
+    elif step == ACTIVATE_OTHER:
+        activate_other(code, at, value, work)
+    elif step == ADD:
+        add(code, at, work, work)
+    elif step == MULTIPLY:
+        multiply(code, at, work, work)
+    elif step == STANDARDISE:
+        standardise(code, at, value, work, work)
+
+
 @kernel
-def run_shared(tasks, counters, begun, patience, code, index, weights, value, X, work, out, totals):
+def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
     """Run the tasks of a program on several threads, each of which makes this call.
 
     Tasks are whole tiles, where each thread has a `work` of its own, or parts of one tile in the same `work`. They are
@@ -102,8 +116,8 @@ def run_shared(tasks, counters, begun, patience, code, index, weights, value, X,
     while mine < tasks.shape[0]:
         task = tasks[mine]
         spin_until(counters, DONE, task[NEEDS])
-        totals[mine] = run_program(code, task[FIRST], task[LAST], index, weights, value, X, task[ROW], task[STOP],
-                                   task[TILE], work, out)
+        totals[mine] = run_program(code, task[FIRST], task[LAST], numbers, X, task[ROW], task[STOP], task[TILE], work,
+                                   out, others)
         fetch_add(counters, DONE)
         mine = fetch_add(counters, TAKEN)
     if patience:

@@ -1,6 +1,6 @@
 """The steps of a compiled program: what a frozen net does to its tensors, one step a row of an integer table.
 
-    run_program(code, 0, len(code), index, weights, value, X, 0, len(X), tile, work, out)   # in interpreter.py
+    run_program(code, 0, len(code), (index, weights, value), X, 0, len(X), tile, work, out, True)   # in interpreter.py
 
 A program works on a tile of T samples. A tensor is a stack of planes, one for each channel; a plane is a sequence of
 lines, a line one of columns (pixels), and a column T adjacent numbers, one for each sample. So a dense layer's output
@@ -148,10 +148,7 @@ def affine(code, at, value, y):
 
 @kernel
 def activate(code, at, value, y):
-    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ...), its numbers (their offset in `value`).
-
-    They are a slope or alpha and, of CLIP, the lowest and the highest value.
-    """
+    """Compute y = f(y). code[at]: step, y, size, kind (RELU, ..., SIGMOID), its slope (the offset in `value`)."""
     y0, size, kind = np.int64(code[at, 1]), np.int64(code[at, 2]), code[at, 3]
     slope = value[np.int64(code[at, 4])]
     if kind == RELU:
@@ -168,13 +165,16 @@ def activate(code, at, value, y):
         half = y.dtype.type(0.5)
         for j in range(size):
             y[y0 + j] = half * math.tanh(half * y[y0 + j]) + half
-    elif kind > SIGMOID:
-        activate_other(y0, size, kind, slope, value[np.int64(code[at, 4]) + 1], y)
 
 
-@register_jitable
-def activate_other(y0, size, kind, slope, highest, y):
-    """Compute y = f(y) for `size` numbers from y0 on: the kinds behind SIGMOID, which `activate` hands on."""
+@kernel
+def activate_other(code, at, value, y):
+    """Compute y = f(y). code[at]: step, y, size, kind (RELU6, ...), its numbers (their offset in `value`).
+
+    They are a slope or alpha and, of CLIP, the lowest and the highest value.
+    """
+    y0, size, kind, place = np.int64(code[at, 1]), np.int64(code[at, 2]), code[at, 3], np.int64(code[at, 4])
+    slope, highest = value[place], value[place + 1]
     zero, half, three, six = y.dtype.type(0), y.dtype.type(0.5), y.dtype.type(3), y.dtype.type(6)
     if kind == RELU6:
         for j in range(size):
