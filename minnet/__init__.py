@@ -57,6 +57,7 @@ _HOMES = {
     "minnet.study.latency": ("latency_table",),
     "minnet.study.robustness": ("robustness",),
     "minnet.study.sensitivity": ("sensitivity",),
+    "minnet.study.sweep": ("sweep",),
     "minnet.study.words": ("words_of",),
 }
 _MODULES = {

@@ -89,6 +89,7 @@ from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.robustness import robustness as robustness
 from minnet.study.sensitivity import sensitivity as sensitivity
+from minnet.study.sweep import sweep as sweep
 from minnet.study.words import words_of as words_of
 from minnet import models as models
 from minnet.engine import losses as losses
@@ -196,6 +197,7 @@ __all__ = [
     "latency_table",
     "robustness",
     "sensitivity",
+    "sweep",
     "words_of",
     "models",
     "losses",

@@ -25,6 +25,7 @@ def load(name: str) -> tuple[Parser, Callable]:
 
 COMMANDS = {
     "prune": Command("minnet.cli.prune", "train, prune, compact, measure and report: the main command"),
+    "compare": Command("minnet.cli.compare", "compare criteria, sparsities and recipes over seeds; may be stopped"),
     "train": Command("minnet.cli.train", "train a model and save it"),
     "evaluate": Command("minnet.cli.evaluate", "score a saved model on data"),
     "predict": Command("minnet.cli.predict", "predict the class of every sample, one per line"),

@@ -167,6 +167,21 @@ def patterns(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def fractions(text: str) -> list[float]:
+    """Parse numbers in [0, 1], separated by commas."""
+    return [fraction(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def named_values(text: str) -> tuple[str, list[object]]:
+    """Parse NAME=VALUE,... with numbers, true, false, none or words as values."""
+    name, equals, values = text.partition("=")
+    parts = [part.strip() for part in values.split(",") if part.strip()]
+    if not (equals and name.strip() and parts):
+        raise argparse.ArgumentTypeError(f"{quoted(repr(text))}; wanted NAME=VALUE,..., as in lr=0.1,0.05")
+    words = {"true": True, "false": False, "none": None}
+    return name.strip().replace("-", "_"), [words[p.lower()] if p.lower() in words else _number(p) for p in parts]
+
+
 def sizes(text: str) -> tuple[int, ...]:
     """Parse integers of at least 1, separated by commas."""
     return tuple(_checked(check_count, "each", _number(part), 1) for part in text.split(","))

@@ -12,6 +12,7 @@ the training of the other continues in the same way, so that they differ by prun
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,6 +47,13 @@ from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progre
 
 PRUNE = ("structure", "distribution", "layers", "protect", "value_range", "compensate")  # settings that are of `prune`
 PARTS = 4  # per epoch: a gradual recipe prunes after each
+
+
+class Base(NamedTuple):
+    """The values of a dense net: when the pruning begins, and trained as long as the pruned net is."""
+
+    trained: np.ndarray
+    longer: np.ndarray
 
 
 class Job(Training):
@@ -97,7 +105,7 @@ class Job(Training):
         if isinstance(self.recipe, partial):
             self.check_options()
         self.epochs = settings.epochs * (2 if self.given else 3)
-        self.dense = self.small = self.search = self.trial = None
+        self.dense = self.small = self.search = self.trial = self.shared = None
         self.trials = []
         self.files = {}
 
@@ -246,18 +254,43 @@ class Job(Training):
         Diverged
             If a loss or a weight is no longer finite.
         """
-        if not self.given:
-            yield from super().run()
+        yield from self.train_dense()
         self.plan_again()
         self.dense = self.model.clone()
         if not (self.guard or self.settings.safe):
             yield from self.stage(SPARSE, self.model, self.steps(self.sparsity))
-        steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
-        yield from self.stage(AGAIN, self.dense, steps, keep=False)
+        yield from self.train_longer()
         if self.settings.safe:  # what follows compares with the dense net
             yield from safest(self)
         elif self.guard:
             yield from self.guarded()
+
+    def begin_from(self, base: Base) -> None:
+        """Begin from a dense net that a job with the same data, model and training has trained, and train none.
+
+        What follows is what it would be had this job trained both: a recipe has random numbers of its own.
+
+        Parameters
+        ----------
+        base : Base
+            The values of both dense nets.
+        """
+        self.shared = base
+
+    def train_dense(self) -> Iterator[Progress]:
+        """Train the model dense, or take the values that another job trained."""
+        if self.shared is not None:
+            self.model.values[:] = self.shared.trained
+        elif not self.given:
+            yield from super().run()
+
+    def train_longer(self) -> Iterator[Progress]:
+        """Train `dense` as long as the pruned model is, or take the values that another job trained."""
+        if self.shared is not None:
+            self.dense.values[:] = self.shared.longer
+            return
+        steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
+        yield from self.stage(AGAIN, self.dense, steps, keep=False)
 
     def steps(self, sparsity: float | None, number: int = 0) -> Iterator[Step]:
         """Call the recipe.
