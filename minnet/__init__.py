@@ -19,6 +19,8 @@ _HOMES = {
     "minnet.engine.conv": ("Conv2d",),
     "minnet.engine.dense": ("Dense",),
     "minnet.engine.depthwise": ("DepthwiseConv2d",),
+    "minnet.engine.averaging": ("swa", "ema"),
+    "minnet.engine.distillation": ("Teacher",),
     "minnet.engine.fista": ("fista",),
     "minnet.engine.layer": ("Layer",),
     "minnet.engine.layer_norm": ("LayerNorm", "GroupNorm", "InstanceNorm"),
@@ -62,7 +64,7 @@ _HOMES = {
 }
 _MODULES = {
     "models": "minnet.models", "losses": "minnet.engine.losses", "optimizers": "minnet.engine.optimizers",
-    "lr_schedules": "minnet.engine.lr_schedules",
+    "lr_schedules": "minnet.engine.lr_schedules", "augmentation": "minnet.engine.augmentation",
     "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",

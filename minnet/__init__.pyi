@@ -27,6 +27,9 @@ from minnet.engine.product import Product as Product
 from minnet.engine.conv import Conv2d as Conv2d
 from minnet.engine.dense import Dense as Dense
 from minnet.engine.depthwise import DepthwiseConv2d as DepthwiseConv2d
+from minnet.engine.averaging import swa as swa
+from minnet.engine.averaging import ema as ema
+from minnet.engine.distillation import Teacher as Teacher
 from minnet.engine.fista import fista as fista
 from minnet.engine.layer import Layer as Layer
 from minnet.engine.layer_norm import LayerNorm as LayerNorm
@@ -95,6 +98,7 @@ from minnet import models as models
 from minnet.engine import losses as losses
 from minnet.engine import optimizers as optimizers
 from minnet.engine import lr_schedules as lr_schedules
+from minnet.engine import augmentation as augmentation
 from minnet.pruning import criteria as criteria
 from minnet.pruning import structures as structures
 from minnet.pruning import distributions as distributions
@@ -135,6 +139,9 @@ __all__ = [
     "Conv2d",
     "Dense",
     "DepthwiseConv2d",
+    "swa",
+    "ema",
+    "Teacher",
     "fista",
     "Layer",
     "LayerNorm",
@@ -203,6 +210,7 @@ __all__ = [
     "losses",
     "optimizers",
     "lr_schedules",
+    "augmentation",
     "criteria",
     "structures",
     "distributions",

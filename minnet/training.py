@@ -10,6 +10,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
+from minnet.engine.augmentation import Augment
+from minnet.engine.distillation import Teacher, check_seen, seen
 from minnet.engine.loop import Job, LayerStepper, check_state, loop
 from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.model import Model
@@ -25,8 +27,8 @@ from minnet.typing import ArrayLike, ClassWeight, Schedule, Seed
 def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss: str | Callable | None = None,
           epochs: int = 10, batch_size: int = 64, rng: Seed = None, lr_schedule: str | Schedule = "constant",
           penalty=None, clip_norm: float | None = None, every: str | int = "epoch", state: State | None = None,
-          accelerate: bool = True, class_weight: ClassWeight = None,
-          sample_weight: ArrayLike | None = None) -> Iterator[Step]:
+          accelerate: bool = True, class_weight: ClassWeight = None, sample_weight: ArrayLike | None = None,
+          augment: Augment | None = None, teacher: Teacher | Model | None = None) -> Iterator[Step]:
     """Train `model` on `data`: a generator that yields a Step once an epoch, or more often.
 
     Weights that the mask cuts stay exactly +0.0, and so does all that the State has of them. Layers with few live
@@ -68,13 +70,18 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     sample_weight : array_like, optional
         Shape (n,): a weight of at least 0 for each row of the training part. With both, a row's weight is their
         product, and "balanced" counts each row with its sample weight.
+    augment : callable, optional
+        A function (X, rng) -> X of the inputs of a batch, as the model takes them, such as `mn.augmentation.shift(2)`.
+    teacher : Teacher or Model, optional
+        A net whose outputs this one learns beside the labels; a Model means Teacher(model). With either of both the
+        path is that of accelerate=False.
 
     Notes
     -----
     The loss of a batch is the weighted mean ``sum(w_i l_i) / sum(w_i)`` over its rows, as in scikit-learn's
     MLPClassifier, so a step's size does not depend on the scale of the weights; a batch whose weights are all 0 has the
-    loss 0. The loss of a Step is the mean of its batches'. A State holds no weights: give the same ones again when it
-    goes on.
+    loss 0. The loss of a Step is the mean of its batches'. A State holds no weights, augmentation or
+    teacher: give the same ones again when it goes on.
 
     Yields
     ------
@@ -96,10 +103,12 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     X, y, loss = check_pair(*part_of(model, data), model, loss)
     weights = row_weights(y, sample_weight, class_weight, labels_of(data, model))
     stride = _stride(every)
+    changed, teacher = check_seen(augment, teacher, model, loss)
     if clip_norm is not None:
         check_positive("clip_norm", clip_norm)
     penalties = _check_penalties(penalty)
     batch_size = min(check_count("batch_size", batch_size, 1), len(X))
+    accelerate = accelerate and not changed
     if state is None:
         one_by_one = clip_norm is not None or bool(penalties)
         shards = shard_count(model, batch_size, loss, rows=len(X), live_only=not penalties,
@@ -110,6 +119,8 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     epochs = check_count("epochs", epochs, 0)
     schedule = check_choice("lr_schedule", lr_schedule, LR_SCHEDULES)
     model.signature = signature_for(model, data)
+    if changed:
+        X, loss = seen(X, loss, augment, teacher, state)
     job = Job(state, X, y, loss, batch_size, epochs, schedule, penalties, clip_norm, weights=weights)
     return Training(job, stride, accelerate)
 
@@ -145,6 +156,8 @@ class Training(Iterator[Step]):
 def _steps(job, stride, accelerate):
     """Make the stepper at the first step, so that the mask is read as late as can be, and run the loop."""
     stepper = choose(job) if accelerate else LayerStepper(job)
+    if not accelerate:
+        stepper.why = getattr(job.X, "why", stepper.why)
     yield from loop(job, stepper, stride)
 
 

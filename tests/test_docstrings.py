@@ -17,7 +17,7 @@ TABLES = {
     "criteria": "CRITERIA", "structures": "STRUCTURES", "distributions": "DISTRIBUTIONS", "schedules": "SCHEDULES",
     "penalties": "PENALTIES", "recipes": "RECIPES", "losses": "LOSSES", "optimizers": "OPTIMIZERS",
     "lr_schedules": "LR_SCHEDULES", "models": "MODELS", "compensation": "COMPENSATIONS", "plot": "DISPLAYS",
-    "attacks": "ATTACKS",
+    "attacks": "ATTACKS", "augmentation": "AUGMENTATIONS",
 }
 SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "References", "Notes", "Examples", "See Also",
             "Warns")

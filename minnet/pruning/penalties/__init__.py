@@ -10,13 +10,15 @@ rest, which acts after the step as a proximal operator (`prox`):
 
 Penalties touch weights only. Their strength is a number, or a dict of layers (names, patterns, kinds) and numbers, of
 which the last that matches a layer holds, and no match is 0. The files are in order of difficulty; each ends in a table
-PENALTIES (name -> class), and what is in it is found everywhere. Your own derives from `Penalty`.
+PENALTIES (name -> class), and what is in it is found everywhere. Your own derives from `Penalty`. `MaxNorm` is no term
+of the loss but a bound, and in no table: `penalty=MaxNorm(3)`.
 """
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minnet.pruning.penalties import by_gradient, concave, convex, grouped
 from minnet.pruning.penalties.base import Penalty
+from minnet.pruning.penalties.constraints import MaxNorm as MaxNorm
 
 FILES = (convex, concave, by_gradient, grouped)
 PENALTIES: dict[str, type[Penalty]] = {name: made for file in FILES for name, made in file.PENALTIES.items()}
