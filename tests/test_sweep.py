@@ -2,6 +2,7 @@
 import json
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from minnet.cli import main
 from minnet.cli.signals import Stopped
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, UnknownName
 from minnet.pruning.recipes.controls import CONTROLS
+from minnet.report.curves import AXES, curves_of, drawing
+from minnet.report.plots import plot_sweep
+from minnet.report.sweep_page import sweep_page
 from minnet.study.cell_files import cell_folder
 from minnet.study.cells import cells_of
 from minnet.study.job import Job
@@ -198,6 +202,37 @@ def test_holm(given, wanted):
     assert np.allclose(holm_of(given), wanted)
 
 
+# --- curves and the page ---------------------------------------------------------------------------------------------
+
+def test_curves_have_each_seed_its_mean_and_a_band(alone):
+    """In the page's drawing and in Matplotlib's axes alike."""
+    for x in AXES:
+        curves = curves_of(alone.record(), x)
+        assert [curve.name for curve in curves] == ["random", "deadly"]
+        for curve, row in zip(curves, alone.summary, strict=True):
+            assert len(curve.seeds) == 2 and len(curve.means) == 1
+            known = row[x]["mean"], row["test"]["mean"], row["test"]["sd"]
+            assert np.allclose(curve.means[0], known)
+        picture = drawing(curves, "accuracy", x)
+        ElementTree.fromstring(picture)
+        assert picture.count("<polygon") == 2 and picture.count("<polyline") == 2 * (2 + 1)
+        ax = plot_sweep(alone, x)
+        assert len(ax.lines) == 2 * (2 + 1) and len(ax.collections) == 2
+    with pytest.raises(UnknownName, match="choose from: kept_weights, macs, removed"):
+        curves_of(alone.record(), "bytes")
+
+
+def test_the_page_has_the_record_and_escapes_names(alone):
+    record = alone.record() | {"command": "minnet compare <x> & y"}
+    page = sweep_page(record)
+    assert "minnet compare &lt;x&gt; &amp; y" in page and "<x>" not in page
+    text = page.partition('id="result">')[2].partition("</script>")[0]
+    assert json.loads(text) == json.loads(json.dumps(record))
+    gap = {**record, "cells": [row | {"test": None, "error": "diverged"} for row in record["cells"]], "tests": [],
+           "summary": [row | {"n": 0, "diverged": 2} for row in record["summary"]]}
+    assert "0, 2 diverged" in sweep_page(gap)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 def test_the_command(tmp_path, monkeypatch, capsys):
@@ -214,6 +249,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert lines[0].startswith("lr,sparsity,criterion,seed,accuracy_valid,accuracy_test") and len(lines) == 5
     assert main(words) == 0
     told = capsys.readouterr()
+    assert "Paired tests" in (tmp_path / "out" / "sweep.html").read_text()
     assert "5 of 5" in told.err or "6 of 6" in told.err
     assert told.out.splitlines()[0].split()[:3] == ["lr", "sparsity", "criterion"]
     monkeypatch.setattr("minnet.study.sweep.sweep", lambda *_, **__: (_ for _ in ()).throw(Stopped(2)))

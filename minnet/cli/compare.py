@@ -37,7 +37,7 @@ from minnet.errors import InvalidValue, quoted
 
 CRITERIA = "magnitude,random,taylor"
 SEEDS = 5
-RESULT, CELLS_CSV = "sweep.json", "cells.csv"
+RESULT, CELLS_CSV, PAGE = "sweep.json", "cells.csv", "sweep.html"
 
 
 def options(parser: Parser) -> None:
@@ -90,14 +90,15 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     grid = grid_of(args)
     out = output_folder(args)
+    from minnet.report.sweep_page import sweep_page
     from minnet.study.folder import as_json, write_files
     from minnet.study.sweep import sweep
 
     found = _sweep(args, grid, out, sweep, console)
     result = found.record() | {"command": args.command}
-    write_files(out, {RESULT: as_json(result), CELLS_CSV: found.csv()})
+    write_files(out, {RESULT: as_json(result), CELLS_CSV: found.csv(), PAGE: sweep_page(result)})
     console.result(str(found), result)
-    console.info(f"wrote {RESULT} and {CELLS_CSV} to {quoted(str(out))}")
+    console.info(f"wrote {RESULT}, {CELLS_CSV} and {PAGE} to {quoted(str(out))}")
 
 
 def grid_of(args: Namespace) -> dict[str, object]:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minnet.errors import import_optional, unknown
+from minnet.report.curves import AXES, curves_of
 from minnet.study.agreement import Agreement
+from minnet.study.comparison import Sweep
 from minnet.study.sensitivity import Sensitivity
 
 if TYPE_CHECKING:
@@ -79,6 +83,43 @@ def plot_agreement(agreement: Agreement, ax: Axes | None = None) -> Axes:
             ax.plot(agreement.sparsities, row.overlap, marker="o", label=row.criterion)
     ax.plot((0, 1), (0, 1), linestyle="--", color="grey", label="random")
     return _named(ax, "sparsity", "overlap with the oracle")
+
+
+def plot_sweep(result: Sweep, x: str = "removed", ax: Axes | None = None) -> Axes:
+    """Plot the test score of a sweep: the mean over seeds, each seed as a thin line, a band of one standard deviation.
+
+    Parameters
+    ----------
+    result : Sweep
+        What `sweep` returns.
+    x : {"removed", "kept_weights", "macs"}
+        What the score is plotted over: the share removed, the weights kept or the multiply-adds.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such axis.
+    MissingExtra
+        If Matplotlib is not installed.
+    """
+    curves, ax = curves_of(result.record(), x), axes_of(ax)
+    for i, curve in enumerate(curves):
+        colour = f"C{i}"
+        for line in curve.seeds:
+            ax.plot(*zip(*line, strict=True), color=colour, linewidth=0.5, alpha=0.6)
+        at, mean, spread = (np.array(column) for column in zip(*curve.means, strict=True))
+        ax.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
+        ax.plot(at, mean, marker="o", color=colour, label=curve.name)
+    if x != "removed":
+        ax.set_xscale("log")
+    return _named(ax, AXES[x], result.score.replace("_", " "))
 
 
 def axes_of(ax: Axes | None) -> Axes:

@@ -133,7 +133,7 @@ class Pool:
             "backend": "loky", "n_jobs": min(self.jobs, len(tasks)), "inner_max_num_threads": self.threads}
         with parallel_config(**where):
             pool = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=f"{AHEAD}*n_jobs")
-            found = pool(delayed(_numbered)(number, function, *task) for number, task in enumerate(tasks))
+            found = pool(delayed(_numbered)(number, self.threads, function, *task) for number, task in enumerate(tasks))
         try:
             yield from found
         except BrokenProcessPool as error:
@@ -143,5 +143,7 @@ class Pool:
             found.close()
 
 
-def _numbered(number, function, *arguments):
+def _numbered(number, threads, function, *arguments):
+    """Return the number of a task and its result; tasks that are threads of one worker set the same variable."""
+    os.environ[THREADS] = str(threads)
     return number, function(*arguments)
