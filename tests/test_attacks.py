@@ -3,12 +3,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from nets import N_CLASSES, NETS, problem
 
 import minnet as mn
 from minnet.engine.attacks import ATTACKS, NORMS, attacked, deepfool, fgsm, input_gradient, pgd, random_search
 from minnet.engine.losses import LOSSES
 from minnet.errors import InvalidValue
-from tests.nets import N_CLASSES, NETS, problem
 
 EPSILON = {"linf": 0.1, "l2": 0.4}
 

@@ -184,9 +184,9 @@ def test_a_bad_description_is_refused(folder, name):
 
 def test_a_newer_version_says_who_wrote_it(folder):
     def newer(file):
-        file.facts = {"format_version": 4, "minnet": "7.1.0", "shape": "all new"}
+        file.facts = {"format_version": 5, "minnet": "7.1.0", "shape": "all new"}
 
-    refuse(spoil(folder, newer), "format_version is 4, written by minnet '7.1.0'", f"this is minnet {mn.__version__}")
+    refuse(spoil(folder, newer), "format_version is 5, written by minnet '7.1.0'", f"this is minnet {mn.__version__}")
 
 
 # --- tensors against the architecture --------------------------------------------------------------------------------
@@ -419,3 +419,34 @@ def test_any_description_loads_or_is_refused(folder, base, data):
         file.header = {"__metadata__": file.header["__metadata__"]} | (new if isinstance(new, dict) else {})
     (folder / "fuzz").write_bytes(file.bytes())
     loads_or_refuses(folder / "fuzz")
+
+
+# --- the fingerprint -------------------------------------------------------------------------------------------------
+
+CHANGED = {
+    "a weight": lambda file: file.array("dense3.weight").__setitem__(0, 0.5) and None,
+    "a mask": lambda file: file.array("dense3.weight.mask")[:2].__ixor__(255) is None or None,
+    "an activation": lambda file: file.layers[2].update(type="Tanh"),
+    "the signature": fact("signature", {"shape": [8], "scaling": None, "task": "classes", "target": None,
+                                        "feature_names": None, "classes": ["a", "b", "c"]}),
+    "the fingerprint": fact("fingerprint", "0" * 64),
+    "no fingerprint in it": fact("fingerprint", None),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_file_is_refused_by_name(folder, name):
+    refuse(spoil(folder, CHANGED[name]), "its fingerprint is", "it was changed after it was saved", read=(load,))
+
+
+def test_notes_may_change_and_older_files_have_no_fingerprint(folder):
+    def older(file):
+        for key in ("signature", "frozen", "fingerprint"):
+            del file.facts[key]
+        file.facts["format_version"] = 1
+
+    good = load(folder / "model")
+    for change in (fact("made", {"seed": 9}), older):
+        assert (load(path := spoil(folder, change)).values == good.values).all()
+        assert describe(path)["fingerprint"] in (None, describe(folder / "model")["fingerprint"])
+    assert describe(path)["fingerprint"] is None and len(describe(folder / "model")["fingerprint"]) == 64

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nets import bits
 
 import minnet as mn
 from minnet.cli import main
@@ -24,7 +25,6 @@ from minnet.study.backdoor import (
 )
 from minnet.study.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from minnet.study.robustness import beside, robustness
-from tests.nets import bits
 
 FAST = {"attacks": ["fgsm", "pgd_l2"], "corruptions": ["noise", "occlusion"], "samples": 60}
 

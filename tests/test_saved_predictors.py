@@ -41,7 +41,7 @@ def test_weights_are_integers_in_the_file(tmp_path):
     assert stored["dense1.bias"].dtype == np.float32
     assert (tmp_path / "small").stat().st_size < 0.26 * (tmp_path / "whole").stat().st_size
     about = describe(tmp_path / "small")
-    assert (about["precision"], about["frozen"], about["format_version"]) == ("int8", None, 3)
+    assert (about["precision"], about["frozen"], about["format_version"]) == ("int8", None, 4)
 
 
 def test_a_layer_born_sparse_is_stored_as_integers(tmp_path):

@@ -1,5 +1,6 @@
 """A model comes back from its file to the bit; the same model gives the same bytes; other libraries read them."""
 import errno
+import hashlib
 import json
 import os
 import struct
@@ -115,8 +116,14 @@ def test_the_bytes_of_a_small_model_are_these(tmp_path):
     model.set_mask(np.array([1, 0, 1, 1, 0, 1, 1, 1], bool))
     save(model, tmp_path / "m", made={"seed": 1, "epochs": [2, 0.5, None, "x", True]})
     text = ('{"architecture":{"dtype":"float32","input_shape":[3],"tree":{"layers":[{"initialiser":"he","name":"out",'
-            '"type":"Dense","units":2,"use_bias":true}],"name":"sequential1","type":"Sequential"}},"format_version":1,'
-            '"kind":"model","made":{"epochs":[2,0.5,null,"x",true],"seed":1},"minnet":"' + mn.__version__ + '"}')
+            '"type":"Dense","units":2,"use_bias":true}],"name":"sequential1","type":"Sequential"}},'
+            '"fingerprint":"FINGERPRINT","format_version":4,"frozen":null,"kind":"model",'
+            '"made":{"epochs":[2,0.5,null,"x",true],"seed":1},"minnet":"' + mn.__version__ + '","signature":null}')
+    covered = "[" + text[len('{"architecture":') : text.index(',"fingerprint"')] + ",null]"
+    weights, mask = struct.pack("<4f", 1, 3, 4, 6), bytes([0b10110100])
+    covered = b"\n".join([covered.encode(), b'"out.bias" F32 [2]', struct.pack("<2f", 7, 8)])
+    covered += b"\n" + b"\n".join([b'"out.weight" F32 [4]', weights]) + b'\n"out.weight.mask" U8 [1]\n' + mask
+    text = text.replace("FINGERPRINT", hashlib.sha256(covered).hexdigest())
     header = json.dumps({
         "__metadata__": {"minnet": text},
         "out.bias": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
@@ -244,7 +251,7 @@ def test_description(tmp_path):
     weights = {"weights": model.n_weights, "remaining": int(model.mask[: model.n_weights].sum())}
     assert {key: about[key] for key in weights} == weights
     assert about["sparsity"] == pytest.approx(0.75)
-    assert (about["kind"], about["format_version"], about["minnet"]) == ("model", 1, mn.__version__)
+    assert (about["kind"], about["format_version"], about["minnet"]) == ("model", 4, mn.__version__)
     assert about["made"] == made and about["bytes"] == os.path.getsize(path) == expected_bytes(model, made=made)
     assert (about["dtype"], about["input_shape"], about["output_shape"]) == ("float32", (8, 8, 1), (10,))
     assert [row["name"] for row in about["layers"]] == list(model.layers)
@@ -259,7 +266,8 @@ def test_no_time_date_or_path_is_in_a_file(tmp_path):
     for name in ("one.safetensors", "elsewhere/other"):
         save(lenet(0.9), tmp_path / name)
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "elsewhere/other").read_bytes()
-    assert set(facts_of(tmp_path / "one.safetensors")) == {"format_version", "minnet", "kind", "architecture", "made"}
+    assert set(facts_of(tmp_path / "one.safetensors")) == {
+        "format_version", "minnet", "kind", "architecture", "made", "signature", "frozen", "fingerprint"}
 
 
 def test_numpy_numbers_are_stored_as_numbers(tmp_path):

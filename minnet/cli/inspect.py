@@ -65,7 +65,8 @@ def _model(args):
              "bytes": about["bytes"], "dtype": model.dtype.name, "precision": about["precision"],
              "parameters": model.n_parameters, "sparsity": model.sparsity,
              "effective_sparsity": effective_sparsity(model), "macs": model.macs,
-             "trained_on": about["made"].get("data"), "format_version": about["format_version"]}
+             "trained_on": about["made"].get("data"), "format_version": about["format_version"],
+             "fingerprint": about["fingerprint"]}
     return plain(facts), plain(layers_of(model)), words_of(model)
 
 

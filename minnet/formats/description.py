@@ -4,8 +4,8 @@
     facts = read_description(text, path)         # a dict; its version is checked before anything else
 
 `format_version`, `minnet` (the version that wrote it), `kind` ("model" or "state"), `architecture` (`model.config()`),
-`made` (whatever the caller wants to note), for a model with one its `signature`, and for a run `state` (runs.py). A
-file with quantised weights, or of a Predictor, has `signature` (or null) and `frozen`, what a Predictor was made with.
+`made` (whatever the caller wants to note), `signature` (or null), `frozen`, what a Predictor was made with (or null),
+`fingerprint` (fingerprint.py), and for a run `state` (runs.py).
 """
 import json
 
@@ -15,35 +15,41 @@ from minnet import __version__
 from minnet.data import Signature
 from minnet.engine.initialisers import INITIALISERS
 from minnet.errors import InvalidType, InvalidValue, MinnetError, file_error, quoted
+from minnet.formats.fingerprint import DIGITS, fingerprint
 from minnet.formats.runs import run_facts
 from minnet.formats.tensors import parse_json
 
-FORMAT_VERSION = 3  # of files with quantised weights, or of Predictors; the second has a signature, the first has none
-VERSIONS = {1: set(), 2: {"signature"}, 3: {"signature", "frozen"}}  # the keys that a version adds
+FORMAT_VERSION = 4  # the first had no signature, the third could have quantised weights, the fourth is fingerprinted
+VERSIONS = {1: set(), 2: {"signature"}, 3: {"signature", "frozen"},
+            4: {"signature", "frozen", "fingerprint"}}  # the keys that a version adds
 ENLARGED = "vgg16"  # the scaling of data whose images were enlarged before the model saw them
 RECORDED = {"classes", "shift", "scale", "scaling", "settings"}  # what commands recorded in the first version
 KEYS = {"format_version", "minnet", "kind", "architecture", "made"}
 KINDS = {"model": KEYS, "state": KEYS | {"state"}}
 
 
-def description(model, state, made, int8=False, frozen=None):
+def description(model, state, made, frozen=None):
     """Return the JSON of `model`, and of the run `state` unless it is None; InvalidType for what JSON cannot hold.
 
-    `int8`: its weights are quantised; `frozen`: what a Predictor of it was made with.
+    `frozen`: what a Predictor of it was made with. The fingerprint is as long as one, and yet to be set (`stamped`).
     """
     if made is not None and not isinstance(made, dict):
         raise InvalidType(f"made={quoted(repr(made))}; wanted a dict of what the model was made with")
     signature = None if model.signature is None else model.signature.to_json()
-    version = FORMAT_VERSION if int8 or frozen is not None else 1 if signature is None else 2
-    facts = {"format_version": version, "minnet": __version__, "kind": "model" if state is None else "state",
-             "architecture": _named_initialisers(model.config()), "made": made or {}}
-    facts |= {key: {"signature": signature, "frozen": frozen}[key] for key in VERSIONS[version]}
+    facts = {"format_version": FORMAT_VERSION, "minnet": __version__, "kind": "model" if state is None else "state",
+             "architecture": _named_initialisers(model.config()), "made": made or {}, "signature": signature,
+             "frozen": frozen, "fingerprint": "0" * DIGITS}
     if state is not None:
         facts["state"] = run_facts(state)
     try:
-        return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+        return _text(facts)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidType(f"a model file holds only what JSON can: {quoted(str(error))}") from error
+
+
+def stamped(facts, arrays):
+    """Return the JSON of parsed facts with the fingerprint of the file that has these tensors."""
+    return _text(facts | {"fingerprint": fingerprint(facts, arrays)})
 
 
 def read_description(text, path):
@@ -97,6 +103,10 @@ def _recorded(made, shape):
     scaling = None if made["scaling"] == ENLARGED else {"shift": made["shift"], "scale": made["scale"]}
     return Signature.from_json({"shape": list(shape), "scaling": scaling, "task": "classes", "target": None,
                                 "feature_names": None, "classes": made["classes"]})
+
+
+def _text(facts):
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
 
 
 def _plain(value):

@@ -25,7 +25,8 @@ from minnet.engine.state import State
 from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, file_error, quoted
 from minnet.files import opened, write_whole
 from minnet.formats.architecture import UnknownLayer, layer_table, memory, own_layers, read_architecture
-from minnet.formats.description import description, read_description, signature_of
+from minnet.formats.description import description, read_description, signature_of, stamped
+from minnet.formats.fingerprint import check_fingerprint
 from minnet.formats.layout import (
     INTEGERS,
     VECTORS,
@@ -96,14 +97,13 @@ def file_bytes(model: Model | State, *, made: dict | None = None, precision: str
     model, state = _parts(model, int8)
     for name, p in model.parameters.items():
         check_numbers(name, p.value)
-    text = description(model, state, made, int8, frozen)
-    config = parse_json("the description of this model", text)["architecture"]
-    read_architecture(config, layer_table(own_layers(model.tree)))  # what is written can be read
+    facts = parse_json("the description of this model", description(model, state, made, frozen))
+    read_architecture(facts["architecture"], layer_table(own_layers(model.tree)))  # what is written can be read
     arrays = arrays_of(model, forms_of(model, model.mask, int8), int8)
     if state is not None:
         check_numbers(VECTORS, state.vectors)
         arrays[VECTORS] = state.vectors
-    return to_bytes(arrays, text)
+    return to_bytes(arrays, stamped(facts, arrays))
 
 
 def load(path: Path, *, layers: Layers | None = None) -> Model:
@@ -191,7 +191,8 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     -------
     dict
         `kind` ("model" or "state"), `format_version`, `minnet` (the version that wrote it), `made`, `bytes`, `dtype`,
-        `precision` of the weights ("int8" or the dtype), `frozen` (None, or what a Predictor was made with),
+        `fingerprint` (None in files of versions that had none; `load` checks it), `precision` of the weights ("int8"
+        or the dtype), `frozen` (None, or what a Predictor was made with),
         `input_shape`, `output_shape`, `layers` (each with name, type, output_shape, and parameters by kind with their
         shapes), `weights`, `remaining`, `sparsity`, and for a state `state` (epoch, batch, t, seed, batch_size,
         loss_sum, threads, optimizer).
@@ -209,7 +210,7 @@ def describe(path: Path, *, layers: Layers | None = None) -> dict:
     remaining = sum(math.prod(head.tensors[name].shape) for name, _ in weights)
     about = {key: facts[key] for key in ("kind", "format_version", "minnet", "made")}
     about |= {"bytes": head.size, "dtype": spec.dtype.name, "precision": _precision(head) or spec.dtype.name,
-              "frozen": facts.get("frozen"), "input_shape": spec.input_shape,
+              "fingerprint": facts.get("fingerprint"), "frozen": facts.get("frozen"), "input_shape": spec.input_shape,
               "output_shape": spec.tree.output_shape, "layers": _rows(spec),
               "weights": total, "remaining": remaining, "sparsity": 1 - remaining / total if total else 0.0}
     if facts["kind"] == "state":
@@ -226,7 +227,7 @@ def expected_bytes(model: Model | State, *, made: dict | None = None, mask: np.n
     specs = specs_of(model, forms_of(model, mask, int8), mask, int8)
     if state is not None:
         specs[VECTORS] = (code(model.dtype), state.vectors.shape)
-    return file_size(specs, description(model, state, made, int8))
+    return file_size(specs, description(model, state, made))
 
 
 def _loaded(path, layers):
@@ -241,12 +242,14 @@ def _loaded(path, layers):
         arrays = read_arrays(file, head)
         model = Model.blank(spec.tree, spec.input_shape, spec.dtype)
         fill(model, forms, arrays)
+        if facts["kind"] == "state":
+            check_numbers(VECTORS, arrays[VECTORS])
+        check_fingerprint(facts, arrays)
         model.signature = signature
         frozen = facts.get("frozen")
         frozen = {"precision": _precision(head)} if frozen is None else frozen
         if facts["kind"] == "model":
             return model, None, frozen
-        check_numbers(VECTORS, arrays[VECTORS])
         state = make_run(facts["state"], model)
         state.vectors[...] = arrays[VECTORS]
         return model, state, frozen
