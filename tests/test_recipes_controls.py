@@ -9,8 +9,10 @@ from tables import make, sample_for
 import minnet as mn
 from minnet.errors import MinnetError
 from minnet.pruning import criteria
-from minnet.pruning.recipes import CONTROLS, RECIPES, control_of, inverted
+from minnet.pruning.recipes import CONTROLS, RECIPES, control_of, inverted, is_sparse_from_start
 from minnet.pruning.rounds import rounds
+from minnet.study.job import Job
+from minnet.study.settings import Settings
 
 AT_START = ("snip", "grasp", "synflow", "force")
 MANY, ROUNDS = ("synflow", "force"), 3
@@ -93,6 +95,23 @@ def test_it_prunes_once_by_its_criterion_and_then_trains(name):
     assert bits(model.mask, model.values) == bits(wanted.mask, wanted.values)
     list(RECIPES[name](model := make("conv"), data_of(model), 0.7, epochs=1, rng=0, train=training))
     assert bits(model.mask) == bits(wanted.mask) and bits(model.values) != bits(wanted.values)
+
+
+def test_a_job_prunes_at_initialisation_what_is_not_trained():
+    """However its dense net was trained; a net that was given is taken as it is."""
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    data = mn.load_data((X, (X[:, 0] > 0).astype(int)), rng=0)
+    job = Job(Settings(data=data, model="mlp", epochs=1, recipe="snip", sparsity=0.9))
+    wanted = job.model.clone()
+    mn.prune(wanted, 0.9, criterion="snip", data=data)
+    job.model.values[: job.model.n_weights] *= np.random.default_rng(0).uniform(0, 3, job.model.n_weights)
+    for _ in job.steps(0.9):
+        assert bits(job.model.mask) == bits(wanted.mask)
+    assert is_sparse_from_start(job.recipe)
+    job.given = True
+    job.model.set_mask(np.ones_like(job.model.mask))
+    list(job.steps(0.9))
+    assert bits(job.model.mask) != bits(wanted.mask)
 
 
 def test_criteria_for_untrained_nets_say_so_in_one_line():

@@ -29,7 +29,7 @@ from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.one_layer import deciding_part
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
-from minnet.pruning.recipes import RECIPES, check_structure, is_sparse_from_start
+from minnet.pruning.recipes import RECIPES, begins_untrained, check_structure, is_sparse_from_start
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
@@ -293,7 +293,7 @@ class Job(Training):
         yield from self.stage(AGAIN, self.dense, steps, keep=False)
 
     def steps(self, sparsity: float | None, number: int = 0) -> Iterator[Step]:
-        """Call the recipe.
+        """Call the recipe; one that prunes at initialisation begins with the initial values.
 
         Parameters
         ----------
@@ -311,6 +311,8 @@ class Job(Training):
         schedule, rng = self.settings.schedule, self.seed(PRUNING, number)
         if isinstance(schedule, list | tuple) and sparsity is not None:
             schedule = [share * sparsity / self.sparsity for share in schedule]
+        if begins_untrained(self.recipe) and not self.given:
+            self.model.values[:] = np.where(self.model.mask, self.initial, 0)
         steps = self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
                             prune=partial(prune, **self.pruning),
                             train=partial(self.train, every=stride), rng=rng)

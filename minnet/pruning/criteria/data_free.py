@@ -220,7 +220,7 @@ def _not_alike(columns):
 
 
 def synflow(model: Model, data: Data | None = None) -> np.ndarray:
-    """Score each weight by the flow through it on all paths from input to outputs, at initialisation.
+    """Score each weight, at initialisation, by the flow of paths through it.
 
     ``|w| dR/d|w|``, R the sum of the outputs for an input of ones when every weight is ``|w|``. One round of it;
     `recipes.synflow` takes many, as the paper does.

@@ -86,7 +86,7 @@ def taylor(model: Model, data: Data, variant: str = "absolute") -> np.ndarray:
 
 
 def snip(model: Model, data: Data) -> np.ndarray:
-    """Score each weight by the sensitivity of the loss to the connection, at initialisation.
+    """Score each weight, at initialisation, by the loss's sensitivity to it.
 
     ``|w g| / sum of |w g|``, usually at initialisation, from one sample of the data. Ranks as `taylor`. 1 forward and 1
     backward pass.
@@ -146,7 +146,7 @@ def fisher(model: Model, data: Data) -> np.ndarray:
 
 
 def grasp(model: Model, data: Data) -> np.ndarray:
-    """Score each weight by the loss of gradient flow when it is removed, at initialisation only.
+    """Score each weight, at initialisation, by the gradient flow it keeps.
 
     ``w (H g)``, H the Hessian of L: d g'g = 2 (H g)' dw, so with dw = -w the flow g'g changes by -2 w (H g), to first
     order. A score above 0 says that the flow falls without w, one below 0 that it rises.

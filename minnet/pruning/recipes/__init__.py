@@ -47,6 +47,7 @@ FILES = (masking, iterated, penalised, *SPARSE, *TO_SPARSE)
 RECIPES: dict[str, Recipe] = {
     name: takes_keywords(function) for file in FILES for name, function in file.RECIPES.items()}
 FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights
+UNTRAINED = frozenset(iterated.RECIPES)  # these prune before any training
 # a removed weight may grow again; single weights only
 REGROW = FROM_SPARSE | {"proximal"} | {name for file in TO_SPARSE for name in file.RECIPES}
 
@@ -54,11 +55,17 @@ REGROW = FROM_SPARSE | {"proximal"} | {name for file in TO_SPARSE for name in fi
 def is_sparse_from_start(recipe: Recipe) -> bool:
     """Return True if a recipe is sparse from its first step on, so that it has no denser state to go on from.
 
-    A recipe of your own says so by an attribute, ``recipe.sparse_from_start = True``.
+    `top_kast`, which keeps latent weights, is one. A recipe of your own says so by an attribute,
+    ``recipe.sparse_from_start = True``.
     """
     recipe = function_of(recipe)
-    known = any(RECIPES[name] is recipe for name in (*FROM_SPARSE, "top_kast"))  # which keeps latent weights
+    known = any(RECIPES[name] is recipe for name in (*FROM_SPARSE, *UNTRAINED, "top_kast"))
     return known or bool(getattr(recipe, "sparse_from_start", False))
+
+
+def begins_untrained(recipe: Recipe) -> bool:
+    """Return True for a recipe that prunes at initialisation, so that a trained net is not what it is for."""
+    return any(RECIPES[name] is function_of(recipe) for name in UNTRAINED)
 
 
 def regrows(recipe: str | Recipe) -> bool:
