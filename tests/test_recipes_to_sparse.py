@@ -13,6 +13,10 @@ from minnet.errors import MinnetError
 from minnet.pruning.recipes import RECIPES
 from minnet.pruning.recipes.constrained import _Admm, _LearningCompression
 from minnet.pruning.recipes.latent import ask
+from minnet.report.rows import last_cut
+from minnet.study.job import Job
+from minnet.study.settings import Settings
+from minnet.study.training import SPARSE, TRIED
 
 ROWS, BATCH, LR = 8, 3, 0.05
 training = partial(mn.train, optimizer=mn.SGD(LR), batch_size=BATCH, accelerate=False, every="batch")
@@ -255,6 +259,23 @@ def test_weights_come_near_their_copy(name):
         w = dense["method"].values
         distances[last] = np.linalg.norm(w - model.weights) / np.linalg.norm(w)
     assert distances[5.0] < distances[0.01] / 1.5
+
+
+def test_a_job_says_how_many_weights_the_last_cut_took():
+    """In the middle of an epoch or at its end; no line where there was no such cut, or it took none."""
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    job = Job(Settings(data=mn.load_data((X, (X[:, 0] > 0).astype(int)), rng=0), model="mlp", epochs=2, sparsity=0.9,
+                       recipe="proximal"))
+    list(job.stage(SPARSE, job.model, job.steps(0.9)))
+    (cut,) = [entry["cut"] for entry in job.history if "cut" in entry]
+    assert 0 < cut <= round(0.9 * job.model.n_weights)
+    history = [{"stage": "pruning", "cut": 1200}, {"stage": "pruning"}, {"stage": TRIED, "cut": 5}]
+    assert last_cut({"history": history, "recipe": "str"}) == [
+        "the last cut, to the exact count, took 1,200 of the weights that str had left"]
+    history[0]["cut"] = -3
+    (line,) = last_cut({"history": history, "recipe": "str"})
+    assert line.endswith("gave back 3 of the weights that str had removed")
+    assert not last_cut({"history": history[1:], "recipe": "str"})
 
 
 @pytest.mark.parametrize("name", ["proximal", "admm", "lc"])

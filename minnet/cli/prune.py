@@ -47,7 +47,7 @@ from minnet.cli.signals import SIGNALS
 from minnet.cli.tables import aligned
 from minnet.report.changes import changes
 from minnet.report.classes import class_rows, notable
-from minnet.report.rows import comparison, guards, inputs, layers, names
+from minnet.report.rows import comparison, guards, inputs, last_cut, layers, names
 
 
 def options(parser: Parser) -> None:
@@ -152,7 +152,7 @@ def text(result: dict, console: Console, per_class: bool = False) -> str:
         *aligned([("", first, second, "change"), *rows], console), "",
         *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
         *_class_lines(result, console, per_class), *inputs(result), *guards(result), *changes(result),
-        *budgets(result), result["words"]])
+        *last_cut(result), *budgets(result), result["words"]])
 
 
 def budgets(result: dict) -> list[str]:

@@ -13,7 +13,7 @@ from string import Template
 from minnet.report import svg
 from minnet.report.changes import changes
 from minnet.report.classes import score_intervals
-from minnet.report.rows import calibration, comparison, guards, inputs, layers
+from minnet.report.rows import calibration, comparison, guards, inputs, last_cut, layers
 from minnet.report.rows import names as names_of
 from minnet.report.tables import classes, small
 
@@ -26,7 +26,7 @@ def page(result: Mapping) -> str:
     first, second = names_of(result)
     title = f"{result['data']}, {result['model']}: {result['words'].partition(':')[0]}"
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
-    words = (result["words"], *guards(result), *changes(result), *inputs(result))
+    words = (result["words"], *last_cut(result), *guards(result), *changes(result), *inputs(result))
     return template.substitute(
         title=escape(title), words=escape("; ".join(words)),
         first=first, second=second, comparison=_comparison(result),

@@ -62,6 +62,13 @@ def inputs(result: Mapping) -> list[str]:
     return [f"inputs kept, {len(kept)} of {result['inputs']['of']}: {shown}"]
 
 
+def last_cut(result: Mapping) -> list[str]:
+    """Return the line on a recipe's last exact cut: how many weights it took beyond those that the method had."""
+    cuts = [step["cut"] for step in result["history"] if step["stage"] == "pruning" and step.get("cut")]
+    return [f"the last cut, to the exact count, {'took' if cut > 0 else 'gave back'} {abs(cut):,} of the weights that "
+            f"{result['recipe']} had {'left' if cut > 0 else 'removed'}" for cut in cuts[-1:]]
+
+
 def guards(result: Mapping) -> list[str]:
     """Return one line for each guard, the score on the part that decides, which is not the test part, and the search.
 

@@ -135,12 +135,16 @@ class Training:
         Progress
             Once per epoch.
         """
+        cut = None
         for step in steps:
+            cut = cut if step.cut is None else step.cut
             if step.batch:
                 continue
             if keep:
                 self._kept = (model, model.values.copy(), model.mask.copy())
-            self.history.append({"stage": name, "loss": step.loss, "sparsity": model.sparsity})
+            entry = {"stage": name, "loss": step.loss, "sparsity": model.sparsity}
+            self.history.append(entry if cut is None else entry | {"cut": cut})
+            cut = None
             yield Progress(name, len(self.history), self.epochs, step.loss, model.sparsity)
 
     @property
