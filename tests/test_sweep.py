@@ -11,8 +11,9 @@ from scipy import stats
 
 import minnet as mn
 from minnet.cli import main
+from minnet.cli.parser import choices
 from minnet.cli.signals import Stopped
-from minnet.errors import FileError, InvalidType, InvalidValue, MinnetError, UnknownName
+from minnet.errors import Diverged, FileError, InvalidType, InvalidValue, MinnetError, UnknownName
 from minnet.pruning.recipes.controls import CONTROLS
 from minnet.report.curves import AXES, curves_of, drawing
 from minnet.report.plots import plot_sweep
@@ -135,6 +136,22 @@ def test_ctrl_c_keeps_what_is_done_and_a_larger_grid_goes_on(grid, alone, tmp_pa
 def test_bad_grids(grid, error, text):
     with pytest.raises(error, match=text):
         cells_of(grid)
+
+
+def test_a_training_that_diverges_is_a_row_that_says_so(grid):
+    rates = {"optimizer": "sgd", "lr": [0.1, 1e30], "criterion": "random", "seed": [0]}
+    found = mn.sweep(grid | rates, jobs=1)
+    first, second = found.rows
+    assert first["error"] == "" and second["error"].startswith("the dense net diverged: ") and second["test"] is None
+    assert found.summary[1]["diverged"] == 1 and "0 (1 diverged)" in str(found) and len(found.csv().splitlines()) == 3
+    assert "diverged" in sweep_page(found.record())
+    with pytest.raises(Diverged):
+        mn.sweep(grid | rates | {"lr": 1e30}, jobs=1)
+
+
+def test_names_keep_their_options_in_a_list():
+    assert choices("one_shot, lottery_ticket:rounds=3,rewind=1,x.py:f") == [
+        "one_shot", "lottery_ticket:rounds=3,rewind=1", "x.py:f"]
 
 
 def test_defaults_are_several_sparsities_and_seeds():

@@ -45,12 +45,13 @@ def options(parser: Parser) -> None:
     add = parser.options.add_argument
     parser.add_argument("what", nargs="?", metavar="DATA", type=kinds.model_file,
                         help=f"data set: {DATA_HELP} (default: digits)")
-    add("--criteria", type=kinds.patterns, action="extend", metavar="NAMES",
-        help=f"criteria to compare, separated by commas (default: {CRITERIA})")
+    add("--criteria", type=kinds.choices, action="extend", metavar="NAMES",
+        help=f"criteria to compare, separated by commas, with options as in taylor:variant=signed, or FILE:FUNCTION "
+             f"(default: {CRITERIA})")
     add("--sparsities", type=kinds.fractions, metavar="S,...",
         help="fractions to remove (default: 0.5,0.8,0.9,0.95,0.98)")
-    add("--recipes", type=kinds.patterns, action="extend", metavar="NAMES",
-        help=f"recipes to compare (default: {DEFAULT['recipe']})")
+    add("--recipes", type=kinds.choices, action="extend", metavar="NAMES",
+        help=f"recipes to compare, with options as in lottery_ticket:rounds=3 (default: {DEFAULT['recipe']})")
     add("--seeds", type=kinds.integer(1), default=SEEDS, metavar="N",
         help=f"how many seeds, from --seed on (default: {SEEDS})")
     add("--grid", type=kinds.named_values, action="append", metavar="NAME=V,...",

@@ -167,6 +167,17 @@ def patterns(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def choices(text: str) -> list[str]:
+    """Parse names separated by commas, each with its options, as in one_shot,lottery_ticket:rounds=3,rewind=1."""
+    found: list[str] = []
+    for part in patterns(text):
+        if found and "=" in part and ":" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
+
+
 def fractions(text: str) -> list[float]:
     """Parse numbers in [0, 1], separated by commas."""
     return [fraction(part.strip()) for part in text.split(",") if part.strip()]

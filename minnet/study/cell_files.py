@@ -75,8 +75,8 @@ class CellFolder:
             write_whole(self.folder / CELLS / f"{cell.id}.json", as_json(record).encode())
 
     def keep_base(self, cell: Cell, dense: Dense) -> None:
-        """Write the dense nets of a cell, and their figures."""
-        if self.folder is not None:
+        """Write the dense nets of a cell, and their figures; nothing where their training diverged."""
+        if self.folder is not None and dense.base is not None:
             text = json.dumps({"base": cell.base_identity, "figures": dense.figures})
             write_whole(self.folder / BASES / f"{cell.base}.npz", lambda file: np.savez(
                 file, trained=dense.base.trained, longer=dense.base.longer, text=np.array(text)))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minnet import __version__
+from minnet.errors import Diverged
 from minnet.study.cells import Cell
 from minnet.study.significance import Test, paired_tests
 from minnet.study.workers import Dense
@@ -103,8 +104,16 @@ def comparison_of(cells: Sequence[Cell], results: Mapping[str, Mapping], bases: 
     -------
     Sweep
         The rows, the table and the tests.
+
+    Raises
+    ------
+    Diverged
+        The training of every dense net diverged.
     """
-    figures = bases[cells[0].base].figures
+    known = [bases[cell.base].figures for cell in cells if bases[cell.base].base is not None]
+    if not known:
+        raise Diverged(bases[cells[0].base].figures["error"])
+    figures = known[0]
     score = next(iter(figures["test"]))
     rows = [_row(cell, results[cell.id], bases[cell.base].figures, score) for cell in cells]
     groups: dict[str, list[dict]] = {}
@@ -121,9 +130,10 @@ def _row(cell, result, dense, score):
     known = "error" not in result
     found = {"valid": result["valid"][score], "test": result["test"][score], "loss": result["test"]["loss"],
              **{name: result[name] for name in FIGURES[3:]}} if known else dict.fromkeys(FIGURES)
-    return {"settings": cell.varied, "seed": cell.settings.seed, **found,
-            "dense": {"valid": dense["valid"][score], "test": dense["test"][score], "macs": dense["macs"],
-                      "parameters": dense["parameters"]}, "error": result.get("error", "")}
+    whole = {part: dense[part][score] if part in dense else None for part in ("valid", "test")}
+    sizes = {name: dense.get(name) for name in ("macs", "parameters")}
+    return {"settings": cell.varied, "seed": cell.settings.seed, **found, "dense": whole | sizes,
+            "error": result.get("error", "")}
 
 
 def _summary(group):

@@ -98,7 +98,7 @@ def _run(cells: Sequence[Cell], files: CellFolder, pool: Pool, progress: Bar) ->
             bases[wanted[number].base] = dense
             done += 1
             progress(f"dense, seed {wanted[number].settings.seed}", done, total)
-        tasks = [(cell.settings, bases[cell.base].base, pool.threads) for cell in left]
+        tasks = [(cell.settings, bases[cell.base], pool.threads) for cell in left]
         for number, result in pool.run(run_cell, tasks):
             files.keep(left[number], result)
             files.found[left[number].id] = result

@@ -29,9 +29,9 @@ AHEAD = 2  # tasks for each worker that are sent before it asks
 
 
 class Dense(NamedTuple):
-    """The dense nets of a seed, and the figures of the one that was trained longer."""
+    """The dense nets of a seed, and the figures of the one that was trained longer; where it diverged, the error."""
 
-    base: Base
+    base: Base | None
     figures: dict
 
 
@@ -39,20 +39,25 @@ def train_dense(settings: Sequence[Settings], threads: int) -> Dense:
     """Train the dense nets that jobs share; the jobs of all `settings` are made, to find errors before training."""
     with these_threads(threads):
         job, *_ = [Job(each) for each in settings]
-        for _ in job.train_dense():
-            pass
-        trained, job.dense = job.model.values.copy(), job.model.clone()
-        for _ in job.train_longer():
-            pass
+        try:
+            for _ in job.train_dense():
+                pass
+            trained, job.dense = job.model.values.copy(), job.model.clone()
+            for _ in job.train_longer():
+                pass
+        except Diverged as error:
+            return Dense(None, {"error": str(error)})
         return Dense(Base(trained, job.dense.values), figures_of(job.whole(job.dense), job.images))
 
 
-def run_cell(settings: Settings, base: Base, threads: int) -> dict[str, object]:
-    """Prune, and return the figures of the net after the last epoch; of one that diverged, the error."""
+def run_cell(settings: Settings, dense: Dense, threads: int) -> dict[str, object]:
+    """Prune, and return the figures of the net after the last epoch; where a training diverged, the error."""
     start = time.perf_counter()
+    if dense.base is None:
+        return {"error": f"the dense net diverged: {dense.figures['error']}", "seconds": 0.0}
     with these_threads(threads):
         job = Job(settings)
-        job.begin_from(base)
+        job.begin_from(dense.base)
         try:
             for _ in job.run():
                 pass
