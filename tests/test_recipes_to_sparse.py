@@ -1,6 +1,7 @@
 """Recipes that alternate, penalise or project: counts at every step, exact projections, and each update in NumPy."""
 from functools import partial
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,7 @@ from minnet.pruning.recipes import RECIPES
 from minnet.pruning.recipes.constrained import _Admm, _LearningCompression
 from minnet.pruning.recipes.latent import ask
 from minnet.report.rows import last_cut
-from minnet.study.job import Job
-from minnet.study.settings import Settings
-from minnet.study.training import SPARSE, TRIED
+from minnet.study.training import SPARSE, TRIED, Training
 
 ROWS, BATCH, LR = 8, 3, 0.05
 training = partial(mn.train, optimizer=mn.SGD(LR), batch_size=BATCH, accelerate=False, every="batch")
@@ -261,14 +260,14 @@ def test_weights_come_near_their_copy(name):
     assert distances[5.0] < distances[0.01] / 1.5
 
 
-def test_a_job_says_how_many_weights_the_last_cut_took():
+def test_the_report_says_how_many_weights_the_last_cut_took():
     """In the middle of an epoch or at its end; no line where there was no such cut, or it took none."""
-    X = np.random.default_rng(0).normal(size=(60, 4))
-    job = Job(Settings(data=mn.load_data((X, (X[:, 0] > 0).astype(int)), rng=0), model="mlp", epochs=2, sparsity=0.9,
-                       recipe="proximal"))
-    list(job.stage(SPARSE, job.model, job.steps(0.9)))
-    (cut,) = [entry["cut"] for entry in job.history if "cut" in entry]
-    assert 0 < cut <= round(0.9 * job.model.n_weights)
+    for end in (0.5, 0.55):
+        model, job = make("dense"), SimpleNamespace(history=[], epochs=10)
+        taken = RECIPES["proximal"](model, data_of(model), 0.9, end=end, epochs=10, train=training, rng=0)
+        assert len(list(Training.stage(job, SPARSE, model, taken, keep=False))) == 10
+        (cut,) = [entry["cut"] for entry in job.history if "cut" in entry]
+        assert 0 < cut <= round(0.9 * model.n_weights)
     history = [{"stage": "pruning", "cut": 1200}, {"stage": "pruning"}, {"stage": TRIED, "cut": 5}]
     assert last_cut({"history": history, "recipe": "str"}) == [
         "the last cut, to the exact count, took 1,200 of the weights that str had left"]
