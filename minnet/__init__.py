@@ -55,6 +55,7 @@ _HOMES = {
     "minnet.estimators.selector": ("SparsitySelector",),
     "minnet.estimators.from_sklearn": ("from_sklearn",),
     "minnet.report.displays": ("ConfusionPairsDisplay", "MaskDisplay", "PruningCurveDisplay", "SensitivityDisplay"),
+    "minnet.study.adversarial": ("adversarial_training",),
     "minnet.study.agreement": ("compare_criteria",),
     "minnet.study.latency": ("latency_table",),
     "minnet.study.robustness": ("robustness",),

@@ -88,6 +88,7 @@ from minnet.report.displays import ConfusionPairsDisplay as ConfusionPairsDispla
 from minnet.report.displays import MaskDisplay as MaskDisplay
 from minnet.report.displays import PruningCurveDisplay as PruningCurveDisplay
 from minnet.report.displays import SensitivityDisplay as SensitivityDisplay
+from minnet.study.adversarial import adversarial_training as adversarial_training
 from minnet.study.agreement import compare_criteria as compare_criteria
 from minnet.study.latency import latency_table as latency_table
 from minnet.study.robustness import robustness as robustness
@@ -200,6 +201,7 @@ __all__ = [
     "MaskDisplay",
     "PruningCurveDisplay",
     "SensitivityDisplay",
+    "adversarial_training",
     "compare_criteria",
     "latency_table",
     "robustness",

@@ -10,7 +10,7 @@ from nets import bits
 
 import minnet as mn
 from minnet.cli import main
-from minnet.engine.attacks import attacked
+from minnet.engine.attacks import attacked, input_gradient
 from minnet.engine.losses import cross_entropy
 from minnet.errors import InvalidValue, UnknownName
 from minnet.study.backdoor import (
@@ -107,6 +107,31 @@ def test_the_command_shows_before_beside_after(net, digits, tmp_path, capsys):
     assert main(["robustness", str(tmp_path / "dense.safetensors"), "--attack", "none", *words[2:]]) == 0
     assert "fgsm" not in (shown := capsys.readouterr()).out and "measured on 50 samples" in shown.err
     assert main(["robustness", str(tmp_path), "--attack", "fgms"]) == 2
+
+
+def test_adversarial_training_makes_a_net_more_robust_and_keeps_its_mask(digits, net):
+    hard = net.clone()
+    mn.prune(hard, 0.5, criterion="adversarial_taylor", data=digits)
+    pruned, mask = hard.clone(), hard.mask.copy()
+    given = {"epsilon": 0.1, "optimizer": mn.SGD(0.1, momentum=0.9), "epochs": 15, "rng": 0}
+    steps = list(mn.adversarial_training(hard, digits, **given))
+    assert [step.epoch for step in steps] == [*range(1, 16)] and bits(hard.mask) == bits(mask)
+    assert hard.signature == digits.signature and not hard.values[~mask].any()
+    soft, found = (robustness(one, digits, attacks=["fgsm"], corruptions=[], epsilon=0.1, rng=0)
+                   for one in (pruned, hard))
+    assert found.attacks["fgsm"] > soft.attacks["fgsm"] + 0.1
+    again = pruned.clone()
+    list(mn.adversarial_training(again, digits, **given))
+    assert bits(again.values) == bits(hard.values)
+    with pytest.raises(InvalidValue, match="attacks move what lies in"):
+        next(mn.adversarial_training(pruned, (digits.X_train * 2, digits.y_train)))
+
+
+def test_the_adversarial_criterion_is_taylor_at_the_points_of_fgsm(digits, net):
+    X, y = digits.inputs("valid", net.signature, np.float32)
+    inner, (gradient, _) = net.without_signature(), input_gradient(net, X, y)
+    moved = np.clip(X + np.float32(0.1) * np.sign(gradient), 0, 1)
+    np.testing.assert_array_equal(mn.criteria.adversarial_taylor(inner, (X, y)), mn.criteria.taylor(inner, (moved, y)))
 
 
 # --- a backdoor ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 from minnet.pruning.criteria import (
     ablation,
     activations,
+    adversarial,
     data_free,
     first_order,
     initial,
@@ -27,7 +28,8 @@ from minnet.pruning.criteria import (
 )
 from minnet.pruning.traits import Criterion, Traits
 
-FILES = (data_free, initial, first_order, activations, inputs, next_layer, second_order, reconstruction, ablation)
+FILES = (data_free, initial, first_order, adversarial, activations, inputs, next_layer, second_order, reconstruction,
+         ablation)
 CRITERIA: dict[str, Criterion] = {name: function for file in FILES for name, function in file.CRITERIA.items()}
 TRAITS: dict[str, Traits] = {name: file.TRAITS.get(name, Traits()) for file in FILES for name in file.CRITERIA}
 
