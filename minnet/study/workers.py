@@ -109,11 +109,13 @@ class Pool:
     def __init__(self, jobs: int, threads: int, scheduler: str | None = None) -> None:
         self.jobs, self.threads, self.scheduler = jobs, threads, scheduler
         self.client = None
+        self.lost: tuple[type[Exception], ...] = ()  # errors that say that a worker was lost too often
 
     def __enter__(self) -> "Pool":
         """Connect to the scheduler, if there is one."""
         if self.scheduler is not None:
             distributed = import_optional("distributed", "dask", "a sweep on a scheduler")
+            self.lost = (distributed.KilledWorker,)
             try:
                 self.client = distributed.Client(self.scheduler)
             except (OSError, ValueError) as error:
@@ -141,7 +143,7 @@ class Pool:
             found = pool(delayed(_numbered)(number, self.threads, function, *task) for number, task in enumerate(tasks))
         try:
             yield from found
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, *self.lost) as error:
             raise MinnetError("a process of the sweep was ended, as where memory is short: take fewer jobs; the "
                               "same call goes on from the cells that are kept in the folder") from error
         finally:
