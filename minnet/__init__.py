@@ -70,6 +70,7 @@ _MODULES = {
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
     "attacks": "minnet.engine.attacks", "compensation": "minnet.pruning.compensation", "plot": "minnet.report.displays",
+    "testing": "minnet.testing",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [*_HOME, *_MODULES]

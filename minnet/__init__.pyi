@@ -109,6 +109,7 @@ from minnet.pruning import recipes as recipes
 from minnet.engine import attacks as attacks
 from minnet.pruning import compensation as compensation
 from minnet.report import displays as plot
+from minnet import testing as testing
 
 __version__: str
 __all__ = [
@@ -222,4 +223,5 @@ __all__ = [
     "attacks",
     "compensation",
     "plot",
+    "testing",
 ]

@@ -30,8 +30,8 @@ from minnet.engine.product import Product
 from minnet.engine.rare_activations import SELU, HardSigmoid, Hardtanh, Mish, Softplus
 from minnet.engine.sparse import SparseDense
 from minnet.model import Model
+from minnet.testing.small import spaced
 
-SPREAD = 4.0  # the numbers of an input lie in +-SPREAD / 2
 UNEVEN = ((0, 2), (1, 0))
 
 
@@ -59,14 +59,6 @@ class Row:
             if p.index is not None:  # of the model, not of its values
                 p.index[:] = np.sort(np.random.default_rng(0).choice(p.size, len(p.index), replace=False))
         return model, self.scale * spaced((self.batch, *self.shape), rng, self.zeros)
-
-
-def spaced(shape, rng, zeros=0.0):
-    """An array whose entries differ from each other and from 0 by SPREAD / size / 2 at least; some are set to 0."""
-    size = np.prod(shape)
-    x = rng.permutation((np.arange(size) + 0.5 - size // 2) * SPREAD / size).reshape(shape)
-    x[rng.random(shape) < zeros] = 0
-    return x
 
 
 # --- what PyTorch says -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Laws that hold for every criterion in the table, on every small net; then what the first ones are by definition.
+"""The laws of `minnet.testing` for every criterion in the table; then what the first ones are by definition.
 
 A criterion joins by its row in CRITERIA. Nets that it cannot judge stand in its row of test_criteria_laws.py, with the
 reason; there it says so by a MinnetError. Each has to judge one net at least.
@@ -21,10 +21,10 @@ from minnet.pruning.criteria import CRITERIA, TRAITS, traits_of
 from minnet.pruning.prune import prune
 from minnet.pruning.reference import sources
 from minnet.pruning.scores import NoData, score
+from minnet.testing import check_criterion
+from minnet.testing.criterion_laws import partly_masked
 
 NAMES = list(CRITERIA)
-STEADY = [name for name in NAMES if not TRAITS[name].stochastic]
-FROM_DATA = [name for name in STEADY if TRAITS[name].needs == "data"]
 
 
 def bound(name, model):
@@ -57,32 +57,19 @@ def test_a_criterion_judges_some_net_and_says_what_it_is(name):
     assert traits_of(CRITERIA[name]) == traits_of(partial(CRITERIA[name])) == TRAITS[name]
 
 
-@each(("name", "net"), judged(NAMES))
-def test_scores_are_one_number_a_weight_and_the_model_stays_as_it_is(name, net):
-    model = make(net)
-    sample = sample_for(model)
-    before = model.values.tobytes(), model.mask.tobytes(), sample.X.tobytes(), sample.y.tobytes()
-    scores = ask(name, net, model, sample)
-    assert scores.shape == (model.n_weights,) and scores.dtype in (np.float32, np.float64)
-    assert not np.isnan(scores).any()
-    assert TRAITS[name].signed or scores.min() >= 0
-    assert (model.values.tobytes(), model.mask.tobytes(), sample.X.tobytes(), sample.y.tobytes()) == before
-    assert not np.shares_memory(scores, model.values)
+@pytest.mark.parametrize("net", NETS)
+@each("name", NAMES)
+def test_laws(name, net):
+    """Those of `minnet.testing`, on every net but the ones that its row leaves out."""
+    criterion = partial(CRITERIA[name], **row_of(name).arguments) if row_of(name).arguments else CRITERIA[name]
+    if net not in row_of(name).cannot:
+        assert check_criterion(criterion, nets=[net]) == [net]
 
 
-@each(("name", "net"), judged(NAMES))
-def test_the_same_seed_gives_the_same_bits(name, net):
-    first, second = ask(name, net), ask(name, net)
-    assert first.tobytes() == second.tobytes()
-
-
-@each(("name", "net"), judged([name for name in NAMES if TRAITS[name].unit]))
-def test_who_judges_units_gives_each_incoming_weight_the_units_score(name, net):
-    model = make(net)
-    scores = ask(name, net, model)
-    for p in model.weight_parameters:
-        columns = p.of(scores).reshape(-1, p.shape[-1])
-        assert np.array_equal(columns, np.broadcast_to(columns[0], columns.shape))
+@each("name, net", judged([name for name in NAMES if TRAITS[name].signed]))
+def test_signed_scores_are_of_both_signs(name, net):
+    for model in (make(net), partly_masked(net)):
+        assert ask(name, net, model).min() < 0
 
 
 @each("name", [name for name in NAMES if TRAITS[name].needs == "data"])
@@ -92,74 +79,6 @@ def test_who_needs_data_says_so(name):
         score(model, name)
     with pytest.raises(InvalidValue, match="no data were given"):
         CRITERIA[name](model, NoData())
-
-
-@pytest.mark.parametrize(("name", "net"), judged(FROM_DATA))
-def test_the_order_of_the_data_does_not_matter(name, net):
-    model = make(net)
-    sample, order = sample_for(model), np.random.default_rng(0).permutation(len(sample_for(model)))
-    moved = Sample(sample.X[order], sample.y[order], sample.loss, np.random.default_rng(1), sample.rows)
-    first = ask(name, net, model, sample)
-    np.testing.assert_allclose(ask(name, net, model, moved), first, rtol=1e-7, atol=1e-9 * size_of(first))
-
-
-def size_of(scores):
-    """The largest score that is not infinite, as a scale for rounding."""
-    return np.abs(scores[np.isfinite(scores)]).max(initial=0)
-
-
-def permuted(model, layer, order):
-    """A clone whose units made by `layer` stand in another order (unit order[i] at place i), in everything that carries
-    them; and the map `source` of flat positions, so that clone.values = model.values[source]."""
-    coupling = model.couple()
-    made = next(coupling.roots(use.units) for use in coupling.uses
-                if use.axis == -1 and use.parameter is model.layers[layer].weight)
-    to = dict(zip(made.tolist(), made[order].tolist(), strict=True))
-    source = np.arange(len(model.values))
-    for use in coupling.uses:
-        roots = coupling.roots(use.units).tolist()
-        places = {}
-        for place, root in enumerate(roots):
-            places.setdefault(root, []).append(place)
-        seen = dict.fromkeys(places, 0)
-        index = []
-        for root in roots:  # the t-th place of a unit takes the t-th place of the unit that comes there
-            index.append(places[to.get(root, root)][seen[root]])
-            seen[root] += 1
-        window = use.parameter.of(source)
-        window[...] = np.take(window, index, axis=use.axis)
-    clone = model.clone()
-    clone.values[:] = model.values[source]
-    return clone, source
-
-
-HIDDEN = {"dense": ("dense1", "dense2"), "normed": ("dense1",), "conv": ("conv1", "conv2", "dense1"),
-          "residual": ("conv1", "conv2"), "concat": ("dense2",)}
-
-
-@each(("name", "net", "layer"),
-      [(name, net, layer) for name, net in judged(STEADY, HIDDEN) for layer in HIDDEN[net]])
-def test_permuting_hidden_units_permutes_scores_and_masks(name, net, layer):
-    model = make(net)
-    clone, source = permuted(model, layer, np.random.default_rng(2).permutation(model.layers[layer].output_shape[-1]))
-    sample = sample_for(model)
-    np.testing.assert_allclose(clone(sample.X), model(sample.X), rtol=1e-9, atol=1e-9)
-    first, second = ask(name, net, model), ask(name, net, clone)
-    order = source[: model.n_weights]
-    np.testing.assert_allclose(second, first[order], rtol=1e-6, atol=1e-9 * size_of(first))
-    for net in (model, clone):
-        prune(net, 0.5, criterion=bound(name, net), data=sample)
-    gone, cut = ~model.mask[: model.n_weights], np.sort(first)[round(0.5 * model.n_weights) - 1]
-    clear = ~np.isclose(first, cut, rtol=1e-6, atol=1e-9 * size_of(first))  # what equals the cut goes by index
-    assert np.array_equal(~clone.mask[: model.n_weights][clear[order]], gone[order][clear[order]])
-
-
-@each("structure", ["weight", "channel", "column"])
-@each(("name", "net"), judged(NAMES, ("dense", "normed", "conv")))
-def test_exactly_so_many_go_by_every_criterion(name, structure, net):
-    model = make(net)
-    result = prune(model, 0.5, criterion=bound(name, model), structure=structure, data=sample_for(model))
-    assert result.units.removed == round(0.5 * result.units.total)
 
 
 @pytest.mark.parametrize(("name", "net"), [(name, net) for name in NAMES for net in row_of(name).cannot if net in NETS])

@@ -31,7 +31,8 @@ def handed_out():
     for name in mn.__all__:
         value = getattr(mn, name)
         if inspect.ismodule(value):
-            table = getattr(value, TABLES[name])
+            table = {key: getattr(value, key) for key in value.__all__} if name == "testing" else \
+                getattr(value, TABLES[name])
             found |= {f"{name}.{key}": entry for key, entry in table.items()}
         else:
             found[name] = value

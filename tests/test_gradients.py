@@ -18,10 +18,9 @@ from minnet.engine import losses
 from minnet.engine.layers import LAYERS
 from minnet.engine.sample import draw_sample, gradient
 from minnet.engine.tape import Tape
+from minnet.testing.layer_laws import LAYER_LAWS, STEP, Case, all_slopes, hold, slope
 
-STEP = 1e-5
 CLOSE = 1e-6  # relative error of a gradient
-MODES = {"in use": False, "in training": True}
 
 
 def close(numeric, exact, scale=1.0):
@@ -29,17 +28,6 @@ def close(numeric, exact, scale=1.0):
     numeric, exact = np.asarray(numeric), np.asarray(exact)
     largest = max(np.abs(exact).max(initial=0.0), 1e-3 * scale)
     np.testing.assert_allclose(numeric, exact, rtol=0, atol=CLOSE * largest)
-
-
-def slope(f, at, direction, step=STEP):
-    """The derivative of f(at + t direction) at t = 0, by central differences."""
-    return (f(at + step * direction) - f(at - step * direction)) / (2 * step)
-
-
-def all_slopes(f, at):
-    """The derivative of f in each coordinate of the array `at`."""
-    units = np.eye(at.size).reshape(at.size, *at.shape)
-    return np.array([slope(f, at, unit) for unit in units]).reshape(at.shape)
 
 
 def run(model, x, values=None, training=False, dy=None):
@@ -58,42 +46,12 @@ def test_every_layer_has_a_row_and_a_twin(name):
     assert LAYERS[name] in TWINS, f"give a row of {name} its twin in tests/layer_table.py"
 
 
-@each("mode", MODES)
+@each("law", [law for law in LAYER_LAWS if law != "compact_and_freeze"])  # of which test_compact and test_freeze are
 @each("name", ROWS)
-def test_layer(name, mode):
-    """L = sum(r y) with random r, in every coordinate of the parameters and of the input."""
-    (model, x), training = ROWS[name].draw(), MODES[mode]
-    r = np.random.default_rng(1).normal(size=(len(x), *model.output_shape))
-    _, dvalues, dx = run(model, x, training=training, dy=r)
-    statistics = model.values[model.n_trainable :]
-
-    def of_values(trainable):
-        return np.sum(r * run(model, x, np.concatenate([trainable, statistics]), training))
-
-    close(all_slopes(of_values, model.values[: model.n_trainable]), dvalues)
-    close(all_slopes(lambda x: np.sum(r * run(model, x, training=training)), x), dx)
-
-
-@each("mode", MODES)
-@each("name", ROWS)
-def test_a_pass_is_pure(name, mode):
-    """Backward overwrites what stood in the gradient, and a second pass gives the same bits, as does one without
-    `input_gradient`; no array that was given is written to."""
-    (model, x), training = ROWS[name].draw(), MODES[mode]
-    r = np.random.default_rng(1).normal(size=(len(x), *model.output_shape))
-    given = [(array, array.tobytes()) for array in (x, r, model.values)]  # read-only ones would be compiled for anew
-    found = []
-    for input_gradient in (True, True, False):
-        grads = np.full(len(model.values), np.nan)
-        tape = Tape(model, training=training, rng=np.random.default_rng(5), grads=grads, input_gradient=input_gradient)
-        for _ in range(2):
-            tape.rng = np.random.default_rng(5)
-            model.forward(x, tape)
-            model.backward(r, tape)
-        found.append(grads[: model.n_trainable].tobytes())
-        assert np.isfinite(grads[: model.n_trainable]).all()
-        assert all(array.tobytes() == before for array, before in given)
-    assert len(set(found)) == 1
+def test_law(name, law):
+    """Those of `minnet.testing`: gradients in every coordinate, pure passes, what a layer declares."""
+    model, x = ROWS[name].draw()
+    hold(Case(model, x, np.random.default_rng(1).normal(size=(len(x), *model.output_shape))), [law])
 
 
 @settings(max_examples=40)

@@ -30,6 +30,8 @@ from minnet.pruning.rounds import rounds
 from minnet.pruning.schedules import SCHEDULES
 from minnet.pruning.structures import STRUCTURES
 from minnet.study.settings import name_of
+from minnet.testing import check_recipe
+from minnet.testing.recipe_laws import RECIPE_LAWS
 from minnet.training import train
 
 NAMES = sorted(set(RECIPES) - {"slimming"})  # which wants BatchNorm, and cuts channels: see test_recipes_to_sparse.py
@@ -80,15 +82,21 @@ def test_what_is_masked_is_plus_zero_in_values_and_in_every_vector_of_the_state(
         assert not step.state.vectors[:, gone[: model.n_trainable]].view(np.uint64).any()
 
 
+@each("law", RECIPE_LAWS)
+@each("name", NAMES)
+def test_law(name, law):
+    check_recipe(RECIPES[name], laws=[law])
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_bits(name):
+def test_another_seed_gives_other_bits(name):
     results = []
-    for seed in (3, 3, 4):
+    for seed in (3, 4):
         model = make("dense")
         list(RECIPES[name](model, data_of(model), 0.5, epochs=3, schedule="arithmetic", rng=seed, train=training,
                            prune=partial(prune, criterion="random")))
         results.append(model.values.tobytes() + model.mask.tobytes())
-    assert results[0] == results[1] != results[2]
+    assert results[0] != results[1]
 
 
 @pytest.mark.parametrize("name", ONE_WAY)
