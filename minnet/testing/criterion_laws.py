@@ -313,15 +313,7 @@ def a_failing_pass(case: Case) -> str | None:
         return None
     model = make(case.net)
     sample, last, calls = sample_for(model), model.tree.layers[-1], SimpleNamespace(made=0, allowed=np.inf)
-    forward = last.forward
-
-    def counted(x, tape):
-        calls.made += 1
-        if calls.made >= calls.allowed:
-            raise Stopped
-        return forward(x, tape)
-
-    last.forward = counted  # of this layer of this model alone
+    last.forward = _counted(last.forward, calls)  # of this layer of this model alone
     case.scores(model, again(sample))
     declared = case.traits != Traits() or case.criterion in CRITERIA.values()
     if declared and (calls.made > 0) != (case.traits.passes != "none"):
@@ -334,6 +326,16 @@ def a_failing_pass(case: Case) -> str | None:
     except Stopped:
         return None if bits(model, sample) == before else "the model has other values after the failure"
     return "it swallowed the error of a layer"
+
+
+def _counted(forward, calls):
+    """Return `forward`, counted, which raises Stopped once more calls are made than are allowed."""
+    def counted(x, tape):
+        calls.made += 1
+        if calls.made >= calls.allowed:
+            raise Stopped
+        return forward(x, tape)
+    return counted
 
 
 def where_nothing_happens(case: Case) -> str | None:

@@ -112,9 +112,9 @@ def chains(draw, shape, same=False, longest=3, depth=0):
     return layers
 
 
-def maker(units, shape, **arguments):
+def maker(units, shape, kernel=1, stride=1):
     """Draw the layer that makes `units` units of images (by a window) or of rows."""
-    return Conv2d(units, **{"kernel": 1, "padding": "same", **arguments}) if len(shape) == 3 else Dense(units)
+    return Conv2d(units, kernel, stride, "same") if len(shape) == 3 else Dense(units)
 
 
 @st.composite
