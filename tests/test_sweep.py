@@ -206,10 +206,12 @@ def test_pairs_are_of_seeds_that_both_have():
     test, = paired_tests([first, second])
     assert (test.n, test.effect, test.low, test.high, test.p, test.p_wilcoxon) == (2, 1, 1, 1, 0, None)
     assert not paired_tests([first[:1], second]) and student([0.0, 0.0]) == (0, 0, 0, 1)
-    ticket, control = (group("x", values, recipe=recipe) for recipe, values in (
-        ("snip", [3.0, 4.0]), ("snip:control=shuffled", [1.0, 1.0])))
-    test, = paired_tests([ticket, control])
-    assert (test.setting, test.value, test.against, test.effect) == ("recipe", "snip", "snip:control=shuffled", 2.5)
+    for name in ("snip", "lottery_ticket:rounds=2"):
+        other = f"{name}{':' if name == 'snip' else ','}control=shuffled"
+        ticket, control, last = (group("x", values, recipe=recipe) for recipe, values in (
+            (name, [3.0, 4.0]), (other, [1.0, 1.0]), ("gradual", [0.0, 0.0])))
+        test, = paired_tests([ticket, control, last])
+        assert (test.setting, test.value, test.against, test.effect) == ("recipe", name, other, 2.5)
 
 
 @each("given, wanted", [
@@ -269,6 +271,10 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "Paired tests" in (tmp_path / "out" / "sweep.html").read_text()
     assert "5 of 5" in told.err or "6 of 6" in told.err
     assert told.out.splitlines()[0].split()[:3] == ["lr", "sparsity", "criterion"]
+    assert main(["train", "t.csv", "--model", "mlp", "--epochs", "1", "--quiet"]) == 0
+    assert main(["compare", "minnet-out", "--data", "t.csv", "--epochs", "1", "--criteria", "magnitude", "--sparsities",
+                 "0.9", "--seeds", "1", "--jobs", "1", "--out", "again"]) == 0
+    assert len(list((tmp_path / "again" / "cells").iterdir())) == 1
     monkeypatch.setattr("minnet.study.sweep.sweep", lambda *_, **__: (_ for _ in ()).throw(Stopped(2)))
     assert main(words) == 130 and "the same command goes on" in capsys.readouterr().err
     assert main([*words, "--grid", "epochs=3"]) == 2 and "--grid epochs=" in capsys.readouterr().err

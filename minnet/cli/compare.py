@@ -20,10 +20,12 @@ from collections.abc import Mapping
 from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import (
-    DATA_HELP,
+    DATA_OR_MODEL_HELP,
     DEFAULT,
+    MODEL_DATA_HELP,
     PRUNING,
     column_options,
+    data_and_model,
     data_options,
     out_option,
     output_folder,
@@ -43,8 +45,8 @@ RESULT, CELLS_CSV, PAGE = "sweep.json", "cells.csv", "sweep.html"
 def options(parser: Parser) -> None:
     """Add the options of the command."""
     add = parser.options.add_argument
-    parser.add_argument("what", nargs="?", metavar="DATA", type=kinds.model_file,
-                        help=f"data set: {DATA_HELP} (default: digits)")
+    parser.add_argument("what", nargs="?", metavar="DATA", type=kinds.model_file, help=DATA_OR_MODEL_HELP)
+    add("--data", metavar="DATA", help=MODEL_DATA_HELP)
     add("--criteria", type=kinds.choices, action="extend", metavar="NAMES",
         help=f"criteria to compare, separated by commas, with options as in taylor:variant=signed, or FILE:FUNCTION "
              f"(default: {CRITERIA})")
@@ -106,7 +108,7 @@ def grid_of(args: Namespace) -> dict[str, object]:
     """Return the grid that the options give: what was given once is the same in all cells."""
     settings = settings_from(args)
     fixed = {name: getattr(settings, name) for name in DEFAULT if getattr(args, name, None) is not None}
-    grid = fixed | {"data": args.what or DEFAULT["data"], "seed": list(range(args.seed, args.seed + args.seeds))}
+    grid = fixed | data_and_model(args) | {"seed": list(range(args.seed, args.seed + args.seeds))}
     more = dict(args.grid or ())
     given = {"recipe": args.recipes, "sparsity": args.sparsities, "criterion": args.criteria}
     for name in more:

@@ -15,7 +15,7 @@ BASELINES = ("random", "magnitude")
 WILCOXON_SEEDS = 10
 CONFIDENCE = 0.95
 PERCENT = 100
-CONTROL = ":control="
+CONTROL = "control="
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,11 @@ def _pairs(groups: Sequence[Sequence[Mapping]]) -> Iterator[tuple[Sequence[Mappi
                 yield group, other, "criterion"
         for other in groups:
             theirs = other[0]["settings"]
-            if CONTROL in str(theirs.get("recipe")) and settings | {"recipe": None} == theirs | {"recipe": None} \
-                    and theirs["recipe"].startswith(f"{settings['recipe']}{CONTROL}"):
+            if settings | {"recipe": None} == theirs | {"recipe": None} and \
+                    _is_control(str(theirs.get("recipe")), str(settings.get("recipe"))):
                 yield group, other, "recipe"
+
+
+def _is_control(name, recipe):
+    """Return True if `name` is that of a recipe with one of its controls."""
+    return name.startswith(f"{recipe}{',' if ':' in recipe else ':'}{CONTROL}")
