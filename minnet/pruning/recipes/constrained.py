@@ -39,7 +39,8 @@ def admm(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedul
     schedule : str, callable or list, default "one_shot"
         Not used: the net is dense up to `begin`, and its copy as sparse as asked from there on.
     first, last : float, default 0.01 and 0.3
-        rho in the first and in the last round.
+        rho in the first and in the last round; the defaults are for some 700 steps (digits, 30 epochs), and more steps
+        want smaller ones, or the first choice of what is large holds.
     rounds : int, default 15
         How many times the weights are projected.
     begin, end : float, default 0.1 and 0.8
@@ -94,7 +95,8 @@ def lc(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedule:
     schedule : str, callable or list, default "one_shot"
         Not used: the net is dense up to `begin`, and theta as sparse as asked from there on.
     first, last : float, default 0.01 and 1
-        mu in the first and in the last L step.
+        mu in the first and in the last L step; the defaults are for some 700 steps (digits, 30 epochs), and more steps
+        want smaller ones, or the first choice of what is large holds.
     rounds : int, default 20
         How many C steps there are; the paper's nets take 40, of 20 epochs each.
     begin, end : float, default 0.1 and 0.8
