@@ -251,6 +251,7 @@ def test_a_guard_that_holds_changes_nothing():
     ({"sparsity": "max", "guard": {}}, "and none is given"), ({"macs": "max"}, "wanted 'min'"),
     ({"sparsity": "most"}, "wanted 'max'"), ({"macs": "min", "count": 3}, "give one of them"),
     ({"guard_bound": True, "guard": {"accuracy": 0.04}}, "needs 74"),
+    ({"guard_bound": True, "guard": {}}, "without a guard: say what may be lost"),
 ])
 def test_what_cannot_be_searched_is_refused_before_training(arguments, wanted):
     with pytest.raises(InvalidValue, match=wanted):
@@ -265,6 +266,7 @@ def test_a_structure_of_its_own_count_has_one_round():
 @pytest.mark.parametrize(("options", "words"), [
     ("--sparsity max --guard accuracy:1", "did you mean 0.01"),
     ("--latency 5 --guard accuracy:0.1", "'5'; wanted min"),
+    ("--guard accuracy:0.1 --guard accuracy:0.2", "accuracy:0.1 and accuracy:0.2: give one limit"),
     ("--guard accuracy:0.005 --guard-bound", "180 images, and a loss of accuracy of at most 0.005 needs 598"),
 ])
 def test_what_cannot_be_guarded_on_the_command_line(options, words, capsys, monkeypatch, tmp_path):

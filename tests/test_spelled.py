@@ -59,6 +59,8 @@ def test_options_are_bound(kind, text, options):
     ("recipe", "set:zeta=1,=2", "wanted NAME:KEY=VALUE"), ("criterion", "taylor:data=3", "choose from: variant"),
     ("recipe", "loops.py:lat", "did you mean late"), ("recipe", "other.py:late", "no such file"),
     ("criterion", "other.py:late", "check the name after --criterion"),
+    ("recipe", "set:zeta=1,zeta=2", "each option once, got zeta twice"),
+    ("recipe", "gradual:begin", "wanted NAME:KEY=VALUE,... after the name, got begin"),
 ])
 @pytest.mark.usefixtures("loops")
 def test_options_that_are_not_there(kind, text, wanted):

@@ -188,11 +188,21 @@ def out_option(parser: Parser) -> None:
     add("--out", metavar="DIR", default=OUT, help=f"folder for the output files (default: {OUT})")
 
 
+def _once(limits: list[tuple[str, float]]) -> dict[str, float]:
+    """Return the limits by score; refuse two of one score."""
+    found: dict[str, float] = {}
+    for name, limit in limits:
+        if name in found:
+            raise InvalidValue(f"--guard {name}:{found[name]:g} and {name}:{limit:g}: give one limit for a score")
+        found[name] = limit
+    return found
+
+
 def settings_from(args: Namespace, **known: object) -> Settings:
     """Return the Settings of the options that were given; `known` settings take precedence."""
     given = {name: getattr(args, name) for name in DEFAULT if getattr(args, name, None) is not None}
     if given.get("guard"):
-        given["guard"] = dict(given["guard"])
+        given["guard"] = _once(given["guard"])
     if getattr(args, "rule", None):
         if "criterion" in given:
             raise InvalidValue(f"--criterion {given['criterion']} and --rule {args.rule}: give one of them")

@@ -80,18 +80,28 @@ def spelled(kind: str, text: str) -> str | Callable:
     if not colon:
         return text
     if "=" not in rest:
+        if name in _table(kind) and not Path(text.rpartition(":")[0]).exists():
+            raise InvalidValue(f"--{kind} {quoted(text)}; wanted NAME:KEY=VALUE,... after the name, got {quoted(rest)}")
         return load_recipe(text) if kind == "recipe" else load_rule(text, "--criterion")
-    from minnet.pruning.criteria import CRITERIA
-    from minnet.pruning.recipes import RECIPES
     from minnet.pruning.recipes.keywords import with_options
 
-    options = {}
+    options: dict[str, object] = {}
     for part in rest.split(","):
         key, equals, value = part.partition("=")
         if not (key.strip() and equals):
             raise InvalidValue(f"--{kind} {quoted(text)}; wanted NAME:KEY=VALUE,... after the name, got {quoted(part)}")
+        if key.strip() in options:
+            raise InvalidValue(f"--{kind} {quoted(text)}; wanted each option once, got {key.strip()} twice")
         options[key.strip()] = _value(value.strip())
-    return with_options(kind, name, RECIPES if kind == "recipe" else CRITERIA, options)
+    return with_options(kind, name, _table(kind), options)
+
+
+def _table(kind):
+    """Return the table of what `kind` names, a criterion or a recipe."""
+    from minnet.pruning.criteria import CRITERIA
+    from minnet.pruning.recipes import RECIPES
+
+    return RECIPES if kind == "recipe" else CRITERIA
 
 
 def _value(text):

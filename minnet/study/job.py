@@ -157,6 +157,9 @@ class Job(Training):
     def check_bounds(self) -> None:
         """Refuse bounds that are to hold where there are too few rows for any net to be within them."""
         if self.settings.guard_bound:
+            if not self.guard:
+                raise InvalidValue("guard_bound=True without a guard: say what may be lost, as in "
+                                   'guard={"accuracy": 0.05} or --guard accuracy:0.05')
             part = deciding_part(self.images)
             check_rows(self.guard, self.images.signature.codes(getattr(self.images, f"y_{part}")), WORDS[part])
 
