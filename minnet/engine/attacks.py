@@ -405,8 +405,8 @@ def _by_batches(attack, model, X, y, rng):
 
 def attacked(name: str, model, X: np.ndarray, y: np.ndarray, *, epsilon: float, rng: Seed = None) -> np.ndarray:
     """Return what the attack of this name makes of X, with its defaults but for `epsilon`, measured in its norm."""
-    draws = {"rng": rng} if name in DRAWING else {}
-    return ATTACKS[name](model, X, y, epsilon=epsilon, **draws)
+    attack: Callable = ATTACKS[name]
+    return attack(model, X, y, epsilon=epsilon, **({"rng": rng} if name in DRAWING else {}))
 
 
 BALLS = {LINF: _Box, L2: _Ball}

@@ -27,7 +27,7 @@ def fingerprint(facts: Mapping, arrays: Mapping[str, np.ndarray]) -> str:
     for name, array in sorted(arrays.items()):
         found.update(f"\n{json.dumps(name)} {code(array.dtype)} {list(array.shape)}\n".encode())
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        found.update(little.reshape(-1).view(np.uint8))
+        found.update(little.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
