@@ -69,7 +69,7 @@ _MODULES = {
     "criteria": "minnet.pruning.criteria", "structures": "minnet.pruning.structures",
     "distributions": "minnet.pruning.distributions", "schedules": "minnet.pruning.schedules",
     "penalties": "minnet.pruning.penalties", "recipes": "minnet.pruning.recipes",
-    "attacks": "minnet.engine.attacks", "compensation": "minnet.pruning.compensation", "plot": "minnet.report.displays",
+    "attacks": "minnet.engine.attacks", "compensation": "minnet.pruning.compensation", "plot": "minnet.report.plot",
     "testing": "minnet.testing",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -108,7 +108,7 @@ from minnet.pruning import penalties as penalties
 from minnet.pruning import recipes as recipes
 from minnet.engine import attacks as attacks
 from minnet.pruning import compensation as compensation
-from minnet.report import displays as plot
+from minnet.report import plot as plot
 from minnet import testing as testing
 
 __version__: str

@@ -1,7 +1,11 @@
 """Displays: their numbers beside those counted by hand, what is drawn, and in which axes."""
+import re
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pytest
+from each import each
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
@@ -11,7 +15,9 @@ from sklearn.preprocessing import MinMaxScaler
 
 import minnet as mn
 from minnet.data import Signature
+from minnet.study.agreement import Agreement, CriterionScore
 
+DOCS = Path(__file__).parents[1] / "docs"
 pytestmark = pytest.mark.filterwarnings("ignore:training reached max_iter")  # nets as small as these need not converge
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:300], np.array(["zero one two three four five six seven eight nine".split()[i] for i in Y[:300]])
@@ -119,3 +125,91 @@ def test_images_are_flat_rows_for_an_estimator():
     net.fit(X, Y)
     display = mn.PruningCurveDisplay.from_estimator(net, X, Y, sparsities=[0.95], ax=axes())
     assert display.scores[0] == net.score(X, Y)
+
+
+# --- mn.plot ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    """(dense, pruned, record) on images, in three rounds."""
+    tree = mn.Sequential(mn.Conv2d(3, 3), mn.ReLU(), mn.Flatten(), mn.Dense(4), mn.ReLU(), mn.Dense(10))
+    dense, record = mn.Model(tree, (8, 8, 1), rng=0), mn.Record()
+    model = dense.clone()
+    for sparsity in (0.3, 0.6, 0.9):
+        mn.prune(model, sparsity, record=record)
+    return dense, model, record
+
+
+IMAGES = X.reshape(-1, 8, 8, 1).astype(np.float32)
+CALLS = {
+    "masks": lambda dense, model, record, ax: mn.plot.masks(model, ax=ax),
+    "dead_units": lambda dense, model, record, ax: mn.plot.dead_units(model, IMAGES[:9], ax=ax),
+    "curve": lambda dense, model, record, ax: mn.plot.curve(
+        dense, IMAGES, np.arange(300) % 10, sparsities=[0.5], ax=ax),
+    "sensitivity": lambda dense, model, record, ax: mn.plot.sensitivity(
+        dense, IMAGES, np.arange(300) % 10, sparsities=[0.5], ax=ax),
+    "layers": lambda dense, model, record, ax: mn.plot.layers(model, ax=ax),
+    "flips": lambda dense, model, record, ax: mn.plot.flips(dense, model, IMAGES, most=5, ax=ax),
+    "history": lambda dense, model, record, ax: mn.plot.history(record, ax=ax),
+    "agreement": lambda dense, model, record, ax: mn.plot.agreement(Agreement(
+        (CriterionScore("magnitude", 0.5, 0.4, (0.2, 0.6), 0.1), CriterionScore("none", reason="x")), (0.1, 0.5), 1),
+        ax=ax),
+}
+
+
+@each("name", mn.plot.PLOTS)
+def test_a_picture_by_one_call(name, pruned):
+    ax = axes()
+    display = CALLS[name](*pruned, ax)
+    assert display.ax_ is ax and display.figure_ is ax.figure
+    ax.figure.canvas.draw()
+    other = axes()
+    assert display.plot(ax=other) is display and display.ax_ is other
+
+
+def test_what_the_pictures_count(pruned):
+    dense, model, record = pruned
+    layers = mn.plot.layers(model)
+    assert layers.parts == [np.count_nonzero(p.mask) for p in model.weight_parameters]
+    masks = mn.plot.masks(model)
+    weight = model.layers["conv1"].weight
+    assert masks.tiles.shape == (3, 3, 3)
+    np.testing.assert_array_equal(np.isnan(masks.tiles), ~weight.mask[:, :, 0].transpose(2, 0, 1))
+    assert masks.captions == [f"{i}: {np.count_nonzero(weight.mask[..., i])}" for i in range(3)]
+    rounds = mn.plot.history(record, layer="dense1").rounds
+    weight = model.layers["dense1"].weight
+    np.testing.assert_array_equal(rounds < 0, weight.mask)
+    for number, result in enumerate(record, 1):
+        assert np.count_nonzero(rounds == number) == result.per_layer["dense1"].removed
+    flips = mn.plot.flips(dense, model, IMAGES, most=5)
+    np.testing.assert_array_equal(flips.rows, np.flatnonzero(dense.predict(IMAGES) != model.predict(IMAGES)))
+    assert len(flips.tiles) == min(5, len(flips.rows))
+    model = dense.clone()
+    model.layers["dense1"].bias.value[:2] = -1e6
+    dead = mn.plot.dead_units(model, IMAGES[:9])
+    assert (dead.names, dead.wholes) == (["relu1", "relu2"], [3, 4]) and dead.parts[1] >= 2
+    agreed = CALLS["agreement"](*pruned, axes())
+    assert [line.get_label() for line in agreed.ax_.lines] == ["magnitude", "chance"]
+
+
+@each("call, words", [
+    (lambda dense, record: mn.plot.masks(dense, layer="dense9"), "unknown layer"),
+    (lambda dense, record: mn.plot.masks(dense, most=0), "most"),
+    (lambda dense, record: mn.plot.history(mn.Record()), "record is empty"),
+    (lambda dense, record: mn.plot.history([]), "takes a Record"),
+    (lambda dense, record: mn.plot.agreement(record), "takes a Agreement"),
+    (lambda dense, record: mn.plot.dead_units(mn.Model(mn.Dense(2), (3,), rng=0), np.zeros((2, 3))), "no layer of act"),
+    (lambda dense, record: mn.plot.flips(*[mn.Model(mn.Dense(2), (3,), rng=0)] * 2, np.zeros((2, 3))), "shows images"),
+])
+def test_what_pictures_refuse(call, words, pruned):
+    with pytest.raises(mn.MinnetError, match=words):
+        call(pruned[0], pruned[2])
+
+
+def test_every_picture_is_in_the_docs():
+    text = (DOCS / "pictures.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"mn\.plot\.(\w+)\(", text)) == set(mn.plot.PLOTS)
+    shown = set(re.findall(r"\(pictures/(\w+)\.png\)", text))
+    assert shown == {path.stem for path in (DOCS / "pictures").glob("*.png")}
+    assert shown == set(re.findall(r'yield "(\w+)"', (DOCS / "pictures.py").read_text(encoding="utf-8")))

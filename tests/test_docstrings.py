@@ -16,7 +16,7 @@ import minnet as mn
 TABLES = {
     "criteria": "CRITERIA", "structures": "STRUCTURES", "distributions": "DISTRIBUTIONS", "schedules": "SCHEDULES",
     "penalties": "PENALTIES", "recipes": "RECIPES", "losses": "LOSSES", "optimizers": "OPTIMIZERS",
-    "lr_schedules": "LR_SCHEDULES", "models": "MODELS", "compensation": "COMPENSATIONS", "plot": "DISPLAYS",
+    "lr_schedules": "LR_SCHEDULES", "models": "MODELS", "compensation": "COMPENSATIONS", "plot": "PLOTS",
     "attacks": "ATTACKS", "augmentation": "AUGMENTATIONS",
 }
 SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "References", "Notes", "Examples", "See Also",

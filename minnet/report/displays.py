@@ -100,7 +100,7 @@ class PruningCurveDisplay(Display):
         MissingExtra
             Matplotlib is not installed.
         """
-        net, X = _net_and_rows(estimator, X)
+        net, X = net_and_rows(estimator, X)
         found = [(net.sparsity, *_score(net, X, y, score))]
         for sparsity in sorted({check_fraction("sparsities", s) for s in sparsities}):
             if sparsity > net.sparsity:
@@ -213,7 +213,7 @@ class SensitivityDisplay(Display):
         MissingExtra
             Matplotlib is not installed.
         """
-        net, X = _net_and_rows(estimator, X)
+        net, X = net_and_rows(estimator, X)
         found = sensitivity(net, (X, y), sparsities=sparsities, criterion=criterion, structure=structure, rng=rng)
         return cls(found, score).plot(ax=ax)
 
@@ -274,7 +274,7 @@ class MaskDisplay(Display):
         MissingExtra
             Matplotlib is not installed.
         """
-        net, _ = _net_and_rows(estimator, None)
+        net, _ = net_and_rows(estimator, None)
         weights = {p.layer: p for p in net.weight_parameters}
         name = next(iter(weights)) if layer is None else layer
         if name not in weights:
@@ -352,7 +352,7 @@ class ConfusionPairsDisplay(Display):
             Matplotlib is not installed.
         """
         check_count("top", top, 1)
-        net, X = _net_and_rows(estimator, X)
+        net, X = net_and_rows(estimator, X)
         found = evaluate(net, X, y, intervals=False)
         if "confusion" not in found:
             given = "several labels a row" if "hamming_loss" in found else "numbers"
@@ -388,7 +388,7 @@ class ConfusionPairsDisplay(Display):
         return self._drawn(ax)
 
 
-def _net_and_rows(estimator, X):
+def net_and_rows(estimator, X):
     """Return the Model of an estimator, and rows as it takes them."""
     if hasattr(estimator, "steps"):
         X = X if X is None or len(estimator.steps) == 1 else estimator[:-1].transform(X)

@@ -81,7 +81,7 @@ def plot_agreement(agreement: Agreement, ax: Axes | None = None) -> Axes:
     for row in agreement.scores:
         if not row.reason:
             ax.plot(agreement.sparsities, row.overlap, marker="o", label=row.criterion)
-    ax.plot((0, 1), (0, 1), linestyle="--", color="grey", label="random")
+    ax.plot((0, 1), (0, 1), linestyle="--", color="grey", label="chance")
     return _named(ax, "sparsity", "overlap with the oracle")
 
 
