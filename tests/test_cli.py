@@ -320,6 +320,21 @@ def test_help_explains_each_command(command, name):
         assert all(f"\n  {entry} " in ended.stdout for entry in table)
 
 
+def test_list_tells_every_name_of_every_table(command):
+    from minnet.cli.listing import tables
+
+    found = tables()
+    whole = json.loads(command("list", "--json").stdout)
+    assert whole == {table: list(names) for table, names in found.items()}
+    for table, names in found.items():
+        told = command("list", table).stdout
+        assert all(f"\n{name} " in f"\n{told}" for name in names) and max(map(len, told.splitlines())) <= 80
+        for name in names:
+            assert len(command("list", table, name, "--quiet").stdout) > 40, f"{table} {name}"
+    assert "References" in command("list", "criteria", "taylor").stdout
+    assert command("list", "criterion").code == command("list", "criteria", "tailor").code == 2
+
+
 def test_the_overview_lists_every_command(command):
     text = command("--help").stdout
     assert all(f"\n  {name} " in text and row.help in text for name, row in COMMANDS.items())

@@ -35,6 +35,7 @@ COMMANDS = {
     "inspect": Command("minnet.cli.inspect", "show the contents of a model or data file"),
     "sensitivity": Command("minnet.cli.sensitivity", "measure how accuracy falls when each layer alone is pruned"),
     "robustness": Command("minnet.cli.robustness", "measure accuracy under attacks and corruptions"),
+    "list": Command("minnet.cli.listing", "list what can be given by name, or explain one name"),
     "bench": Command("minnet.cli.bench", "time dense and pruned models on this machine, and other libraries"),
     "report": Command("minnet.cli.report", "write the HTML report of a result again"),
 }
