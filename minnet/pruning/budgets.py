@@ -151,7 +151,7 @@ class Budget:
         if found is None:
             least, of = cost_of(int(candidates.most.sum())), f" ({most} bytes)" if isinstance(value, str) else ""
             raise InvalidValue(f"{name}={quoted(repr(value))}{of} cannot be met: {least} of {whole} remain when all "
-                               "that can be removed is removed")
+                               "that can be removed is removed: allow more, or begin with a smaller model")
         return found
 
 
