@@ -120,6 +120,12 @@ def test_an_edit_of_a_kernel_that_another_calls_is_seen(work):
     assert run(work) == "15.0 0 True\n"
 
 
+def test_an_edit_between_import_and_call_is_seen_by_the_next_process(work):
+    edit = f"import outer, pathlib; pathlib.Path('inner.py').write_text({INNER.replace('+ 1', '+ 7')!r})\n"
+    assert run(work, edit + CALL) == COMPILED
+    assert run(work) == "15.0 0 True\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="folders are refused by owner and mode on POSIX only")
 def test_without_a_folder_of_our_own_nothing_is_kept(work):
     nowhere = {"XDG_CACHE_HOME": "/dev/null/x", "HOME": "/dev/null/x"}

@@ -17,6 +17,7 @@ import pickle
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def kernel(function):
     The compiled function runs without the interpreter's lock, divides by zero as NumPy does, and may reorder sums.
     With NUMBA_DISABLE_JIT=1 the function stays as it is. Either way it gets the attribute `is_kernel`.
     """
+    with suppress(OSError):  # now, not at the first call: sources that are edited in between are not what is compiled
+        sources_digest(sources_of(Path(function.__code__.co_filename)))
     compiled = numba.njit(nogil=True, error_model="numpy", fastmath=FASTMATH)(function)
     if compiled is not function:
         compiled._cache = KernelCache(function)
@@ -182,10 +185,16 @@ def code_key(sources):
     parts = [sys.version, numba.__version__, llvmlite.__version__, np.__version__]
     parts += [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_process_triple()]
     parts += [f"{name}={getattr(numba.config, name, None)!r}" for name in SETTINGS]
-    digest = hashlib.sha256("\n".join(parts).encode())
+    return short_hash("\n".join(parts).encode() + sources_digest(sources))
+
+
+@cache
+def sources_digest(sources):
+    """Return the SHA-256 of the Python files below `sources`, as they are at the first call of this process."""
+    digest = hashlib.sha256()
     for path in sorted(sources.rglob("*.py")):
         digest.update(path.relative_to(sources).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:NAME_CHARACTERS]
+    return digest.digest()
 
 
 def short_hash(data):
