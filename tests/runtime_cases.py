@@ -206,7 +206,7 @@ def programs(draw, dtype):
     program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
-    return program.code, 0, len(program.code), program.numbers, X, 1, 3, tile, program.workspace(), out, program.others
+    return program.code, 0, len(program.code), program.numbers, X, 1, 3, tile, program.workspace(), out, True
 
 
 @st.composite

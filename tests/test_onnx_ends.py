@@ -6,6 +6,7 @@ from test_onnx import loaded, onnxruntime
 import minnet as mn
 from minnet.engine.probabilities import probabilities
 from minnet.errors import FileError
+from minnet.formats.onnx_adaptive import STEPS
 from minnet.formats.onnx_ops import WAYS_OUT
 from minnet.formats.onnx_read import load_onnx
 
@@ -102,7 +103,9 @@ def test_a_refused_operator_is_named_with_its_node_and_a_way_out(op, tmp_path):
     g = Graph((4,))
     with pytest.raises(FileError) as caught:
         loaded(g.bytes(g.gemm(g(op, g.gemm("x", 4, 3)), 3, 2)), tmp_path)
-    assert f"minnet has no {op} (node_{op.lower()}_1), {WAYS_OUT[op]}" in str(caught.value)
+    told = str(caught.value)
+    assert f"{op} (node_{op.lower()}_1)" in told and WAYS_OUT[op] in told
+    assert op in STEPS or f"minnet has no {op} " in told
 
 
 @pytest.mark.parametrize(("make", "words"), [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from each import each
 from layer_table import ROWS, twin
-from test_gradients import LOSSES_HERE, MODES, close, slope
+from test_gradients import LOSSES_HERE, close, slope
 from trees import randomise
 
 import minnet as mn
@@ -17,6 +17,7 @@ from minnet.engine.sample import Sample, draw_sample, gradient
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported
 
+MODES = {"in use": False, "in training": True}
 NETS = {
     "dense": ((5,), mn.Sequential(mn.Dense(4), mn.Tanh(), mn.Dense(4), mn.Sigmoid(), mn.Dense(3))),
     "relu": ((5,), mn.Sequential(mn.Dense(6), mn.ReLU(), mn.Dense(4), mn.LeakyReLU(), mn.Dense(3))),
