@@ -22,6 +22,7 @@ MOST_THREADS = 1024
 LONGEST_QUEUE = 256  # calls that may wait for a busy pool
 INTERRUPTED = -1  # the index of an interrupt among the errors of a call: before every task's
 
+VARIABLE = "MINNET_NUM_THREADS"  # of the environment: the number of threads
 Result = TypeVar("Result")
 
 
@@ -31,7 +32,7 @@ def n_threads() -> int:
     Without the former, `NUMBA_NUM_THREADS` is an upper limit: joblib sets it in its worker processes, so that these
     share the CPUs.
     """
-    given = os.environ.get("MINNET_NUM_THREADS", "").strip()
+    given = os.environ.get(VARIABLE, "").strip()
     if not given:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         most = os.environ.get("NUMBA_NUM_THREADS", "").strip()
@@ -39,7 +40,7 @@ def n_threads() -> int:
     number = int(given) if given.isascii() and given.isdigit() and len(given) <= len(str(MOST_THREADS)) else 0
     if not 1 <= number <= MOST_THREADS:
         wanted = f"a whole number from 1 to {MOST_THREADS}, or nothing for all CPUs"
-        raise InvalidValue(f"MINNET_NUM_THREADS={quoted(given)}; wanted {wanted}")
+        raise InvalidValue(f"{VARIABLE}={quoted(given)}; wanted {wanted}")
     return number
 
 

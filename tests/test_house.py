@@ -15,7 +15,7 @@ from each import each
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minnet"
-FLOORS = ["errors typing blas files readers cells features delimited csr arrays", "kernels", "data", "engine",
+FLOORS = ["errors typing blas files readers cells features delimited csr arrays text", "kernels", "data", "engine",
           "threads", "fast", "model training", "formats", "models vgg", "pruning", "runtime", "estimators", "study",
           "report", "testing", "cli"]  # imports run from right to left only
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}

@@ -39,6 +39,7 @@ from minnet.errors import InvalidValue, quoted
 
 CRITERIA = "magnitude,random,taylor"
 SEEDS = 5
+TABLES = ("models", "criteria", "structures", "distributions", "schedules", "recipes")  # of those of `minnet prune`
 RESULT, CELLS_CSV, PAGE = "sweep.json", "cells.csv", "sweep.html"
 
 
@@ -78,15 +79,10 @@ def options(parser: Parser) -> None:
 
 def tables() -> dict[str, Mapping]:
     """Return the tables of names that can be given."""
-    from minnet.models import MODELS
-    from minnet.pruning.criteria import CRITERIA
-    from minnet.pruning.distributions import DISTRIBUTIONS
-    from minnet.pruning.recipes import RECIPES
-    from minnet.pruning.schedules import SCHEDULES
-    from minnet.pruning.structures import STRUCTURES
+    from minnet.cli.prune import tables as of_prune
 
-    return {"models": MODELS, "criteria": CRITERIA, "structures": STRUCTURES, "distributions": DISTRIBUTIONS,
-            "schedules": SCHEDULES, "recipes": RECIPES}
+    found = of_prune()
+    return {name: found[name] for name in TABLES}
 
 
 def run(args: Namespace, console: Console) -> None:

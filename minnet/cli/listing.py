@@ -12,11 +12,10 @@ from argparse import Namespace
 from collections.abc import Mapping
 
 from minnet.cli.console import Console
-from minnet.cli.parser import Parser
+from minnet.cli.parser import QUOTES, Parser, summary
 from minnet.errors import check_choice
 
 WIDTH = 80    # columns of a terminal
-QUOTES = "``"  # of reStructuredText
 
 
 def options(parser: Parser) -> None:
@@ -61,11 +60,6 @@ def paragraphs(rows: Mapping[str, str]) -> str:
 def fill(text: str, indent: int = 0) -> str:
     """Wrap a paragraph by words, all lines but the first indented."""
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
-
-
-def summary(entry: object) -> str:
-    """Return the first paragraph of an entry's documentation, in one line."""
-    return " ".join((inspect.getdoc(entry) or "").partition("\n\n")[0].replace(QUOTES, "").split())
 
 
 def documentation(entry: object) -> str:

@@ -16,6 +16,7 @@ from minnet.study.folder import MODEL
 
 WIDTH = 100  # columns of the help
 HELP_COLUMN = 32
+QUOTES = "``"  # of reStructuredText
 LARGEST_SEED = 2**63 - 1
 OVERVIEW = """minnet: small neural networks, pruned
 
@@ -94,14 +95,18 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def _listing(heading, table):
     """Return a heading and, for each name of `table`, the summary of its docstring."""
     width = max(map(len, table), default=0)
-    lines = [f"  {name:<{width}}  {_summary(entry, WIDTH - width)}".rstrip() for name, entry in table.items()]
+    lines = [f"  {name:<{width}}  {_cut(summary(entry), WIDTH - width)}".rstrip() for name, entry in table.items()]
     return "\n".join([f"{heading}:", *lines, ""])
 
 
-def _summary(entry, width):
-    """Return the first paragraph of the docstring of a table's entry, cut to `width`, without RST's quotes."""
-    paragraph = (inspect.getdoc(entry) or "").partition("\n\n")[0]
-    return textwrap.shorten(paragraph.replace("``", "").removesuffix("."), width, placeholder=" ...")
+def _cut(text, width):
+    """Return the text without its period, cut to `width`."""
+    return textwrap.shorten(text.removesuffix("."), width, placeholder=" ...")
+
+
+def summary(entry: object) -> str:
+    """Return the first paragraph of the documentation of a table's entry, in one line, without RST's quotes."""
+    return " ".join((inspect.getdoc(entry) or "").partition("\n\n")[0].replace(QUOTES, "").split())
 
 
 # --- kinds of values: functions from text, for argparse's `type` ------------------------------------------------------

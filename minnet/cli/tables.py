@@ -1,16 +1,13 @@
 """Tables of text: the first column left-aligned, the others right-aligned."""
 from collections.abc import Mapping, Sequence
 
+from minnet import text
 from minnet.cli.console import Console
-
-GAP = "  "
 
 
 def aligned(rows: Sequence[Sequence[str]], console: Console) -> list[str]:
     """Return the lines of a table whose first row is the header, bold on a terminal."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [GAP.join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                      for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    lines = text.aligned(rows)
     return [console.heading(lines[0]), *lines[1:]]
 
 

@@ -88,11 +88,10 @@ class Batches:
         return len(self.X)
 
     def __getitem__(self, rows):
-        X = self.X[rows]
-        mix = made = Mix(X, rows, 1.0)
+        X = made = self.X[rows]
         if self.augment is not None:
             made = self.augment(X, np.random.default_rng([self.state.seed, DRAWN, self.state.t]))
-            mix = made if isinstance(made, Mix) else Mix(made, rows, 1.0)
+        mix = made if isinstance(made, Mix) else Mix(made, rows, 1.0)
         if np.shape(mix.X) != X.shape:
             raise InvalidValue(f"augment returned {quoted(repr(np.shape(mix.X)))} for a batch of shape {X.shape}: it "
                                "keeps the shape")

@@ -3,6 +3,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minnet.text import aligned
+
 HEAD = ("layer", "shape", "weights", "remaining", "sparsity", "MACs")
 
 
@@ -43,9 +45,6 @@ class Summary:
             sparsity = f"{row.sparsity:.1%}" if row.weights else "-"
             shape = " x ".join(str(n) for n in row.shape)
             cells.append((row.name, shape, f"{row.weights:,}", f"{row.remaining:,}", sparsity, f"{row.macs:,}"))
-        widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
-        sides = [str.ljust if i < 2 else str.rjust for i in range(len(HEAD))]
-        lines = ["  ".join(side(text, width) for side, text, width in zip(sides, line, widths, strict=True))
-                 for line in cells]
+        lines = aligned(cells, left=2)
         rule = "-" * len(lines[0])
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -8,7 +8,8 @@ Results of earlier versions have nothing of it: then there are no rows.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-PERCENT = 100
+from minnet.errors import PERCENT
+
 RATES = ("precision", "recall", "f1")
 PLAIN = ("loss", "hamming_loss", "brier", "r2", "mae", "rmse")  # scores that are no shares
 MOST_CONFUSED = 30  # classes up to which a confusion matrix is shown

@@ -92,9 +92,7 @@ def drawing(curves: Sequence[Curve], score: str, x: str) -> str:
         parts += _lines(curve, place, f"hsl({i * HUES % 360:.0f} 60% 50%)")
     label = escape(AXES[x])
     parts.append(f'<text x="{svg.WIDTH - svg.RIGHT}" y="{svg.HEIGHT - 2}" text-anchor="end">{label}</text>')
-    title = escape(f"{score} on the test part over {AXES[x]}")
-    return (f'<svg viewBox="0 0 {svg.WIDTH} {svg.HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>'
-            f"{''.join(parts)}</svg>")
+    return svg.svg(parts, svg.HEIGHT, f"{score} on the test part over {AXES[x]}")
 
 
 def key(curves: Sequence[Curve]) -> str:
@@ -125,8 +123,7 @@ class _Place:
         for i in range(TICKS + 1):
             value = self.low + (self.high - self.low) * i / TICKS
             y = TOP + HEIGHT * (1 - i / TICKS)
-            yield f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
-            yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>'
+            yield svg.tick(y, f"{value:.3g}")
             across = self.left + self.span * i / TICKS
             yield (f'<text x="{LEFT + WIDTH * i / TICKS:.1f}" y="{TOP + HEIGHT + 14}" text-anchor="middle">'
                    f"{_label(across, self.x)}</text>")

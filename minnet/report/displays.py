@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from minnet.engine.metrics import evaluate
+from minnet.engine.vector import Parameter
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, quoted, unknown
 from minnet.model import Model
 from minnet.pruning.parse import Structure
@@ -275,15 +276,8 @@ class MaskDisplay(Display):
             Matplotlib is not installed.
         """
         net, _ = net_and_rows(estimator, None)
-        weights = {p.layer: p for p in net.weight_parameters}
-        name = next(iter(weights)) if layer is None else layer
-        if name not in weights:
-            raise unknown("layer", name, weights)
-        p = weights[name]
-        values, mask = np.zeros(p.size, p.value.dtype), np.zeros(p.size, bool)
-        places = slice(None) if p.index is None else p.index
-        values[places], mask[places] = p.value.reshape(-1), p.mask.reshape(-1)
-        return cls(values.reshape(-1, p.shape[-1]), mask.reshape(-1, p.shape[-1]), name).plot(ax=ax)
+        p = weight_of(net, layer)
+        return cls(*by_unit(p), p.layer).plot(ax=ax)
 
     def plot(self, ax: Axes | None = None, *, cmap: str = "RdBu") -> Self:
         """Draw the weights in colours that are white at 0.
@@ -386,6 +380,23 @@ class ConfusionPairsDisplay(Display):
         ax.invert_yaxis()
         ax.set(xlabel="rows", ylabel="class, and as what it was predicted")
         return self._drawn(ax)
+
+
+def weight_of(model: Model, layer: str | None) -> Parameter:
+    """Return the weight of a layer, by default of the first one that has weights."""
+    weights = {p.layer: p for p in model.weight_parameters}
+    name = next(iter(weights)) if layer is None else layer
+    if name not in weights:
+        raise unknown("layer", name, weights)
+    return weights[name]
+
+
+def by_unit(p: Parameter) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values and the mask of a weight, both (inputs, units); where it was born without weights it is 0."""
+    values, mask = np.zeros(p.size, p.value.dtype), np.zeros(p.size, bool)
+    places = slice(None) if p.index is None else p.index
+    values[places], mask[places] = p.value.reshape(-1), p.mask.reshape(-1)
+    return values.reshape(-1, p.shape[-1]), mask.reshape(-1, p.shape[-1])
 
 
 def net_and_rows(estimator, X):

@@ -15,7 +15,7 @@ import numpy as np
 
 from minnet.engine.activations import Activation
 from minnet.engine.layer import Layer
-from minnet.errors import InvalidValue, check_count, check_kind, unknown
+from minnet.errors import InvalidValue, check_count, check_kind
 from minnet.model import Model
 from minnet.pruning.activation_cache import ActivationCache
 from minnet.pruning.parse import Structure
@@ -26,7 +26,9 @@ from minnet.report.displays import (
     Display,
     PruningCurveDisplay,
     SensitivityDisplay,
+    by_unit,
     net_and_rows,
+    weight_of,
 )
 from minnet.report.pictures import AgreementDisplay, BarsDisplay, HistoryDisplay, Tiles
 from minnet.study.agreement import Agreement
@@ -71,26 +73,14 @@ def masks(net: object, *, layer: str | None = None, most: int = MOST, ax: Axes |
     """
     check_count("most", most, 1)
     model, _ = net_and_rows(net, None)
-    name, values, mask, shape = weights_of(model, layer)
-    images = np.where(mask, values, np.nan).T[:most].reshape(-1, *tile_shape(model, name, shape))
+    p = weight_of(model, layer)
+    values, mask = by_unit(p)
+    images = np.where(mask, values.astype(float), np.nan).T[:most].reshape(-1, *tile_shape(model, p.layer, p.shape))
     tiles = np.where(np.isnan(images).all(axis=-1), np.nan, np.nansum(images, axis=-1))
     kept = mask.sum(axis=0)[:most]
     shown = f", the first {most} of {mask.shape[1]} units" if mask.shape[1] > most else ""
     return Tiles(tiles, [f"{i}: {k}" for i, k in enumerate(kept)],
-                 f"{name}: unit and its live weights{shown}").plot(ax=ax)
-
-
-def weights_of(model: Model, layer: str | None) -> tuple[str, np.ndarray, np.ndarray, tuple[int, ...]]:
-    """Return name, values (inputs, units), mask (inputs, units) and shape of a layer's weight."""
-    found = {p.layer: p for p in model.weight_parameters}
-    name = next(iter(found)) if layer is None else layer
-    if name not in found:
-        raise unknown("layer", name, found)
-    p = found[name]
-    values, mask = np.zeros(p.size), np.zeros(p.size, bool)
-    places = slice(None) if p.index is None else p.index
-    values[places], mask[places] = p.value.reshape(-1), p.mask.reshape(-1)
-    return name, values.reshape(-1, p.shape[-1]), mask.reshape(-1, p.shape[-1]), p.shape
+                 f"{p.layer}: unit and its live weights{shown}").plot(ax=ax)
 
 
 def tile_shape(model: Model, name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -286,15 +276,14 @@ def history(record: Record, *, layer: str | None = None, ax: Axes | None = None)
     if not record:
         raise InvalidValue("this record is empty: prune(model, ..., record=record) adds to it")
     model = record[0].plan.model
-    name, *_, shape = weights_of(model, layer)
-    p = next(p for p in model.weight_parameters if p.layer == name)
+    p = weight_of(model, layer)
     if p.index is not None:
-        raise InvalidValue(f"{name} is born sparse: its weights have no fixed places to show the rounds of")
+        raise InvalidValue(f"{p.layer} is born sparse: its weights have no fixed places to show the rounds of")
     rounds = np.where(p.of(record[0].plan.before), -1, 0)
     for number, result in enumerate(record, 1):
         rounds[p.of(result.plan.before) & ~p.of(result.plan.mask)] = number
     rounds[p.of(record[-1].plan.mask)] = -1
-    return HistoryDisplay(rounds.reshape(-1, shape[-1]), name, len(record)).plot(ax=ax)
+    return HistoryDisplay(rounds.reshape(-1, p.shape[-1]), p.layer, len(record)).plot(ax=ax)
 
 
 def agreement(found: Agreement, *, ax: Axes | None = None) -> AgreementDisplay:

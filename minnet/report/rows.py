@@ -8,9 +8,9 @@ CLASSES, NUMBERS or LABELS, then FIGURES and OPTIONAL are the rows of the first 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from minnet.errors import PERCENT
 from minnet.study.guard import WORDS
 
-PERCENT = 100
 KILO = 1000
 SCORE_DIGITS = 2  # of a score in percent
 MOST_INPUTS = 100  # inputs that a line lists

@@ -27,7 +27,7 @@ def bars(items: Sequence[tuple[str, float, str]], title: str) -> str:
                   f'<rect x="{NAME_WIDTH}" y="{y}" width="{room}" height="{BAR}" class="empty"/>',
                   f'<rect x="{NAME_WIDTH}" y="{y}" width="{room * share:.1f}" height="{BAR}" class="full"/>',
                   f'<text x="{NAME_WIDTH + room + 8}" y="{middle}">{escape(text)}</text>']
-    return _svg(parts, max(len(items) * (BAR + GAP) - GAP, 1), title)
+    return svg(parts, max(len(items) * (BAR + GAP) - GAP, 1), title)
 
 
 def lines(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_label: str, axis: Axis) -> str:
@@ -42,12 +42,11 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], title: str, x_lab
     parts = []
     for height, label in ticks:
         y = TOP + inner_height * (1 - height)
-        parts += [f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>',
-                  f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>']
+        parts.append(tick(y, label))
     parts += [f'<polyline class="line c{i}" points="{" ".join(place(x, y) for x, y in curve)}"/>'
               for i, curve in enumerate(series.values())]
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(x_label)} {last:g}</text>')
-    return _svg(parts, HEIGHT, title)
+    return svg(parts, HEIGHT, title)
 
 
 def shares() -> Axis:
@@ -68,7 +67,13 @@ def _log_height(y, low, span):
     return min(max((math.log10(y) - low) / span, 0), 1) if y > 0 else 0
 
 
-def _svg(parts, height, title):
+def tick(y: float, label: str) -> str:
+    """Return a line of the grid across the drawing at height y, and its label at the left."""
+    return (f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+
+
+def svg(parts: Sequence[str], height: float, title: str) -> str:
     """Return the SVG element with its title."""
     title = escape(title)
     return (f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}"><title>{title}</title>'

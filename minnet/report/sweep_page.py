@@ -9,18 +9,18 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from minnet.errors import PERCENT
 from minnet.report.curves import AXES, curves_of, drawing, key
 from minnet.report.page import embedded
-
-PERCENT = 100
-PARTS = {"valid": "validation", "train": "training"}
+from minnet.study.comparison import percent
+from minnet.study.guard import WORDS
 
 
 def sweep_page(record: Mapping) -> str:
     """Return the page of a sweep; `record` is what `Sweep.record()` gives, and may have the command."""
     files = resources.files("minnet.report")
     style = (files / "page.html").read_text("utf-8").partition("<style>")[2].partition("</style>")[0]
-    score, part = record["score"], PARTS[record["decides"]]
+    score, part = record["score"], WORDS[record["decides"]]
     plots = [drawing(curves_of(record, x), score, x) for x in AXES]
     return Template((files / "sweep.html").read_text("utf-8")).substitute(
         title=escape(_title(record)), style=style, part=part, score=escape(score), key=key(curves_of(record)),
@@ -43,9 +43,9 @@ def _summary(row, varied):
     n = f"{row['n']}" + f", {row['diverged']} diverged" * bool(row["diverged"])
     if not row["n"]:
         return [*first, n]
-    test = [_share(row["test"][name]) for name in ("mean", "sd", "lowest", "highest")]
+    test = [percent(row["test"][name]) for name in ("mean", "sd", "lowest", "highest")]
     sizes = [f"{row[name]['mean']:,.0f}" for name in ("kept_weights", "macs", "file_bytes")]
-    return [*first, n, _share(row["valid"]["mean"]) + " *" * row["best"], *test, _share(row["dense"]["mean"]), *sizes]
+    return [*first, n, percent(row["valid"]["mean"]) + " *" * row["best"], *test, percent(row["dense"]["mean"]), *sizes]
 
 
 def _test(test):
@@ -55,10 +55,6 @@ def _test(test):
     rank = "" if test["p_wilcoxon"] is None else f"{test['p_wilcoxon_holm']:.2g}"
     return [f"{test['value']} - {test['against']}", where, points[0], f"[{points[1]}, {points[2]}]", str(test["n"]),
             f"{test['p']:.2g}", f"{test['p_holm']:.2g}", rank]
-
-
-def _share(value):
-    return "-" if value is None else f"{PERCENT * value:.2f}"
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from minnet.errors import InvalidValue
 from minnet.runtime.program import Program, median_seconds
+from minnet.text import aligned
 
 HEAD = ("layer", "kernel", "density", "FLOPs", "bytes", "time", "share")
 ROUNDS, REPEATS = 7, 3
@@ -55,11 +56,7 @@ class Explanation:
         """Return the table."""
         cells = [HEAD] + [(row.name, row.kernel, f"{row.density:.1%}" if row.kernel else "", f"{row.flops:,}",
                            f"{row.nbytes:,}", f"{row.seconds * MICRO:.1f} µs", f"{row.share:.0%}") for row in self.rows]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
-        sides = [str.ljust if i < 2 else str.rjust for i in range(len(HEAD))]
-        lines = ["  ".join(side(text, width) for side, text, width in zip(sides, line, widths, strict=True)).rstrip()
-                 for line in cells]
-        return "\n".join([f"time of {self.samples} rows, {self.tile} at a time", *lines])
+        return "\n".join([f"time of {self.samples} rows, {self.tile} at a time", *aligned(cells, left=2)])
 
 
 def explain_stages(stages: Sequence, run: Callable[..., np.ndarray], features: int, dtype: np.dtype,

@@ -19,6 +19,7 @@ from minnet.model import Model
 from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.criteria.ablation import oracle
 from minnet.pruning.select import select
+from minnet.text import aligned
 from minnet.typing import Arrays, Seed
 
 Criterion = Callable[[Model, Sample | None], np.ndarray]
@@ -74,10 +75,8 @@ class Agreement:
         head = ["criterion", "Spearman", "Kendall", *[f"{s:.0%}" for s in self.sparsities], "seconds"]
         lines = [head, *[[g.criterion, f"{g.spearman:.3f}", f"{g.kendall:.3f}", *[f"{o:.2f}" for o in g.overlap],
                           f"{g.seconds:.3f}"] for g in self.scores if not g.reason]]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = ["  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) for name, *numbers in lines]
         left_out = [f"{g.criterion} left out: {g.reason}" for g in self.scores if g.reason]
-        return "\n".join([*table, f"time of the oracle: {self.oracle_seconds:.1f} s", *left_out])
+        return "\n".join([*aligned(lines), f"time of the oracle: {self.oracle_seconds:.1f} s", *left_out])
 
 
 def compare_criteria(model: Model, data: Dataset | Sample | Arrays, criteria: Sequence[str | Criterion] | None = None,

@@ -22,6 +22,7 @@ from minnet.engine.sample import check_pair, part_of
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count, check_fraction, check_positive
 from minnet.model import Model
+from minnet.pruning.choose import weighted
 from minnet.pruning.prune import prune
 from minnet.typing import Arrays, Seed
 
@@ -159,13 +160,13 @@ def fine_prune(model: Model, clean: Arrays, valid: Arrays, *, tolerance: float =
     ----------
     Liu, Dolan-Gavitt and Garg (2018), "Fine-pruning: defending against backdooring attacks on deep neural networks".
     """
-    convolutions = [layer for layer in _with_weights(model) if len(layer.weight.shape) == 4]
+    convolutions = [p.layer for p in model.weight_parameters if len(p.shape) == 4]
     if not convolutions:
         raise InvalidValue("the model has no convolution: fine-pruning cuts maps of the last one")
     last, found, least = convolutions[-1], model.clone(), accuracy(model, valid) - tolerance
-    for count in range(1, last.weight.shape[-1] - FEWEST + 1):
+    for count in range(1, model.layers[last].weight.shape[-1] - FEWEST + 1):
         less = model.clone()
-        prune(less, count=count, structure="filter", layers=last.name, criterion="mean_activation", data=clean, rng=0)
+        prune(less, count=count, structure="filter", layers=last, criterion="mean_activation", data=clean, rng=0)
         if accuracy(less, valid) < least:
             break
         found = less
@@ -180,15 +181,11 @@ def _without(model, masks, threshold):
     return mask
 
 
-def _with_weights(model):
-    return [layer for layer in model.layers.values() if hasattr(layer, "weight")]
-
-
 class _Scaled:
     """A model whose hidden units' weights and biases are multiplied by factors, and the gradients of these."""
 
     def __init__(self, model, loss):
-        layers = _with_weights(model)[:-1]
+        layers = [model.layers[name] for name in weighted(model)[:-1]]
         if not layers:
             raise InvalidValue("the model has one layer with weights: adversarial neuron pruning masks hidden units")
         born = [layer.name for layer in layers if layer.weight.index is not None]

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minnet import __version__
-from minnet.errors import Diverged
+from minnet.errors import PERCENT, Diverged
 from minnet.study.cells import Cell
+from minnet.study.guard import WORDS
 from minnet.study.significance import Test, paired_tests
 from minnet.study.workers import Dense
+from minnet.text import aligned
 
 FIGURES = ("valid", "test", "loss", "removed", "kept_weights", "macs", "file_bytes")
-PERCENT = 100
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,16 @@ class Sweep:
         head = [*self.names, "seeds", f"{self.decides} %", "test %", "sd", "dense %", "weights", "multiply-adds"]
         lines = [[*(_text(row["settings"][name]) for name in self.names), *self._cells(row)] for row in self.summary]
         tests = [str(test) for test in self.tests]
-        where = "validation" if self.decides == "valid" else "training"
-        notes = [f"* highest mean {self.score} on the {where} part at its sparsity; all scores are those after the "
-                 "last epoch"] if len(self.summary) > 1 else []
-        return "\n".join([*_aligned([head, *lines], len(self.names)), *notes, *([""] if tests else []), *tests])
+        notes = [f"* highest mean {self.score} on the {WORDS[self.decides]} part at its sparsity; all scores are those "
+                 "after the last epoch"] if len(self.summary) > 1 else []
+        return "\n".join([*aligned([head, *lines], len(self.names)), *notes, *([""] if tests else []), *tests])
 
     def _cells(self, row):
         n = f"{row['n']}" + f" ({row['diverged']} diverged)" * bool(row["diverged"])
         if not row["n"]:
             return [n, *"-" * 6]
-        return [n, _percent(row["valid"]["mean"]) + " *" * row["best"], _percent(row["test"]["mean"]),
-                _percent(row["test"]["sd"]), _percent(row["dense"]["mean"]), f"{row['kept_weights']['mean']:,.0f}",
+        return [n, percent(row["valid"]["mean"]) + " *" * row["best"], percent(row["test"]["mean"]),
+                percent(row["test"]["sd"]), percent(row["dense"]["mean"]), f"{row['kept_weights']['mean']:,.0f}",
                 f"{row['macs']['mean']:,.0f}"]
 
     def record(self) -> dict[str, object]:
@@ -170,12 +170,6 @@ def _text(value):
         else str(value)
 
 
-def _percent(value):
+def percent(value: float | None) -> str:
+    """Return a share in percent, a dash for None."""
     return "-" if value is None else f"{PERCENT * value:.2f}"
-
-
-def _aligned(rows, left):
-    """Return the lines of a table whose first `left` columns are aligned on the left."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) if i < left else cell.rjust(width)
-                      for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]

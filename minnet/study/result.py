@@ -11,11 +11,11 @@ import numpy as np
 
 from minnet import __version__, threads
 from minnet.data import task_of
+from minnet.errors import PERCENT
 from minnet.model import Model
 from minnet.pruning.paths import effective_sparsity
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn")
-PERCENT = 100
 NOTICEABLE = 1.05  # ratios below this are reported as equal
 
 

@@ -19,6 +19,7 @@ from minnet.engine.sample import part_of
 from minnet.errors import InvalidValue, check_choice, check_count, check_real
 from minnet.model import Model
 from minnet.study.corruptions import CORRUPTIONS, OF_ROWS, SEVERITIES, corrupted
+from minnet.text import aligned
 from minnet.typing import Arrays, Seed
 
 SAMPLES = 1000
@@ -134,8 +135,7 @@ def beside(found: Mapping[str, Robustness]) -> str:
     columns = {name: one.rows for name, one in found.items()}
     lines = [["", *columns], *[[row, *(f"{rows[row]:.1%}" for rows in columns.values())]
                                for row in next(iter(columns.values()))]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
-    return "\n".join("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in lines)
+    return "\n".join(aligned(lines))
 
 
 def _chosen(model, attacks, corruptions):

@@ -20,6 +20,7 @@ from minnet.model import Model
 from minnet.pruning.choose import choose
 from minnet.pruning.one_layer import SPARSITIES, candidates_of, mean_rise, measure, most_first, valid_part
 from minnet.pruning.scores import Ranking
+from minnet.text import aligned
 from minnet.typing import Arrays, Seed
 
 HALVINGS = 60  # bisection steps of the rise of the loss: to the precision of a float64
@@ -181,9 +182,7 @@ class Sensitivity:
         head = [score, *[f"{sparsity:.4g}" for sparsity in self.sparsities], "rise of loss"]
         lines = [head, *[[name, *map(form, row), f"{rise:.4f}"]
                          for name, row, rise in zip(self.layers, self.at(score=score), self.rises, strict=True)]]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in lines]
-        return "\n".join([*table, f"unpruned: {form(self.base[0])}"])
+        return "\n".join([*aligned(lines), f"unpruned: {form(self.base[0])}"])
 
 
 def sensitivity(model: Model, data: Dataset | Arrays, *, sparsities: Sequence[float] = SPARSITIES,

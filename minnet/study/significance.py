@@ -11,10 +11,11 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from minnet.errors import PERCENT
+
 BASELINES = ("random", "magnitude")
 WILCOXON_SEEDS = 10
 CONFIDENCE = 0.95
-PERCENT = 100
 CONTROL = "control="
 
 

@@ -23,8 +23,8 @@ from minnet.study.job import Base, Job
 from minnet.study.measure import taken_by
 from minnet.study.result import plain
 from minnet.study.settings import Settings
+from minnet.threads import VARIABLE
 
-THREADS = "MINNET_NUM_THREADS"
 AHEAD = 2  # tasks for each worker that are sent before it asks
 
 
@@ -82,15 +82,15 @@ def figures_of(net: Model, data: Dataset) -> dict[str, object]:
 @contextmanager
 def these_threads(number: int) -> Iterator[None]:
     """Compute with this number of threads inside the block."""
-    before = os.environ.get(THREADS)
-    os.environ[THREADS] = str(number)
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(number)
     try:
         yield
     finally:
         if before is None:
-            os.environ.pop(THREADS, None)
+            os.environ.pop(VARIABLE, None)
         else:
-            os.environ[THREADS] = before
+            os.environ[VARIABLE] = before
 
 
 class Pool:
@@ -152,5 +152,5 @@ class Pool:
 
 def _numbered(number, threads, function, *arguments):
     """Return the number of a task and its result; tasks that are threads of one worker set the same variable."""
-    os.environ[THREADS] = str(threads)
+    os.environ[VARIABLE] = str(threads)
     return number, function(*arguments)

@@ -8,7 +8,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, quoted
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span
+from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span
 from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -132,7 +132,7 @@ def check_marks(begin: float, end: float) -> tuple[float, float]:
 
 
 def _begin(name, model, data, sparsity, marks, reset, prune, train, epochs, rng):
-    check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
+    check_single(name, bound_to(prune, "structure", "weight"))
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, "one_shot", prune, pruning)
     steps = train(model, data, epochs=check_count("epochs", epochs), rng=training)

@@ -17,7 +17,7 @@ from minnet.engine.rng import as_rng
 from minnet.errors import InvalidValue, Unsupported, check_choice
 from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes.goal import Goal
+from minnet.pruning.recipes.goal import Goal, bound_to
 from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.scores import Criterion
 from minnet.typing import Seed
@@ -120,7 +120,7 @@ class Control:
         if control is None:
             return
         check_choice("control", control, dict.fromkeys(CONTROLS))
-        structure = getattr(goal.prune, "keywords", {}).get("structure", "weight")
+        structure = bound_to(goal.prune, "structure", "weight")
         if control not in ("inverted", "reinitialised"):
             check_single(f"control={control!r}", structure)
         if goal.open:

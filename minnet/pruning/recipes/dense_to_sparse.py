@@ -7,7 +7,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span, gradually
+from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span, gradually
 from minnet.pruning.recipes.moving import check_samples, check_single, replace_by_gradient
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -74,7 +74,7 @@ def granet(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30
         raise InvalidValue(f"alpha={alpha} and least={least}: the share that is replaced falls from alpha to least")
     check_count("interval", interval, 1)
     check_samples(samples)
-    check_single("granet", getattr(prune, "keywords", {}).get("structure", "weight"))
+    check_single("granet", bound_to(prune, "structure", "weight"))
     training, pruning, growing = as_rng(rng).spawn(3)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
     steps = gradually(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)

@@ -16,6 +16,11 @@ Prune = Callable[..., Result]
 Train = Callable[..., Iterator[Step]]
 
 
+def bound_to(prune: Prune, name: str, default: object = None) -> object:
+    """Return the argument of this name that is bound to `prune` by functools.partial."""
+    return getattr(prune, "keywords", {}).get(name, default)
+
+
 class Goal:
     """Prune `model` step by step to exactly round(sparsity n) pieces.
 
@@ -31,11 +36,10 @@ class Goal:
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if sparsity is not None:
-            bound = getattr(prune, "keywords", {})
-            trial = prune if bound.get("record") is None else partial(prune, record=None)  # it is no round
+            trial = prune if bound_to(prune, "record") is None else partial(prune, record=None)  # it is no round
             first = trial(model, count=0, data=data, rng=self.rng)  # removes nothing
             units, self.layers = first.units, list(first.layers)
-            if is_measured(bound.get("layers")) or is_measured(bound.get("protect")):
+            if is_measured(bound_to(prune, "layers")) or is_measured(bound_to(prune, "protect")):
                 self.prune = partial(prune, layers=first.layers, protect=None)  # measured once, not after each pruning
             self.before, self.pieces = units.total - units.remaining, units.total
             self.total = max(round(check_fraction("sparsity", sparsity) * self.pieces), self.before)

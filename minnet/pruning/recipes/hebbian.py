@@ -17,9 +17,9 @@ from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.bipartite import Links, draw_grown, draw_kept, percolate
-from minnet.pruning.recipes.goal import Goal, Prune, Train
+from minnet.pruning.recipes.goal import Prune, Train
 from minnet.pruning.recipes.link_scores import SCORES, LinkScore
-from minnet.pruning.recipes.moving import check_single, movable, move, n_slots, slots
+from minnet.pruning.recipes.moving import movable, move, n_slots, slots, sparse_start
 from minnet.pruning.recipes.starts import STARTS
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -98,7 +98,7 @@ def chts(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
            to perform as fully connected".
     """
     training, pruning, growing = as_rng(rng).spawn(3)
-    goal = _goal("chts", model, data, sparsity, "one_shot", prune, pruning)
+    goal = sparse_start("chts", model, data, sparsity, prune, pruning)
     change = _Change(model, score, (zeta, alpha, delta, delta_end), growing)
     place = check_choice("start", start, STARTS)(model, data, growing)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
@@ -158,7 +158,7 @@ def chtss(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
            to perform as fully connected".
     """
     training, pruning, growing = as_rng(rng).spawn(3)
-    goal = _goal("chtss", model, data, sparsity, schedule, prune, pruning)
+    goal = sparse_start("chtss", model, data, sparsity, prune, pruning, schedule)
     if check_fraction("end", end) == 0:
         raise InvalidValue("end=0: the density falls until then, so take a share of the training above 0")
     first = min(max(goal.before, round(check_fraction("initial", initial) * goal.pieces)), goal.total)
@@ -167,12 +167,6 @@ def chtss(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     return _trained(goal, train, lambda t: first + round((goal.total - first) * goal.share(min(t / end, 1.0))), place,
                     change)
-
-
-def _goal(name, model, data, sparsity, schedule, prune, rng):
-    """Return the Goal of a net whose single weights move."""
-    check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
-    return Goal(model, data, 0.0 if sparsity is None else sparsity, schedule, prune, rng)
 
 
 def _trained(goal, train, masked, place, change):

@@ -26,7 +26,7 @@ from minnet.engine.state import Step
 from minnet.engine.vector import Parameter
 from minnet.errors import InvalidValue, check_count
 from minnet.kernels.select import GONE, select_lowest
-from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span
+from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span
 from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.scores import Data
 from minnet.typing import Seed
@@ -58,7 +58,7 @@ def ask(name: str, model: Model, data: Data, sparsity: float | None, prune: Prun
     InvalidValue, InvalidType, Unsupported
         If an argument is wrong, or the structure is not single weights.
     """
-    check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
+    check_single(name, bound_to(prune, "structure", "weight"))
     check_span(*span)
     if sparsity is None and not outcome:
         raise InvalidValue(f"sparsity=None: {name} counts its weights from the start; give the sparsity it ends at")

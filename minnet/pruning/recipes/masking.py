@@ -13,7 +13,7 @@ from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.controls import Control
-from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span, gradually
+from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span, gradually
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
@@ -274,7 +274,7 @@ def between(schedule: Schedule, begin: float, end: float, t: float) -> float:
 def _ticket(goal, rewind, epochs, control, train, rng):
     model, base = goal.model, goal.model.mask.copy()
     if control.inverts:
-        bound = getattr(goal.prune, "keywords", {}).get("criterion", "magnitude")
+        bound = bound_to(goal.prune, "criterion", "magnitude")
         goal.prune = partial(goal.prune, criterion=control.of(bound))
     yield from train(model, goal.data, epochs=rewind, rng=rng)
     early = model.values.copy()

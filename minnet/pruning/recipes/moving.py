@@ -21,14 +21,14 @@ from minnet.fast.choose import sparse_layers
 from minnet.fast.live_weights import LiveModel
 from minnet.kernels.select import MAY_GO, STAYS, select_lowest
 from minnet.pruning.parse import Structure
-from minnet.pruning.recipes.goal import Goal
+from minnet.pruning.recipes.goal import Goal, bound_to
 from minnet.pruning.scores import Data
 
 
-def sparse_start(name, model, data, sparsity, prune, rng):
-    """Return the Goal of the only pruning: before the first step."""
-    check_single(name, getattr(prune, "keywords", {}).get("structure", "weight"))
-    return Goal(model, data, 0.0 if sparsity is None else sparsity, "one_shot", prune, rng)
+def sparse_start(name, model, data, sparsity, prune, rng, schedule="one_shot"):
+    """Return the Goal of a net whose single weights move; by default it is pruned before the first step alone."""
+    check_single(name, bound_to(prune, "structure", "weight"))
+    return Goal(model, data, 0.0 if sparsity is None else sparsity, schedule, prune, rng)
 
 
 def check_samples(samples: int | None) -> None:

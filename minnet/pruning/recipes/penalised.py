@@ -13,7 +13,7 @@ from minnet.kernels.select import GONE
 from minnet.pruning.parse import Structure
 from minnet.pruning.penalties import PENALTIES, BatchNormL1, Penalty
 from minnet.pruning.prune import prune as prune_
-from minnet.pruning.recipes.goal import Goal, Prune, Train, check_span
+from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span
 from minnet.pruning.recipes.latent import Latent, ask, batches_of, penalties_with
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
@@ -185,7 +185,7 @@ def slimming(model: Model, data: Data, sparsity: float | None, *, epochs: int = 
     .. [1] Liu et al., 2017, "Learning efficient convolutional networks through network slimming", section 3.
     """
     check_span(0.0, end)
-    check_units(getattr(prune, "keywords", {}).get("structure", "weight"))
+    check_units(bound_to(prune, "structure", "weight"))
     pull = BatchNormL1(check_positive("strength", strength))
     pull.layers(model)  # raises where there is no BatchNorm
     training, pruning = as_rng(rng).spawn(2)
