@@ -67,7 +67,8 @@ def ac_dc(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedu
     .. [1] Peste et al., 2021, "AC/DC: alternating compressed/decompressed training of deep neural networks",
            algorithm 1.
     """
-    marks = np.linspace(*check_marks(begin, end), 2 * check_count("cycles", cycles, 1) + 1)
+    check_span(begin, end)
+    marks = np.linspace(begin, end, 2 * check_count("cycles", cycles, 1) + 1)
     return _begin("ac_dc", model, data, sparsity, marks, reset, prune, train, epochs, rng)
 
 
@@ -123,12 +124,6 @@ def dsd(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedule
         raise InvalidValue(f"begin={begin}, again={again} and end={end}: wanted three marks that rise, from 0 to 1")
     marks = (begin, again, end) if last_cut else (begin, again)
     return _begin("dsd", model, data, sparsity, marks, False, prune, train, epochs, rng)
-
-
-def check_marks(begin: float, end: float) -> tuple[float, float]:
-    """Return where phases begin and end; raise unless 0 <= begin < end <= 1."""
-    check_span(begin, end)
-    return begin, end
 
 
 def _begin(name, model, data, sparsity, marks, reset, prune, train, epochs, rng):

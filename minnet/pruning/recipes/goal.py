@@ -16,9 +16,9 @@ Prune = Callable[..., Result]
 Train = Callable[..., Iterator[Step]]
 
 
-def bound_to(prune: Prune, name: str, default: object = None) -> object:
-    """Return the argument of this name that is bound to `prune` by functools.partial."""
-    return getattr(prune, "keywords", {}).get(name, default)
+def bound_to(function: Callable, name: str, default: object = None) -> object:
+    """Return the argument of this name that is bound to a function, such as `prune`, by functools.partial."""
+    return getattr(function, "keywords", {}).get(name, default)
 
 
 class Goal:

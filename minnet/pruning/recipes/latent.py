@@ -263,7 +263,7 @@ def ranked(scores: np.ndarray, live: np.ndarray) -> np.ndarray:
 
 def penalties_with(train: Train, penalty: object) -> tuple:
     """Return the penalties that are bound to `train`, and one more after them."""
-    given = getattr(train, "keywords", {}).get("penalty")
+    given = bound_to(train, "penalty")
     before = tuple(given) if isinstance(given, tuple | list) else () if given is None else (given,)
     return (*before, penalty)
 
