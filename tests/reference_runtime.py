@@ -225,9 +225,7 @@ def dense_row(code, at, index, weights, value, x, y):
     y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w * scales(weights, value, scale, units)
 
 
-def run_program(code, first, last, numbers, X, row, stop, tile, work, out, others):
-    index, weights, value = numbers
-    assert others or (code[first:last, 0] < do.OTHERS).all()
+def run_program(code, index, weights, value, X, row, stop, tile, work, out):
     of_two = {do.COPY: copy, do.ADD: add, do.MULTIPLY: multiply, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
               do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
@@ -236,7 +234,7 @@ def run_program(code, first, last, numbers, X, row, stop, tile, work, out, other
     total = 0.0
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)
-        for at in range(first, last):
+        for at in range(len(code)):
             step = int(code[at, 0])
             if step in of_two:
                 of_two[step](code, at, work, work)
@@ -256,8 +254,14 @@ def run_program(code, first, last, numbers, X, row, stop, tile, work, out, other
     return total
 
 
+def run_chain(code, *arguments):
+    assert (code[:, 0] < do.OTHERS).all()
+    return run_program(code, *arguments)
+
+
 def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
+    assert others or (code[:, 0] < do.OTHERS).all()
     for i, (first, last, _, row, stop, tile) in enumerate(tasks[counters[0] :], counters[0]):
-        totals[i] = run_program(code, first, last, numbers, X, row, stop, tile, work, out, others)
+        totals[i] = run_program(code[first:last], *numbers, X, row, stop, tile, work, out)
     counters[:] = len(tasks) + 1, len(tasks)
     begun += patience == 0

@@ -78,6 +78,7 @@ class Predictor:
         self.precision = INT8 if frozen["precision"] == INT8 else model.dtype.name
         self.input_shape, self.output_shape, self.dtype = model.input_shape, model.output_shape, model.dtype
         self.signature, self.classes = model.signature, _classes_of(model, classes)
+        self.numeric = self.signature is None or self.signature.encoding is None
         if classes is not None:
             self._frozen["classes"] = self.classes.tolist()
         self.features, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
@@ -126,17 +127,19 @@ class Predictor:
         InvalidValue
             `X` has another shape, or contains NaN or infinity.
         """
-        known = type(X) is np.ndarray and X.shape[1:] == self.input_shape and X.dtype.kind in "biuf" and \
-            (self.signature is None or self.signature.encoding is None)
-        inputs = self._unchecked_inputs(X) if known else self.inputs(X)
-        if is_sparse(inputs):
+        known = self.numeric and type(X) is np.ndarray and X.shape[1:] == self.input_shape
+        if known and self.scaling is None and X.dtype == self.dtype and X.flags.carray:
+            inputs = X
+        elif known := known and X.dtype.kind in "biuf":
+            inputs = self._unchecked_inputs(X)
+        elif is_sparse(inputs := self.inputs(X)):
             return self._sparse_rows(inputs)
-        n, out = len(inputs), np.empty((len(inputs), *self.output_shape), self.dtype)
-        total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n,
-                                  out if out.ndim == 2 else out.reshape(n, self.outputs))
+        n = len(inputs)
+        out = np.empty((n, self.outputs), self.dtype)
+        total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n, out)
         if known and total - total != 0:  # NaN or infinite: a value of X is, or only the sum of large ones overflows
             self.inputs(X)
-        return out
+        return out if len(self.output_shape) == 1 else out.reshape(n, *self.output_shape)
 
     __call__ = decision_function
 

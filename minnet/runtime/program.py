@@ -3,7 +3,7 @@
     program = emit(nodes, kernels, tile, dtype)          # emit.py
     program.run_serial(X, 0, len(X), out)                # one thread
 
-A program is compiled by emit.py, and run by `run_program` in kernels/program/interpreter.py.
+A program is compiled by emit.py, and run by `run_program` or `run_chain` in kernels/program/interpreter.py.
 """
 import statistics
 import time
@@ -14,7 +14,17 @@ from itertools import pairwise
 import numpy as np
 
 from minnet import threads
-from minnet.kernels.program.interpreter import LAST, OTHERS, ROW, STOP, TASK_COLUMNS, TILE, run_program, run_shared
+from minnet.kernels.program.interpreter import (
+    LAST,
+    OTHERS,
+    ROW,
+    STOP,
+    TASK_COLUMNS,
+    TILE,
+    run_chain,
+    run_program,
+    run_shared,
+)
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is noticed
@@ -56,6 +66,7 @@ class Program:
         self.value = value
         self.numbers = index, weights, value  # as the kernels take them
         self.others = True if (code[:, 0] >= OTHERS).any() else None
+        self.kernel = run_program if self.others else run_chain
         self.spans = spans
         self.workspace_size = workspace_size
         self.outputs = outputs
@@ -66,6 +77,7 @@ class Program:
         self.last_tasks: tuple[tuple[int, int] | None, np.ndarray | None] = None, None  # of the last call: rows, tasks
         self.workspaces: list[np.ndarray] = []  # idle ones
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
+        self.rows_in_one_call = self.rows_at_once if len(self.calls) == 1 else 0
 
     def cut(self, first: int, last: int) -> list[tuple[int, int]]:
         """Divide steps first, ..., last - 1 into calls (first step, end), each of about MACS_AT_ONCE or less."""
@@ -115,9 +127,8 @@ class Program:
 
         Returns a sum that is finite if these rows are.
         """
-        if len(self.calls) == 1 and stop - row <= self.rows_at_once:
-            return run_program(self.code, 0, len(self.code), self.numbers, X, row, stop, self.tile, work, out,
-                               self.others)
+        if stop - row <= self.rows_in_one_call:
+            return self.kernel(self.code, *self.numbers, X, row, stop, self.tile, work, out)
         total, rows = 0.0, self.rows_at_once if len(self.calls) == 1 else self.tile
         for begin in range(row, stop, rows):
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
@@ -180,7 +191,7 @@ class Program:
         """Run some calls (see `cut`) on one tile."""
         total = 0.0
         for first, last in calls:
-            total += run_program(self.code, first, last, self.numbers, X, row, stop, self.tile, work, out, self.others)
+            total += self.kernel(self.code[first:last], *self.numbers, X, row, stop, self.tile, work, out)
         return total
 
 

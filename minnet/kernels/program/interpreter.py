@@ -33,18 +33,28 @@ TASK_COLUMNS = 6
 
 
 @kernel
-def run_program(code, first, last, numbers, X, row, stop, tile, work, out, others):
-    """Run steps first, ..., last - 1 on rows row, ..., stop - 1 of X (n, features), `tile` at a time; logits to `out`.
+def run_program(code, index, weights, value, X, row, stop, tile, work, out):
+    """Run all steps of `code` on rows row, ..., stop - 1 of X (n, features), `tile` at a time; logits to `out`.
 
-    numbers: (index, weights, value); these and the other arrays are those of ops.py. others: None where no step is
-    OTHERS or above: a plain chain is run by code that is compiled without them, in half the time; else True. Returns
-    the sum of all samples that were loaded: NaN or infinite if one of them holds such a number.
+    The arrays are those of ops.py. Returns the sum of all samples that were loaded: NaN or infinite if one of them
+    holds such a number.
     """
-    index, weights, value = numbers
+    return run_steps(code, index, weights, value, X, row, stop, tile, work, out, True)
+
+
+@kernel
+def run_chain(code, index, weights, value, X, row, stop, tile, work, out):
+    """Do the same for a plain chain, which has no step from OTHERS on: without them it is compiled in half the time."""
+    return run_steps(code, index, weights, value, X, row, stop, tile, work, out, None)
+
+
+@register_jitable
+def run_steps(code, index, weights, value, X, row, stop, tile, work, out, others):
+    """Run all steps as `run_program` does; others: None where no step is OTHERS or above, else True."""
     total = X.dtype.type(0)
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)
-        for at in range(first, last):
+        for at in range(code.shape[0]):
             # Ordered by how much a step costs: the chain of comparisons is short where the time goes. `work` is both x
             # and y of a step, and each y of the steps with several planes.
             step = code[at, 0]
@@ -109,15 +119,16 @@ def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, to
     or for `patience` loads of it: they then join the next call at once, without the interpreter's lock.
 
     tasks: (m, TASK_COLUMNS) int64, see FIRST, ...; counters: (2,) int64, zeros, see TAKEN; begun: (1,) int64, the same
-    array in all calls; totals: (m,), the sum that `run_program` returns for each task.
+    array in all calls; numbers: (index, weights, value); totals: (m,), the sum that `run_steps` returns for each task.
     """
+    index, weights, value = numbers
     seen = load_acquire(begun, 0) if patience else fetch_add(begun, 0)
     mine = fetch_add(counters, TAKEN)
     while mine < tasks.shape[0]:
         task = tasks[mine]
         spin_until(counters, DONE, task[NEEDS])
-        totals[mine] = run_program(code, task[FIRST], task[LAST], numbers, X, task[ROW], task[STOP], task[TILE], work,
-                                   out, others)
+        totals[mine] = run_steps(code[task[FIRST] : task[LAST]], index, weights, value, X, task[ROW], task[STOP],
+                                 task[TILE], work, out, others)
         fetch_add(counters, DONE)
         mine = fetch_add(counters, TAKEN)
     if patience:

@@ -1,6 +1,6 @@
 """The steps of a compiled program: what a frozen net does to its tensors, one step a row of an integer table.
 
-    run_program(code, 0, len(code), (index, weights, value), X, 0, len(X), tile, work, out, True)   # in interpreter.py
+    run_program(code, index, weights, value, X, 0, len(X), tile, work, out)   # in interpreter.py
 
 A program works on a tile of T samples. A tensor is a stack of planes, one for each channel; a plane is a sequence of
 lines, a line one of columns (pixels), and a column T adjacent numbers, one for each sample. So a dense layer's output
