@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minnet as mn
+
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- bench: begin -->\n", "\n<!-- bench: end -->"
 
@@ -227,3 +229,18 @@ def test_speed_of_recipes_is_measured_beside_a_dense_epoch(bench, monkeypatch):
     found = speed.measure(quick=True)
     assert [r.work.split(",")[0] for r in found] == ["set", "rigl", "static", "granet", "chtss"]
     assert [r.target for r in found] == [5, 5, None, None, None] and all(r.peer == "own dense" for r in found)
+
+
+def test_recipes_are_measured_once_beside_static(bench, tmp_path):
+    recipes = importlib.import_module("bench.recipes")
+    assert {"random units", *mn.recipes.RECIPES} == set(recipes.NAMES)
+    study, said = {"sparsities": (0.9,), "seeds": 2, "epochs": 1}, []
+    rows = recipes.measure("digits", study, tmp_path, ("static", "gradual"), say=said.append)
+    assert len(said) == 4 and recipes.measure("digits", study, tmp_path, ("static", "gradual"), say=None) == rows
+    assert [row["epochs"] for row in rows] == [2, 1, 2, 1] and all(abs(row["masked"] - 0.9) < 1e-4 for row in rows)
+    first, second = (row["test"] - peer["test"] for peer, row in (rows[:2], rows[2:]))
+    found = recipes.summary(rows)[1]
+    assert found["effect"] == pytest.approx((first + second) / 2) and found["low"] < found["effect"] < found["high"]
+    table = recipes.table(recipes.kept("digits", study, tmp_path)).splitlines()
+    assert len(table) == 4 and "`static`" in table[2] and "`gradual` | a dense net" in table[3]
+    assert f"{100 * found['effect']:+.2f} (" in table[3]
