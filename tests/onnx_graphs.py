@@ -324,11 +324,30 @@ def rare_activations():
     return g, g("Mul", g("Gelu", g.gemm(x, 5, 4), approximate="tanh"), g.gemm(x, 5, 4))
 
 
+def keras_norms():
+    """GroupNormalization as Keras writes it on PyTorch's backend, and LayerNormalization as on TensorFlow's."""
+    g = Graph((4, 3, 2), opset=18)
+    x = g("Transpose", g.conv(g("Transpose", "x", perm=[0, 3, 1, 2]), (6, 2, 2, 2)), perm=[0, 2, 3, 1])
+    x = g("Cast", g("Reshape", x, g.ints(-1, 3, 2, 3, 2)), to=1)
+    mean, axes = g("ReduceMean", x, g.ints(1, 2, 4)), g.ints(1, 2, 4)
+    variance = g("Sub", g("ReduceMean", g("Mul", x, x), axes), g("Mul", mean, mean))
+    root = g("Sqrt", g("Cast", g("Add", variance, g.const(np.float32(1e-3))), to=1))
+    scale = g("Mul", g("Div", g.const(np.float32(1)), root), g.random(1, 1, 1, 3, 2))
+    shift = g("Add", g("Mul", g("Neg", mean), scale), g("Reshape", g.random(6), g.ints(1, 1, 1, 3, 2)))
+    x = g("Relu", g("Reshape", g("Cast", g("Add", g("Mul", x, scale), shift), to=1), g.ints(0, 3, 2, 6)))
+    mean = g("ReduceMean", x, g.ints(-1))
+    variance = g("ReduceMean", g("Pow", g("Sub", x, mean), g.const(np.float32(2))), g.ints(-1))
+    root = g("Sqrt", g("Add", g.const(np.float32(0.1)), variance))
+    scale = g("Mul", g.random(1, 1, 1, 6), g("Reciprocal", root))
+    x = g("Add", g("Sub", g.random(6), g("Mul", mean, scale)), g("Mul", scale, x))
+    return g, g.gemm(g("ReduceMean", x, g.ints(1, 2), keepdims=0), 6, 3)
+
+
 GRAPHS = {f.__name__: f for f in (
     rows, flat_image, fixed_batch, keras_by_tf2onnx, grey_by_tf2onnx,
     keras_rescaling, grey_rescaling, keras_batchnorm, tf_shape, torch_view, flat_batchnorm, residual,
     densenet, mobilenet, ceiled_pools, adaptive_pools, normalised_input, padded, padded_last, mean_twice, halves,
-    old_operators, new_operators, squeeze_excite, gated_linear_unit, rare_activations)}
+    old_operators, new_operators, squeeze_excite, gated_linear_unit, rare_activations, keras_norms)}
 
 
 def dump(model, path):

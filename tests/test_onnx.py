@@ -111,10 +111,12 @@ TREES = {
                                mn.ReLU(), mn.Dense(3, use_bias=False)),
     "torch_view": mn.Sequential(mn.Conv2d(4, 3, use_bias=False), mn.BatchNorm(momentum=0.2, epsilon=1e-3), mn.Flatten(),
                                 mn.LeakyReLU(0.2), mn.Dense(7), mn.ReLU(), mn.Dropout(), mn.Dense(2, use_bias=False)),
+    "keras_norms": mn.Sequential(mn.Conv2d(6, 2), mn.GroupNorm(3, epsilon=1e-3), mn.ReLU(), mn.LayerNorm(epsilon=0.1),
+                                 mn.GlobalAvgPool2d(), mn.Dense(3)),
 }
 
 
-@pytest.mark.parametrize("name", ["keras_batchnorm", "mobilenet", "torch_view"])
+@pytest.mark.parametrize("name", ["keras_batchnorm", "mobilenet", "torch_view", "keras_norms"])
 def test_the_tree_is_what_a_person_would_write(name, tmp_path):
     """No layer too many: biases and scales go where they belong, and numbers are those that were meant."""
     graph, end = GRAPHS[name]()

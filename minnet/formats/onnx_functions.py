@@ -228,10 +228,10 @@ def _columns(node, makers, number):
     """Return a node that ends in 1 - s and s, s being a Sigmoid of z, as COLUMNS of z; another as it is."""
     if len(node.inputs) != 2 or node.attrs.get("axis") not in (1, -1):
         return node
-    first, second = (makers.get(_behind(name, makers)) for name in node.inputs)
+    first, second = (makers.get(behind(name, makers)) for name in node.inputs)
     if first is None or second is None or (first.op, second.op) != ("Sub", "Sigmoid"):
         return node
-    same = number(first.inputs[0]) == 1 and _behind(first.inputs[1], makers) == second.outputs[0]
+    same = number(first.inputs[0]) == 1 and behind(first.inputs[1], makers) == second.outputs[0]
     return replace(node, op=COLUMNS, inputs=second.inputs, attrs={}) if same else node
 
 
@@ -239,7 +239,7 @@ def _prelu(node, makers, number):
     """Return relu(x) + c relu(-x), as Keras computes a PReLU with the slopes -c, as one node; another as None."""
     for one, other in permutations(node.inputs[:2]):
         x = _input(one, "Relu", makers)
-        product = makers.get(_behind(other, makers))
+        product = makers.get(behind(other, makers))
         for c, negative in permutations(product.inputs[:2], 2) if x and product and product.op == "Mul" else ():
             minus = _input(_input(negative, "Relu", makers), "Neg", makers)
             if minus == x and c not in makers and number(c) is None:
@@ -249,11 +249,11 @@ def _prelu(node, makers, number):
 
 def _input(name, op, makers):
     """Return the name of what a node of one input and this operator reads to give `name`, or None."""
-    node = makers.get(_behind(name, makers))
-    return _behind(node.inputs[0], makers) if node is not None and node.op == op and len(node.inputs) == 1 else None
+    node = makers.get(behind(name, makers))
+    return behind(node.inputs[0], makers) if node is not None and node.op == op and len(node.inputs) == 1 else None
 
 
-def _behind(name, makers):
+def behind(name, makers):
     """Return the name of what Identity nodes, and casts to floats, give under `name`."""
     for _ in range(MOST_NODES):
         node = makers.get(name)

@@ -1,31 +1,36 @@
 """Layers that take moments of one image alone, read from ONNX's operators or the nodes in which exporters write them.
 
-    nodes = joined(nodes, number, outputs)      # number(name): the constant under a name, if it is one number
+    nodes = joined(nodes, constant, outputs)    # constant(name): the array under a name, if it is a small constant
 
 PyTorch writes LayerNorm as means, differences and a root below operator set 17, and GroupNorm as an
-InstanceNormalization between two Reshapes below 21. minnet writes what compaction has removed as a Pad before and a
-Slice behind. One node becomes of each.
+InstanceNormalization between two Reshapes below 21; Keras writes both as means, products and sums, GroupNorm between
+two Reshapes that split the channels. minnet writes what compaction has removed as a Pad before and a Slice behind. One
+node becomes of each.
 """
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from minnet.engine.layer_norm import GroupNorm, InstanceNorm, LayerNorm
 from minnet.formats.onnx_fold import UnsupportedGraph
-from minnet.formats.onnx_functions import reachable
+from minnet.formats.onnx_functions import behind, reachable
+from minnet.formats.onnx_moments import normalised
 from minnet.formats.onnx_net import IMAGE, LINE, require_arrays, short, spread
+from minnet.formats.onnx_shapes import reshape, sizes_of
 
 EPSILON = 1e-5  # ONNX's default
-SQUARE = 2
+SPLIT = "moments of groups"     # the operator of one node in place of several between two Reshapes
 MALFORMED = (IndexError, ValueError, TypeError, ArithmeticError)
 
 
-def joined(nodes, number, outputs):
+def joined(nodes, constant, outputs):
     """Return the nodes, those that are one layer of moments joined to one; without those no longer read."""
     makers, found = {name: node for node in nodes for name in node.outputs[:1]}, []
     for node in nodes:
         try:
-            one = _of_means(node, makers, number) or _of_reshapes(node, makers) or _of_slice(node, makers)
+            one = _of_moments(node, makers, constant) or _of_reshapes(node, makers) or \
+                _of_split(node, makers) or _of_slice(node, makers)
         except MALFORMED:  # some node lacks an input, or has a shape for a number: told where it is read
             one = None
         found.append(one or node)
@@ -33,41 +38,14 @@ def joined(nodes, number, outputs):
     return reachable(found, outputs)
 
 
-def _of_means(node, makers, number):
-    """Return (x - mean) / sqrt(mean((x - mean)^2) + epsilon) as one node, or None."""
-    less, root = (_maker(makers, node, i, op) for i, op in ((0, "Sub"), (1, "Sqrt")))
-    if node.op != "Div" or less is None or root is None:
+def _of_moments(node, makers, constant):
+    """Return what normalises by moments in several nodes as one LayerNormalization, or None."""
+    found = normalised(node, makers, constant)
+    if found is None:
         return None
-    sum_, mean = _maker(makers, root, 0, "Add"), _maker(makers, less, 1, "ReduceMean")
-    if sum_ is None or mean is None or mean.inputs[0] != less.inputs[0]:
-        return None
-    for squares, epsilon in (sum_.inputs, sum_.inputs[::-1]):
-        variance = makers.get(squares)
-        if variance is None or variance.op != "ReduceMean" or number(epsilon) is None:
-            continue
-        axes = [_axes(one, number) for one in (mean, variance)]
-        if axes[0] is not None and axes[0] == axes[1] and _is_square(variance, makers, less.outputs[0], number):
-            attrs = {"axes": axes[0], "epsilon": float(number(epsilon))}
-            return replace(node, op="LayerNormalization", inputs=(less.inputs[0],), attrs=attrs)
-    return None
-
-
-def _axes(mean, number):
-    """Return the axes of a ReduceMean that keeps them, or None."""
-    if not mean.attrs.get("keepdims", 1):
-        return None
-    if len(mean.inputs) > 1:
-        axis = number(mean.inputs[1])
-        return None if axis is None else [int(axis)]
-    return mean.attrs.get("axes")
-
-
-def _is_square(mean, makers, name, number):
-    """Return whether the mean is of the square of the value of that name."""
-    square = makers.get(mean.inputs[0])
-    if square is None or square.op not in ("Pow", "Mul") or square.inputs[0] != name:
-        return False
-    return square.inputs[1] == name if square.op == "Mul" else number(square.inputs[1]) == SQUARE
+    inputs = (found.x, found.gain, found.shift)
+    inputs = inputs[: max(i for i, name in enumerate(inputs, 1) if name)]
+    return replace(node, op="LayerNormalization", inputs=inputs, attrs={"axes": found.axes, "epsilon": found.epsilon})
 
 
 def _of_reshapes(node, makers):
@@ -80,6 +58,19 @@ def _of_reshapes(node, makers):
         return None
     inputs = (reshape.inputs[0], *norm.inputs[1:], reshape.inputs[1], node.inputs[1], *cut)
     return replace(norm, op="GroupNormalization", inputs=inputs, outputs=node.outputs)
+
+
+def _of_split(node, makers):
+    """Return Reshape, moments found in several nodes, and Reshape as one node of both, or None."""
+    norm = makers.get(behind(node.inputs[0], makers)) if node.op == "Reshape" else None
+    if norm is None or norm.op != "LayerNormalization" or "axes" not in norm.attrs:
+        return None
+    before = makers.get(behind(norm.inputs[0], makers))
+    if before is None or before.op != "Reshape":
+        return None
+    gain, shift, *_ = (*norm.inputs[1:], "", "")
+    return replace(norm, op=SPLIT, inputs=(before.inputs[0], before.inputs[1], node.inputs[1], gain, shift),
+                   outputs=node.outputs)
 
 
 def _of_slice(node, makers):
@@ -120,20 +111,26 @@ def layer_normalization(net, node, x, gain=None, shift=None, *cut):
     axes = node.attrs.get("axes", range(node.attrs.get("axis", -1) % rank, rank))
     letters = {x.axes[a % rank - 1] for a in axes if a % rank} - {"1"}
     arguments = {"epsilon": short(node.attrs.get("epsilon", EPSILON)), "zeros": zeros, "name": node.layer_name}
+    require_arrays(*[value for value in (gain, shift) if value is not None])
+    by_channel = [] if cut else [_by_channel(value, x.dims, (x.axes.index("c"),)) for value in (gain, shift)]
     if letters == {"c"}:
-        values = [value if value is None else value[: x.shape[-1]] for value in (gain, shift)]
+        values = [value[: x.shape[-1]] for value in (gain, shift)] if cut else by_channel
         return _add(net, node, x, LayerNorm(**arguments), *values)
     if letters != set(x.axes) - {"1"} or zeros or any(a % rank == 0 for a in axes):
         raise UnsupportedGraph(f"it takes moments over axes {sorted(axes)} of an input of shape {x.dims}: only those "
                                "over the channels, or over a whole image, can be read")
-    return _add(net, node, x, GroupNorm(1, **arguments), *[_by_channel(x, value) for value in (gain, shift)])
+    return _add(net, node, x, GroupNorm(1, **arguments), *by_channel)
 
 
-def _by_channel(x, value):
-    """Return the numbers of a whole image as one for each channel, refusing others."""
-    if value is None or value.size in (1, x.shape[-1]):
+def _by_channel(value, sizes, axes):
+    """Return a gain or shift of an input of these sizes as one number for each channel, refusing others.
+
+    `axes` are those of the channels.
+    """
+    if value is None or value.size == 1:
         return value
-    by_channel = np.moveaxis(value.reshape(x.dims), x.axes.index("c"), 0).reshape(x.shape[-1], -1)
+    whole = np.broadcast_to(value, (1, *sizes))[0]
+    by_channel = np.moveaxis(whole, axes, range(len(axes))).reshape(math.prod(sizes[axis] for axis in axes), -1)
     if (by_channel != by_channel[:, :1]).any():
         raise UnsupportedGraph("it has a gain or shift for each number of an image: only one for each channel can be "
                                "read, such as that of PyTorch's GroupNorm(1, channels)")
@@ -176,6 +173,23 @@ def _groups(x, into, back):
         raise UnsupportedGraph(f"it is in between the shapes {into} and {back} of images of shape {x.dims}: only "
                                "groups of channels can be read")
     return x.shape[-1] if into[1] == 0 else into[1]
+
+
+def split_normalization(net, node, x, into, back, gain=None, shift=None):
+    """Add a GroupNorm for moments over what a Reshape has split into groups of channels, each as it comes.
+
+    `into` and `back` are the shapes that it was reshaped to before and after. What a Reshape has not split is read in
+    three steps.
+    """
+    require_arrays(into, back, *[value for value in (gain, shift) if value is not None])
+    place, sizes = x.axes.index("c"), sizes_of(x, into)
+    split = math.prod(sizes[place : place + 2]) == x.shape[-1] and x.order is None
+    whole = (*sizes[:place], x.shape[-1], *sizes[place + 2 :]) == x.dims == sizes_of(x, back)
+    axes = {axis % (len(sizes) + 1) for axis in node.attrs["axes"]}
+    if not split or not whole or axes != set(range(1, len(sizes) + 1)) - {place + 1}:
+        return reshape(net, node, layer_normalization(net, node, reshape(net, node, x, into), gain, shift), back)
+    layer = GroupNorm(sizes[place], epsilon=short(node.attrs["epsilon"]), name=node.layer_name)
+    return _add(net, node, x, layer, *[_by_channel(value, sizes, (place, place + 1)) for value in (gain, shift)])
 
 
 def _zeros(dims, *cut):

@@ -70,6 +70,7 @@ OPS = ACTIVATIONS | onnx_ends.OVER_ENDS | {
     "Gemm": onnx_layers.gemm, "MatMul": onnx_layers.matmul,
     "LayerNormalization": onnx_norms.layer_normalization,
     "InstanceNormalization": onnx_norms.instance_normalization, "GroupNormalization": onnx_norms.group_normalization,
+    onnx_norms.SPLIT: onnx_norms.split_normalization,
     "BatchNormalization": onnx_layers.batch_normalization, "Conv": onnx_layers.conv, "MaxPool": onnx_layers.max_pool,
     "AveragePool": onnx_layers.average_pool, "GlobalAveragePool": onnx_layers.global_average_pool,
     "GlobalMaxPool": onnx_layers.global_max_pool, "ReduceMean": onnx_layers.reduce_mean,
@@ -94,4 +95,4 @@ WAYS_OUT |= dict.fromkeys(
     "give the net of floats, or quantise it in the form that is read (quant_format=QuantFormat.QDQ)")
 WAYS_OUT["com.microsoft.nchwc.Conv"] = ("which only one kind of machine runs: give the file that was optimised, or "
                                         "optimise it at ORT_ENABLE_EXTENDED")
-MADE = {onnx_functions.FOUND, onnx_ends.COLUMNS}     # of these no file has any: they stand for several nodes
+MADE = {onnx_functions.FOUND, onnx_ends.COLUMNS, onnx_norms.SPLIT}    # each stands for several nodes, and is in no file

@@ -6,6 +6,7 @@ The file is data: no code runs, and no file is read but one with weights that li
 whatever the file has: an input that is transposed first is channels last there, else channels first. Operators that
 minnet lacks are all listed at once.
 """
+import math
 import os
 import re
 import warnings
@@ -42,6 +43,7 @@ MOST_OUTPUTS = 4
 LARGEST_FILE = 2**31 - 1    # protobuf's own limit
 MOST_NODES = 5_000
 MOST_TOLD = 8
+MOST_AXES = 8       # of a constant that may be axes, or one number
 OLDEST, NEWEST = 7, 30      # operator sets: before 7 attributes meant other things
 DOMAINS = ("", "ai.onnx")
 KNOWN = {*OPS, *FOLDS, "Constant"} - MADE
@@ -197,8 +199,9 @@ class _Reader:
         self.nodes = [self.node(proto) for proto in protos]
         self.values = {"": None}
         self.constants = {*self.tensors, *(node.outputs[0] for node in self.nodes if node.op == "Constant")}
-        self.numbers = self.single_numbers()
-        self.nodes = joined(self.nodes, self.numbers.get, self.outputs)
+        small = self.small_constants()
+        self.numbers = {name: float(array.reshape(-1)[0]) for name, array in small.items() if array.size == 1}
+        self.nodes = joined(self.nodes, small.get, self.outputs)
         self.nodes = recognised(self.nodes, self.numbers.get, self.outputs)
         _refuse_unknown([("", node.op, node.label) for node in self.nodes], known | MADE)
         self.wrote_places = self.producer == "minnet" and any(node.op == "ScatterElements" for node in self.nodes)
@@ -325,16 +328,16 @@ class _Reader:
                                    "order")
         return net, end, task
 
-    def single_numbers(self):
-        """Return {name: number} of the constants that are one number; what cannot be read is told where it is used."""
+    def small_constants(self):
+        """Return {name: array} of constants of a few numbers; what cannot be read is told where it is used."""
         makers = {name: (self.value, name) for name, tensor in self.tensors.items()
-                  if all(size == 1 for size in tensor.dims)}
+                  if math.prod(tensor.dims) <= MOST_AXES}
         makers |= {node.outputs[0]: (self.constant, node) for node in self.nodes if node.op == "Constant"}
         found = {}
         for name, (make, of) in makers.items():
             with suppress(UnsupportedGraph):
                 array = make(of)
-                found |= {name: float(array.reshape(-1)[0])} if array.size == 1 else {}
+                found |= {name: array} if 0 < array.size <= MOST_AXES else {}
         return found
 
     def narrow_kinds(self):

@@ -26,14 +26,18 @@ def flatten(net, node, x):
 def reshape(net, node, x, shape):
     """Read the idioms of flattening: [0, -1], [-1, n], [batch, n], and axes of size 1 added or removed."""
     require_arrays(shape)
-    first, *sizes = [int(n) for n in np.ravel(shape)]
-    if first not in (BATCH, INFERRED, 0, net.batch):
-        raise UnsupportedGraph(f"it makes the shape {[first, *sizes]}, whose first axis is not the batch")
-    sizes = [x.dims[i] if n == 0 and i < len(x.dims) else n for i, n in enumerate(sizes)]
+    if int(np.ravel(shape)[0]) not in (BATCH, INFERRED, 0, net.batch):
+        raise UnsupportedGraph(f"it makes the shape {np.ravel(shape).tolist()}, whose first axis is not the batch")
+    return _to_shape(net, node, x, sizes_of(x, shape))
+
+
+def sizes_of(x, shape):
+    """Return the sizes behind the batch of what `x` is reshaped to."""
+    sizes = [x.dims[i] if n == 0 and i < len(x.dims) else int(n) for i, n in enumerate(np.ravel(shape)[1:])]
     if sizes.count(INFERRED) == 1:
         known = -math.prod(sizes)
         sizes[sizes.index(INFERRED)] = math.prod(x.dims) // known if known > 0 else 0
-    return _to_shape(net, node, x, tuple(sizes))
+    return tuple(sizes)
 
 
 def squeeze(net, node, x, axes=None):
