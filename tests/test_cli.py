@@ -5,6 +5,7 @@ Most commands run in this process, on few epochs; what is about processes (impor
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -315,9 +316,29 @@ def test_help_explains_each_command(command, name):
     parser, _ = load(name)
     assert (ended.code, ended.stderr) == (0, "")
     assert f"minnet {name}" in ended.stdout
+    whole = command(name, "--help", "all").stdout
+    for text in (ended.stdout, whole):
+        assert max(map(len, text.splitlines())) <= 80
+    assert len(ended.stdout.splitlines()) <= 60
     for heading, table in (parser.tables() if parser.tables else {}).items():
-        assert f"{heading}:" in ended.stdout
-        assert all(f"\n  {entry} " in ended.stdout for entry in table)
+        names = whole.partition(f"\n{heading}: ")[2].partition("\n" + "\n")[0]
+        assert set(table) <= set(re.split(r"[,:\s]+", names))
+    for action in parser._actions:
+        for option in action.option_strings[-1:]:
+            assert option in ended.stdout and (f"  {option}" in whole or "--help" in option)
+            assert len(action.help.split()) > 1 and "(" not in action.help.partition(";")[0][:1], option
+
+
+@pytest.mark.parametrize("words", [["tables"], ["training"], ["always"], ["nonsense"], ["--json"]])
+def test_help_of_a_topic_is_that_alone(command, words):
+    """And the first page where there is no such topic."""
+    shown = command("prune", "digits", "--help", *words).stdout
+    parser, _ = load("prune")
+    if words[0] not in parser.folded:
+        assert shown == command("prune", "--help").stdout
+    else:
+        assert shown.startswith(f"{words[0]}:\n") and "usage" not in shown
+        assert shown.count("\n  -") == len(parser.topic(words[0])._group_actions)
 
 
 def test_list_tells_every_name_of_every_table(command):
@@ -338,6 +359,7 @@ def test_list_tells_every_name_of_every_table(command):
 def test_the_overview_lists_every_command(command):
     text = command("--help").stdout
     assert all(f"\n  {name} " in text and row.help in text for name, row in COMMANDS.items())
+    assert max(map(len, text.splitlines())) <= 80
     assert command("--version").stdout == f"minnet {mn.__version__}\n"
 
 

@@ -30,7 +30,7 @@ rng = np.random.default_rng(0)
 data = rng.normal(size=(9, 4)), rng.integers(3, size=9)
 result = mn.prune(model.clone(), 0.5, criterion="{NAME}")
 found = mn.compare_criteria(model, data, samples=9, sparsities=(0.5,))
-print(json.dumps({{"help": load("prune")[0].format_help(), "removed": result.removed, "weights": model.n_weights,
+print(json.dumps({{"help": load("prune")[0].format_help("all"), "removed": result.removed, "weights": model.n_weights,
                    "same": mn.criteria.{NAME} is mn.criteria.CRITERIA["{NAME}"],
                    "compared": [row.criterion for row in found.scores if not row.reason]}}))
 """

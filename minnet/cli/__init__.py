@@ -78,7 +78,12 @@ def _run(argv: list[str]) -> int:
     parser, run = load(name)
     args = parser.parse_args(rest)
     if args.help:
-        print(parser.format_help(), end="")
+        print(parser.format_help(args.topic), end="")
+        return DONE
+    if args.print_config:
+        from minnet.cli.config import as_toml
+
+        print(as_toml(parser, args.given), end="")
         return DONE
     console = Console(json=args.json, quiet=args.quiet)
     try:

@@ -25,7 +25,7 @@ def load(name: str) -> tuple[Parser, Callable]:
 
 COMMANDS = {
     "prune": Command("minnet.cli.prune", "train, prune, compact, measure and report: the main command"),
-    "compare": Command("minnet.cli.compare", "compare criteria, sparsities and recipes over seeds; may be stopped"),
+    "compare": Command("minnet.cli.compare", "compare criteria, sparsities, recipes over seeds; may be stopped"),
     "train": Command("minnet.cli.train", "train a model and save it"),
     "evaluate": Command("minnet.cli.evaluate", "score a saved model on data"),
     "predict": Command("minnet.cli.predict", "predict the class of every sample, one per line"),
@@ -33,9 +33,10 @@ COMMANDS = {
     "export": Command("minnet.cli.export", "export a model as ONNX, C source or PyTorch weights"),
     "fit": Command("minnet.cli.fit", "say whether a model fits a microcontroller: flash, RAM, time"),
     "inspect": Command("minnet.cli.inspect", "show the contents of a model or data file"),
-    "sensitivity": Command("minnet.cli.sensitivity", "measure how accuracy falls when each layer alone is pruned"),
+    "sensitivity": Command("minnet.cli.sensitivity", "measure the loss of accuracy when each layer alone is pruned"),
     "robustness": Command("minnet.cli.robustness", "measure accuracy under attacks and corruptions"),
     "list": Command("minnet.cli.listing", "list what can be given by name, or explain one name"),
-    "bench": Command("minnet.cli.bench", "time dense and pruned models on this machine, and other libraries"),
+    "completion": Command("minnet.cli.completion", "complete commands, options and names in bash, zsh or fish"),
+    "bench": Command("minnet.cli.bench", "time dense and pruned models here, and other libraries"),
     "report": Command("minnet.cli.report", "write the HTML report of a result again"),
 }

@@ -1,11 +1,11 @@
 """Compare criteria, sparsities, recipes or any settings over several seeds.
 
   minnet compare digits                                 magnitude, random and taylor at five sparsities, five seeds
-  minnet compare digits --criteria magnitude,obd --sparsities 0.9,0.95,0.99 --recipes one_shot --epochs 8 --jobs 2
+  minnet compare digits --criteria magnitude,obd --sparsities 0.9,0.95 --jobs 2
   minnet compare mine.csv --target kind --recipes gradual,rigl --seeds 10
   minnet compare digits --structure neuron --sparsities 0.3,0.5,0.7
   minnet compare digits --grid lr=0.1,0.05 --grid distribution=global,erk     any other setting of minnet prune
-  minnet compare digits --grid lr=0.2,0.1,0.05 --grid batch_size=16,32,64 --draws 4     drawn at random
+  minnet compare digits --grid lr=0.2,0.1,0.05 --grid epochs=10,30 --draws 4     drawn at random
   minnet compare digits --recipes snip --controls      the controls of Frankle et al. (2021) as well
   minnet compare mnist --scheduler tcp://10.0.0.1:8786  on the workers of a Dask scheduler
 
@@ -23,10 +23,10 @@ from minnet.cli.options import (
     DATA_OR_MODEL_HELP,
     DEFAULT,
     MODEL_DATA_HELP,
-    PRUNING,
     column_options,
     data_and_model,
     data_options,
+    named_help,
     out_option,
     output_folder,
     part_options,
@@ -49,28 +49,28 @@ def options(parser: Parser) -> None:
     parser.add_argument("what", nargs="?", metavar="DATA", type=kinds.model_file, help=DATA_OR_MODEL_HELP)
     add("--data", metavar="DATA", help=MODEL_DATA_HELP)
     add("--criteria", type=kinds.choices, action="extend", metavar="NAMES",
-        help=f"criteria to compare, separated by commas, with options as in taylor:variant=signed, or FILE:FUNCTION "
-             f"(default: {CRITERIA})")
+        help=f"criteria (default: {CRITERIA}); with options as in taylor:variant=signed, or "
+             "FILE:FUNCTION")
     add("--sparsities", type=kinds.fractions, metavar="S,...",
         help="fractions to remove (default: 0.5,0.8,0.9,0.95,0.98)")
     add("--recipes", type=kinds.choices, action="extend", metavar="NAMES",
-        help=f"recipes to compare, with options as in lottery_ticket:rounds=3 (default: {DEFAULT['recipe']})")
+        help=f"recipes (default: {DEFAULT['recipe']}); with options as in lottery_ticket:rounds=3")
     add("--seeds", type=kinds.integer(1), default=SEEDS, metavar="N",
         help=f"how many seeds, from --seed on (default: {SEEDS})")
     add("--grid", type=kinds.named_values, action="append", metavar="NAME=V,...",
-        help="values of any other setting, by its name in Python, as in lr=0.1,0.05; may be repeated")
-    add("--draws", type=kinds.integer(1), metavar="N", help="draw N combinations at random, instead of all")
+        help="values of another setting, as in lr=0.1,0.05; by its name in Python; may be repeated")
+    add("--draws", type=kinds.integer(1), metavar="N", help="N combinations drawn at random, instead of all")
     add("--controls", action="store_true",
-        help="add for each recipe that has them (lottery_ticket, snip, grasp, ...) its controls: highest scores "
+        help="the controls of each recipe that has them are added; lottery_ticket, snip, grasp, ...: highest scores "
              "removed, mask shuffled in each layer or random, weights initialised again")
     for name in ("structure", "distribution", "schedule"):
-        add(f"--{name}", metavar="NAME", help=f"{PRUNING[name]} (default: {DEFAULT[name]})")
+        add(f"--{name}", metavar="NAME", help=named_help(name))
     add("--layers", type=kinds.patterns, action="extend", metavar="NAMES", help="layers to prune (default: all)")
     add("--protect", type=kinds.patterns, action="extend", metavar="NAMES", help="layers not to prune (default: none)")
     add("--jobs", type=kinds.integer(1), metavar="N",
-        help="processes; the result does not depend on it (default: one for each CPU)")
+        help="processes (default: one for each CPU); the result does not depend on it")
     add("--scheduler", metavar="ADDRESS", help="run at a Dask scheduler, as in tcp://10.0.0.1:8786")
-    training_options(parser, "epochs of dense training, and again of pruning")
+    training_options(parser, "epochs dense, and again pruning")
     data_options(parser)
     column_options(parser)
     part_options(parser)

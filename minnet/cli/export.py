@@ -5,8 +5,8 @@
   minnet export minnet-out/model.safetensors --to onnx --precision int8         weights in 8 bits
   minnet export model.onnx --to safetensors                     writes DIR/weights.safetensors, for PyTorch
   minnet export minnet-out/model.safetensors --to c             writes DIR/model.c and model.h, for any C99 compiler
-  minnet export minnet-out/model.safetensors --to c --name gesture --precision int8       gesture.c, weights in 8 bits
-  minnet export minnet-out/model.safetensors --to c --arithmetic int8 --data digits --vectors 9        integers alone
+  minnet export minnet-out --to c --name gesture --precision int8       gesture.c, weights in 8 bits
+  minnet export minnet-out --to c --arithmetic int8 --data digits --vectors 9        integers alone
 
 Options of one format are refused for another.
 """

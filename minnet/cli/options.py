@@ -28,9 +28,10 @@ from minnet.study.settings import (
 )
 
 OUT = "minnet-out"
-DATA_HELP = "digits (built in), mnist, fashion-mnist, a .npz file with X and y (or X_train, x_test, ...), or a .csv"
-DATA_OR_MODEL_HELP = f"data set: {DATA_HELP} (default: digits); or the file of a saved model"
-MODEL_DATA_HELP = "data set for a saved model"
+DATA_HELP = "digits, mnist, fashion-mnist, a .csv or .npz file"
+DATA_OR_MODEL_HELP = ("digits (default), mnist, a .csv or .npz file, or a model's; also fashion-mnist; a .npz has X "
+                      "and y (or X_train, x_test, ...)")
+MODEL_DATA_HELP = "data, where DATA is a model"
 TASKS = ("classification", "regression", "multilabel")  # as in data/tasks.py, which would load NumPy
 MISSING = ("median", "error")  # as in delimited.py
 SCALINGS = ("unit", "max", "standard", "none")  # as in data/scaling.py
@@ -39,53 +40,51 @@ DEFAULT = {name: field.default for name, field in Settings.__dataclass_fields__.
 
 def data_options(parser: Parser) -> None:
     """Add --target, --task and how a table is written, for data from a file."""
-    add = parser.options.add_argument
+    add = parser.topic("input").add_argument
     add("--target", metavar="COLUMN", action=kinds.Several,
-        help="name or number of a .csv's column (array of a .npz) with the classes or numbers (default: last; y); may "
+        help="column with the classes or numbers (default: last, y); a .csv's name or number, an array of a .npz; may "
              "be repeated for numbers, and for labels of 0 and 1")
-    add("--task", choices=TASKS,
-        help="learn classes, or numbers, or any number of labels a row, each a column of 0 and 1 (default: classes; "
-             "of a saved model its own)")
+    add("--task", choices=TASKS, metavar="TASK",
+        help="classification (default), regression or multilabel; multilabel: any number of labels a row, each a "
+             "column of 0 and 1; a saved model has its own task")
     table_options(parser)
 
 
 def table_options(parser: Parser) -> None:
     """Add how a table is written."""
-    add = parser.options.add_argument
+    add = parser.topic("tables", folded=True).add_argument
     add("--ignore", action="append", metavar="COLUMN",
-        help="name or number of a .csv's column not to read, as an index; may be repeated")
+        help="a .csv's column not to read, by name or number; may be repeated")
     add("--delimiter", metavar="CHAR",
-        help="what separates a .csv's columns: a character, tab or space (default: found out)")
+        help="what separates a .csv's columns (default: found out); a character, tab or space")
     add("--header", type=kinds.yes_or_no, metavar="yes|no",
-        help="whether a .csv's first line names its columns (default: found out)")
-    add("--decimal", metavar="CHAR", help="decimal mark of a .csv, a point or comma (default: found out)")
-    add("--encoding", metavar="NAME", help="encoding of a .csv, as latin-1 or utf-16 (default: utf-8)")
+        help="a .csv's first line names its columns (default: found out)")
+    add("--decimal", metavar="CHAR", help="decimal mark of a .csv (default: found out); a point or comma")
+    add("--encoding", metavar="NAME", help="encoding of a .csv, e.g. latin-1 (default: utf-8)")
 
 
 def column_options(parser: Parser) -> None:
     """Add what columns hold, and how that becomes numbers."""
-    add = parser.options.add_argument
-    add("--scaling", choices=SCALINGS,
-        help="how each feature is scaled, by what the training part says: to [0, 1], by its largest size, to mean 0 "
-             "and deviation 1, or not (default: unit; a saved model has its own)")
+    add = parser.topic("tables", folded=True).add_argument
+    add("--scaling", choices=SCALINGS, metavar="NAME",
+        help="unit, max, standard or none, of each feature (default: unit); by what the training part says: to [0, 1], "
+             "by its largest size, to mean 0 and deviation 1, or not; a saved model has its own")
     add("--categories", action="append", metavar="COLUMN",
-        help="name or number of a column of categories, as codes are; may be repeated (default: text of which few "
-             "differ)")
+        help="column of categories (default: text of few values); by name or number, as for codes; may be repeated")
     add("--text", action="append", metavar="COLUMN",
-        help="name or number of a column of text, which becomes counts of words; may be repeated (default: sentences "
-             "that mostly differ)")
-    add("--words", type=kinds.integer(1), metavar="N", help="words of a column of text at most (default: 2,000)")
+        help="column of text, for counts of words (default: sentences); by name or number; may be repeated")
+    add("--words", type=kinds.integer(1), metavar="N", help="most words of a column of text (default: 2,000)")
     add("--hashed", action="store_const", const=True,
-        help="hash words into N numbers instead of counting those that occur most")
-    add("--missing", choices=MISSING,
-        help="missing numbers: fill in the median of the training part, or fail (default: median for a .csv)")
+        help="words are hashed into N numbers; instead of counting those that occur most")
+    add("--missing", choices=MISSING, metavar="NAME",
+        help="median: fill in missing numbers, error: fail (default: median for a .csv); that of the training part")
 
 
 def part_options(parser: Parser) -> None:
     """Add --test and --valid, parts of the data in files of their own."""
-    add = parser.options.add_argument
-    add("--test", metavar="FILE", help="data of the test part (default: the official one, else a fifth of DATA)")
-    add("--valid", metavar="FILE", help="data of the validation part (default: the official one, else drawn)")
+    add = parser.topic("tables", folded=True).add_argument
+    add("--test", metavar="FILE", help="data of the test part (default: the official one, or a fifth)")
+    add("--valid", metavar="FILE", help="data of the validation part (default: official, or drawn)")
 
 
 def reading(args: Namespace) -> dict[str, object]:
@@ -95,12 +94,14 @@ def reading(args: Namespace) -> dict[str, object]:
 
 def class_weight_option(parser: Parser, text: str) -> None:
     """Add --class-weight."""
-    parser.options.add_argument("--class-weight", choices=["balanced"], help=text)
+    parser.topic("training", folded=True).add_argument("--class-weight", choices=["balanced"], metavar="balanced",
+                                                       help=text)
 
 
 def per_class_option(parser: Parser) -> None:
     """Add --per-class."""
-    parser.options.add_argument("--per-class", action="store_true", help="also print a table of the classes or labels")
+    parser.topic("output").add_argument("--per-class", action="store_true",
+                                        help="a table of the classes or labels is printed too")
 
 
 def check_per_class(args: Namespace, of_classes: bool) -> None:
@@ -111,80 +112,91 @@ def check_per_class(args: Namespace, of_classes: bool) -> None:
 
 def training_options(parser: Parser, epochs: str = "epochs of training") -> None:
     """Add the options of models and their training; `epochs` is the help text of --epochs."""
-    add = parser.options.add_argument
-    add("--model", metavar="NAME", help=f"architecture of the network (default: {DEFAULT['model']})")
+    add = parser.topic("input").add_argument
+    add("--model", metavar="NAME", help=f"architecture of the net (default: {DEFAULT['model']})")
     add("--epochs", type=kinds.integer(1), metavar="N", help=f"{epochs} (default: {DEFAULT['epochs']})")
-    add("--weights", metavar="FILE", help=f"pretrained weights in Keras's layout, for --model {PRETRAINED}")
+    add = parser.topic("training", folded=True).add_argument
+    add("--weights", metavar="FILE", help=f"pretrained weights for --model {PRETRAINED}; in Keras's layout")
     add("--freeze", metavar="LAYER",
-        help=f"keep this layer and those before it fixed (default: none; with --weights {FROZEN})")
+        help=f"last layer that is not trained (default: none); with --weights {FROZEN}")
     add("--optimizer", metavar="NAME",
-        help=f"training algorithm (default: sgd; with --weights adam, learning rate {PRETRAINED_LR:g})")
+        help=f"training algorithm (default: sgd); with --weights adam, learning rate {PRETRAINED_LR:g}")
     add("--lr", type=kinds.positive, metavar="RATE",
-        help=f"learning rate (default: sgd {SGD_LR:g}, in regression {NUMBERS_LR:g}; others 0.001)")
+        help=f"learning rate (default: sgd {SGD_LR:g}, others 0.001); in regression {NUMBERS_LR:g} for sgd")
     add("--batch-size", type=kinds.integer(1), metavar="N",
-        help=f"samples per training step (default: {SMALL_BATCH}; {LARGE_BATCH} from {MANY_ROWS:,} samples)")
+        help=f"samples of a step (default: {SMALL_BATCH}, or {LARGE_BATCH}); {LARGE_BATCH} from {MANY_ROWS:,} samples")
     add("--weight-decay", type=kinds.real, metavar="X",
-        help=f"weight decay coefficient (default: sgd {SGD_DECAY:g}, others the optimizer's own)")
+        help=f"weight decay (default: sgd {SGD_DECAY:g}, others their own)")
     add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
-        metavar="NAME:STRENGTH", help="regularisation term, e.g. l1:0.0001; may be repeated (default: none)")
-    class_weight_option(parser, "give every class the same weight in the loss (default: every row the same)")
+        metavar="NAME:STRENGTH", help="regularisation, e.g. l1:0.0001 (default: none); may be repeated")
+    class_weight_option(parser, "every class gets the same weight in the loss; default: every row")
 
 
 def pruning_options(parser: Parser) -> None:
     """Add the options of pruning."""
-    add = parser.options.add_argument
+    add = parser.topic("amount").add_argument
     add("--sparsity", type=kinds.number_or(MOST, kinds.fraction), metavar="S",
-        help=f"fraction of the weights (or units) to remove (default: {SPARSITY:g}); max: as many as --guard allows")
+        help=f"fraction to remove (default: {SPARSITY:g}), max: by --guard; of the weights, or of the units of a "
+             "structure such as filter")
     add("--latency", type=kinds.number_or(LEAST), metavar=LEAST,
-        help="instead, the shortest time of one sample, by the measured speed of this machine's kernels, that --guard "
-             "allows")
-    add("--count", type=kinds.integer(0), metavar="N", help="number of weights (or units) to remove, instead")
+        help="or: the shortest time that --guard allows; of one sample, by the measured speed of this machine's "
+             "kernels")
+    add("--count", type=kinds.integer(0), metavar="N", help="or: number of weights or units to remove")
     add("--keep", type=kinds.integer(0), metavar="N",
-        help="number of weights (or units) to keep, instead, as in --structure input --keep 8: columns, and of text "
-             "each word counts as one")
+        help="or: number of weights or units to keep; --structure input --keep 8: columns, of text each word is one")
     for name, text in LESS.items():
         add(f"--{name}", type=kinds.number_or(LEAST, kinds.amount()), metavar=f"N|{LEAST}",
-            help=f"instead, {text} that may remain: a number, a share of the dense model's such as 0.5, or {LEAST}: "
-                 "the fewest that --guard allows")
+            help=f"or: {text} that may remain; a number, a share of the dense model's such as 0.5, or {LEAST}: the "
+                 "fewest that --guard allows")
+    add = parser.topic("chips", folded=True).add_argument
     add("--flash", type=kinds.amount(named=True), metavar="N|CHIP",
-        help="flash that the model takes as C, by minnet fit: bytes, a share, or a chip such as stm32f0, of which "
-             "three quarters; instead")
+        help="or: flash that its C may take; by minnet fit: bytes, a share, or a chip such as stm32f0, of which three "
+             "quarters")
     add("--ram", type=kinds.amount(named=True), metavar="N|CHIP",
-        help="RAM, instead or beside --flash; for --structure neuron or filter")
-    add("--arithmetic", choices=("float", "int8"), help="what that C computes with (default: float)")
-    for name, text in PRUNING.items():
-        add(f"--{name}", metavar="NAME", help=f"{text} (default: {DEFAULT[name]})")
-    add("--compensate", metavar="NAME", help="weight update after pruning, e.g. least_squares (default: none)")
-    add("--rule", metavar="FILE:FUNCTION", help="your own criterion (model, data) -> scores; the file is executed")
+        help="or, or also: RAM that its C may take; for --structure neuron or filter")
+    add("--arithmetic", choices=("float", "int8"), metavar="NAME",
+        help="float or int8: what that C computes with; default: float")
+    add = parser.topic("method").add_argument
+    for name in PRUNING:
+        add(f"--{name}", metavar="NAME", help=named_help(name))
+    add("--compensate", metavar="NAME", help="update of what is left (default: none); e.g. least_squares")
+    add("--rule", metavar="FILE:FUNCTION", help="your own criterion; (model, data) -> scores; the file is executed")
     add("--layers", type=kinds.patterns, action="extend", metavar="NAMES",
         help="layers to prune, e.g. 'conv*,dense1' (default: all)")
     add("--protect", type=kinds.patterns, action="extend", metavar="NAMES",
         help="layers not to prune (default: none)")
     add("--value-range", type=kinds.real, nargs=2, metavar=("LO", "HI"),
-        help="remove only weights with LO <= |w| <= HI (default: any)")
-    add("--precision", metavar="NAME",
-        help="int8: write the pruned model with 8-bit weights, and measure it so (default: float32)")
+        help="only weights with LO <= |w| <= HI may go (default: any)")
+    parser.topic("output").add_argument(
+        "--precision", metavar="NAME",
+        help="float32 (default) or int8, of the weights; of what is written, and scores are of that")
     guard_options(parser)
+
+
+def named_help(name: str) -> str:
+    """Return the help of --criterion and its kin, with the default in the first clause."""
+    first, _, more = PRUNING[name].partition("; ")
+    return f"{first} (default: {DEFAULT[name]}); {more}".removesuffix("; ")
 
 
 def guard_options(parser: Parser) -> None:
     """Add what must not be lost."""
-    add = parser.options.add_argument
-    add("--guard", type=kinds.pairs("SCORE:LOSS, as in accuracy:0.01"), action="extend", metavar="SCORE:LOSS,...",
-        help="largest loss of a score on the validation part, e.g. accuracy:0.01,per_class_recall:0.03,flips:0.02 "
-             "(regression: r2:0.01; multilabel: f1_micro:0.01); where it is exceeded, the sparsest net within it is "
-             "searched for; exit code 1 if there is none; may be repeated")
+    add = parser.topic("limits").add_argument
+    add("--guard", type=kinds.pairs("SCORE:LOSS, as in accuracy:0.01"), action="extend", metavar="SCORE:LOSS",
+        help="largest loss of a score, e.g. accuracy:0.01,flips:0.02; on the validation part (also "
+             "per_class_recall:0.03; regression: r2:0.01; multilabel: f1_micro:0.01); where it is exceeded, the "
+             "sparsest net within it is searched for; exit code 1 if there is none; may be repeated")
     add("--guard-bound", action="store_const", const=True,
-        help="the bound of each loss at 95%% may not exceed its limit either; needs 598 images for accuracy:0.005")
+        help="each loss's bound at 95%% is limited too; needs 598 images for accuracy:0.005")
     add("--safe", action="store_const", const=True,
-        help="change as little as can be: weights alone, every unit stays, the first, the last and key layers are "
-             "left (--protect middle adds that one), and of several criteria the net is taken that predicts most like "
-             "the dense one")
+        help="the least change of shape and predictions; weights alone, every unit stays, the first, the last and key "
+             "layers are left (--protect middle adds that one), and of several criteria the net is taken that predicts "
+             "most like the dense one")
 
 
 def out_option(parser: Parser) -> None:
     """Add --out."""
-    add = parser.options.add_argument
+    add = parser.topic("output").add_argument
     add("--out", metavar="DIR", default=OUT, help=f"folder for the output files (default: {OUT})")
 
 
@@ -273,10 +285,10 @@ def is_model(path: str) -> bool:
 
 LESS = {"macs": "multiply-adds", "bytes": "bytes on disk"}
 PRUNING = {
-    "criterion": "scores of the weights, lowest removed first, with options as in taylor:variant=signed",
-    "structure": "what is removed as one: weight, neuron, filter, 2:4, ...",
-    "distribution": "how removals are divided among layers",
+    "criterion": "scores, lowest removed first; with options as in taylor:variant=signed",
+    "structure": "what is removed as one; weight, neuron, filter, 2:4, ...",
+    "distribution": "shares of the layers",
     "schedule": "growth of the sparsity over time",
-    "recipe": "how pruning and training alternate, with options as in lottery_ticket:rounds=10,rewind=2, or "
+    "recipe": "how pruning and training alternate; with options as in lottery_ticket:rounds=10,rewind=2, or "
               "FILE:FUNCTION, your own",
 }

@@ -7,28 +7,27 @@ import difflib
 import inspect
 import os
 import shlex
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
+from minnet.cli.help import ALL, page
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, check_real, quoted
 from minnet.study.folder import MODEL
 
-WIDTH = 100  # columns of the help
-HELP_COLUMN = 32
 QUOTES = "``"  # of reStructuredText
 LARGEST_SEED = 2**63 - 1
 OVERVIEW = """minnet: small neural networks, pruned
 
-  minnet prune digits                       train, remove 90% of the weights, and compare
+  minnet prune digits                       train, remove 90% of the weights
   minnet prune mine.csv --sparsity 0.95     the same on your own table
-  minnet COMMAND --help                     the options of a command, with examples
+  minnet COMMAND --help                     the options of a command
 
 {}
 
-Results are written to standard output, everything else to standard error. MINNET_DATA is the folder with mnist/ and
-fashion-mnist/, MINNET_NUM_THREADS the number of threads; NO_COLOR disables colours.
-Exit codes: 0 done, 1 ran and failed, 2 bad arguments or input, 130 interrupted, 143 terminated.
+Results are written to standard output, everything else to standard error.
+MINNET_DATA is the folder with mnist/ and fashion-mnist/, MINNET_NUM_THREADS the
+number of threads; NO_COLOR disables colours. Exit codes: 0 done, 1 ran and
+failed, 2 bad arguments or input, 130 interrupted, 143 terminated.
 """
 
 
@@ -40,30 +39,49 @@ class Parser(argparse.ArgumentParser):
     """The options of one command: `--json`, `--quiet`, `--seed` and `--help`, and those that `options(parser)` adds.
 
     `text` is the module's docstring: what the command does, and examples. `tables` (a function, called by `--help`
-    alone) returns {heading: table of functions}, listed with the summary of each docstring. A command adds its options
-    to the group `options`.
+    alone) returns {heading: table of functions}. A command adds its options to the group `options`, or to that of a
+    `topic`.
     """
 
     def __init__(self, name: str, text: str | None, tables: Callable[[], Mapping[str, Mapping]] | None = None) -> None:
-        super().__init__(prog=f"minnet {name}", description=text, add_help=False, allow_abbrev=False,
-                         formatter_class=_Formatter)
+        super().__init__(prog=f"minnet {name}", description=text, add_help=False, allow_abbrev=False)
         self.tables = tables
-        self.options = self.add_argument_group("options")
-        always = self.add_argument_group("options of every command").add_argument
+        self.folded: dict[str, bool] = {}  # by topic
+        self._positionals.title = "input"
+        self.options = self.topic("options")
+        always = self.topic("always", folded=True).add_argument
         always("--seed", type=integer(0, LARGEST_SEED), default=0, metavar="N",
                help="seed of all random numbers (default: 0)")
         always("--json", action="store_true", help="print one JSON object on standard output, nothing else")
         always("--quiet", action="store_true", help="print only the result and errors")
-        always("-h", "--help", action="store_true", help="show this text")
+        always("--config", metavar="FILE", help="options from a .toml file, as sparsity = 0.95; those given here take "
+               "precedence; names are these without dashes, and input for what has none")
+        always("--print-config", action="store_true", help="the .toml of the options given; nothing is run")
+        always("-h", "--help", metavar="TOPIC", nargs="?", help="show this text, or all of a topic")
+
+    def topic(self, title: str, folded: bool = False) -> argparse._ArgumentGroup:
+        """Return the group of options of a topic; of one that is folded the first page of the help has only names."""
+        for group in self._action_groups:
+            if group.title == title:
+                return group
+        self.folded[title] = folded
+        return self.add_argument_group(title)
 
     def parse_args(self, args: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
         """Parse the arguments; --help takes precedence over errors, and errors name the nearest option."""
-        if {"-h", "--help"} & set(args):
-            return argparse.Namespace(help=True)
+        for place, word in enumerate(args):
+            if word in ("-h", "--help"):
+                after = next(iter(args[place + 1 :]), None)
+                return argparse.Namespace(help=True, topic=after if after in {ALL, *self.folded} else None)
+        if any(word.partition("=")[0] == "--config" for word in args):
+            from minnet.cli.config import with_config
+
+            args = with_config(self, args)
         found, rest = self.parse_known_args(args, namespace)
         for word in rest:
             raise Usage(self.unrecognised(word))
         found.command = shlex.join([*self.prog.split(), *args])
+        found.given = args
         return found
 
     def unrecognised(self, word: str) -> str:
@@ -79,29 +97,9 @@ class Parser(argparse.ArgumentParser):
         message = " ".join(message.removeprefix("argument ").split())
         raise Usage(f"{quoted(message)} (see `{self.prog} --help`)")
 
-    def format_help(self) -> str:
-        """Return argparse's text, then the names that can be given."""
-        lists = [_listing(heading, table) for heading, table in (self.tables() if self.tables else {}).items()]
-        return "\n".join([super().format_help(), *lists])
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """A formatter that keeps the docstring's lines and gives options a wide column."""
-
-    def __init__(self, prog):
-        super().__init__(prog, max_help_position=HELP_COLUMN, width=WIDTH)
-
-
-def _listing(heading, table):
-    """Return a heading and, for each name of `table`, the summary of its docstring."""
-    width = max(map(len, table), default=0)
-    lines = [f"  {name:<{width}}  {_cut(summary(entry), WIDTH - width)}".rstrip() for name, entry in table.items()]
-    return "\n".join([f"{heading}:", *lines, ""])
-
-
-def _cut(text, width):
-    """Return the text without its period, cut to `width`."""
-    return textwrap.shorten(text.removesuffix("."), width, placeholder=" ...")
+    def format_help(self, topic: str | None = None) -> str:
+        """Return the first page of the help, or one topic, or all."""
+        return page(self, self.folded, self.tables() if self.tables else {}, topic)
 
 
 def summary(entry: object) -> str:

@@ -1,26 +1,30 @@
 """Train a dense model, prune it, compact it, and compare the two.
 
-  minnet prune digits                                   30 epochs dense, 30 while 90% are removed gradually
-  minnet prune digits --sparsity 0.95 --criterion taylor --seed 1
+  minnet prune digits               30 epochs dense, 30 while 90% are removed
+  minnet prune mine.csv --sparsity 0.95 --criterion taylor
   minnet prune digits --model small_conv --structure filter --sparsity 0.5
-  minnet prune mine.csv --target kind --guard accuracy:0.01,per_class_recall:0.03
-  minnet prune digits --guard accuracy:0.01 --sparsity max      the sparsest net that loses no more
-  minnet prune digits --safe            the least change: shape, first, last and key layers stay, predictions agree most
-  minnet prune mine.csv --structure input --keep 8      a model that takes the best 8 columns alone
-  minnet prune mine.csv --flash 8000 --precision int8   until its C takes 8,000 bytes of flash
-  minnet prune mine.csv --target kind --ram atmega328p --structure neuron --arithmetic int8
-  minnet prune prices.csv --target price --task regression    numbers instead of classes
-  minnet prune photos.csv --task multilabel --target beach --target sunset    columns of 0 and 1: several labels a row
-  minnet prune minnet-out/dense.safetensors --data digits      start from a saved model
-  minnet prune model.onnx --data mine.npz --structure filter   from any framework's; writes model.onnx too
-  minnet prune digits --rule my_rules.py:smallest       your own criterion: (model, data) -> scores
-  minnet prune digits --recipe lottery_ticket:rounds=10,rewind=2 --criterion taylor:variant=signed    with options
-  minnet prune digits --recipe my_loops.py:mine         your own recipe: (model, data, sparsity, ...) -> steps
+  minnet prune mine.csv --guard accuracy:0.01,per_class_recall:0.03
+  minnet prune model.onnx --data mine.npz    a model of any framework
 
-The dense model is trained for the same number of epochs, so that only pruning differs. Scores are those of the test
-part; what decides (--guard, layers and shares by sensitivity) sees the validation part. Where a recipe breaks the guard
-it goes on from its last net within, with half the step; the sparsest net within is written. Writes model.safetensors
-(the pruned model), dense.safetensors, result.json and report.html to DIR.
+The dense model is trained for as many epochs. Scores are of the test part; what decides, such as --guard, sees the
+validation part. Writes model.safetensors (the pruned model), dense.safetensors, result.json and report.html to DIR.
+
+More examples:
+  minnet prune digits --guard accuracy:0.01 --sparsity max    the sparsest net
+  minnet prune digits --safe        the least change of shape and predictions
+  minnet prune mine.csv --structure input --keep 8    the best 8 columns alone
+  minnet prune mine.csv --flash 8000 --precision int8    as C in 8,000 bytes
+  minnet prune mine.csv --ram atmega328p --structure neuron --arithmetic int8
+  minnet prune prices.csv --target price --task regression    numbers
+  minnet prune photos.csv --task multilabel --target beach --target sunset
+  minnet prune minnet-out/dense.safetensors --data digits    a saved model
+  minnet prune digits --rule my_rules.py:smallest    (model, data) -> scores
+  minnet prune digits --recipe lottery_ticket:rounds=10,rewind=2
+  minnet prune digits --criterion taylor:variant=signed    with options
+  minnet prune digits --recipe my_loops.py:mine    your own recipe
+
+Where a recipe breaks the guard it goes on from its last net within, with half the step; the sparsest net within is
+written.
 """
 from argparse import Namespace
 from collections.abc import Mapping
@@ -52,11 +56,10 @@ from minnet.report.rows import comparison, guards, inputs, last_cut, layers, nam
 
 def options(parser: Parser) -> None:
     """Add the options of the command."""
-    add = parser.options.add_argument
     parser.add_argument("what", nargs="?", metavar="DATA", type=kinds.model_file, help=DATA_OR_MODEL_HELP)
-    add("--data", metavar="DATA", help=MODEL_DATA_HELP)
+    parser.topic("input").add_argument("--data", metavar="DATA", help=MODEL_DATA_HELP)
     pruning_options(parser)
-    training_options(parser, "epochs of dense training, and again of pruning")
+    training_options(parser, "epochs dense, and again pruning")
     data_options(parser)
     column_options(parser)
     part_options(parser)

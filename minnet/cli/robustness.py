@@ -1,8 +1,8 @@
 """Measure the accuracy of a saved model under attacks and corruptions; of a folder of results before and after pruning.
 
   minnet robustness minnet-out --data digits              dense.safetensors beside model.safetensors
-  minnet robustness minnet-out/model.safetensors --data mine.npz --attack pgd --epsilon 0.2
-  minnet robustness minnet-out --data mnist --attack none --corruption blur --corruption noise
+  minnet robustness minnet-out --data mine.npz --attack pgd --epsilon 0.2
+  minnet robustness minnet-out --data mnist --attack none --corruption blur
 
 Attacks are of each model itself. Inputs must lie in [0, 1], as --scaling unit makes them. Rows are those that
 `evaluate` scores. Writes DIR/robustness.json.

@@ -2,7 +2,7 @@
 
   minnet sensitivity digits                                     trains, then measures
   minnet sensitivity minnet-out/dense.safetensors --data digits
-  minnet sensitivity mnist --model lenet_5 --structure filter --sparsity 0.5 --sparsity 0.8
+  minnet sensitivity mnist --model lenet_5 --structure filter --sparsity 0.5
 
 The model is not changed. Writes DIR/sensitivity.json. `minnet prune --layers insensitive:2` measures the same and
 prunes the two least sensitive layers.
@@ -14,11 +14,10 @@ from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import (
     DATA_OR_MODEL_HELP,
-    DEFAULT,
     MODEL_DATA_HELP,
-    PRUNING,
     data_and_model,
     data_options,
+    named_help,
     out_option,
     output_folder,
     part_options,
@@ -41,7 +40,7 @@ def options(parser: Parser) -> None:
     add("--sparsity", dest="sparsities", type=kinds.fraction, action="append", metavar="S",
         help="fraction to remove; may be repeated (default: 0.5 0.7 0.8 0.9 0.95 0.99)")
     for name in ("criterion", "structure"):
-        add(f"--{name}", metavar="NAME", help=f"{PRUNING[name]} (default: {DEFAULT[name]})")
+        add(f"--{name}", metavar="NAME", help=named_help(name))
     for name, text in (("layers", "layers to measure, e.g. 'conv*,dense1' (default: all)"),
                        ("protect", "layers not to measure (default: none)")):
         add(f"--{name}", type=kinds.patterns, action="extend", metavar="NAMES", help=text)
