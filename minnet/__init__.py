@@ -36,6 +36,7 @@ _HOMES = {
     "minnet.engine.tape": ("Tape",),
     "minnet.training": ("train",),
     "minnet.model": ("Model",),
+    "minnet.formats.checkpoint": ("Checkpoint", "remember"),
     "minnet.formats.c_source": ("save_c",),
     "minnet.formats.keras": ("load_keras",),
     "minnet.formats.onnx_read": ("load_onnx",),

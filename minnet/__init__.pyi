@@ -59,6 +59,8 @@ from minnet.engine.stopping import early_stopping as early_stopping
 from minnet.engine.tape import Tape as Tape
 from minnet.training import train as train
 from minnet.model import Model as Model
+from minnet.formats.checkpoint import Checkpoint as Checkpoint
+from minnet.formats.checkpoint import remember as remember
 from minnet.formats.c_source import save_c as save_c
 from minnet.formats.keras import load_keras as load_keras
 from minnet.formats.onnx_read import load_onnx as load_onnx
@@ -173,6 +175,8 @@ __all__ = [
     "Tape",
     "train",
     "Model",
+    "Checkpoint",
+    "remember",
     "save_c",
     "load_keras",
     "load_onnx",

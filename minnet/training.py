@@ -126,9 +126,10 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
 
 
 class Training(Iterator[Step]):
-    """The generator that `train` returns; it warns where it is dropped before its first step."""
+    """The generator that `train` returns, and the `state` of its run; it warns where it is dropped before its first."""
 
     def __init__(self, job: Job, stride: float, accelerate: bool):
+        self.state = job.state
         self._begun = job.epochs <= job.state.epoch
         self._steps = _steps(job, stride, accelerate)
 

@@ -31,7 +31,7 @@ def run_facts(state):
                            "this State was made: give it to rewire, as model.rewire(..., state=state)")
     facts = {name: getattr(state, name) for name in (*COUNTERS, "batch_size", "loss_sum", "threads")}
     return facts | {"optimizer": {"type": type(state.optimizer).__name__, **dataclasses.asdict(state.optimizer)},
-                    "streams": [_stream_facts(stream) for stream in state.rngs]}
+                    "streams": [stream_facts(stream) for stream in state.rngs]}
 
 
 def make_run(facts, model):
@@ -50,7 +50,7 @@ def make_run(facts, model):
     for name, count in counters.items():
         setattr(state, name, count)
     for stream, numbers in zip(state.rngs, streams, strict=True):
-        _set_stream(stream, numbers)
+        set_stream(stream, numbers)
     return state
 
 
@@ -75,7 +75,7 @@ def make_optimizer(facts):
     return made(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
-def _stream_facts(stream):
+def stream_facts(stream):
     """Return the four numbers that a generator's next draw depends on."""
     facts = stream.bit_generator.state
     if facts["bit_generator"] != GENERATOR:
@@ -84,7 +84,8 @@ def _stream_facts(stream):
     return {**facts["state"], "has_uint32": facts["has_uint32"], "uinteger": facts["uinteger"]}
 
 
-def _set_stream(stream, numbers):
+def set_stream(stream, numbers):
+    """Make a generator what it was when `stream_facts` took these numbers of it; raise InvalidValue for wrong ones."""
     if not isinstance(numbers, dict) or set(numbers) != set(LIMITS):
         raise InvalidValue(f"a stream of the run is no table of {', '.join(LIMITS)}, but {quoted(repr(numbers))}")
     for name, limit in LIMITS.items():

@@ -7,6 +7,7 @@ from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, quoted
+from minnet.formats.checkpoint import remember
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span
 from minnet.pruning.recipes.moving import check_single
@@ -130,19 +131,22 @@ def _begin(name, model, data, sparsity, marks, reset, prune, train, epochs, rng)
     check_single(name, bound_to(prune, "structure", "weight"))
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, "one_shot", prune, pruning)
+    now = {"pruned": False, "base": model.mask.copy()}
+    remember(train, goal, now)
     steps = train(model, data, epochs=check_count("epochs", epochs), rng=training)
-    return _alternate(goal, steps, marks, reset)
+    return _alternate(goal, steps, marks, reset, now)
 
 
-def _alternate(goal: Goal, steps: Iterator[Step], marks: Sequence[float], reset: bool) -> Iterator[Step]:
+def _alternate(goal: Goal, steps: Iterator[Step], marks: Sequence[float], reset: bool, now: dict) -> Iterator[Step]:
     """Yield the steps with the net pruned after an odd number of marks, and as it was before after an even one."""
-    model, base, pruned = goal.model, goal.model.mask.copy(), False
+    model = goal.model
     for step in steps:
-        before, pruned = pruned, sum(step.progress >= mark - SAFE for mark in marks) % 2 == 1
+        before = now["pruned"]
+        pruned = now["pruned"] = sum(step.progress >= mark - SAFE for mark in marks) % 2 == 1
         if pruned and not before:
             goal.reach(1.0)
         elif before and not pruned:
-            model.mask[:] = base  # the values of what was cut are 0
+            model.mask[:] = now["base"]  # the values of what was cut are 0
             if reset:
                 step.state.vectors[:] = 0
         step.state.apply_mask()

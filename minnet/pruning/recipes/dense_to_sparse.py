@@ -6,6 +6,7 @@ from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_fraction
+from minnet.formats.checkpoint import remember
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span, gradually
 from minnet.pruning.recipes.moving import check_samples, check_single, replace_by_gradient
@@ -77,17 +78,19 @@ def granet(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30
     check_single("granet", bound_to(prune, "structure", "weight"))
     training, pruning, growing = as_rng(rng).spawn(3)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
+    now = {"updates": 0}
+    remember(train, goal, now, growing)
     steps = gradually(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)
-    return _granet(goal, steps, begin, (alpha, least), interval, samples, growing)
+    return _granet(goal, steps, begin, (alpha, least), interval, samples, growing, now)
 
 
-def _granet(goal, steps, begin, shares, interval, samples, rng):
-    (alpha, least), updates = shares, 0
+def _granet(goal, steps, begin, shares, interval, samples, rng, now):
+    alpha, least = shares
     for step in steps:
-        if begin <= step.progress < 1 and updates < step.state.t // interval:
+        if begin <= step.progress < 1 and now["updates"] < step.state.t // interval:
             share = least + (alpha - least) * cosine(step.progress)
             replace_by_gradient(step, goal.layers, share, goal.data, samples, rng)
-        updates = step.state.t // interval
+        now["updates"] = step.state.t // interval
         yield step
 
 

@@ -10,6 +10,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.sample import draw_sample
 from minnet.engine.state import Step
 from minnet.errors import check_count, check_fraction, check_real
+from minnet.formats.checkpoint import remember
 from minnet.pruning.recipes.goal import Prune, Train
 from minnet.pruning.recipes.moving import check_samples, live_gradient, lowest, movable, move, slots, sparse_start
 from minnet.pruning.recipes.regrow import ERK, ROWS
@@ -87,13 +88,15 @@ def mest(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
 
 def _mest(goal, train, course, scores, rng):
     zeta, surplus, end = course
-    count, part = _masked(goal, surplus), 1.0
-    goal.cut(count)
+    now = {"count": _masked(goal, surplus), "part": 1.0}
+    goal.cut(now["count"])
+    remember(train, goal, now, rng)
     for step in train(goal.model, goal.data):
-        if step.batch == 0 and part > 0:
-            part = 0.0 if step.progress >= end else 0.5 if step.progress >= HALVED else 1.0
+        if step.batch == 0 and now["part"] > 0:
+            part = now["part"] = 0.0 if step.progress >= end else 0.5 if step.progress >= HALVED else 1.0
             found = scores(goal.model, goal.data)
-            count, before = _masked(goal, part * surplus), count
+            count, before = _masked(goal, part * surplus), now["count"]
+            now["count"] = count
             if count > before:
                 _remove(goal, count, found)
                 step.state.apply_mask()

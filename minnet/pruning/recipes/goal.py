@@ -44,6 +44,10 @@ class Goal:
             self.before, self.pieces = units.total - units.remaining, units.total
             self.total = max(round(check_fraction("sparsity", sparsity) * self.pieces), self.before)
 
+    def memory(self) -> dict[str, object]:
+        """Return what changes between two steps."""
+        return {"rng": self.rng, "layers": self.layers}
+
     def count(self, t: float) -> int:
         """Return how many pieces are masked at progress t in [0, 1]."""
         return self.before + round((self.total - self.before) * self.share(t))

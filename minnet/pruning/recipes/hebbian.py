@@ -15,6 +15,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.space import couple
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
+from minnet.formats.checkpoint import remember
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.bipartite import Links, draw_grown, draw_kept, percolate
 from minnet.pruning.recipes.goal import Prune, Train
@@ -176,11 +177,13 @@ def _trained(goal, train, masked, place, change):
     if place is not None:
         _begin(goal.model, goal.layers, place, change.rng)
     goal.prune = partial(goal.prune, criterion=lambda model, data: relative_importance(model))
+    now = {"count": count}
+    remember(train, goal, now, change.rng)
     for step in train(goal.model, goal.data):
         if step.batch == 0:
-            count, before = masked(step.progress), count
-            if count > before:
-                goal.cut(count)
+            before, now["count"] = now["count"], masked(step.progress)
+            if now["count"] > before:
+                goal.cut(now["count"])
                 step.state.apply_mask()
             change(step, goal.layers)
         yield step

@@ -9,6 +9,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.sample import gradient
 from minnet.engine.state import Step
 from minnet.errors import check_count
+from minnet.formats.checkpoint import remember
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.controls import Control
 from minnet.pruning.recipes.goal import Goal, Prune, Train
@@ -219,6 +220,7 @@ def _then_train(method, goal, rounds, control, train):
     early, base = goal.model.values.copy(), goal.model.mask.copy()
     method(goal, rounds, control)
     control.apply(early, base)
+    remember(train, goal)
     yield from train(goal.model, goal.data)
 
 

@@ -25,11 +25,14 @@ from minnet.engine.sample import part_of
 from minnet.engine.state import Step
 from minnet.engine.vector import Parameter
 from minnet.errors import InvalidValue, check_count
+from minnet.formats.checkpoint import remember
 from minnet.kernels.select import GONE, select_lowest
 from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span
 from minnet.pruning.recipes.moving import check_single
 from minnet.pruning.scores import Data
 from minnet.typing import Seed
+
+MADE_ANEW = ("run", "layers", "share", "where")  # attributes of Latent that follow from what the recipe was asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,7 @@ class Latent:
     def steps(self) -> Iterator[Step]:
         """Train and yield the steps; the first one from `end` on has its `cut`; there the mask is fixed."""
         self._prepare()
+        remember(self.run.train, self, self.run.goal, self.run.drawing)
         for step in self.run.train(self.model, self.run.goal.data, epochs=self.run.epochs, rng=self.run.training,
                                    penalty=penalties_with(self.run.train, self)):
             if step.progress == 1:  # `train` may make fewer steps than it seemed
@@ -153,6 +157,16 @@ class Latent:
             yield replace(step, cut=self.cut)
             self.cut = None
         self._close()  # there was nothing to train
+
+    def memory(self) -> dict[str, object]:
+        """Return what changes between two steps."""
+        return {name: value for name, value in vars(self).items() if name not in MADE_ANEW}
+
+    def make_room(self, names: set[str]) -> None:
+        """Make the attributes of these names, which come with `start`."""
+        if not all(hasattr(self, name) for name in names):
+            self.started = True
+            self.start()
 
     @property
     def model(self) -> Model:

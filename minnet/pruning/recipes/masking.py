@@ -11,6 +11,7 @@ from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, check_count, check_fraction
+from minnet.formats.checkpoint import remember
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.controls import Control
 from minnet.pruning.recipes.goal import Goal, Prune, Train, bound_to, check_span, gradually
@@ -166,6 +167,7 @@ def gradual(model: Model, data: Data, sparsity: float | None, *, epochs: int = 3
     check_span(begin, end)
     training, pruning = as_rng(rng).spawn(2)
     goal = Goal(model, data, sparsity, schedule, prune, pruning)
+    remember(train, goal)
     return gradually(goal, train(model, data, epochs=check_count("epochs", epochs), rng=training), begin, end)
 
 
@@ -240,13 +242,16 @@ def shared(epochs: int, rounds: int) -> list[int]:
 
 
 def _rounds(goal, epochs, train, rng):
+    remember(train, goal)
     for number, some in enumerate(epochs, 1):
         goal.reach(number / len(epochs))
         yield from train(goal.model, goal.data, epochs=some, rng=rng)
 
 
 def _rewound(goal, first, epochs, rewind, train, rng):
-    model, early = goal.model, {0: goal.model.values.copy()}
+    model = goal.model
+    early = {0: model.values.copy()} | {first - some: model.values.copy() for some in epochs}
+    remember(train, goal, early)
     for step in train(model, goal.data, epochs=first, rng=rng):
         if not step.batch and first - step.epoch in epochs:
             early[step.epoch] = model.values.copy()
@@ -276,8 +281,10 @@ def _ticket(goal, rewind, epochs, control, train, rng):
     if control.inverts:
         bound = bound_to(goal.prune, "criterion", "magnitude")
         goal.prune = partial(goal.prune, criterion=control.of(bound))
-    yield from train(model, goal.data, epochs=rewind, rng=rng)
     early = model.values.copy()
+    remember(train, goal, early)
+    yield from train(model, goal.data, epochs=rewind, rng=rng)
+    early[:] = model.values
     *rounds, last = epochs
     for number, some in enumerate(rounds, 1):
         yield from train(model, goal.data, epochs=some, rng=rng)

@@ -89,7 +89,7 @@ def snfs(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
     goal = sparse_start("snfs", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     update = partial(_after_epochs, data=data, shares=(zeta, least), momentum=momentum, rng=growing)
-    return rewiring(goal, train, update)
+    return rewiring(goal, train, update, growing)
 
 
 def _after_epochs(step, layers, data, shares, momentum, rng):

@@ -19,6 +19,7 @@ from minnet.engine.vector import Parameter
 from minnet.errors import Unsupported, check_count, quoted
 from minnet.fast.choose import sparse_layers
 from minnet.fast.live_weights import LiveModel
+from minnet.formats.checkpoint import remember
 from minnet.kernels.select import MAY_GO, STAYS, select_lowest
 from minnet.pruning.parse import Structure
 from minnet.pruning.recipes.goal import Goal, bound_to
@@ -44,9 +45,13 @@ def check_single(name: str, structure: Structure) -> None:
                           'together: take structure="weight" or another recipe')
 
 
-def rewiring(goal, train, update):
-    """Yield the steps of training at the goal's sparsity, each after update(step, the layers that were pruned)."""
+def rewiring(goal, train, update, *memory):
+    """Yield the steps of training at the goal's sparsity, each after update(step, the layers that were pruned).
+
+    `memory` is what the update remembers between two steps.
+    """
     layers = goal.reach(1.0).layers
+    remember(train, goal, *memory)
     for step in train(goal.model, goal.data):
         update(step, layers)
         yield step

@@ -9,6 +9,7 @@ from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, Unsupported, check_choice, check_count, check_positive, quoted
+from minnet.formats.checkpoint import remember
 from minnet.kernels.select import GONE
 from minnet.pruning.parse import Structure
 from minnet.pruning.penalties import PENALTIES, BatchNormL1, Penalty
@@ -81,18 +82,19 @@ def growing_l2(model: Model, data: Data, sparsity: float | None, *, epochs: int 
 
 
 def _grow(goal, train, start, pull, begin, end):
-    cut = False
+    now = {"cut": False}
     if begin == 0:
         start(_would_go(goal))
+    remember(train, goal, pull, now)
     for step in train(goal.model, goal.data):
         if pull.chosen is None and begin <= step.progress < end:
             start(_would_go(goal))
-        if not cut and step.progress >= end:
+        if not now["cut"] and step.progress >= end:
             _cut_those(goal, pull.chosen)
             step.state.apply_mask()
-            cut, pull.chosen = True, None
+            now["cut"], pull.chosen = True, None
         yield step
-    if not cut:  # there was nothing to train
+    if not now["cut"]:  # there was nothing to train
         goal.reach(1.0)
 
 
@@ -203,16 +205,17 @@ def check_units(structure: Structure) -> None:
 
 
 def _slim(goal, train, pull, is_open, end):
-    cut = None
+    now = {"cut": False}
+    remember(train, goal, pull, now)
     for step in train(goal.model, goal.data):
-        if cut is None and step.progress >= end:
+        if not now["cut"] and step.progress >= end:
             cut = _cut_channels(goal, is_open)
-            pull.strength = 0.0
+            now["cut"], pull.strength = True, 0.0
             step.state.apply_mask()
             yield replace(step, cut=None if is_open else cut)
         else:
             yield step
-    if cut is None:  # there was nothing to train
+    if not now["cut"]:  # there was nothing to train
         _cut_channels(goal, is_open)
 
 

@@ -134,7 +134,7 @@ def set_(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     check_fraction("zeta", zeta)
     goal = sparse_start("set", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
-    return rewiring(goal, train, partial(_after_epochs, zeta=zeta, rng=growing))
+    return rewiring(goal, train, partial(_after_epochs, zeta=zeta, rng=growing), growing)
 
 
 def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
@@ -195,7 +195,7 @@ def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     goal = sparse_start("rigl", model, data, sparsity, prune, pruning)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     update = _ByGradient(data, check_count("interval", interval, 1), alpha, end, samples, growing)
-    return rewiring(goal, train, update)
+    return rewiring(goal, train, update, update)
 
 
 def _stay(step, layers):
@@ -235,6 +235,10 @@ class _ByGradient:
         self.data, self.samples, self.rng = data, samples, rng
         self.interval, self.alpha, self.end = interval, alpha, end
         self.updates = 0
+
+    def memory(self):
+        """Return what changes between two steps."""
+        return {"updates": self.updates, "rng": self.rng}
 
     def __call__(self, step, layers):
         updates = step.state.t // self.interval

@@ -1,0 +1,80 @@
+"""Checkpoints: every recipe that is stopped goes on from its file, and ends with the bits of an undisturbed run."""
+from functools import partial
+
+import pytest
+from tables import make, sample_for
+
+from minnet.engine.optimizers import SGD
+from minnet.errors import FileError, InvalidType, InvalidValue
+from minnet.formats.checkpoint import Checkpoint, remember
+from minnet.formats.storage import save
+from minnet.pruning.recipes import RECIPES
+from minnet.training import train
+
+EPOCHS, BATCH = 3, 4  # of 7 rows: two batches an epoch
+STOPS = (2, 3, 5)  # steps that are seen before the stop: stored by then are 1, 2 and 4, within an epoch and between two
+OPTIONS = {"iterative": {"rounds": 2, "rewind": "weights"}, "lottery_ticket": {"rounds": 2, "rewind": 1},
+           "rigl": {"interval": 1}, "granet": {"interval": 1}, "mest": {"surplus": 0.2}, "top_kast": {"interval": 2},
+           "synflow": {"rounds": 3}, "force": {"rounds": 3}, "growing_l2": {"begin": 0.2},
+           "lc": {"rounds": 3}, "admm": {"rounds": 3}}
+
+
+def steps(name, model, train):
+    """Return the steps of a recipe, one after every batch."""
+    sample, structure = sample_for(model), {"structure": "channel"} if name == "slimming" else {}
+    bound = partial(train, optimizer=SGD(0.05, momentum=0.9), batch_size=BATCH, every="batch")
+    return RECIPES[name](model, (sample.X, sample.y), 0.5, epochs=EPOCHS, rng=0, train=bound, **structure,
+                         **OPTIONS.get(name, {}))
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch):
+    """Write without waiting for the disk: hundreds of files are written here."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def bits(model):
+    """Return all bits of a model."""
+    return model.values.tobytes() + model.mask.tobytes()
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_goes_on_where_it_was_stopped(name, tmp_path):
+    net, path = "normed" if name == "slimming" else "dense", tmp_path / "run.safetensors"
+    whole = make(net)
+    losses = [step.loss for step in steps(name, whole, train)]
+    for stop in STOPS:
+        first = steps(name, make(net), Checkpoint(path, save_every=1e-9))
+        for _ in range(stop):
+            next(first)
+        first.close()
+        again, checkpoint = make(net), Checkpoint(path, save_every=1e-9)
+        rest = [step.loss for step in steps(name, again, checkpoint)]
+        assert checkpoint.resumes and len(rest) == len(losses) - stop + 1
+        assert rest == losses[stop - 1 :] and bits(again) == bits(whole), f"stopped after {stop} steps"
+        path.unlink()
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path, model = tmp_path / "run.safetensors", make("dense")
+    next(steps("one_shot", model, Checkpoint(path, about={"seed": 1})))
+    with pytest.raises(FileError, match="of another run: seed was 1, and is 2"):
+        Checkpoint(path, about={"seed": 2})
+    with pytest.raises(InvalidValue, match="another model"):
+        next(steps("one_shot", make("conv"), Checkpoint(path, about={"seed": 1})))
+    save(model, path)
+    with pytest.raises(FileError, match="holds no run"):
+        Checkpoint(path)
+
+
+def test_what_cannot_be_stored_is_named(tmp_path):
+    checkpoint, model = Checkpoint(tmp_path / "run.safetensors"), make("dense")
+    remember(partial(checkpoint), {"done": {1, 2}})
+    with pytest.raises(InvalidType, match="memory.0.0 of this recipe is {1, 2}, which cannot be stored"):
+        next(steps("one_shot", model, checkpoint))
+
+
+def test_a_recipe_that_does_not_remember_is_not_stored(tmp_path):
+    checkpoint, model = Checkpoint(tmp_path / "run.safetensors"), make("dense")
+    sample = sample_for(model)
+    assert len(list(checkpoint(model, (sample.X, sample.y), epochs=2))) == 2 and not list(tmp_path.iterdir())
