@@ -227,6 +227,8 @@ REFUSED = {
                                       shape=(3,)), "lab>Dense, which is none of Keras's own"),
     "a model of its own": (sequential(shape=(3,)) | {"class_name": "Net"}, "the class Net, whose code is not"),
     "all at once": (sequential(layer("GRU", "g", units=3), layer("Embedding", "e"), shape=(3,)), "GRU.*Embedding"),
+    "no ONNX either": (sequential(layer("Conv2DTranspose", "up", filters=3), shape=(3, 3, 1)),
+                       r"no Conv2DTranspose \(up\), minnet has no layer that enlarges images: end the net before it$"),
     "channels first": (sequential(layer("Flatten", data_format="channels_first"), shape=(3, 2, 2)), "channels first"),
     "an activation": (sequential(dense(2, activation="lab>wave"), shape=(3,)), "activation 'lab>wave'"),
     "quantised": (sequential(layer("Dense", "d", dtype={"class_name": "QuantizedDTypePolicy", "config": {

@@ -34,9 +34,22 @@ MOST_AXES = 8
 MOST_INPUTS = 1_000     # of one layer
 WEIGHTS_ONLY = "give their architecture with --model NAME or FILE; in Python load_keras(model, path)"
 WAY_OUT = 'or write it as ONNX where Keras is installed: model.export("net.onnx", format="onnx")'
+ENLARGES = "minnet has no layer that enlarges images: end the net before it"
+RECURRENT = "minnet has no recurrent layers"
+IN_NO_FORM = {      # layers that cannot be read from ONNX either, and why
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "UpSampling1D", "UpSampling2D"), ENLARGES),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "TimeDistributed"), RECURRENT),
+    **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"),
+                    "minnet has no attention"),
+    "UnitNormalization": "take BatchNormalization or LayerNormalization instead",
+}
 NUMBERS = re.compile(r"mse|mae|mape|msle|huber|log_?cosh|mean_?(squared|absolute)\w*|poisson", re.IGNORECASE)
 BINARY = re.compile(r"binary_?crossentropy", re.IGNORECASE)
 QUANTISED = re.compile(r"(\w[^_]*)\S*_from")     # a policy such as "int8_from_float32"
+
+
+class InNoForm(UnsupportedGraph):
+    """A net with a layer that cannot be read from ONNX either."""
 
 
 def model_of(saved, path, zeros):
@@ -53,7 +66,8 @@ def model_of(saved, path, zeros):
         with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a weight or a scaling
             model = _model(net, _Walk(net).outermost(whole), path, zeros, saved.loss)
     except UnsupportedGraph as error:
-        raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", WAY_OUT) from error
+        way_out = None if isinstance(error, InNoForm) else WAY_OUT
+        raise file_error(path, f"cannot be read: {' '.join(str(error).split())}", way_out) from error
     if net.repeated:
         warnings.warn(f"{quoted(', '.join(net.repeated[:MOST_TOLD]))}: used twice in the file, here a layer for each "
                       "use, which are trained and pruned apart", UserWarning, stacklevel=3)
@@ -88,8 +102,10 @@ def _refuse_unknown(whole):
         raise UnsupportedGraph(f"{quoted(name)} is quantised to {quoted(mode)}: save the model before its quantize() "
                                "is called")
     if found:
-        listed = [f"{quoted(kind)} ({quoted(', '.join(names[:3]))})" for kind, names in found.items()]
-        raise UnsupportedGraph(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}")
+        listed = [f"{quoted(kind)} ({quoted(', '.join(names[:3]))})"
+                  + (f", {IN_NO_FORM[kind]}" if kind in IN_NO_FORM else "") for kind, names in found.items()]
+        kind = InNoForm if IN_NO_FORM.keys() & found else UnsupportedGraph
+        raise kind(f"minnet has no {'; no '.join(listed[:MOST_TOLD])}")
 
 
 def _kind(spec):
