@@ -114,5 +114,8 @@ def test_an_emulated_avr_keeps_constants_in_flash(gesture):
     assert not done.returncode, done.stderr
     assert subprocess.run(["simavr", "-m", "atmega328p", "-f", "16000000", "avr"], cwd=gesture, capture_output=True,
                           timeout=20, check=False).returncode == 0
+    strict = subprocess.run(["avr-gcc", "-mmcu=atmega328p", "-std=c99", "-c", "gesture.c"], cwd=gesture,
+                            capture_output=True, text=True, check=False)
+    assert "and they would fill the RAM: take -std=gnu99" in strict.stderr
     constants = [line for line in run("avr-nm", "avr", folder=gesture).stdout.splitlines() if "_dense1" in line]
     assert constants and all(int(line.split()[0], 16) < 0x800000 for line in constants), "RAM begins there"

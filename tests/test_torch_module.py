@@ -33,7 +33,7 @@ def test_a_module(give):
 def test_masks_of_torchs_own_pruning_come_with_it():
     layer = nn.Linear(8, 4)
     prune.l1_unstructured(layer, "weight", 0.5)
-    assert mn.from_torch(layer, np.zeros((1, 8))).sparsity == 0.5
+    assert mn.from_torch(layer, np.zeros((1, 8))).sparsity == mn.from_torch(nn.Sequential(layer)).sparsity == 0.5
 
 
 class Broken(nn.Module):
@@ -45,6 +45,8 @@ class Broken(nn.Module):
     (lambda x: x, np.zeros((1, 3)), InvalidType, "wanted a torch.nn.Module"),
     (nn.Linear(3, 2), np.zeros(3), InvalidValue, "at least one row"),
     (nn.Linear(3, 2), np.zeros((0, 3)), InvalidValue, "at least one row"),
+    (net(), None, InvalidValue, "begins with Conv2d, which does not say what shape it takes: give an example, such as"),
+    (nn.ReLU(), None, InvalidValue, "has no weights"),
     (Broken(), np.zeros((1, 3)), Unsupported, "cannot export the module: no way"),
     (nn.Sequential(nn.Linear(3, 3), nn.Softsign()), np.zeros((1, 3)), Unsupported, "the module cannot be read"),
 ])

@@ -10,7 +10,8 @@
 The model takes rows as given, unless --scaling says otherwise; --classes and --feature-names are recorded with it.
 A pruned net comes in pruned: weights that are exactly 0 are masked in layers where they are many; --zeros keep leaves
 them live, --zeros mask masks all. Weights are assigned to layers by name, or in order in a chain; if any does not fit,
-the error says which, and nothing is written. No code in a file is executed, and no other file is read.
+the error says which, and nothing is written. No code in a file is executed, and no other file is read but the weights
+of an ONNX model that lie in a second file beside it.
 """
 from __future__ import annotations
 

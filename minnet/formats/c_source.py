@@ -32,7 +32,9 @@ WORDS = {"precision": ("float32", "int8"), "arithmetic": ("float", "int8"), "sca
 
 FLASH = """
 /* what a compiler has to be told for constants to stay in flash: avr-gcc, of GNU's C (-std=gnu99) */
-#ifdef __FLASH
+#if defined(__FLASH) && defined(__STRICT_ANSI__)
+#error "-std=c99 has no constants in flash, and they would fill the RAM: take -std=gnu99"
+#elif defined(__FLASH)
 #define @@ __flash
 #else
 #define @@

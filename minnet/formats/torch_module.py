@@ -1,5 +1,6 @@
 """Read a PyTorch module: PyTorch's own exporter writes it as ONNX, into a folder that is gone afterwards.
 
+model = from_torch(module)                                  # begins with a Linear layer
 model = from_torch(module, torch.zeros(1, 1, 28, 28))       # channels last, like every Model
 """
 import importlib.util
@@ -16,15 +17,16 @@ from minnet.model import Model
 ROWS = 2    # of the example: as many as no other axis is mistaken for
 
 
-def from_torch(module: object, example: object, *, zeros: str = "auto") -> Model:
+def from_torch(module: object, example: object = None, *, zeros: str = "auto") -> Model:
     """Make a Model of a PyTorch module, with the same outputs in use.
 
     Parameters
     ----------
     module : torch.nn.Module
         What the model computes; it stays as it is.
-    example : torch.Tensor or array_like
+    example : torch.Tensor or array_like, optional
         One batch of what it takes, of any numbers: shape (n, features) or (n, channels, height, width), n at least 1.
+        A module whose first layer is Linear, or BatchNorm1d, needs none: it takes rows of as many features.
     zeros : {"auto", "mask", "keep"}
         What becomes of weights that are exactly 0, as for `load_onnx`.
 
@@ -39,7 +41,7 @@ def from_torch(module: object, example: object, *, zeros: str = "auto") -> Model
     InvalidType
         `module` is no torch.nn.Module.
     InvalidValue
-        The example has no row.
+        The example has no row, or there is none and the first layer does not say what it takes.
     Unsupported
         PyTorch's exporter refuses the module, or it is made of what minnet lacks; the message names all of it.
     MissingExtra
@@ -54,6 +56,7 @@ def from_torch(module: object, example: object, *, zeros: str = "auto") -> Model
     import_optional("onnx", "onnx", "from_torch")
     if not isinstance(module, torch.nn.Module):
         raise InvalidType(f"module={quoted(repr(module))}; wanted a torch.nn.Module")
+    example = _row(torch, module) if example is None else example
     rows = torch.as_tensor(example if isinstance(example, torch.Tensor) else np.asarray(example))
     if rows.ndim < 2 or len(rows) == 0:
         raise InvalidValue(f"example has the shape {tuple(rows.shape)}; wanted a batch of at least one row")
@@ -66,6 +69,18 @@ def from_torch(module: object, example: object, *, zeros: str = "auto") -> Model
             return load_onnx(path, zeros=zeros)
         except FileError as error:
             raise Unsupported(f"the module cannot be read: {error.__cause__ or error}") from error
+
+
+def _row(torch, module):
+    """Return one row of as many features as the first layer with weights takes."""
+    first = next((part for part in module.modules() if next(part.parameters(recurse=False), None) is not None), None)
+    takes = {torch.nn.Linear: "in_features", torch.nn.BatchNorm1d: "num_features"}
+    width = next((getattr(first, name) for kind, name in takes.items() if isinstance(first, kind)), None)
+    if width is None:
+        begins = f"begins with {type(first).__name__}" if first is not None else "has no weights"
+        raise InvalidValue(f"the module {begins}, which does not say what shape it takes: give an example, such as "
+                           "from_torch(module, torch.zeros(1, 1, 28, 28))")
+    return torch.zeros(1, width)
 
 
 def _export(torch, module, rows, path):
