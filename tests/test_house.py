@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minnet"
 FLOORS = ["errors typing blas files readers cells features delimited csr arrays text", "kernels", "data", "engine",
           "threads", "fast", "model training", "formats", "models vgg", "pruning", "runtime", "estimators", "study",
-          "report", "testing", "cli"]  # imports run from right to left only
+          "report", "play", "testing", "cli"]  # imports run from right to left only
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILE_LINES, FUNCTION_LINES, KERNEL_LINES, DEEPEST = 450, 40, 60, 4
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)

@@ -16,6 +16,7 @@ from minnet.files import opened, read_bounded
 from minnet.study.transaction import reading, replacing
 
 RESULT, MODEL, DENSE_MODEL, PAGE = "result.json", "model.safetensors", "dense.safetensors", "report.html"
+PLAY = "play.html"
 ONNX_MODEL = "model.onnx"
 NETS = (MODEL, DENSE_MODEL, ONNX_MODEL)
 UNFINISHED = "unfinished.safetensors"
@@ -128,7 +129,7 @@ def _files_of_run(folder):
         nets = [name for name in _digests(result) if (folder / name).exists() and _is_of(result, folder, name)]
     except FileError:  # without a result no file can be attributed to a run
         return []
-    return [RESULT, *([PAGE] if (folder / PAGE).exists() else []), *nets]
+    return [RESULT, *(page for page in (PAGE, PLAY) if (folder / page).exists()), *nets]
 
 
 def _no_number(name):
