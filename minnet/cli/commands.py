@@ -39,5 +39,5 @@ COMMANDS = {
     "completion": Command("minnet.cli.completion", "complete commands, options and names in bash, zsh or fish"),
     "bench": Command("minnet.cli.bench", "time dense and pruned models here, and other libraries"),
     "report": Command("minnet.cli.report", "write the HTML report of a result again"),
-    "play": Command("minnet.cli.play", "draw, and watch the dense and the pruned net answer in the browser"),
+    "play": Command("minnet.cli.play", "draw in the browser, and the dense and the pruned net answer"),
 }
