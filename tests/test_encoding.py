@@ -120,15 +120,16 @@ LONG = [2**53, 2**53 + 1, 2**53 + 2, 2**53 + 1]
 
 
 @pytest.mark.parametrize("source", ["list", "objects", "int64", "uint64", "pandas", "Int64", "category", "polars",
-                                    "polars with a gap", "texts"])
+                                    "category with a gap", "polars with a gap", "texts"])
 def test_categories_that_float64_does_not_hold_stay_apart(source):
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-    cells = [*LONG, None] if source in ("Int64", "polars with a gap") else LONG
+    cells = [*LONG, None] if source in ("Int64", "category with a gap", "polars with a gap") else LONG
     columns = {"a": [0.5] * len(cells), "code": cells}
     pairs = [[0, cell] for cell in cells]
     X = {"list": lambda: pairs, "objects": lambda: np.array(pairs, object), "int64": lambda: np.array(pairs),
          "uint64": lambda: np.array(pairs, np.uint64), "pandas": lambda: pandas.DataFrame(columns),
          "category": lambda: pandas.DataFrame(columns).astype({"code": "category"}),
+         "category with a gap": lambda: pandas.DataFrame(columns | {"code": pandas.Categorical(cells)}),
          "Int64": lambda: pandas.DataFrame(columns | {"code": pandas.array(cells, "Int64")}),
          "polars": lambda: polars.DataFrame(columns), "polars with a gap": lambda: polars.DataFrame(columns),
          "texts": lambda: [[0.5, str(cell)] for cell in cells]}[source]()

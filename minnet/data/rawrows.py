@@ -98,6 +98,9 @@ def holds_text(X: object) -> bool:
 
 def _of_series(series):
     """Return a column of a frame as an array, of whole numbers as such where some are missing."""
+    if str(series.dtype) == "category":  # of pandas, which makes floats of whole numbers with gaps
+        known = [*series.cat.categories.tolist(), None]
+        return np.array([known[code] for code in series.cat.codes.tolist()], object)
     array = np.asarray(series)
     whole = array.dtype.kind == "f" and str(series.dtype).lower().lstrip("u").startswith("int")
     return np.array(series.to_list(), object) if whole else array
