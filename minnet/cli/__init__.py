@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from minnet.cli.commands import COMMANDS, load
 from minnet.cli.console import Console, print_error, warnings_as_lines
 from minnet.cli.options import remove_empty_dirs
-from minnet.cli.parser import Usage, overview
+from minnet.cli.parser import Parser, Usage, overview
 from minnet.cli.signals import SIGNALS, Stopped, handle_signals
-from minnet.errors import Diverged, MinnetError, MissingExtra, quoted, unknown
+from minnet.errors import Diverged, InvalidType, InvalidValue, MinnetError, MissingExtra, quoted, unknown
 from minnet.study.guard import GuardMissed
 
 DONE, FAILED, USAGE = 0, 1, 2
 IN_PYTHON = re.compile(r" \(in Python [^()]*\)")
+ARGUMENT = re.compile(r"(^|and |or |with )([a-z_]+)=(?=\S)")  # and its value
 BROKEN_PIPE = 128 + 13  # as if SIGPIPE had ended the process: the reader of standard output has closed it
 
 
@@ -89,8 +90,19 @@ def _run(argv: list[str]) -> int:
     try:
         with warnings_as_lines(console):
             return run(args, console) or DONE
+    except (InvalidValue, InvalidType) as error:
+        raise Usage(_by_option(str(error), parser)) from error
     finally:
         remove_empty_dirs(args)
+
+
+def _by_option(message: str, parser: Parser) -> str:
+    """Return a message that names arguments in Python, as `keep=9; wanted ...`, with the command's options."""
+    def option(found: re.Match) -> str:
+        name = "--" + found[2].replace("_", "-")
+        return f"{found[1]}{name} " if name in parser.option_strings else found[0]
+
+    return ARGUMENT.sub(option, message)
 
 
 def _about(name: str) -> int:

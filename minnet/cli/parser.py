@@ -84,6 +84,11 @@ class Parser(argparse.ArgumentParser):
         found.given = args
         return found
 
+    @property
+    def option_strings(self) -> frozenset[str]:
+        """The options of the command, as they are written."""
+        return frozenset(self._option_string_actions)
+
     def unrecognised(self, word: str) -> str:
         """Return the message for an argument that is neither an option nor expected."""
         name = word.partition("=")[0]
