@@ -58,9 +58,10 @@ Target = str | int | Sequence[str | int] | None  # a column by name or number, o
 class Table(NamedTuple):
     """What a table holds: X (n, d), y (n,) or (n, k), names of their columns; None without a header.
 
-    X is float64, NaN where a cell is missing. Where columns hold text it is of objects: text or NaN in these, numbers
-    in the others. `kinds` has what is told of columns: "text" or "categories" by their places in X. y is None where
-    there is no column of labels.
+    The target of a table without a header is the number of its column in text, None where it is the last untold. X is
+    float64, NaN where a cell is missing. Where columns hold text it is of objects: text or NaN in these, numbers in the
+    others. `kinds` has what is told of columns: "text" or "categories" by their places in X. y is None where there is
+    no column of labels.
     """
 
     X: np.ndarray
@@ -136,10 +137,10 @@ def read_table(path, target: Target = None, learnt: str | tuple[str, ...] | None
                labels: bool = True) -> Table:
     """Return the Table in a text file; `target` is the name or number of the column of classes, or several of numbers.
 
-    Without it that is the column called `learnt` if there is one, else the last that is not ignored; with `ask`, a
-    table in which another one is called label, class, target or y is refused, since either may be meant. Where all
-    columns `wanted` are there, no others are read. With `numbers` every cell must be a finite number; without `labels`
-    the last column may be one that is `wanted`.
+    Without it that is the column called `learnt` if there is one, or of this number where no names are `wanted`, else
+    the last that is not ignored; with `ask`, a table in which another one is called label, class, target or y is
+    refused, since either may be meant. Where all columns `wanted` are there, no others are read. With `numbers` every
+    cell must be a finite number; without `labels` the last column may be one that is `wanted`.
 
     A first line without a number names the columns, and so does one of 0, 1, 2, ... of three columns or more, as pandas
     writes it for columns without names. A column in which more than half of the cells that are there are no numbers
@@ -157,11 +158,7 @@ def read_table(path, target: Target = None, learnt: str | tuple[str, ...] | None
                 rows = (cells for _, cells in islice(_rows(path, lines, written.delimiter), int(written.header), None))
                 return table._replace(X=with_texts(rows, table.X, written.columns, written.texts))
         except UnicodeError as error:
-            reason, known = getattr(error, "reason", str(error)), form.encoding or "UTF-8"
-            other = "latin-1, or utf-16" if form.encoding is None else "utf-8"
-            raise file_error(path, f"is no text in {quoted(known)} ({reason})",
-                             fix=f"save it as UTF-8, or name its encoding, as in --encoding {other} (in Python "
-                                 "encoding=)") from error
+            raise _wrong_encoding(path, form.encoding) from error
 
 
 @contextmanager
@@ -182,8 +179,6 @@ def _table(path, lines, target, learnt, ask, form, wanted, numbers, labelled):
     first = _, head = next(rows, (0, []))
     below = [cells for _, cells in islice(_tolerant(sample, delimiter), 1, None)]
     columns = _columns(path, head, below, target, learnt, form, wanted, labelled)
-    if ask and form.header and not _is_header(head, below, target, form._replace(header=None)):
-        _warn_of_names(head, below, columns)
     if ask and columns.names and target is None and not _are_in(learnt, head):
         _ask_for_target(path, columns)
     features, labels = Features(path, columns, decimal), [[] for _ in columns.targets]
@@ -197,8 +192,11 @@ def _table(path, lines, target, learnt, ask, form, wanted, numbers, labelled):
     X, names = np.frombuffer(features.values).reshape(features.rows, -1), columns.names
     if ask:
         _warn_of_index(X, columns)
+    if ask and form.header and not _is_header(head, below, target, form._replace(header=None)):
+        _warn_of_names(head, columns, labels)
     found = [as_labels(column, decimal) for column in labels]
-    learnt = names and tuple(names[i] for i in columns.targets)
+    told = target is not None or _by_number(learnt, wanted)
+    learnt = tuple(names[i] if names else str(i) for i in columns.targets) if names or told else None
     y = found[0] if len(found) == 1 else np.column_stack(found) if found else None
     return (Table(X, y, names and tuple(names[i] for i in columns.used),
                   learnt[0] if learnt and len(learnt) == 1 else learnt or None, columns.kinds),
@@ -273,10 +271,10 @@ def _warn_of_index(X, columns):
                           f"like any other: --ignore {place} leaves it out", UserWarning, stacklevel=2)
 
 
-def _warn_of_names(head, below, columns):
-    """Warn of a first line that looks like a row where it is told to name the columns."""
-    place = columns.targets[0]
-    if is_any_number(head[place]) or any(cells[place:][:1] == [head[place]] for cells in below):
+def _warn_of_names(head, columns, labels):
+    """Warn of a first line that is told to name the columns, but whose label is a number or one of those below."""
+    label = head[columns.targets[0]].strip() if labels else ""
+    if is_any_number(label) or label in labels[0]:
         warnings.warn(f"the first line, {quoted(repr(head))}, looks like a row and is taken as the names of the "
                       "columns, as --header yes says: --header no makes it a row", UserWarning, stacklevel=2)
 
@@ -302,8 +300,9 @@ def _columns(path, head, below, target, learnt, form, wanted, labelled=True) -> 
     """Return which columns are read, by the first line and those below it."""
     if len(head) < 2:
         raise file_error(path, f"needs at least two columns, its first line has {len(head)}",
-                         fix="separate numbers and class by commas, or name what separates them: --delimiter")
-    if target is None and form.header is not False and _are_in(learnt, head):
+                         fix="separate numbers and class by commas, or name what separates them: --delimiter"
+                             + (f"; or is it no {quoted(form.encoding)}? --encoding" if form.encoding else ""))
+    if target is None and ((form.header is not False and _are_in(learnt, head)) or _by_number(learnt, wanted)):
         target = learnt
     names = tuple(head) if _is_header(head, below, target, form) else None
     ignored = {_place(path, names, len(head), column, "ignore") for column in form.ignore}
@@ -340,6 +339,11 @@ def _several(target: Target) -> list[str | int]:
 def _are_in(learnt, head) -> bool:
     """Return whether the columns that a model has learnt are in the first line, each once."""
     return learnt is not None and all(head.count(column) == 1 for column in _several(learnt))
+
+
+def _by_number(learnt, wanted) -> bool:
+    """Return whether a model without names of columns has learnt columns by their numbers."""
+    return bool(learnt) and wanted is None and all(map(NUMBER.fullmatch, _several(learnt)))
 
 
 def _is_header(head, below, target, form) -> bool:
@@ -390,6 +394,15 @@ def _ask_for_target(path, columns):
         what = f"has a column {quoted(repr(meant[0]))}, and the last one is {quoted(repr(last))}"
         raise file_error(path, what, fix=f"say which is to be learnt: --target {quoted(meant[0])}, or --target "
                                          f"{quoted(last)} (in Python target=)")
+
+
+def _wrong_encoding(path, told):
+    """Return the error about bytes that are no text in the encoding that is told, or in UTF-8."""
+    if told is None:
+        return file_error(path, "is no text in UTF-8", fix="save it as UTF-8, or name its encoding, as in --encoding "
+                                                           "latin-1, or utf-16 (in Python encoding=)")
+    return file_error(path, f"is no text in {quoted(told)}, as --encoding says (in Python encoding=)",
+                      fix="name another, such as utf-8, latin-1 or utf-16; latin-1 can read any file")
 
 
 def _label(path, number, cell):

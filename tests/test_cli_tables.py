@@ -22,15 +22,22 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / f"{name}.csv").write_text("".join(rows))
         (tmp_path / f"{name} with names.csv").write_text("".join(["species,a,b\n", *rows]))
         (tmp_path / f"{name}, same last.csv").write_text("".join(row.rsplit(",", 1)[0] + ",7\n" for row in rows))
+        (tmp_path / f"{name}, few last.csv").write_text("".join(
+            row.rsplit(",", 1)[0] + f",{i % 2}\n" for i, row in enumerate(rows)))
     (tmp_path / "excel.csv").write_bytes("a;b;kind\n1;2;gr\xfcn\n3;4;rot\n".encode("latin-1"))
     return tmp_path
 
 
 @pytest.mark.parametrize("name, words", [
-    ("numbers", ["the last column holds 90 different numbers", "--target 0 is the first column", "3 different values"]),
-    ("texts", ["the last column holds 90 different numbers", "--target 0 is the first column"]),
-    ("texts with names", ["column 'b' holds 90", "--target species is the first column", "--task regression"]),
-    ("numbers, same last", ["the last column holds 1 classes", "--target 0 is the first column"]),
+    ("numbers", ["the last column holds 90 different numbers", "--target 0 is the first column", "3 different values",
+                 "--target 2 the last"]),
+    ("texts", ["the last column holds 90 different numbers", "--target 0 is the first column", "--target 2 the last"]),
+    ("texts with names", ["column 'b' holds 90", "--target species is the first column, which holds 3 different "
+                          "values, --target b the last", "--task regression"]),
+    ("numbers, same last", ["the last column holds 1 classes", "--target 0 is the first", "--target 2 the last"]),
+    ("numbers, few last", ["either may be the classes, the first column, which holds 3 different values, or the last, "
+                           "which holds 2: say which, --target 0 or --target 2"]),
+    ("texts, few last", ["either may be the classes", "--target 0 or --target 2"]),
     ("excel", ["excel.csv: is no text in UTF-8", "--encoding latin-1"])])
 def test_one_line_leads_to_the_mend(folder, capsys, name, words):
     """Python's arguments are named to Python alone."""
@@ -40,6 +47,47 @@ def test_one_line_leads_to_the_mend(folder, capsys, name, words):
     with pytest.raises(mn.MinnetError) as caught:
         mn.load_data(f"{name}.csv")
     assert ('(in Python task="regression"' in str(caught.value)) == ("--task" in line)
+
+
+@pytest.mark.parametrize("name", ["numbers", "texts"])
+def test_a_column_that_was_learnt_by_its_number_is_it_again(folder, capsys, name):
+    """In a file without a header: evaluate, predict, prune and a test part take it, and rows without it."""
+    train = ["train", f"{name}.csv", "--model", "mlp", "--target", "0", "--epochs", "2", "--quiet", "--json"]
+    assert main([*train, "--test", f"{name}.csv"]) == 0 and main(train) == 0
+    lines = (folder / "numbers.csv").read_text().splitlines()
+    (folder / "rows.csv").write_text("\n".join(line.partition(",")[2] for line in lines))
+    found = []
+    for argv in (["predict", "minnet-out", f"{name}.csv"], ["predict", "minnet-out", "rows.csv"],
+                 ["predict", "minnet-out", f"{name}.csv", "--target", "0"],
+                 ["evaluate", "minnet-out", "--data", f"{name}.csv"],
+                 ["evaluate", "minnet-out", "--data", f"{name}.csv", "--target", "0"],
+                 ["prune", "minnet-out", "--data", f"{name}.csv", "--epochs", "1"]):
+        capsys.readouterr()
+        assert main([*argv, "--quiet", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    labels = [json.dumps(one["classes"]) for one in found[:3]]
+    assert labels[0] == labels[1] == labels[2] and found[3]["accuracy"] == found[4]["accuracy"]
+
+
+def test_a_first_column_that_is_no_class_is_not_asked_about(tmp_path):
+    """Bytes of 0 and 1 beside others, text only in the last column, codes that start elsewhere, one row of a value."""
+    for first, second, last in (("i % 2", "i // 2 % 2", "i % 3"), ("i % 3", "i", "'ab'[i % 2]"),
+                                ("i % 3 + 5", "i", "i % 2"), ("min(i, 2)", "i", "i % 2")):
+        rows = [",".join(str(eval(cell, {"i": i, "min": min})) for cell in (first, second, last)) for i in range(30)]
+        (tmp_path / "t.csv").write_text("\n".join(rows))
+        assert mn.load_data(tmp_path / "t.csv").n_classes == len({row[-1] for row in rows})
+
+
+def test_an_argument_is_named_as_its_option(folder, capsys):
+    for options, words in ((["--keep", "99999999"], "--keep 99999999; wanted a whole number from 0 to"),
+                           (["--count", "99999999"], "--count 99999999; wanted"),
+                           (["--delimiter", ",,"], "--delimiter ',,'; wanted one character"),
+                           (["--encoding", "utf-16"], "no text in utf-16, as --encoding says"),
+                           (["--encoding", "cp500"], "is it no cp500? --encoding")):
+        assert main(["prune", "texts with names.csv", "--target", "species", "--model", "mlp", "--epochs", "1",
+                     *options]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert words in line and "=" not in line and "in Python" not in line, line
 
 
 def test_the_way_out_is_one(folder, capsys):

@@ -102,7 +102,8 @@ def test_an_index_is_warned_of(tmp_path):
         assert [str(one.message).endswith("--ignore 0 leaves it out") for one in seen] == [True] * count
 
 
-@pytest.mark.parametrize("text", ["5.1,3.5,no\n4.9,3.0,yes\n1,2,no\n", "1,2,3\n4,5,6\n"])
+@pytest.mark.parametrize("text", ["5.1,3.5,no\n4.9,3.0,yes\n1,2,no\n", "1,2,3\n4,5,6\n",
+                                  "1,2,no\n" + "1,2,yes\n" * 40 + "1,2,no\n"])
 def test_a_row_that_is_told_to_be_a_header_is_warned_of(tmp_path, text):
     with pytest.warns(UserWarning, match="looks like a row and is taken as the names .* --header no makes it a row"):
         table = read(tmp_path, text, header=True)

@@ -140,11 +140,16 @@ def test_a_class_of_one_row_is_named():
 
 
 def test_a_table_without_a_header_whose_first_column_is_the_class_leads_to_target(tmp_path, capsys):
-    rows = [f"{n % 2},{n % 7},{n % 5 if n else 9}" for n in range(60)]  # the last column: a class of one row
-    (tmp_path / "first.csv").write_text("\n".join(rows) + "\n")
-    assert main(["train", str(tmp_path / "first.csv"), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and "class 9 has 1 sample" in said[0] and "--target" in said[0], said
+    for least, words in ((0, "--target 0 or --target 2"),
+                         (5, "class 9 has 1 sample left for test and training; wanted at least 2: take that class out, "
+                             "or bring a test part of its own: --test FILE; if another column holds the classes, "
+                             "name it: --target 0 is the first column, which holds 2 different values, --target 2 the "
+                             "last")):
+        rows = [f"{n % 2 + least},{n % 7},{n % 5 if n else 9}" for n in range(60)]  # the last: a class of one row
+        (tmp_path / "first.csv").write_text("\n".join(rows) + "\n")
+        assert main(["train", str(tmp_path / "first.csv"), "--out", str(tmp_path / "out")]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and words in said[0], said
     assert not (tmp_path / "out").exists()
 
 

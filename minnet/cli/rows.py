@@ -1,5 +1,6 @@
 """Samples to predict: unscaled, with or without classes."""
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -44,13 +45,19 @@ def rows_of(what: str, signature: Signature | None, reading: Mapping, seed: int 
 def _table_rows(path, signature, target, form):
     """Return the columns of a .csv that the model takes, and their names: those of classes are left out."""
     wanted, encoding = signature and signature.raw_names, signature and signature.encoding
-    table = read_table(path, target, signature and signature.target, ask=False, form=form, wanted=wanted,
-                       numbers=signature is not None and encoding is None, labels=False)
-    X, y = table.X, table.y
-    if y is None or signature is None or target is not None or (encoding is None and y.dtype.kind not in "iuf"):
-        return X, table.names
+    read = partial(read_table, path, target, ask=False, form=form, wanted=wanted,
+                   numbers=signature is not None and encoding is None, labels=False)
+    table = read(learnt=signature and signature.target)
+    if table.y is None or signature is None or target is not None:
+        return table.X, table.names
     shapes = signature.shape, *(signature.selection or ())[1:2]  # of rows, and of those of which columns are picked
     widths = list(map(int, map(np.prod, shapes))) if encoding is None else [len(encoding.columns), encoding.width]
+    n_targets = table.y[:1].size
+    if table.names is None and table.X.shape[1] not in widths and table.X.shape[1] + n_targets in widths:
+        table = read()  # all columns are features, those at the numbers of the targets too
+    X, y = table.X, table.y
+    if encoding is None and y.dtype.kind not in "iuf":
+        return X, table.names
     if not (table.target in wanted if table.names and wanted else X.shape[1] + 1 in widths):
         return X, table.names
     X = X if encoding is None else X.astype(object)

@@ -23,7 +23,7 @@ from minnet.data.kinds import Told, check_told, fit_encoding
 from minnet.data.scaling import SCALINGS, of_encoded
 from minnet.data.signature import Signature, check_keeps_zeros
 from minnet.data.sources import Raw, column_names, find, is_table
-from minnet.data.tasks import as_targets, class_column, kind_of, standard_targets
+from minnet.data.tasks import as_targets, ask_which, class_column, kind_of, standard_targets
 from minnet.delimited import Target, check_format
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.typing import ArrayLike, Dtype, Seed
@@ -258,7 +258,11 @@ def load_data(data: Data = "digits", *, rng: Seed = 0, scaling: Scaling = "unit"
                            '--target B (in Python target=["A", "B"])')
     valid, test = (None if part in given else share for part, share in (("valid", valid), ("test", test)))
     kind = kind_of(task, None if signature is None else signature.task)
-    other = class_column(raw.X, raw.feature_names) if is_table(data) and target is None and not form.ignore else ""
+    other = ""
+    if is_table(data) and target is None and not form.ignore and isinstance(raw.target, str | None):
+        other = class_column(raw.X, raw.feature_names, raw.target)
+        if raw.feature_names is None and signature is None and kind in (None, "classes"):
+            ask_which(raw.X, raw.y)
     return _prepare(raw, rng, scaling if signature is None else "none", valid, test, dtype, signature, kind,
                     told._replace(kinds=raw.kinds or {}), missing, other)
 
@@ -351,10 +355,10 @@ def _prepare(raw, rng, scaling, valid, test, dtype, signature=None, kind=None, t
     X, encoded = raw_rows(raw, names, signature, missing)
     codes, classes = _as_codes(y, other) if kind == "classes" else (np.zeros(len(y), np.int64), None)
     labels = np.zeros(1) if classes is None else classes
-    classes = _names_of_labels(y.shape[1], raw.target) if kind == "multilabel" else classes
+    classes = _names_of_labels(y.shape[1], raw.feature_names and raw.target) if kind == "multilabel" else classes
     if X.shape[0] != len(y):
         raise InvalidValue(f"X has {X.shape[0]} samples and y {len(y)} labels; wanted one label for each sample")
-    parts = split_rows(raw, codes, labels, rng, valid, test)
+    parts = split_rows(raw, codes, labels, rng, valid, test, other)
     if signature is None:
         encoding = fit_encoding(X[parts[0]], names, told or Told()) if encoded else None
         signature = _fitted(raw, X[parts[0]], y[parts[0]], classes, kind, encoding, rule)

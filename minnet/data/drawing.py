@@ -17,8 +17,11 @@ SEEDS = 2**32  # scikit-learn takes seeds below
 
 
 def split_rows(raw: Raw, y: np.ndarray, classes: np.ndarray, rng: Seed, valid: float | None,
-               test: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return sorted indices of the three parts; each class has its share in each part that is drawn."""
+               test: float | None, other: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return sorted indices of the three parts; each class has its share in each part that is drawn.
+
+    `other` is what `class_column` says of another column of a table.
+    """
     n = len(y)
     rest, middle, last = np.split(np.arange(n), [n - raw.n_test - raw.n_valid, n - raw.n_test])
     for name, share, size in (("test", test, raw.n_test), ("valid", valid, raw.n_valid)):
@@ -27,20 +30,20 @@ def split_rows(raw: Raw, y: np.ndarray, classes: np.ndarray, rng: Seed, valid: f
     generator = _generator(rng)
     if not raw.n_test:
         size = round(check_fraction("test", TEST if test is None else test) * (n - raw.n_valid))
-        rest, last = _draw(rest, y, size, classes, "test", generator)
+        rest, last = _draw(rest, y, size, classes, "test", generator, other)
     if not raw.n_valid:
         share = (OFFICIAL_VALID if raw.n_test else VALID) if valid is None else valid
         size = round(check_fraction("valid", share) * (n - raw.n_test))
-        rest, middle = _draw(rest, y, size, classes, "valid", generator)
+        rest, middle = _draw(rest, y, size, classes, "valid", generator, other)
     missing = np.setdiff1d(np.arange(len(classes)), y[rest])
     if missing.size:
         raise InvalidValue(f"{missing.size} of {len(classes)} classes have no training sample: "
-                           f"{listed(classes[missing].tolist())}; mend these labels, take their rows out, or lower "
-                           "test= and valid=")
+                           f"{listed(classes[missing].tolist())}; mend these labels, take their rows out, or give "
+                           "other parts, --test FILE and --valid FILE (in Python also other shares, test= and valid=)")
     return rest, middle, last
 
 
-def _draw(rows, y, size, classes, name, generator):
+def _draw(rows, y, size, classes, name, generator, other):
     """Draw `size` of the rows, stratified by class; return (rest, part)."""
     if size == 0:
         return rows, rows[:0]
@@ -49,13 +52,14 @@ def _draw(rows, y, size, classes, name, generator):
     if min(size, left) < len(present):
         many = f", for {len(classes)} classes" * (len(classes) > 1)
         problem = f"{name} would have {size} samples and {max(left, 0)} would be left{many}"
-        raise InvalidValue(f"{problem}; change {name}=, or give more samples")
+        raise InvalidValue(f"{problem}; give more samples, or --test FILE and --valid FILE (in Python also other "
+                           "shares, test= and valid=)")
     counts = np.bincount(y[rows])[present]
     if len(classes) > 1 and counts.min() < 2:
         label = quoted(repr(classes[present[counts.argmin()]].item()))
         raise InvalidValue(f"class {label} has 1 sample left for {name} and training; wanted at least 2: take that "
-                           f"class out, bring a {name} part of its own (--{name} FILE), or set {name}=0; if another "
-                           "column holds the classes, name it: --target")
+                           f"class out, or bring a {name} part of its own: --{name} FILE (in Python also {name}=0); if "
+                           f"another column holds the classes, name it: --target{other}")
     from sklearn.model_selection import train_test_split
 
     seed = int(generator.integers(SEEDS))

@@ -56,7 +56,7 @@ def with_parts(raw: Raw, given: Mapping[str, object], target: Target, form: Form
         written = form if is_table(source) else check_format(missing=form.missing)
         other = find(source, target if is_table(source) and raw.target is None else None, raw.target, ask=False,
                      form=written, wanted=names, numbers=numbers)
-        if raw.target is not None and other.target not in (None, raw.target):
+        if raw.target is not None and names is not None and other.target not in (None, raw.target):
             raise InvalidValue(f"{part}={quoted(repr(source))} has no column {quoted(repr(raw.target))}, which is the "
                                "target")
         parts[part] = other.X, other.y, column_names(other)

@@ -34,9 +34,9 @@ class Raw:
 
     X (n, d), (n, h, w) or (n, h, w, c) of any real numbers, y (n,) of whole numbers or text, or of numbers to learn
     (n,) or (n, k), or of 0 and 1 (n, k). `feature_names` are those of the columns of a table, `target` is that of its
-    labels, or those of k. The `n_valid` before the test part are the official validation part. `kinds` is None of
-    arrays, which hold numbers alone; of a table, whose cells may be missing or text, it has "text" or "categories" of
-    columns by place, if told.
+    labels, or those of k; without a header, its number in text. The `n_valid` before the test part are the official
+    validation part. `kinds` is None of arrays, which hold numbers alone; of a table, whose cells may be missing or
+    text, it has "text" or "categories" of columns by place, if told.
     """
 
     name: str

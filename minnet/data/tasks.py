@@ -108,14 +108,39 @@ def _check_told(y, name, other):
                        f'task="regression" and so on); if another column holds the classes, name it: --target{other}')
 
 
-def class_column(X: np.ndarray, names: Sequence[str] | None) -> str:
+def class_column(X: np.ndarray, names: Sequence[str] | None, target: str | None = None) -> str:
     """Return what a message adds to --target if the first column of features looks like classes, else nothing.
 
-    It does where few texts or whole numbers occur, as `as_targets` takes them.
+    It does where few texts or whole numbers occur, as `as_targets` takes them. The last column is named too.
     """
-    first = [cell for cell in X[:, 0].tolist() if cell == cell]
-    found = set(first)
-    few = 1 < len(found) <= MANY or 1 < len(found) * FEW_ROWS <= len(first)
-    if not few or any(not isinstance(cell, str) and cell != round(cell) for cell in found):
+    found = _few_values(X[:, 0])
+    if not found:
         return ""
-    return f" {quoted(names[0] if names else '0')} is the first column, which holds {len(found)} different values"
+    first, last = (names[0], target) if names else ("0", str(X.shape[1]))
+    return f" {quoted(first)} is the first column, which holds {len(found)} different values" + (
+        "" if last is None else f", --target {quoted(last)} the last")
+
+
+def ask_which(X: np.ndarray, y: np.ndarray) -> None:
+    """Raise InvalidValue for a table without a header of which the first column may be the classes, not the last.
+
+    It may where it holds few texts, or all whole numbers from 0 or 1 up to the largest, each in two rows or more, and
+    other values than the column beside it; but not where the last one alone holds text, or can be no classes.
+    """
+    found, last = _few_values(X[:, 0]), _few_values(y)
+    text, known = any(isinstance(cell, str) for cell in found), len(found)
+    counted = text or found in (set(range(known)), set(range(1, known + 1)))
+    often = len(X) >= 2 * known and all((X[:, 0] == cell).sum() > 1 for cell in found)
+    alike = X.shape[1] > 1 and found == _few_values(X[:, 1])
+    if found and last and counted and often and not alike and (text or y.dtype.kind != "U"):
+        raise InvalidValue(f"either may be the classes, the first column, which holds {known} different values, or the "
+                           f"last, which holds {len(last)}: say which, --target 0 or --target {X.shape[1]} (in "
+                           "Python target=)")
+
+
+def _few_values(column):
+    """Return the different values of a column that may be classes, text or whole numbers; else none."""
+    cells = [cell for cell in column.tolist() if cell == cell]
+    found = set(cells)
+    few = len(found) > 1 and (len(found) <= MANY or len(found) * FEW_ROWS <= len(cells))
+    return found if few and all(isinstance(cell, str) or cell == round(cell) for cell in found) else set()
