@@ -123,6 +123,11 @@ class SparseDense(Linear):
         _, xt = tape[self]
         return highest_places(self._slopes(xt, tape.buffer(self, "dyt", (self.units, xt.shape[1])), taken), count)
 
+    def dense_gradient(self, tape):
+        """Return x' dy of the pass at all positions, live or not: (in, units)."""
+        _, xt = tape[self]
+        return np.dot(xt, tape.buffer(self, "dyt", (self.units, xt.shape[1])).T)
+
     def _slopes(self, xt, dyt, taken):
         """Yield (first position, ``|x' dy|`` of all positions of some inputs, -1 for those taken), input by input."""
         rows = max(1, SLOPES // self.units)

@@ -71,9 +71,14 @@ def check_span(begin: float, end: float) -> None:
 
 def gradually(goal: Goal, steps: Iterator[Step], begin: float, end: float) -> Iterator[Step]:
     """Yield the steps of a training after pruning at each, to the goal's count of progress from `begin` to `end`."""
+    before: int | None = None
     for step in steps:
         if step.progress >= begin:
-            goal.reach((step.progress - begin) / (end - begin))
-            step.state.apply_mask()
+            t = (step.progress - begin) / (end - begin)
+            count = None if goal.open else goal.count(t)
+            if count is None or count != before:  # where as many are masked as last time nothing would change
+                goal.cut(count)
+                step.state.apply_mask()
+            before = count
         yield step
     goal.reach(1.0)  # also where there was nothing to train

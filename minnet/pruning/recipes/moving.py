@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.dense import Dense
 from minnet.engine.model import Model
 from minnet.engine.sample import Sample, draw_sample, gradient
 from minnet.engine.state import Step
@@ -65,11 +66,23 @@ def movable(model, layers):
 def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data, samples: int | None,
                         rng: np.random.Generator) -> None:
     """Replace a share of each layer's live weights, the smallest ``|w|``, by weights where the gradient is largest."""
-    tape = one_pass(step.model, draw_sample(step.model, data, samples=samples, rng=rng))
-    for p in movable(step.model, layers):
-        positions, value, live = slots(p)
-        gone = lowest(np.abs(value), live, round(share * np.count_nonzero(live)))
+    model, live = step.model, live_form(step.model)
+    few = live is not None and all(type(model.layers[name]) is Dense for name in live.positions)
+    tape = one_pass(live.model if few else model, draw_sample(model, data, samples=samples, rng=rng))
+    for p in movable(model, layers):
+        positions, value, alive = slots(p)
+        gone = lowest(np.abs(value), alive, round(share * np.count_nonzero(alive)))
         move(step.state, p, positions, gone, partial(steepest, tape, p))
+
+
+def live_form(model: Model) -> LiveModel | None:
+    """Return the model of live weights alone that gives the same numbers, or None where no layer has few of them."""
+    few = {layer.name: np.flatnonzero(layer.weight.mask) for layer in sparse_layers(model)}
+    if not few:
+        return None
+    live = LiveModel(model, few, 0)
+    np.take(model.values, live.index, out=live.model.values)
+    return live
 
 
 def one_pass(model, sample, weights=None):
@@ -91,11 +104,15 @@ def one_pass(model, sample, weights=None):
 def steepest(tape: Tape, p: Parameter, count: int, taken: np.ndarray) -> np.ndarray:
     """Return the `count` positions of a parameter outside `taken` where its gradient on the tape is largest, sorted.
 
-    The lowest positions are taken where it is equal. Of a layer born sparse no dense matrix is made.
+    The lowest positions are taken where it is equal. Of a layer born sparse no dense matrix is made. The tape may be
+    one of the `live_form` of the model.
     """
+    layer, seen = tape.model.layers[p.layer], tape.model.parameters[p.name]
     if p.index is not None:
-        return tape.model.layers[p.layer].steepest(tape, count, taken)
-    scores, out = np.abs(p.of(tape.grads).reshape(-1)), np.empty(p.size, bool)
+        return layer.steepest(tape, count, taken)
+    with one_blas_thread():
+        slopes = seen.of(tape.grads) if seen.index is None else layer.dense_gradient(tape)
+    scores, out = np.abs(slopes.reshape(-1)), np.empty(p.size, bool)
     state = np.full(p.size, MAY_GO, np.uint8)
     state[taken] = STAYS
     select_lowest(np.negative(scores, out=scores), state, count, out)
@@ -130,11 +147,10 @@ def live_gradient(model: Model, sample: Sample) -> np.ndarray:
 
     Layers with few live weights are passed by these alone, so that none of them makes a dense gradient.
     """
-    few = {layer.name: np.flatnonzero(layer.weight.mask) for layer in sparse_layers(model)}
-    if not few:
+    live = live_form(model)
+    if live is None:
         return gradient(model, sample)
-    live, slopes = LiveModel(model, few, 0), np.zeros_like(model.values)
-    np.take(model.values, live.index, out=live.model.values)
+    slopes = np.zeros_like(model.values)
     slopes[live.index] = gradient(live.model, sample)
     return slopes
 
