@@ -35,6 +35,7 @@ QUICK = {"digits": {"sparsities": (0.9,), "seeds": 2, "epochs": 1}}
 BESIDE, UNITS, RANDOM_UNITS = "static", "slimming", "random units"
 NAMES = (BESIDE, *(name for name in RECIPES if name not in (BESIDE, UNITS)), RANDOM_UNITS, UNITS)
 FROM_INITIAL = ("lottery_ticket", "granet")  # beside those that are sparse from the start
+UNIT_PRUNE = partial(mn.prune, structure="neuron", distribution="layerwise")  # by the whole net, a layer keeps 1 unit
 WEIGHTS, TRAINING, PRUNING = range(3)        # streams of random numbers
 
 
@@ -79,9 +80,9 @@ def dense_net(folder, name, data, seed, epochs):
 def steps_of(name, model, data, sparsity, epochs, rng):
     """The steps of a recipe."""
     if name == RANDOM_UNITS:
-        prune = partial(mn.prune, structure="neuron", criterion="random")
+        prune = partial(UNIT_PRUNE, criterion="random")
         return RECIPES["one_shot"](model, data, sparsity, epochs=epochs, train=trainer(data), prune=prune, rng=rng)
-    more = {"prune": partial(mn.prune, structure="neuron")} if name == UNITS else {}
+    more = {"prune": UNIT_PRUNE} if name == UNITS else {}
     return RECIPES[name](model, data, sparsity, epochs=epochs, train=trainer(data), rng=rng, **more)
 
 

@@ -1,4 +1,5 @@
 """Recipes with latent weights: each update written out in NumPy, the last cut, and that Steps change nothing."""
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -248,8 +249,9 @@ def test_each_step_is_the_published_update(name):
 @pytest.mark.parametrize("sparsity", [0.3, 0.8])
 def test_the_last_cut_reaches_the_count_and_says_how_many_it_took(name, sparsity):
     """One step has a `cut`; from there the mask is fixed, and weights that it gave back are trained."""
-    model, cuts, masks = make("dense"), [], set()
+    model, cuts, masks, at = make("dense"), [], set(), 0
     for step in steps(name, model, sparsity, end=0.7, **FIXED.get(name, {})):
+        at = at if step.cut is None else step.state.t
         cuts += [] if step.cut is None else [step.cut]
         masks |= {model.mask.tobytes()} if cuts else set()
     assert len(cuts) == len(masks) == 1
@@ -257,8 +259,11 @@ def test_the_last_cut_reaches_the_count_and_says_how_many_it_took(name, sparsity
     assert np.count_nonzero(~model.mask) == np.count_nonzero(model.weights == 0) == wanted
     if name in OUTCOME:
         model = make("dense")
-        list(steps(name, model, None, end=0.7, **FIXED[name]))
-        assert cuts == [wanted - np.count_nonzero(~model.mask)]
+        masked = {step.state.t: np.count_nonzero(~model.mask) for step in steps(name, model, None, end=0.7,
+                                                                                **FIXED[name])}
+        assert cuts == [wanted - masked[at]]
+        enough = [t + 1 for t in masked if masked[t] >= wanted] if name == "variational_dropout" else []
+        assert at == min([*enough, math.ceil(0.7 * max(masked))])
     else:
         assert cuts == [wanted if name == "gsm" else 0]
 

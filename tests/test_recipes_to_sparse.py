@@ -112,13 +112,13 @@ def test_slimming_pulls_gains_and_cuts_channels():
     assert dense[20][1] == 0 < cut == gone(model)
     assert lost.sum() == 3 and gains[lost].max() < gains[~lost].min()
     model = make("normed")
-    cuts = [step.cut for _, step in steps("slimming", model, None, strength=0.3)]
+    cuts = [step.cut for _, step in steps("slimming", model, None, strength=0.3, end=0.7)]
     assert set(cuts) == {None}
     zero = ~model.parameters["dense1.weight"].mask.any(axis=0)
     assert 0 < zero.sum() < 6
-    took = [step.cut for _, step in steps("slimming", "normed", 0.5, strength=0.3) if step.cut is not None]
+    took = [step.cut for _, step in steps("slimming", "normed", 0.5, strength=0.3, end=0.7) if step.cut is not None]
     more = make("normed")
-    list(steps("slimming", more, 0.5, strength=0.3))
+    list(steps("slimming", more, 0.5, strength=0.3, end=0.7))
     n = more.n_weights
     assert took == [np.count_nonzero(~more.mask[:n]) - np.count_nonzero(~model.mask[:n])]
 
@@ -289,7 +289,8 @@ def test_how_often_a_step_is_yielded_changes_no_bit(name):
 
 @pytest.mark.parametrize(("name", "wrong"), [
     ("ac_dc", {"cycles": 0}), ("ac_dc", {"begin": 0.9, "end": 0.5}), ("dsd", {"begin": 0.5, "again": 0.4}),
-    ("dsd", {"last_cut": 1}), ("growing_l2", {"ceiling": 0}), ("growing_l2", {"interval": 0}), ("lc", {"first": 3.0}),
+    ("dsd", {"last_cut": 1}), ("growing_l2", {"ceiling": 0}), ("growing_l2", {"interval": 0}),
+    ("lc", {"first": 3.0, "last": 1.0}),
     ("admm", {"rounds": 0}), ("admm", {"first": 0}), ("proximal", {"path": 0}), ("slimming", {"strength": 0}),
     *[(name, {"structure": "neuron"}) for name in ("ac_dc", "dsd", "admm", "lc", "proximal")],
 ])

@@ -10,15 +10,17 @@ from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_count, check_positive
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.goal import Prune, Train
-from minnet.pruning.recipes.latent import Latent, ask
+from minnet.pruning.recipes.latent import Latent, ask, batches_of
 from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
 from minnet.typing import Seed
 
+ADMM_PULL, LC_PULL = (7.0, 210.0), (7.0, 700.0)  # strength times all steps, in the first and the last round
+
 
 def admm(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedule: PruneSchedule = "one_shot",
-         first: float = 0.01, last: float = 0.3, rounds: int = 15, begin: float = 0.1, end: float = 0.8,
+         first: float | None = None, last: float | None = None, rounds: int = 15, begin: float = 0.1, end: float = 0.8,
          prune: Prune = prune_, train: Train = train_, rng: Seed = None) -> Iterator[Step]:
     """Pull the weights towards their nearest sparse copy, by the alternating direction method of multipliers (ADMM).
 
@@ -38,9 +40,9 @@ def admm(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedul
         The length of the whole training.
     schedule : str, callable or list, default "one_shot"
         Not used: the net is dense up to `begin`, and its copy as sparse as asked from there on.
-    first, last : float, default 0.01 and 0.3
-        rho in the first and in the last round; the defaults are for some 700 steps (digits, 30 epochs), and more steps
-        want smaller ones, or the first choice of what is large holds.
+    first, last : float, optional
+        rho in the first and in the last round; by default 7 / T and 210 / T in a training of T steps, so that a round
+        pulls as far however many steps it has. With more, the first choice of what is large holds.
     rounds : int, default 15
         How many times the weights are projected.
     begin, end : float, default 0.1 and 0.8
@@ -67,13 +69,12 @@ def admm(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedul
     .. [1] Zhang et al., 2018, "A systematic DNN weight pruning framework using alternating direction method of
            multipliers", section 3.
     """
-    strengths = _strengths(first, last, rounds)
     run = ask("admm", model, data, sparsity, prune, train, epochs=epochs, span=(begin, end), rng=rng, outcome=False)
-    return _Admm(run, strengths).steps()
+    return _Admm(run, _strengths(run, first, last, rounds, ADMM_PULL)).steps()
 
 
 def lc(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedule: PruneSchedule = "one_shot",
-       first: float = 0.01, last: float = 1.0, rounds: int = 20, begin: float = 0.1, end: float = 0.8,
+       first: float | None = None, last: float | None = None, rounds: int = 20, begin: float = 0.1, end: float = 0.8,
        prune: Prune = prune_, train: Train = train_, rng: Seed = None) -> Iterator[Step]:
     """Alternate learning the weights near a sparse copy of them, and compressing these to the copy (LC).
 
@@ -94,9 +95,9 @@ def lc(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedule:
         The length of the whole training.
     schedule : str, callable or list, default "one_shot"
         Not used: the net is dense up to `begin`, and theta as sparse as asked from there on.
-    first, last : float, default 0.01 and 1
-        mu in the first and in the last L step; the defaults are for some 700 steps (digits, 30 epochs), and more steps
-        want smaller ones, or the first choice of what is large holds.
+    first, last : float, optional
+        mu in the first and in the last L step; by default 7 / T and 700 / T in a training of T steps, so that an L step
+        pulls as far however many steps it has. With more, the first choice of what is large holds.
     rounds : int, default 20
         How many C steps there are; the paper's nets take 40, of 20 epochs each.
     begin, end : float, default 0.1 and 0.8
@@ -122,13 +123,14 @@ def lc(model: Model, data: Data, sparsity: float, *, epochs: int = 30, schedule:
     ----------
     .. [1] Carreira-Perpinan and Idelbayev, 2018, "Learning-compression algorithms for neural net pruning", figure 2.
     """
-    strengths = _strengths(first, last, rounds)
     run = ask("lc", model, data, sparsity, prune, train, epochs=epochs, span=(begin, end), rng=rng, outcome=False)
-    return _LearningCompression(run, strengths).steps()
+    return _LearningCompression(run, _strengths(run, first, last, rounds, LC_PULL)).steps()
 
 
-def _strengths(first, last, rounds):
-    """Return the strength of each round."""
+def _strengths(run, first, last, rounds, pull):
+    """Return the strength of each round; `pull` says by default what strength times steps is at both ends."""
+    steps = max(run.epochs * batches_of(run.train, run.goal.model, run.goal.data), 1)
+    first, last = (whole / steps if given is None else given for given, whole in zip((first, last), pull, strict=True))
     if check_positive("first", first) > check_positive("last", last):
         raise InvalidValue(f"first={first} and last={last}: the pull rises from first to last")
     return np.geomspace(first, last, check_count("rounds", rounds, 1))

@@ -117,6 +117,7 @@ class Latent:
     layers: list[Parameter] = field(init=False)
     cut: int | None = field(default=None, init=False)
     started: bool = field(default=False, init=False)
+    reached: bool = field(default=False, init=False)
     closed: bool = field(default=False, init=False)
     reads_gradient = True  # so that `train` hands over the whole gradient, however many threads made it
 
@@ -201,7 +202,7 @@ class Latent:
         self.t, self.lr = self.t + 1, lr
         self._run_on()
         moved[:] = self.running
-        if self.progress >= self.run.end:
+        if self.progress >= self.run.end or self.reached:
             self._close()
 
     @property
@@ -224,6 +225,10 @@ class Latent:
         lost = {p: int(np.count_nonzero(~p.mask)) for p in self.layers}
         goal.prune, model.mask[:n], model.values[:n] = prune, self.base, kept
         return lost
+
+    def is_enough(self, live: np.ndarray) -> bool:
+        """Return True if as many weights as asked for are not among `live`, (n_weights,) bool."""
+        return self.run.cuts and sum(np.count_nonzero(~live[p.slice]) for p in self.layers) >= self.run.goal.total
 
     def keep(self, scores: np.ndarray, lost: dict[Parameter, int], share: float = 1.0) -> np.ndarray:
         """Return (n_weights,) bool: what is live once each layer has lost that share of what it is to lose."""

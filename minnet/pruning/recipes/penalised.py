@@ -140,12 +140,14 @@ def _cut_those(goal, chosen):
 
 
 def slimming(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
-             schedule: PruneSchedule = "one_shot", strength: float = 0.01, end: float = 0.7, prune: Prune = CHANNELS,
+             schedule: PruneSchedule = "one_shot", strength: float = 0.01, end: float = 0.5, prune: Prune = CHANNELS,
              train: Train = train_, rng: Seed = None) -> Iterator[Step]:
     """Pull the gains of BatchNorm to 0 by an L1 penalty, then cut the channels of the smallest gains (slimming).
 
     Up to `end` the loss has the penalty strength sum of ``|gain|``; there the channels with the smallest gains of the
-    whole net are removed, by the criterion `bn_scale`. What is left is trained on without the penalty.
+    whole net are removed, by the criterion `bn_scale`. What is left is trained on without the penalty. Gains of
+    different layers are not on one scale: a deep cut by the whole net may leave one unit of a layer (bind
+    distribution="layerwise" or min_density= to `prune`).
 
     Parameters
     ----------
@@ -162,8 +164,8 @@ def slimming(model: Model, data: Data, sparsity: float | None, *, epochs: int = 
         Not used: the channels are cut at `end`.
     strength : float, default 0.01
         The strength of the penalty; the paper's, 1e-4, is for some hundred thousand steps.
-    end : float, default 0.7
-        Where the channels are cut, as a share of the training.
+    end : float, default 0.5
+        Where the channels are cut, as a share of the training; later than that a deep cut finds too little of it left.
     prune, train : callable
         `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`; the criterion is not used.
     rng : int or Generator, optional
@@ -242,7 +244,7 @@ def proximal(model: Model, data: Data, sparsity: float | None, *, epochs: int = 
     After each step on the loss the weights move by the penalty's prox. From `begin` to `end` the strength takes `path`
     values from `low` to `high`, each a constant times the one before, and each net is where the next one starts: the
     path of glmnet, from its other end, since a net of zeros has no gradient to leave them by. Once as many weights as
-    asked for are 0 the strength rises no more.
+    asked for are 0 these are cut, at the latest at `end`, and the others are trained on without the penalty.
 
     Parameters
     ----------
@@ -263,7 +265,7 @@ def proximal(model: Model, data: Data, sparsity: float | None, *, epochs: int = 
     path : int, default 20
         How many strengths there are.
     begin, end : float, default 0 and 0.8
-        Where the path begins, and where the weights are cut for good, as shares of the training.
+        Where the path begins, and where the weights are cut for good at the latest, as shares of the training.
     prune, train : callable
         `minnet.prune` and `minnet.train`, with arguments bound by `functools.partial`; the criterion is not used.
     rng : int or Generator, optional
@@ -308,18 +310,15 @@ def with_prox(penalty: str | Callable[[float], Penalty], strength: float) -> Pen
 class _Proximal(Latent):
     penalty: Penalty
     strengths: np.ndarray
-    reached: bool = False
 
     def forward(self):
         model, place = self.model, min(int(self.way * len(self.strengths)), len(self.strengths) - 1)
-        if not self.reached:
-            self.penalty.strength = float(self.strengths[place])
+        self.penalty.strength = float(self.strengths[place])
         model.values[: model.n_weights] = self.values
         self.penalty.prox(model, self.lr)
         self.values[:] = np.where(self.base, model.weights, 0)
         self.live = self.base & ((self.values != 0) | ~self.scope)
-        goal = self.run.goal
-        self.reached = self.run.cuts and np.count_nonzero(~self.live) >= goal.total
+        self.reached = self.is_enough(self.live)
         return self.values
 
     def backward(self, gradient):
