@@ -561,6 +561,16 @@ def test_hostile_safetensors(header, words, tmp_path):
     is_refused(read_torch, tmp_path / "a.safetensors", words)
 
 
+@pytest.mark.parametrize("kind, axes", [("a chain", ()), ("convolutions", (3, 3))])
+def test_a_name_of_thousands_of_digits(kind, axes, tmp_path):
+    """Python makes no whole number of so many."""
+    first, last = (f"{letter}{'9' * 5000}.weight" for letter in "ab")
+    (tmp_path / "a.safetensors").write_bytes(to_safetensors({
+        first: np.ones((2, 1, *axes), np.float32), last: np.ones((2, 9), np.float32)}))
+    is_refused(lambda path: load_torch(path), tmp_path / "a.safetensors", "shape of their input|takes 9 features")
+
+
+
 def test_names_are_never_paths(tmp_path):
     """They are shown escaped, and open nothing."""
     state = {"../../\x1b[31m.weight": np.ones((3, 4), np.float32)}

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from trees import masked_models, random_input
 
 import minnet as mn
-from minnet.errors import FileError, InvalidType, NotFinite, Unsupported
+from minnet.errors import FileError, InvalidType, InvalidValue, NotFinite, Unsupported
 from minnet.formats.channels import channels_first, feature_orders, flat_order
 from minnet.formats.torch_state import load_torch, read_torch, save_torch
 
@@ -318,9 +318,55 @@ def test_a_chain_of_linear_layers_needs_no_model(layers, tmp_path):
     assert all((p.value == 0.5).all() for p in model.weight_parameters)
 
 
+def conv(name, inputs, outputs, side=3):
+    return {f"{name}.weight": np.full((outputs, inputs, side, side), 0.5, np.float32)}
+
+
+def conv_norm(number, inputs, outputs):
+    return conv(f"conv{number}", inputs, outputs) | norm(f"bn{number}", outputs)
+
+
+IMAGES = {      # of 12 x 12: as in LeNet, as in PyTorch's example for MNIST, and nets of one nn.Sequential or two
+    "Conv2d ReLU MaxPool2d Conv2d ReLU MaxPool2d Flatten Dense": conv("conv1", 1, 2) | conv("conv2", 2, 3)
+    | linear("fc", 3, 3),
+    "Conv2d BatchNorm ReLU Conv2d BatchNorm ReLU MaxPool2d Flatten Dense ReLU Dense":
+        conv_norm(1, 1, 2) | conv_norm(2, 2, 3) | linear("fc1", 48, 4) | linear("fc2", 4, 2),
+    "Conv2d ReLU Conv2d ReLU MaxPool2d Flatten Dense": conv("0", 1, 2, 1) | conv("2", 2, 3, 1) | linear("6", 108, 3),
+    "Conv2d ReLU BatchNorm Conv2d ReLU MaxPool2d Flatten Dense": conv("f.0", 1, 2) | norm("f.2", 2) | conv("f.3", 2, 3)
+    | linear("g.0", 48, 3),
+}
+
+
+@pytest.mark.parametrize("layers", IMAGES)
+def test_a_chain_with_convolutions_needs_a_shape_that_one_choice_fits(layers, tmp_path):
+    path = saved(IMAGES[layers], tmp_path)
+    with pytest.warns(UserWarning, match="one choice fits its shapes: Conv2d of 2"):
+        model = load_torch(path, shape=(12, 12, 1))
+    assert [type(layer).__name__ for layer in model.tree.layers] == layers.split()
+    assert all((p.value == 0.5).all() for p in model.weight_parameters)
+
+
+TWO = conv("conv1", 1, 2) | conv("conv2", 2, 3) | linear("fc", 48, 3)
+NO_IMAGES = {
+    "no shape": (TWO, None, FileError, "the shape of their input .give it with --shape H,W,C, in Python"),
+    "a row": (TWO, (8,), InvalidValue, "wanted .height, width, channels"),
+    "no net": (conv("conv", 1, 3) | linear("fc", 15, 3), (8, 8, 1), FileError, "no choices give the 15 numbers"),
+    "pools before or after": (TWO, (8, 8, 1), FileError, "3 choices give the 48 numbers"),
+    "other channels": (TWO, (8, 8, 3), FileError, "conv1, which takes 1 channels, behind 3"),
+    "too small": (TWO, (1, 1, 1), FileError, "no choices"),
+    "names": (conv("a", 1, 2) | conv("b", 2, 2) | linear("fc", 8, 3), (8, 8, 1), FileError, "which comes first"),
+}
+
+
+@pytest.mark.parametrize("name", NO_IMAGES)
+def test_what_may_be_several_nets_is_refused(name, tmp_path):
+    tensors, shape, error, words = NO_IMAGES[name]
+    with pytest.raises(error, match=words):
+        load_torch(saved(tensors, tmp_path), shape=shape)
+
+
 NO_CHAINS = {
-    "convolutions": ({"conv.weight": np.ones((2, 1, 3, 3))} | linear("fc", 8, 3), "conv .*neither strides nor pools"),
-    "other layers": ({"gru.weight_ih_l0": np.ones((3, 3))}, "one is found for Linear layers alone"),
+    "other layers": ({"gru.weight_ih_l0": np.ones((3, 3))}, "one is found for Linear layers, and convolutions before"),
     "squares": (linear("a", 4, 3) | linear("b", 3, 3) | linear("c", 3, 3), "do not say which comes first"),
     "norms by other names": (linear("fc1", 4, 3) | norm("bn1", 3) | linear("fc2", 3, 2), "do not say which"),
     "a gap": (linear("0", 4, 3) | linear("1", 2, 2), "1, which takes 2 features, behind 3"),
@@ -328,7 +374,7 @@ NO_CHAINS = {
                       "fc.weight_init_weights.*prune.remove"),
     "a mask alone": ({"fc.weight_mask": np.ones((3, 2))}, "make the pruning permanent"),
     "a name": (linear("fc/../x", 4, 3), "must be letters"),
-    "nothing": ({}, "it has none"),
+    "nothing": ({}, "it has no Linear layer"),
 }
 
 

@@ -4,6 +4,7 @@
   minnet import model.keras                                     Keras's, whole: .keras, or .h5 with its architecture
   minnet import vgg16.h5 --model vgg16 --shape 32,32,3          Keras's weights, into one of minnet's architectures
   minnet import net.safetensors                                 a PyTorch state dict of Linear layers, ReLU between
+  minnet import net.safetensors --shape 28,28,1                 one of convolutions too, where only one net fits
   minnet import net.safetensors --model mine.safetensors        any other, into the architecture of a saved model
   minnet import model.onnx --classes setosa,versicolor,virginica --scaling 0,255      what it takes and gives
 
@@ -166,7 +167,7 @@ def _imported(args):
         raise file_error(args.what, f"is {KINDS[kind]}", "give an ONNX model, or weights of Keras or PyTorch")
     if args.model is None:
         if kind == "safetensors":
-            return load_torch(args.what, zeros=args.zeros), [], LOADERS[kind]
+            return load_torch(args.what, zeros=args.zeros, shape=args.shape), [], LOADERS[kind]
         return load_keras(args.what, zeros=args.zeros), [], "a Keras model"
     model = _architecture(args)
     load = load_torch if kind == "safetensors" else load_keras

@@ -80,7 +80,13 @@ def dense_of(p, given=None):
 
 def natural(text):
     """Return a key for sorting in which the numbers in a name count as numbers."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]
+    parts = re.split(r"0*([0-9]+)", text)   # numbers by their digits: Python makes no int of thousands of them
+    return [(len(part), part) if i % 2 else part for i, part in enumerate(parts)]
+
+
+def numbers_in(name):
+    """Return the whole numbers in a name, those of more than 18 digits in pieces."""
+    return [int(number) for number in re.findall(r"[0-9]{1,18}", name)]
 
 
 def is_chain(layer):

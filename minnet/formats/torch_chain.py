@@ -3,7 +3,7 @@
     model = chain_of(modules, "net.safetensors")      # {name of a module: {"weight": array, ...}} -> Model, all 0
 
 A state dict holds no activations: ReLU between the layers is an assumption, and a UserWarning says so. Of convolutions
-it tells neither strides nor pools, so they need an architecture.
+it tells neither strides nor pools either: see torch_images.py.
 """
 import re
 import warnings
@@ -17,7 +17,7 @@ from minnet.engine.dense import Dense
 from minnet.engine.layer import Layer
 from minnet.engine.normalise import BatchNorm
 from minnet.errors import MinnetError, file_error, quoted
-from minnet.formats.assign import natural
+from minnet.formats.assign import natural, numbers_in
 from minnet.model import Model
 
 WEIGHT_AXES = 2
@@ -32,14 +32,33 @@ def chain_of(modules: dict, path) -> Model:
 
     Raises FileError where there is any doubt which layers they are, or which comes first.
     """
+    layers, first = linear_layers(modules, path)
+    if sum(isinstance(layer, Dense) for layer in layers) > 1:
+        warnings.warn(ASSUMED, UserWarning, stacklevel=4)
+    try:
+        return Model.blank(Sequential(*layers), (first,), dtype_of(modules))
+    except MinnetError as error:
+        raise file_error(path, quoted(str(error)), FIX) from error
+
+
+def dtype_of(modules: dict) -> type:
+    """Return the type of the numbers of a model of these modules."""
+    double = any(array.dtype == np.float64 for arrays in modules.values() for array in arrays.values())
+    return np.float64 if double else np.float32
+
+
+def linear_layers(modules: dict, path) -> tuple[list[Layer], int]:
+    """Return (the layers of a chain of Linear layers, BatchNorm1d among them, how many features it takes).
+
+    Raises FileError where there is any doubt which layers they are, or which comes first.
+    """
     norms = [name for name, arrays in modules.items() if set(arrays) >= STATISTICS]
     linear = [name for name in modules if name not in norms]
     others = [name for name in linear if not _is_linear(modules[name])]
     if others or not linear:
-        images = " (of convolutions it tells neither strides nor pools)" if any(
-            array.ndim > WEIGHT_AXES for name in others for array in modules[name].values()) else ""
-        raise file_error(path, "is a state dict, which holds no architecture; one is found for Linear layers alone, "
-                         f"and it has {quoted(', '.join(others or norms)) or 'none'}{images}", FIX)
+        raise file_error(path, "is a state dict, which holds no architecture; one is found for Linear layers, and "
+                         "convolutions before them, and it has "
+                         f"{quoted(', '.join(others or norms)) or 'no Linear layer'}", FIX)
     order = _order(modules, norms, path)
     layers: list[Layer] = []
     activated = _activated(order, norms)
@@ -49,21 +68,15 @@ def chain_of(modules: dict, path) -> Model:
             raise file_error(path, f"has {quoted(name)}, which takes {_inputs(modules[name])} features, behind {width}",
                              FIX)
         if name in norms:
-            layers.append(BatchNorm(name=_layer_name(name)))
+            layers.append(BatchNorm(name=layer_name(name)))
         else:
             width = len(modules[name]["weight"])
-            layers.append(Dense(width, use_bias="bias" in modules[name], name=_layer_name(name)))
+            layers.append(Dense(width, use_bias="bias" in modules[name], name=layer_name(name)))
         layers += [ReLU()] if i in activated else []
-    double = any(array.dtype == np.float64 for arrays in modules.values() for array in arrays.values())
-    if len(linear) > 1:
-        warnings.warn(ASSUMED, UserWarning, stacklevel=4)
-    try:
-        return Model.blank(Sequential(*layers), (first,), np.float64 if double else np.float32)
-    except MinnetError as error:
-        raise file_error(path, quoted(str(error)), FIX) from error
+    return layers, first
 
 
-def _layer_name(name):
+def layer_name(name: str) -> str | None:
     """Return the name of a module's layer, None for that of a module alone."""
     return name.replace(".", "_") or None
 
@@ -102,13 +115,9 @@ def _activated(order, norms):
     """Return the places after which a ReLU is: where a number is missing behind a Linear layer, or before the next."""
     linear, found = [i for i, name in enumerate(order) if name not in norms], set()
     for i, j in pairwise(linear):
-        missing = [k for k in range(i, j) if _numbers(order[k + 1]) != _next(_numbers(order[k]))]
+        missing = [k for k in range(i, j) if numbers_in(order[k + 1]) != _next(numbers_in(order[k]))]
         found.add(missing[0] if missing else j - 1)
     return found
-
-
-def _numbers(name):
-    return [int(number) for number in re.findall(r"\d+", name)]
 
 
 def _next(numbers):

@@ -28,6 +28,7 @@ from minnet.formats.channels import channels_first, feature_orders
 from minnet.formats.layout import check_numbers
 from minnet.formats.tensors import TO_SAFETENSORS, read_arrays, read_foreign_head, to_bytes
 from minnet.formats.torch_chain import chain_of
+from minnet.formats.torch_images import image_chain, is_conv
 from minnet.formats.torch_masks import apply_masks, refuse_live_pruner
 from minnet.model import Model
 from minnet.typing import Path
@@ -106,16 +107,17 @@ def _read(path, ours=True):
 @overload
 def load_torch(model: Model, path: Path, *, missing: Collection[str] = (), zeros: str = "auto") -> list[str]: ...
 @overload
-def load_torch(model: Path, path: None = None, *, zeros: str = "auto") -> Model: ...
+def load_torch(model: Path, path: None = None, *, zeros: str = "auto",
+               shape: tuple[int, ...] | None = None) -> Model: ...
 def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collection[str] = (),
-               zeros: str = "auto") -> list[str] | Model:
+               zeros: str = "auto", shape: tuple[int, ...] | None = None) -> list[str] | Model:
     """Read PyTorch's weights in a safetensors file into a model with the same layers, or make a model of them.
 
     Parameters
     ----------
     model : Model, str or os.PathLike
         A model, whose values are overwritten; its mask is kept, and what it masks stays 0. See `zeros`. Or the file,
-        alone, of a chain of Linear layers.
+        alone, of a chain of Linear layers, with convolutions before them or not.
     path : str or os.PathLike, optional
         With a model: a state dict that `safetensors.torch.save_file` wrote.
     missing : collection of str
@@ -123,6 +125,8 @@ def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collec
     zeros : {"auto", "mask", "keep"}
         What becomes of weights that are exactly 0: "mask" masks them, "keep" leaves them live, "auto" masks those of
         layers in which they are 5 % of the weights or more. Masks in the file are taken in any case.
+    shape : tuple of int, optional
+        Of the file, alone, of a chain with convolutions: the shape of one input, (height, width, channels).
 
     Returns
     -------
@@ -133,7 +137,8 @@ def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collec
     ------
     FileError
         The file cannot be read or does not fit; the message lists every mismatch, and the model is as it was. Without a
-        model: its modules are not Linear layers, with BatchNorm1d among them, in an order that leaves no doubt.
+        model: its modules are not Linear layers, with BatchNorm1d among them, in an order that leaves no doubt; or of
+        its convolutions and `shape` none or several nets can be made.
     InvalidType
         A model is given without a file.
     Unsupported
@@ -146,7 +151,8 @@ def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collec
     takes the n-th, and so on, by the numbers in the modules' names.
 
     A state dict holds no activations. Where it is read without a model, ReLU is assumed between the layers, and a
-    UserWarning says so.
+    UserWarning says so. Of convolutions it holds neither strides nor pools: strides of 1 are assumed, padding of all or
+    of none, and max pools of 2 x 2, and the one choice is taken that gives the first Linear layer its features.
     """
     if isinstance(model, Model):
         if path is None:
@@ -156,7 +162,8 @@ def load_torch(model: Model | Path, path: Path | None = None, *, missing: Collec
     if path is not None:
         raise InvalidType(f"model={quoted(repr(model))}; wanted a Model before a path, or a path alone")
     modules, cut = _read(model, ours=False)
-    made = chain_of(modules, model)
+    images = any(is_conv(arrays) for arrays in modules.values())
+    made = image_chain(modules, model, shape) if images else chain_of(modules, model)
     _fill(made, model, modules, cut, (), zeros)
     return made
 
