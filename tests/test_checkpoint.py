@@ -1,14 +1,20 @@
 """Checkpoints: every recipe that is stopped goes on from its file, and ends with the bits of an undisturbed run."""
+import signal
 from functools import partial
+from pathlib import Path
 
 import pytest
 from tables import make, sample_for
 
+from minnet.cli import main
+from minnet.cli.signals import SIGNALS, Stopped
 from minnet.engine.optimizers import SGD
 from minnet.errors import FileError, InvalidType, InvalidValue
 from minnet.formats.checkpoint import Checkpoint, remember
 from minnet.formats.storage import save
 from minnet.pruning.recipes import RECIPES
+from minnet.study.job import Job
+from minnet.study.settings import Settings
 from minnet.training import train
 
 EPOCHS, BATCH = 3, 4  # of 7 rows: two batches an epoch
@@ -63,7 +69,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(InvalidValue, match="another model"):
         next(steps("one_shot", make("conv"), Checkpoint(path, about={"seed": 1})))
     save(model, path)
-    with pytest.raises(FileError, match="holds no run"):
+    with pytest.raises(FileError, match="holds no checkpoint"):
         Checkpoint(path)
 
 
@@ -78,3 +84,47 @@ def test_a_recipe_that_does_not_remember_is_not_stored(tmp_path):
     checkpoint, model = Checkpoint(tmp_path / "run.safetensors"), make("dense")
     sample = sample_for(model)
     assert len(list(checkpoint(model, (sample.X, sample.y), epochs=2))) == 2 and not list(tmp_path.iterdir())
+
+
+GUARDED = {"guard": {"accuracy": 0.02}, "sparsity": "max", "recipe": "set"}
+SAFE = {"safe": True, "epochs": 1, "layers": ("dense1",)}
+
+
+@pytest.mark.parametrize("options", [{}, GUARDED, SAFE], ids=["plain", "guarded", "safe"])
+def test_a_job_goes_on_where_it_was_stopped(options, tmp_path, few_rounds):
+    def job(folder):
+        made = Job(Settings(**{"data": "digits", "model": "mlp", "epochs": 2, "seed": 1} | options))
+        made.store(folder, save_every=1e-9)
+        return made
+    whole = job(tmp_path / "whole")
+    n = len(list(whole.run()))
+    first = job(tmp_path / "stopped").run()
+    for _ in range(n - 1):
+        next(first)
+    first.close()
+    again = job(tmp_path / "stopped")
+    assert again.stages.resumes and len(list(again.run())) == n
+    assert bits(again.model) == bits(whole.model) and bits(again.dense) == bits(whole.dense)
+    assert again.history == whole.history
+    again.stages.clear()
+    assert not (tmp_path / "stopped").exists()
+
+
+def test_resume_at_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["prune", "digits", "--model", "mlp", "--epochs", "2", "--recipe", "rigl:interval=5"]
+    assert main([*command, "--out", "whole"]) == 0
+    checks = iter([None] * 3)
+
+    def check():
+        if next(checks, 1):
+            raise Stopped(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(SIGNALS, "check", check)
+        assert main([*command, "--out", "stopped"]) == 130
+    assert "the same command with --resume goes on" in capsys.readouterr().err
+    assert main([*command, "--out", "stopped", "--resume", "--sparsity", "0.5"]) == 2
+    assert "is of another run: sparsity was None, and is 0.5" in capsys.readouterr().err
+    assert main([*command, "--out", "stopped", "--resume"]) == 0 and "going on" in capsys.readouterr().err
+    assert {path.name for path in Path("stopped").iterdir()} == {path.name for path in Path("whole").iterdir()}
+    assert Path("stopped/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()

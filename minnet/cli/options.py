@@ -2,10 +2,13 @@
 
 Defaults are defined in one place, `study.settings`, and shown from there; an option that is not given is None here.
 """
+from __future__ import annotations
+
 import os
 from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minnet.cli import parser as kinds
 from minnet.cli.parser import Parser
@@ -27,7 +30,12 @@ from minnet.study.settings import (
     Settings,
 )
 
+if TYPE_CHECKING:  # NumPy is loaded by commands alone
+    from minnet.cli.console import Console
+    from minnet.study.training import Training
+
 OUT = "minnet-out"
+STAGES = "stages"  # the folder in it of what a stopped run goes on from
 DATA_HELP = "digits, mnist, fashion-mnist, a .csv or .npz file"
 DATA_OR_MODEL_HELP = ("digits (default), mnist, a .csv or .npz file, or a model's; also fashion-mnist; a .npz has X "
                       "and y (or X_train, x_test, ...)")
@@ -198,6 +206,26 @@ def out_option(parser: Parser) -> None:
     """Add --out."""
     add = parser.topic("output").add_argument
     add("--out", metavar="DIR", default=OUT, help=f"folder for the output files (default: {OUT})")
+
+
+def resume_options(parser: Parser) -> None:
+    """Add --resume and --save-every."""
+    add = parser.topic("output").add_argument
+    add("--resume", action="store_true",
+        help="go on with a run that was stopped; by Ctrl-C, a kill or power loss, by the same command: what is written "
+             "is the same, bit for bit, as without the stop; the run is stored in DIR/stages after each epoch, "
+             "of those shorter than a second once a second")
+    add("--save-every", type=kinds.positive, metavar="SECONDS",
+        help="store the run within epochs too, so often; default: after each epoch alone")
+
+
+def store_stages(args: Namespace, job: Training, out: Path, console: Console) -> None:
+    """Store the stages of a job in the folder of its results; with --resume go on from those that are there."""
+    job.store(out / STAGES, resume=args.resume, save_every=args.save_every)
+    if args.resume:
+        found = f"going on with the run in {quoted(str(out))}" if job.stages.resumes else (
+            f"no stopped run in {quoted(str(out))}: beginning anew")
+        console.info(found)
 
 
 def _once(limits: list[tuple[str, float]]) -> dict[str, float]:

@@ -43,7 +43,9 @@ from minnet.cli.options import (
     part_options,
     per_class_option,
     pruning_options,
+    resume_options,
     settings_from,
+    store_stages,
     training_options,
 )
 from minnet.cli.parser import Parser
@@ -65,6 +67,7 @@ def options(parser: Parser) -> None:
     part_options(parser)
     per_class_option(parser)
     out_option(parser)
+    resume_options(parser)
 
 
 def tables() -> dict[str, Mapping]:
@@ -104,11 +107,13 @@ def run(args: Namespace, console: Console) -> None:
         say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
         say_columns(job.data, console)
         hint_imbalance(job, console)
+        store_stages(args, job, out, console)
         with save_on_failure(job, out):
             _show_progress(job, console)
             wait_for_kernels()
             result = job.measure() | {"command": args.command}
             message = write_job(job, result, out)
+            job.stages.clear()
     console.result(text(result, console, args.per_class), result)
     console.info(message)
     if "guard" in result:

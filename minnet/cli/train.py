@@ -19,7 +19,9 @@ from minnet.cli.options import (
     out_option,
     output_folder,
     part_options,
+    resume_options,
     settings_from,
+    store_stages,
     training_options,
 )
 from minnet.cli.parser import Parser
@@ -39,6 +41,7 @@ def options(parser: Parser) -> None:
     column_options(parser)
     part_options(parser)
     out_option(parser)
+    resume_options(parser)
 
 
 def tables() -> dict[str, Mapping]:
@@ -76,9 +79,11 @@ def run(args: Namespace, console: Console) -> None:
     say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
     say_columns(job.data, console)
     hint_imbalance(job, console)
+    store_stages(args, job, out, console)
     with save_on_failure(job, out):
         train_with_progress(job, console)
         message = write_and_describe({MODEL: file_bytes(job.whole(job.model), made=job.made)}, out)
+        job.stages.clear()
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())

@@ -32,7 +32,7 @@ def save_on_failure(job: Training, out: Path) -> Iterator[None]:
     try:
         yield
     except Stopped as stop:
-        stop.kept = _save(job, job.kept, out)
+        stop.kept = _save(job, job.kept, out) + _how_to_go_on(job)
         raise
     except Diverged as error:
         # the command line has no --clip-norm
@@ -42,6 +42,11 @@ def save_on_failure(job: Training, out: Path) -> Iterator[None]:
         if job.kept is None:  # no epoch is lost
             raise
         raise type(error)(f"{error}; {_save(job, job.kept, out)}") from error
+
+
+def _how_to_go_on(job):
+    """Return how a stopped job goes on, if anything of it was stored."""
+    return "; the same command with --resume goes on" if job.stages is not None and job.stages.files else ""
 
 
 def _save(job: Training, model: Model | None, out: Path) -> str:

@@ -22,8 +22,8 @@ import numpy as np
 
 from minnet.engine.model import Model
 from minnet.engine.state import State, Step
-from minnet.errors import InvalidValue, check_positive, file_error, quoted
-from minnet.files import opened, write_whole
+from minnet.errors import InvalidValue, check_positive, check_real, file_error, quoted
+from minnet.files import file_errors, opened, write_whole
 from minnet.formats.memory import memory_facts, put_back
 from minnet.formats.runs import make_run, run_facts
 from minnet.formats.tensors import parse_json, read_arrays, read_head, to_bytes
@@ -45,11 +45,15 @@ class Checkpoint:
         Also store the run when so many seconds have passed, within an epoch too. Default: after each epoch alone.
     about : mapping, optional
         What the run depends on, as JSON: a file with other facts is refused.
+    rest : float
+        Seconds that pass at least between the ends of two epochs after which the run is stored: 0 stores it after each.
 
     Attributes
     ----------
     resumes : bool
         Whether a run was found.
+    notes : dict
+        What the caller notes in the file, as JSON.
 
     Raises
     ------
@@ -61,13 +65,15 @@ class Checkpoint:
     A recipe that does not `remember` is not stored: its run begins anew, which gives the same bits later.
     """
 
-    def __init__(self, path: Path, *, save_every: float | None = None, about: Mapping | None = None) -> None:
-        self.path, self.about = os.fspath(path), dict(about or {})
+    def __init__(self, path: Path, *, save_every: float | None = None, about: Mapping | None = None,
+                 rest: float = 0.0) -> None:
+        self.path, self.about, self.rest = os.fspath(path), dict(about or {}), check_real("rest", rest, 0)
         self.save_every = None if save_every is None else check_positive("save_every", save_every)
         self.things: list[object] | None = None
         self.calls, self.saved = 0, 0.0
         self.__signature__ = inspect.signature(train)  # so that a recipe sees what is bound
-        self.found = _read(self.path, self.about) if os.path.lexists(self.path) else None
+        self.found = read_stored(self.path, KIND, self.about) if os.path.lexists(self.path) else None
+        self.notes: dict[str, object] = self.found["notes"] if self.found else {}
         self.resumes = self.found is not None
 
     def remember(self, things: Sequence[object]) -> None:
@@ -106,11 +112,13 @@ class Checkpoint:
         for step in steps:
             if step.batch == 0 or every == "batch" or (every != "epoch" and step.batch % every == 0):
                 yield step
-            if step.batch == 0 or self._due():
+            if self._due(step):
                 self.write(number, step.state)
 
-    def _due(self):
-        return self.save_every is not None and time.monotonic() - self.saved >= self.save_every
+    def _due(self, step):
+        """Return whether it is time to store the run."""
+        passed = time.monotonic() - self.saved
+        return (step.batch == 0 and passed >= self.rest) or (self.save_every is not None and passed >= self.save_every)
 
     def write(self, number: int, state: State) -> None:
         """Store the run: the training of that number is where the state is.
@@ -124,11 +132,11 @@ class Checkpoint:
         """
         if self.things is None:
             return
-        model, arrays = state.model, {}
-        facts = {"kind": KIND, "about": self.about, "number": number, "state": run_facts(state),
+        arrays = arrays_of(state.model) | {"vectors": state.vectors}
+        facts = {"kind": KIND, "about": self.about, "notes": self.notes, "number": number, "state": run_facts(state),
                  "memory": memory_facts(self.things, arrays)}
-        arrays |= {"values": model.values, "mask": model.mask.view(np.uint8), "vectors": state.vectors}
-        arrays |= {f"index.{name}": places.astype(np.uint64) for name, places in _places(model).items()}
+        with file_errors(self.path):
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         write_whole(self.path, to_bytes(arrays, json.dumps(facts)))
         self.saved = time.monotonic()
 
@@ -164,13 +172,65 @@ def _places(model):
     return {name: p.index for name, p in model.parameters.items() if p.index is not None}
 
 
-def _read(path, about):
-    """Return the facts of a file, and its arrays; refuse that of another run."""
+def arrays_of(model: Model) -> dict[str, np.ndarray]:
+    """Return by name, as files hold them, the arrays that a model's outputs depend on.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Values, mask, and live positions of layers that were born sparse.
+    """
+    return {"values": model.values, "mask": model.mask.view(np.uint8)} | {
+        f"index.{name}": places.astype(np.uint64) for name, places in _places(model).items()}
+
+
+def put_into(model: Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Make a model what it was when `arrays_of` took its arrays; raise InvalidValue where it is another model.
+
+    Parameters
+    ----------
+    model : Model
+        The model, changed in place.
+    arrays : mapping of str to numpy.ndarray
+        The arrays; others among them are passed over.
+    """
+    stored = {name.removeprefix("index."): places for name, places in arrays.items() if name.startswith("index.")}
+    places = _places(model)
+    if arrays["values"].shape != model.values.shape or set(stored) != set(places):
+        raise InvalidValue("the stored run is of another model: give the same one, as it was when the run began")
+    for name, index in places.items():
+        index[:] = stored[name]
+        model.topology += 1
+    model.values[:], model.mask[:] = arrays["values"], arrays["mask"].astype(bool)
+
+
+def read_stored(path: Path, kind: str, about: Mapping) -> dict:
+    """Return the facts of a file, and its "arrays"; raise FileError for one of another kind or of another run.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    kind : str
+        What its facts call their kind.
+    about : mapping
+        What its run depends on.
+
+    Returns
+    -------
+    dict
+        Its facts.
+    """
     with opened(path) as file:
         head = read_head(file, path)
         facts = parse_json("its description", head.text)
-        if not isinstance(facts, dict) or facts.get("kind") != KIND:
-            raise file_error(path, "holds no run of a Checkpoint", "name another file, or delete it")
+        if not isinstance(facts, dict) or facts.get("kind") != kind:
+            raise file_error(path, f"holds no {kind} of a run", "name another file, or delete it")
         if facts["about"] != json.loads(json.dumps(about)):
             raise file_error(path, f"is of another run: {_differing(facts['about'], about)}",
                              "give the same arguments, or begin anew")
@@ -188,14 +248,7 @@ def _differing(stored, given):
 def _restored(found, model, things):
     """Make the model, and what a recipe remembers, what they were; return the State."""
     arrays = found["arrays"]
-    stored = {name.removeprefix("index."): places for name, places in arrays.items() if name.startswith("index.")}
-    places = _places(model)
-    if arrays["values"].shape != model.values.shape or set(stored) != set(places):
-        raise InvalidValue("the stored run is of another model: give the same one, as it was when the run began")
-    for name, index in places.items():
-        index[:] = stored[name]
-        model.topology += 1
-    model.values[:], model.mask[:] = arrays["values"], arrays["mask"].astype(bool)
+    put_into(model, arrays)
     state = make_run(found["state"], model)
     state.vectors[...] = arrays["vectors"]
     for thing, facts in zip(things, found["memory"]["list"], strict=True):

@@ -19,6 +19,7 @@ from minnet.errors import Diverged, InvalidValue, quoted
 from minnet.model import Model
 from minnet.study.guard import missed
 from minnet.study.settings import COSTS, LEAST, MOST, Settings
+from minnet.study.stages import Past
 
 HALVINGS = 6  # of the step, once a round broke a limit: finer steps would choose by the noise of the rows that decide
 PER = {"macs": "macs", "bytes": "bytes", "latency": "macs"}  # by what scores are divided where it is to be least
@@ -90,7 +91,7 @@ class Search:
     """
 
     model: Model
-    run: Callable[[float | None, int], Iterator[Step]]
+    run: Callable[[float | None, int], Iterator[Step | Past]]
     judge: Callable[[], Mapping]
     share: Callable[[], float]
     cost: Callable[[], float]
@@ -102,12 +103,12 @@ class Search:
     best: Round | None = None
     kept: Snapshot | None = None
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[Step | Past]:
         """Run the rounds.
 
         Yields
         ------
-        Step
+        Step or Past
             Those of the recipe, round after round.
         """
         start = good = Snapshot(self.model)

@@ -30,6 +30,7 @@ from minnet.pruning.one_layer import deciding_part
 from minnet.pruning.parse import structure_of
 from minnet.pruning.prune import plan_prune, prune
 from minnet.pruning.recipes import RECIPES, begins_untrained, check_structure, is_sparse_from_start
+from minnet.pruning.recipes.goal import Train
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
@@ -43,6 +44,7 @@ from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
 from minnet.study.safe import check_safe, protect_key, safest
 from minnet.study.settings import LEAST, MOST, SPARSITY, Settings, name_of
+from minnet.study.stages import Past
 from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progress, Training, is_onnx
 
 PRUNE = ("structure", "distribution", "layers", "protect", "value_range", "compensate")  # settings that are of `prune`
@@ -292,10 +294,26 @@ class Job(Training):
         if self.shared is not None:
             self.dense.values[:] = self.shared.longer
             return
-        steps = self.train(self.dense, self.data, epochs=self.settings.epochs, rng=self.seed(PRUNING))
-        yield from self.stage(AGAIN, self.dense, steps, keep=False)
+        yield from self.stage(AGAIN, self.dense, self.trained(self.dense, PRUNING), keep=False)
 
-    def steps(self, sparsity: float | None, number: int = 0) -> Iterator[Step]:
+    def steps(self, sparsity: float | None, number: int = 0) -> Iterator[Step | Past]:
+        """Return the steps of the recipe, stored where `store` was called.
+
+        Parameters
+        ----------
+        sparsity : float or None
+            Where the pruning ends.
+        number : int
+            Which round of a search it is, from 0: each has random numbers of its own.
+
+        Returns
+        -------
+        iterator of Step or Past
+            The training.
+        """
+        return self.stored(self.model, partial(self.call_recipe, sparsity, number))
+
+    def call_recipe(self, sparsity: float | None, number: int, train: Train) -> Iterator[Step]:
         """Call the recipe; one that prunes at initialisation begins with the initial values.
 
         Parameters
@@ -304,6 +322,8 @@ class Job(Training):
             Where the pruning ends.
         number : int
             Which round of a search it is, from 0: each has random numbers of its own.
+        train : callable
+            What it trains with.
 
         Returns
         -------
@@ -318,7 +338,7 @@ class Job(Training):
             self.model.values[:] = np.where(self.model.mask, self.initial, 0)
         steps = self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
                             prune=partial(prune, **self.pruning),
-                            train=partial(self.train, every=stride), rng=rng)
+                            train=partial(train, every=stride), rng=rng)
         return then(steps, self.keep_within) if self.costs and sparsity == self.sparsity else steps
 
     def guarded(self) -> Iterator[Progress]:
@@ -349,7 +369,7 @@ class Job(Training):
         if search.best is None:
             self.model.mask[:], self.model.values[:] = self.dense.mask, self.dense.values
 
-    def round(self, sparsity: float | None, number: int) -> Iterator[Step]:
+    def round(self, sparsity: float | None, number: int) -> Iterator[Step | Past]:
         """Call the recipe for a round of a search, and count its epochs in."""
         self.epochs += self.settings.epochs * (number > 0)
         return self.steps(sparsity, number)

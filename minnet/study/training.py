@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from minnet import __version__
 from minnet.data import Dataset, Scaling, Signature, load_data, none, scaled, unit
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
@@ -21,11 +22,13 @@ from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
 from minnet.files import file_digest, sniff
+from minnet.formats.checkpoint import remember
 from minnet.formats.onnx_read import load_onnx
 from minnet.formats.storage import describe, load
 from minnet.model import Model
 from minnet.models import MODELS, as_bgr, vgg16, vgg16_input
 from minnet.pruning.penalties import PENALTIES
+from minnet.pruning.recipes.goal import Train
 from minnet.study.settings import (
     FROZEN,
     LARGE_BATCH,
@@ -39,6 +42,7 @@ from minnet.study.settings import (
     SMALL_BATCH,
     Settings,
 )
+from minnet.study.stages import Past, Stages
 from minnet.training import train
 from minnet.typing import Path, Seed
 
@@ -47,6 +51,7 @@ CLIP_NORM = 1.0  # allows one learning rate for dense and convolutional models
 WEIGHTS, TRAINING, PRUNING, DRY_RUN = range(4)  # uses of random numbers, each with its own stream
 DENSE, SPARSE, AGAIN = "dense", "pruning", "dense, the same epochs"  # stages
 TRIED = "pruning, not kept"  # what was tried by a guard's search, or by another criterion
+FILES = ("data", "model", "weights", "test", "valid")  # settings that may be files
 NOT_KEPT = ("data", "model", "guard", "weights", "test", "valid")  # left out of a model's file: they may be paths
 
 
@@ -96,8 +101,7 @@ class Training:
         self.base, self.model, self.data = frozen(settings, model, self.images)
         self.start = dict(scores(self.model, self.data.X_test, self.data.y_test)) if self.given else None
         self.arguments = training_arguments(settings, len(self.data.y_train), self.data.signature.task)
-        self.train = partial(train, **self.arguments)
-        self.epochs = settings.epochs
+        self.epochs, self.stages = settings.epochs, None
         self.history, self._kept = [], None
 
     def run(self) -> Iterator[Progress]:
@@ -113,10 +117,39 @@ class Training:
         Diverged
             If the loss or a weight is no longer finite.
         """
-        return self.stage(DENSE, self.model, self.train(self.model, self.data, rng=self.seed(TRAINING),
-                                                        epochs=self.settings.epochs))
+        return self.stage(DENSE, self.model, self.trained(self.model, TRAINING))
 
-    def stage(self, name: str, model: Model, steps: Iterable[Step], keep: bool = True) -> Iterator[Progress]:
+    def store(self, folder: Path, *, resume: bool = True, save_every: float | None = None) -> None:
+        """Store each stage in a folder while it runs; go on from what is stored there, or remove it.
+
+        Parameters
+        ----------
+        folder : str or path
+            The folder.
+        resume : bool
+            Go on from what is there, which must be of the same settings and data; False removes it.
+        save_every : float, optional
+            Also store the stage under way after so many seconds. Default: after each of its epochs alone.
+        """
+        files = {name: getattr(self.settings, name) for name in FILES}
+        about = self.settings.record() | {"minnet": __version__} | {
+            f"{name}_sha256": file_digest(path) for name, path in files.items() if is_file(path)}
+        self.stages = Stages(folder, about=about, resume=resume, save_every=save_every)
+
+    def stored(self, model: Model, make: Callable[[Train], Iterator[Step]]) -> Iterator[Step | Past]:
+        """Return the steps of make(train), with the settings bound to `train`; stored where `store` was called."""
+        if self.stages is None:
+            return make(partial(train, **self.arguments))
+        return self.stages.run(model, lambda checkpoint: make(partial(checkpoint, **self.arguments)))
+
+    def trained(self, model: Model, use: int) -> Iterator[Step | Past]:
+        """Return the steps of training alone; `use` says which random numbers."""
+        def make(train):
+            remember(train)
+            return train(model, self.data, epochs=self.settings.epochs, rng=self.seed(use))
+        return self.stored(model, make)
+
+    def stage(self, name: str, model: Model, steps: Iterable[Step | Past], keep: bool = True) -> Iterator[Progress]:
         """Run the steps of a stage, record them, and yield a Progress per epoch.
 
         Parameters
@@ -125,7 +158,7 @@ class Training:
             Name of the stage.
         model : Model
             The model that the steps change.
-        steps : iterable of Step
+        steps : iterable of Step or Past
             The training.
         keep : bool
             Update `kept` after each epoch.
@@ -140,12 +173,12 @@ class Training:
             cut = cut if step.cut is None else step.cut
             if step.batch:
                 continue
-            if keep:
+            if keep and isinstance(step, Step):
                 self._kept = (model, model.values.copy(), model.mask.copy())
-            entry = {"stage": name, "loss": step.loss, "sparsity": model.sparsity}
+            entry = {"stage": name, "loss": step.loss, "sparsity": step.sparsity}
             self.history.append(entry if cut is None else entry | {"cut": cut})
             cut = None
-            yield Progress(name, len(self.history), self.epochs, step.loss, model.sparsity)
+            yield Progress(name, len(self.history), self.epochs, step.loss, step.sparsity)
 
     @property
     def kept(self) -> Model | None:
