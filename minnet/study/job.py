@@ -314,22 +314,7 @@ class Job(Training):
         return self.stored(self.model, partial(self.call_recipe, sparsity, number))
 
     def call_recipe(self, sparsity: float | None, number: int, train: Train) -> Iterator[Step]:
-        """Call the recipe; one that prunes at initialisation begins with the initial values.
-
-        Parameters
-        ----------
-        sparsity : float or None
-            Where the pruning ends.
-        number : int
-            Which round of a search it is, from 0: each has random numbers of its own.
-        train : callable
-            What it trains with.
-
-        Returns
-        -------
-        iterator of Step
-            The training.
-        """
+        """Call the recipe with that `train`; one that prunes at initialisation begins with the initial values."""
         stride = -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
         schedule, rng = self.settings.schedule, self.seed(PRUNING, number)
         if isinstance(schedule, list | tuple) and sparsity is not None:
