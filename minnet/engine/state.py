@@ -157,8 +157,3 @@ class Step:
     def model(self) -> Model:
         """The model that is trained."""
         return self.state.model
-
-    @property
-    def sparsity(self) -> float:
-        """The share of the model's weights that are masked."""
-        return self.model.sparsity

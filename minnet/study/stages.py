@@ -118,7 +118,7 @@ def _noted(steps, rows):
     """Yield the steps, and note of each epoch what a Past has of it; a cut within an epoch has a row of its own."""
     for step in steps:
         if step.batch == 0 or step.cut is not None:
-            rows.append([step.epoch, step.loss, step.sparsity, step.cut, step.batch])
+            rows.append([step.epoch, step.loss, step.model.sparsity, step.cut, step.batch])
         yield step
 
 

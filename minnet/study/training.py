@@ -175,10 +175,11 @@ class Training:
                 continue
             if keep and isinstance(step, Step):
                 self._kept = (model, model.values.copy(), model.mask.copy())
-            entry = {"stage": name, "loss": step.loss, "sparsity": step.sparsity}
+            share = step.sparsity if isinstance(step, Past) else model.sparsity
+            entry = {"stage": name, "loss": step.loss, "sparsity": share}
             self.history.append(entry if cut is None else entry | {"cut": cut})
             cut = None
-            yield Progress(name, len(self.history), self.epochs, step.loss, step.sparsity)
+            yield Progress(name, len(self.history), self.epochs, step.loss, share)
 
     @property
     def kept(self) -> Model | None:
