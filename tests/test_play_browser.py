@@ -55,6 +55,24 @@ def pruned(model):
 
 
 @pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """(model, page, pruned) of numbers learnt from a table with a category; the pruned net takes two inputs alone."""
+    folder, rng = tmp_path_factory.mktemp("table"), np.random.default_rng(0)
+    rows = [f"{rng.integers(18, 80)},{colour},{rng.normal(3000, 900):.1f},{rng.normal():.3f}"
+            for colour in rng.choice(["blue", "green", "red"], 60)]
+    (folder / "t.csv").write_text("\n".join(["age,colour,income <b>,price", *rows]))
+    data = mn.load_data(folder / "t.csv", target="price", task="regression", rng=0)
+    model = mn.models.mlp(data.shape, 1, (6,), rng=0)
+    model.signature = data.signature
+    small = model.clone()
+    mn.prune(small, keep=2, structure="input")
+    small = mn.compact(small, inputs=True)
+    page = folder / "t.html"
+    page.write_text(playground(model, small, data, criteria=["magnitude", "random"]), encoding="utf-8")
+    return model, small, page
+
+
+@pytest.fixture(scope="module")
 def pages(nets, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     for name, (dense, small) in nets.items():
@@ -148,6 +166,25 @@ def test_everything_works_by_keyboard(browser, pages, nets, data):
     assert not any(seen)
     press(browser, "pad", Keys.SPACE, *[Keys.ARROW_RIGHT] * 2, Keys.SPACE)
     assert sum(browser.execute_script("return Array.from(playground.state.row)")) > 16
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+
+
+def test_columns_of_a_table_have_controls(browser, table):
+    from selenium.webdriver.common.keys import Keys
+
+    model, small, page = table
+    opened(browser, page, 360)
+    press(browser, "column0", Keys.HOME)
+    press(browser, "column1", "red")
+    press(browser, "column2", Keys.END)
+    assert [text(browser, "columns").count(name) for name in ("age", "colour", "income <b>")] == [1, 1, 1]
+    browser.execute_script("playground.setStop(0)")
+    time.sleep(0.2)
+    low, high = browser.execute_script("return ['column0', 'column2'].map((id) => +document.getElementById(id).value)")
+    for net, found in (("dense", model), ("now", model), ("pruned", small)):
+        told = browser.execute_script("return playground.probabilities(arguments[0], playground.state.row)", net)
+        assert np.allclose(told, found.predict(np.array([[low, "red", high]], dtype=object)), atol=NEAR)
+    assert text(browser, "measured").startswith("Measured on 12 rows") and "R²" in text(browser, "scores")
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 

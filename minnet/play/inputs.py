@@ -44,13 +44,19 @@ def inputs_of(data: Dataset) -> dict[str, object]:
 
 def _samples(data):
     """Return a few rows of the test part, in turn from each class."""
-    X, y = data.X_test, np.asarray(data.y_test)
+    y = np.asarray(data.y_test)
     if data.classes is not None and y.ndim == 1:
         rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in data.classes[:MOST_SAMPLES // PER_CLASS]]
         rows = np.concatenate([[row[i] for row in rows if len(row) > i] for i in range(PER_CLASS)]).astype(int)
     else:
         rows = np.arange(min(len(y), MOST_SAMPLES // PER_CLASS))
-    return [{"label": _label(y[row]), "x": packed(X[row], _kind(X[row]))} for row in rows]
+    X = numbers_of(data, data.X_test[rows])
+    return [{"label": _label(target), "x": packed(x, _kind(x))} for x, target in zip(X, y[rows], strict=True)]
+
+
+def numbers_of(data: Dataset, X: np.ndarray) -> np.ndarray:
+    """Return raw rows as numbers, not yet scaled: categories as 0 and 1, gaps filled."""
+    return np.asarray(data.signature.arranged(X), np.float64)
 
 
 def _label(target):
@@ -66,7 +72,7 @@ def _kind(row):
 
 def _image(data):
     """Return the numbers of paper and ink, and the share of height and width that drawings take."""
-    X = data.X_train[:SEEN].reshape(-1, *data.shape).astype(np.float64).mean(axis=-1)
+    X = numbers_of(data, data.X_train[:SEEN]).mean(axis=-1)
     low, high = float(X.min()), float(X.max())
     edge = np.concatenate([X[:, 0].ravel(), X[:, -1].ravel(), X[:, :, 0].ravel(), X[:, :, -1].ravel()])
     paper, ink = (high, low) if edge.mean() > (low + high) / 2 else (low, high)
@@ -86,7 +92,7 @@ def _extent(marks):
 
 def _columns(data):
     """Return each column: a number with its range, or a choice with the places of its 0 and 1."""
-    signature, X = data.signature, np.asarray(data.X_train, np.float64)
+    signature, X = data.signature, numbers_of(data, data.X_train)
     encoding = signature.encoding or Encoding(tuple(
         NumberColumn(name, 0.0) for name in signature.feature_names or map(str, range(1, X.shape[1] + 1))))
     columns, place = [], 0

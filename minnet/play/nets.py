@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from minnet.data import Signature
 from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.engine.containers import Sequential
 from minnet.engine.conv import Conv2d
@@ -26,9 +27,9 @@ PLAIN = {Flatten: "flatten", GlobalMaxPool2d: "gmax", GlobalAvgPool2d: "gavg", R
          Tanh: "tanh", Sigmoid: "sigmoid", SiLU: "silu", Hardswish: "hardswish"}  # layers without numbers of their own
 
 
-def net_of(model: Model, kind: str = FLOAT) -> dict[str, object]:
-    """Return a net as JSON, its weights as floats of `kind`; Unsupported where a layer is none that the page knows."""
-    return {"layers": [_layer(layer, kind) for layer in steps_of(model.tree)], **_ends(model)}
+def net_of(model: Model, kind: str = FLOAT, base: Signature | None = None) -> dict[str, object]:
+    """Return a net as JSON, weights as floats of `kind`; it takes some of the numbers that a net of `base` takes."""
+    return {"layers": [_layer(layer, kind) for layer in steps_of(model.tree)], **_ends(model, base)}
 
 
 def check_playable(model: Model) -> None:
@@ -58,7 +59,7 @@ def steps_of(layer: Layer) -> Iterator[Layer]:
         yield layer
 
 
-def _ends(model):
+def _ends(model, base):
     """Return how raw rows become inputs, and outputs predictions, of a net."""
     signature = model.signature
     facts = {"shape": list(model.input_shape), "outputs": model.output_shape[-1]}
@@ -67,9 +68,16 @@ def _ends(model):
     for name, scaling in (("scaling", signature.scaling), ("target_scaling", signature.target_scaling)):
         if scaling is not None:
             facts[name] = [np.ravel(np.asarray(part, np.float64)).tolist() for part in scaling]
-    if signature.selection is not None:
-        facts["columns"] = [int(column) for column in signature.selection[0]]
-    return facts
+    columns = _picked(signature, base)
+    return facts if columns is None else facts | {"columns": columns}
+
+
+def _picked(signature, base):
+    """Return the places of what a net takes among the numbers of `base`, None for all of them."""
+    if signature.encoding is not None and base is not None and base.encoding is not None:
+        names = base.encoding.encoded_names
+        return [names.index(name) for name in signature.encoding.encoded_names]
+    return None if signature.selection is None else [int(column) for column in signature.selection[0]]
 
 
 def _layer(layer, kind):

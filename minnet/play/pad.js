@@ -1,4 +1,6 @@
-/* The pad: ink in a fine grid, stamped by a round brush, and read as the image that the net takes. */
+/* The pad: strokes of a round brush, as ink in a fine grid, and read as the image that the net takes.
+
+Strokes are kept: to centre and fit them they are drawn again, larger or smaller, by the same brush. */
 class Pad {
   constructor(canvas, inputs, changed) {
     Object.assign(this, { canvas, inputs, changed });
@@ -7,6 +9,9 @@ class Pad {
     this.rows = this.h * this.fine;
     this.columns = this.w * this.fine;
     this.ink = new Float32Array(this.rows * this.columns);
+    this.fitted = new Float32Array(this.ink.length);
+    this.strokes = [];
+    this.onSample = false;
     this.radius = Math.max(0.75, this.h / 22) * this.fine;
     this.cursor = [Math.floor(this.h / 2), Math.floor(this.w / 2)];
     this.fit = true;
@@ -59,21 +64,28 @@ class Pad {
 
   clear() {
     this.ink.fill(0);
+    this.strokes = [];
+    this.onSample = false;
     this.changed(true);
   }
 
   line(a, b, erase) {
-    const steps = Math.max(1, Math.ceil(Math.hypot(b[0] - a[0], b[1] - a[1])));
-    for (let i = 0; i <= steps; i++) this.stamp(a[0] + (b[0] - a[0]) * i / steps, a[1] + (b[1] - a[1]) * i / steps, erase);
+    this.strokes.push([a, b, erase]);
+    this.trace(this.ink, a, b, erase);
     this.changed(true);
   }
 
-  stamp(row, column, erase) {
+  trace(grid, a, b, erase) {
+    const steps = Math.max(1, Math.ceil(Math.hypot(b[0] - a[0], b[1] - a[1]) / 1.5));
+    for (let i = 0; i <= steps; i++) this.stamp(grid, a[0] + (b[0] - a[0]) * i / steps, a[1] + (b[1] - a[1]) * i / steps, erase);
+  }
+
+  stamp(grid, row, column, erase) {
     const r = this.radius;
     for (let i = Math.max(0, Math.floor(row - r - 1)); i < Math.min(this.rows, row + r + 1); i++) {
       for (let j = Math.max(0, Math.floor(column - r - 1)); j < Math.min(this.columns, column + r + 1); j++) {
         const cover = clamp(r + 0.5 - Math.hypot(i + 0.5 - row, j + 0.5 - column), 0, 1), at = i * this.columns + j;
-        this.ink[at] = erase ? Math.min(this.ink[at], 1 - cover) : Math.max(this.ink[at], cover);
+        grid[at] = erase ? Math.min(grid[at], 1 - cover) : Math.max(grid[at], cover);
       }
     }
   }
@@ -81,6 +93,8 @@ class Pad {
   /* Show a row of the data: each pixel as a square of ink. */
   show(row) {
     const { paper, ink } = this.inputs, c = this.channels;
+    this.strokes = [];
+    this.onSample = true;
     for (let i = 0; i < this.rows; i++) for (let j = 0; j < this.columns; j++) {
       const at = (Math.floor(i / this.fine) * this.w + Math.floor(j / this.fine)) * c;
       let sum = 0;
@@ -91,33 +105,31 @@ class Pad {
 
   /* The image (h, w, c) in the numbers of the data: each pixel is the mean of the ink in it. */
   read() {
-    const { paper, ink } = this.inputs, out = new Float64Array(this.h * this.w * this.channels).fill(paper);
-    const frame = this.fit ? this.frame() : { top: 0, left: 0, size: 1 };
-    if (!frame) return out;
-    const cell = this.fine * frame.size, n = Math.max(2, Math.ceil(cell));
+    const { paper, ink } = this.inputs, grid = this.fit && !this.onSample ? this.centred() : this.ink, f = this.fine;
+    const out = new Float64Array(this.h * this.w * this.channels);
     for (let i = 0; i < this.h; i++) for (let j = 0; j < this.w; j++) {
       let sum = 0;
-      for (let u = 0; u < n; u++) for (let v = 0; v < n; v++) {
-        const r = Math.floor(frame.top + (i + (u + 0.5) / n) * cell), c = Math.floor(frame.left + (j + (v + 0.5) / n) * cell);
-        if (r >= 0 && r < this.rows && c >= 0 && c < this.columns) sum += this.ink[r * this.columns + c];
-      }
-      const value = paper + (ink - paper) * sum / (n * n);
+      for (let u = 0; u < f; u++) for (let v = 0; v < f; v++) sum += grid[(i * f + u) * this.columns + j * f + v];
+      const value = paper + (ink - paper) * sum / (f * f);
       for (let k = 0; k < this.channels; k++) out[(i * this.w + j) * this.channels + k] = value;
     }
     return out;
   }
 
-  /* Which square of the pad is the image, so that the drawing is as large as those of the training, and centred. */
-  frame() {
-    let top = Infinity, bottom = -1, left = Infinity, right = -1;
-    for (let i = 0; i < this.rows; i++) for (let j = 0; j < this.columns; j++) {
-      if (this.ink[i * this.columns + j] < 0.5) continue;
-      top = Math.min(top, i); bottom = Math.max(bottom, i); left = Math.min(left, j); right = Math.max(right, j);
+  /* The strokes once more, as large as the drawings of the training and in the middle. */
+  centred() {
+    const low = [Infinity, Infinity], high = [-Infinity, -Infinity], sides = [this.rows, this.columns];
+    for (const [a, b, erase] of this.strokes) for (const at of erase ? [] : [a, b]) for (const k of [0, 1]) {
+      low[k] = Math.min(low[k], at[k]);
+      high[k] = Math.max(high[k], at[k]);
     }
-    if (bottom < 0) return null;
-    const [high, wide] = this.inputs.box;
-    const size = clamp(Math.max((bottom + 1 - top) / (high * this.rows), (right + 1 - left) / (Math.max(wide, 0.5) * this.columns)), 0.4, 2.5);
-    return { top: (top + bottom + 1 - size * this.rows) / 2, left: (left + right + 1 - size * this.columns) / 2, size };
+    this.fitted.fill(0);
+    if (low[0] === Infinity) return this.fitted;
+    const room = [0, 1].map((k) => Math.max(this.inputs.box[k] * sides[k] - 2 * this.radius, this.fine));
+    const scale = clamp(Math.min(...[0, 1].map((k) => room[k] / Math.max(high[k] - low[k], 1))), 0.4, 4);
+    const moved = (at) => at.map((v, k) => (v - (low[k] + high[k]) / 2) * scale + sides[k] / 2);
+    for (const [a, b, erase] of this.strokes) this.trace(this.fitted, moved(a), moved(b), erase);
+    return this.fitted;
   }
 
   draw(colours) {

@@ -96,7 +96,7 @@ def payload(dense: Model, pruned: Model | None, data: Dataset, criteria: Sequenc
     dense = rounded(dense) if kind == HALF else dense
     pruned = rounded(pruned) if pruned is not None and kind == HALF else pruned
     rows = _scored(data, seed)
-    return {"dense": net_of(dense, kind), "pruned": None if pruned is None else net_of(pruned, kind),
+    return {"dense": net_of(dense, kind), "pruned": None if pruned is None else net_of(pruned, kind, data.signature),
             "half": kind == HALF, "rows": len(rows[1]), "stops": STOPS, "counts": counts(n), "weights": n,
             "inputs": inputs_of(data), "after": None if pruned is None else _after(pruned, *rows),
             **_outputs(dense, data), **_judged(dense, data, criteria, seed, rows, bar)}

@@ -55,7 +55,11 @@ function outputs() {
 /* --- words --- */
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 const count = (k) => k.toLocaleString("en");
-const number = (v) => (v === 0 ? "0" : Math.abs(v) >= 1000 || Math.abs(v) < 0.001 ? v.toExponential(2) : v.toPrecision(3));
+const number = (v) => {
+  const size = Math.abs(v);
+  if (v === 0 || !Number.isFinite(v)) return `${v}`;
+  return size >= 1e6 || size < 0.001 ? v.toExponential(2) : size >= 100 ? count(Math.round(v)) : v.toPrecision(3);
+};
 const isNumbers = facts.task === "numbers";
 const scored = (found) => (isNumbers ? found.toFixed(3) : percent(found));
 
@@ -290,12 +294,13 @@ function showAnswers() {
 /* --- the net --- */
 function unitValues() {
   return wires.columns.map((column) => {
-    const out = seen.now[column.last], sums = new Float64Array(column.n);
+    const out = seen.now[column.last], sums = new Float64Array(column.n), layer = column.last ? nets.now.layers[column.last - 1] : null;
+    if (column === wires.columns[wires.columns.length - 1]) return { units: answerOf(nets.now, out, facts.task) };
     out.forEach((v, i) => { sums[i % column.n] += v; });
-    if (column === wires.columns[wires.columns.length - 1]) return answerOf(nets.now, out, facts.task);
     let most = 1e-9;
     for (const v of sums) most = Math.max(most, Math.abs(v));
-    return sums.map((v) => Math.abs(v) / most);
+    const shape = layer ? layer.out : facts.dense.shape;
+    return { units: sums.map((v) => Math.abs(v) / most), map: out, shape: shape.length === 3 ? shape : [1, 1, column.n] };
   });
 }
 
@@ -337,7 +342,7 @@ function netKey(event) {
 
 /* The unit of the first layer that the sample moves most. */
 function firstFocus() {
-  const values = unitValues()[1];
+  const values = unitValues()[1].units;
   return { column: 1, unit: values.indexOf(Math.max(...values)) };
 }
 
@@ -383,7 +388,7 @@ function unitWords({ column, unit }) {
 function showFields(column, unit) {
   $("fields").hidden = false;
   const first = column === 1 && !wires.columns[1].maps, shape = facts.dense.shape;
-  text("fieldwords", first ? "Receptive field: the weight of each input" : "Receptive field: how each input moves it, at the present input");
+  text("fieldwords", first ? "Receptive field: the weight of each input" : wires.columns[column].maps ? "Receptive field: how each pixel moves it, where it gives most now" : "Receptive field: how each input moves it, at the present input");
   for (const name of ["dense", "now"]) {
     const at = wires.columns[column].at, field = gradientOf(nets[name], seen[name], at, unit);
     const holder = $(`${name}field`);
@@ -414,15 +419,21 @@ function fieldImage(canvas, field, [h, w, c], name) {
   canvas.setAttribute("aria-label", `${name === "dense" ? "dense" : "pruned here"}: ${live} of ${h * w} pixels count; raised most by ${place(high)}, lowered most by ${place(low)}`);
 }
 
+/* Bars to the right raise the unit, to the left lower it; a point where nothing is left. */
 function fieldBars(canvas, field, name) {
-  const context = canvas.getContext("2d"), row = clamp(Math.floor(180 / field.length), 3, 16);
-  canvas.width = 150;
+  const few = field.length <= 24, row = few ? 15 : clamp(Math.floor(300 / field.length), 3, 15), label = few ? 110 : 0, wide = 130;
+  canvas.width = label + wide;
   canvas.height = row * field.length;
-  const most = Math.max(1e-12, ...field.map(Math.abs));
+  const context = canvas.getContext("2d"), most = Math.max(1e-12, ...field.map(Math.abs)), zero = label + wide / 2;
+  context.font = "11px system-ui, sans-serif";
+  context.textBaseline = "middle";
   field.forEach((v, i) => {
-    context.fillStyle = css(v > 0 ? colours.one : colours.two);
-    const wide = Math.abs(v) / most * 72;
-    context.fillRect(v > 0 ? 75 : 75 - wide, i * row + 1, wide || 1, Math.max(row - 2, 1));
+    const size = Math.abs(v) / most * (wide / 2 - 3);
+    context.fillStyle = css(v > 0 ? colours.one : v < 0 ? colours.two : colours.soft);
+    if (v) context.fillRect(v > 0 ? zero : zero - size, i * row + 2, size, Math.max(row - 4, 1));
+    else context.fillRect(zero - 1, i * row + row / 2 - 1, 2, 2);
+    context.fillStyle = css(colours.text);
+    if (few) context.fillText(encodedName(i), 4, i * row + row / 2, label - 8);
   });
   const sorted = Array.from(field, (v, i) => [v, i]).filter(([v]) => v).sort((a, b) => Math.abs(b[0]) - Math.abs(a[0])).slice(0, 3);
   canvas.setAttribute("aria-label", `${name === "dense" ? "dense" : "pruned here"}: ${sorted.map(([v, i]) => `${encodedName(i)} ${number(v)}`).join(", ") || "no input counts"}`);

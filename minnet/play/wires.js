@@ -67,11 +67,12 @@ class Wires {
 
   /* Where units are: an image as its pixels, others in a block that is as high as it may be. */
   place() {
-    const sizes = this.columns.map((column) => {
+    const sizes = this.columns.map((column, k) => {
       if (column.image) {
         const pitch = clamp(Math.floor(Math.min(this.height * 0.5 / column.image[0], this.width * 0.16 / column.image[1])), 1, 14);
         return { pitch, rows: column.image[0], wide: column.image[1] };
       }
+      if (k === 0 && column.maps) return { pitch: Math.floor(Math.min(this.height * 0.6 / column.n, this.width * 0.15)), rows: column.n, wide: 1 };
       const few = Math.floor(this.height / column.n), pitch = clamp(few, this.width < 500 ? 5 : 7, column.maps ? 30 : 26);
       const rows = Math.min(column.n, Math.floor(this.height / pitch));
       return { pitch, rows, wide: Math.ceil(column.n / rows) };
@@ -162,10 +163,11 @@ class Wires {
     context.clearRect(0, 0, this.width, this.height);
     if (focus) this.light(context, focus, colours);
     this.columns.forEach((column, k) => {
-      const size = column.pitch - (column.pitch > 4 ? 1.5 : 0), shown = values[k];
+      const size = column.pitch - (column.pitch > 4 ? 1.5 : 0), shown = values[k].units;
       context.fillStyle = css(colours.card);
       context.fillRect(...column.box);
-      for (let i = 0; i < column.n; i++) {
+      if (column.maps && column.pitch > 7) this.maps(context, column, values[k], size, colours);
+      else for (let i = 0; i < column.n; i++) {
         const x = column.x[i] - size / 2, y = column.y[i] - size / 2;
         context.fillStyle = css(colours.off);
         context.fillRect(x, y, size, size);
@@ -173,7 +175,7 @@ class Wires {
         context.fillRect(x, y, size, size);
       }
     });
-    const last = this.columns[this.columns.length - 1], best = values[values.length - 1].indexOf(Math.max(...values[values.length - 1]));
+    const last = this.columns[this.columns.length - 1], outputs = values[values.length - 1].units, best = outputs.indexOf(Math.max(...outputs));
     context.textBaseline = "middle";
     for (let i = 0; i < last.n && last.pitch >= 9; i++) {
       context.font = `${i === best ? "bold " : ""}${clamp(last.pitch - 2, 9, 14)}px system-ui, sans-serif`;
@@ -186,6 +188,24 @@ class Wires {
       context.strokeStyle = css(colours.text);
       context.strokeRect(column.x[focus.unit] - column.pitch / 2 - 1, column.y[focus.unit] - column.pitch / 2 - 1, column.pitch + 2, column.pitch + 2);
     }
+  }
+
+  /* Each channel as the picture that it gives. */
+  maps(context, column, { map, shape: [h, w, c] }, size, colours) {
+    let most = 1e-9;
+    for (const v of map) most = Math.max(most, Math.abs(v));
+    column.sheet = column.sheet || document.createElement("canvas");
+    column.sheet.width = w;
+    column.sheet.height = h * c;
+    const sheet = column.sheet.getContext("2d"), image = sheet.createImageData(w, h * c);
+    map.forEach((v, i) => {
+      const at = 4 * ((i % c) * h * w + Math.floor(i / c)), share = Math.abs(v) / most;
+      for (let k = 0; k < 3; k++) image.data[at + k] = colours.off[k] + (colours.text[k] - colours.off[k]) * share;
+      image.data[at + 3] = 255;
+    });
+    sheet.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    for (let i = 0; i < c; i++) context.drawImage(column.sheet, 0, i * h, w, h, column.x[i] - size / 2, column.y[i] - size / 2, size, size);
   }
 
   /* The wires of the unit or the one wire that has the focus: solid where positive, dashed where negative. */
@@ -254,7 +274,7 @@ function columnsOf(net) {
       columns.push({ name: layer.name, n: layer.units[1], layer, at: i, offset, maps: layer.kind === "conv" });
       offset += layer.w.length;
     }
-    if (layer.kind !== "flatten" || !columns[columns.length - 1].maps) columns[columns.length - 1].last = i + 1;
+    if (layer.kind !== "flatten") columns[columns.length - 1].last = i + 1;
   });
   return columns;
 }
