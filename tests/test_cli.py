@@ -84,7 +84,8 @@ def test_the_main_job_prints_the_result_alone_on_standard_output(done):
     assert "\033" not in done.stdout + done.stderr, "colours belong on terminals"
     labels = [label for _, label, *_ in FIGURES] + ["dense1", "dense2", "dense3"]
     assert [label for label in labels if f"\n{label} " not in done.stdout] == []
-    assert done.stdout.splitlines()[-1] == done.result["words"]
+    assert " ".join(done.stdout.split()).endswith(done.result["words"])
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_the_count_is_told_before_anything_goes(done):
@@ -134,6 +135,14 @@ def test_layers_add_up_to_the_whole(done):
     layers = done.result["layers"]
     assert sum(layer["weights"] for layer in layers) == WEIGHTS
     assert sum(layer["remaining"] for layer in layers) == WEIGHTS - round(0.9 * WEIGHTS)
+    for net, figures, model in (("before", done.result["before"], "dense"), ("after", done.result["after"], "model")):
+        rows = [layer[net] for layer in layers]
+        whole = mn.load(done.out / f"{model}.safetensors")
+        assert [tuple(row["shape"]) for row in rows] == [row.shape for row in whole.summary().rows]
+        assert sum(row["macs"] for row in rows) == figures["macs"]
+        assert sum(row["remaining"] for row in rows) == np.count_nonzero(whole.weights)
+        assert 0 < figures["bytes_on_disk"] - sum(row["bytes"] for row in rows) < 4096  # the header
+        assert all(row["latency_us"] > 0 for row in rows)
 
 
 def test_pruned_and_dense_get_the_same_epochs(done):

@@ -73,4 +73,4 @@ def test_pruning_tells_of_each_class(command):
     lost, gained = (len(flips[name]["rows"]) for name in ("right_to_wrong", "wrong_to_right"))
     rows = result["samples"]["test"]
     assert result["change"]["accuracy"]["difference"] == pytest.approx((gained - lost) / rows, abs=1e-12)
-    assert all(f"\n{label} " in asked.out for label in range(10)) and "recall pruned" in asked.out
+    assert all(f"\n{label} " in asked.out for label in range(10)) and "R pruned" in asked.out

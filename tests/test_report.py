@@ -151,7 +151,7 @@ def test_any_name_at_all_stays_text(name):
 
 def test_the_page_tells_every_figure():
     cells = "|".join("".join(data) for data in Checked(page(RESULT)).inside["td"])
-    told = ("98.00%", "97.00%", "-1.00 points", "1,000", "10.0x fewer", "2.0x slower", "4.0x faster", "64 x 30")
+    told = ("98.00%", "97.00%", "-1.00 points", "1,000", "10.0x fewer", "2.0x slower", "4.0x faster", "64x30")
     assert [figure for figure in told if figure not in cells] == []
 
 
@@ -195,7 +195,17 @@ def test_changes_are_told_with_their_direction():
 
 
 def test_layers_as_text():
-    assert layers(RESULT)[0] == ("dense1", "64 x 30", "1,920", "192", "90.0%")
+    assert layers(RESULT)[0] == ("dense1", "64x30", "64x30", "192", "90.0%", "192", "-", "-")
+
+
+@pytest.mark.parametrize("after, wanted", [
+    ({"shape": [64, 5], "remaining": 96, "macs": 90, "bytes": 400, "latency_us": 1.25}, ("64x5", "96", "95.0%", "90",
+                                                                                        "400", "1.2")),
+    (None, ("0", "0", "100.0%", "0", "0", "-"))])
+def test_layers_as_text_are_those_of_the_file(after, wanted):
+    """Also where compaction left nothing of one."""
+    row = RESULT["layers"][0] | {"before": None, "after": after}
+    assert layers({"layers": [row]}) == [("dense1", "64x30", *wanted)]
 
 
 # --- drawings --------------------------------------------------------------------------------------------------------

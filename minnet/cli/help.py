@@ -8,8 +8,9 @@ are seldom needed are folded: the first page has the names of their options.
 """
 import argparse
 import shutil
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+
+from minnet.cli.tables import fill
 
 ALL = "all"
 MORE = "More examples:"      # the line of a command's documentation from which on it is shown with all alone
@@ -71,12 +72,6 @@ def example_lines(line: str, width: int) -> list[str]:
     """Return a command and what it does behind it, or below it where the line is too long."""
     command, space, comment = line.lstrip().partition("  ")
     return [line] if len(line) <= width or not space else [f"  {command}", fill(comment.strip(), width, 6, first=6)]
-
-
-def fill(text: str, width: int, indent: int = 0, first: int = 0) -> str:
-    """Wrap a paragraph by words; all lines but the first are indented by `indent`, that by `first`."""
-    return textwrap.fill(text, width, initial_indent=" " * first, subsequent_indent=" " * indent,
-                         break_on_hyphens=False)
 
 
 def usage(parser: argparse.ArgumentParser) -> list[str]:

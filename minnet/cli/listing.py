@@ -7,15 +7,13 @@
 A name is told with its equation, cost and source, as the function's own documentation has them.
 """
 import inspect
-import textwrap
 from argparse import Namespace
 from collections.abc import Mapping
 
 from minnet.cli.console import Console
 from minnet.cli.parser import QUOTES, Parser, summary
+from minnet.cli.tables import fill
 from minnet.errors import check_choice
-
-WIDTH = 80    # columns of a terminal
 
 
 def options(parser: Parser) -> None:
@@ -55,11 +53,6 @@ def paragraphs(rows: Mapping[str, str]) -> str:
     """Return a paragraph for each name, wrapped by words, its text indented behind the longest name."""
     width = max(map(len, rows)) + 2
     return "\n".join(fill(f"{name:<{width}}{text}", indent=width) for name, text in rows.items())
-
-
-def fill(text: str, indent: int = 0) -> str:
-    """Wrap a paragraph by words, all lines but the first indented."""
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def documentation(entry: object) -> str:

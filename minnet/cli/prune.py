@@ -50,10 +50,10 @@ from minnet.cli.options import (
 )
 from minnet.cli.parser import Parser
 from minnet.cli.signals import SIGNALS
-from minnet.cli.tables import aligned
+from minnet.cli.tables import aligned, fill
 from minnet.report.changes import changes
 from minnet.report.classes import class_rows, notable
-from minnet.report.rows import comparison, guards, inputs, last_cut, layers, names
+from minnet.report.rows import LAYER, comparison, guards, inputs, last_cut, layers, names
 
 
 def options(parser: Parser) -> None:
@@ -158,9 +158,10 @@ def text(result: dict, console: Console, per_class: bool = False) -> str:
     return "\n".join([
         console.heading(f"{result['data']}, {result['model']}, seed {result['seed']}"),
         *aligned([("", first, second, "change"), *rows], console), "",
-        *aligned([("layer", "shape", "weights", "remaining", "sparsity"), *layers(result)], console), "",
-        *_class_lines(result, console, per_class), *inputs(result), *guards(result), *changes(result),
-        *last_cut(result), *budgets(result), result["words"]])
+        *aligned([LAYER, *layers(result)], console), "",
+        *_class_lines(result, console, per_class),
+        *(fill(line, indent=2) for line in (*inputs(result), *guards(result), *changes(result), *last_cut(result),
+                                            *budgets(result), result["words"]))])
 
 
 def budgets(result: dict) -> list[str]:
@@ -176,11 +177,17 @@ def _class_lines(result, console, per_class):
     if not rows:
         return []
     kind = "label" if "hamming_loss" in result["before"] else "class"
-    head = (kind, "samples", *(f"{name} {when}" for name in ("precision", "recall") for when in names(result)),
-            "change of recall", "lost", "gained")
-    cells = [(row.label, row.support, row.rates["precision"].before, row.rates["precision"].after,
-              row.rates["recall"].before, row.rates["recall"].after,
-              " ".join(filter(None, (row.rates["recall"].change, f"({row.rates['recall'].change_interval})"))),
-              row.lost, row.gained) for row in rows]
-    title = [] if per_class else ["recall changed in (interval of 95 % in brackets, in points):"]
-    return [*title, *aligned([head, *cells], console), ""]
+    rates = ("precision", "recall") if per_class else ("recall",)
+    head = (kind, "samples", *(f"{name[0].upper()} {when}" for name in rates for when in names(result)), "change", "lost",
+            "gained")
+    cells = [(row.label, row.support, *(value for name in rates for value in (row.rates[name].before,
+                                                                              row.rates[name].after)),
+              _change_of_recall(row.rates["recall"], interval=not per_class), row.lost, row.gained) for row in rows]
+    title = "precision P, recall R and its change, in points:" if per_class else \
+        "recall R changed in (interval of 95 % in brackets, in points):"
+    return [title, *aligned([head, *cells], console), ""]
+
+
+def _change_of_recall(rate, interval):
+    """Return the cell of the change of recall, with its interval where that is wanted and known."""
+    return " ".join(filter(None, (rate.change, f"({rate.change_interval})" * interval)))

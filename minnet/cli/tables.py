@@ -1,8 +1,11 @@
-"""Tables of text: the first column left-aligned, the others right-aligned."""
+"""Text for a terminal: tables, the first column left-aligned, the others right-aligned; and paragraphs."""
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from minnet import text
 from minnet.cli.console import Console
+
+WIDTH = 80  # columns of a terminal, and of what is written to a pipe
 
 
 def aligned(rows: Sequence[Sequence[str]], console: Console) -> list[str]:
@@ -26,3 +29,9 @@ def _as_text(value):
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def fill(text: str, width: int = WIDTH, indent: int = 0, first: int = 0) -> str:
+    """Wrap a paragraph by words; all lines but the first are indented by `indent`, that by `first`."""
+    return textwrap.fill(text, width, initial_indent=" " * first, subsequent_indent=" " * indent,
+                         break_on_hyphens=False, break_long_words=False)

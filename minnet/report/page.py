@@ -13,7 +13,7 @@ from string import Template
 from minnet.report import svg
 from minnet.report.changes import changes
 from minnet.report.classes import score_intervals
-from minnet.report.rows import calibration, comparison, guards, inputs, last_cut, layers
+from minnet.report.rows import LAYER, calibration, comparison, guards, in_file, inputs, last_cut, layers
 from minnet.report.rows import names as names_of
 from minnet.report.tables import classes, small
 
@@ -31,6 +31,7 @@ def page(result: Mapping) -> str:
         title=escape(title), words=escape("; ".join(words)),
         first=first, second=second, comparison=_comparison(result),
         classes=classes(result, first, second),
+        layer_heads="".join(f"<th>{escape(head)}</th>" for head in LAYER),
         layers="".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in layers(result)),
         bars=_layer_bars(result), losses=_losses(result), sparsity=_sparsities(result),
         settings=_definitions(_how(result)), machine=_definitions(result["machine"] | {"threads": result["threads"]}),
@@ -59,8 +60,8 @@ def _comparison_row(row, intervals):
 
 def _layer_bars(result):
     """Return bars of the remaining share of each layer."""
-    items = [(layer["name"], 1 - layer["sparsity"], f"{layer['remaining']:,} of {layer['weights']:,}")
-             for layer in result["layers"]]
+    items = [(layer["name"], live / layer["weights"] if layer["weights"] else 1.0, f"{live:,} of {layer['weights']:,}")
+             for layer, live in ((layer, in_file(layer)["remaining"]) for layer in result["layers"])]
     return svg.bars(items, "remaining weights of each layer")
 
 

@@ -14,6 +14,7 @@ from minnet.study.guard import WORDS
 KILO = 1000
 SCORE_DIGITS = 2  # of a score in percent
 MOST_INPUTS = 100  # inputs that a line lists
+LAYER = ("layer", "shape", "in file", "remaining", "sparsity", "MACs", "bytes", "us")
 SAME = 1.05  # a ratio below this is shown as "="
 
 
@@ -47,10 +48,25 @@ def _rows_of(result, figures):
             for name, label, make, adjectives in figures]
 
 
-def layers(result: Mapping) -> list[tuple[str, str, str, str, str]]:
-    """Return (name, shape, weights, remaining, sparsity) of each layer with weights, as text."""
-    return [(layer["name"], " x ".join(map(str, layer["shape"])), f"{layer['weights']:,}", f"{layer['remaining']:,}",
-             f"{layer['sparsity']:.1%}") for layer in result["layers"]]
+def layers(result: Mapping) -> list[tuple[str, ...]]:
+    """Return LAYER of each layer with weights, as text; what follows the first shape is what is in the file."""
+    found = []
+    for layer in result["layers"]:
+        after = in_file(layer)
+        sparsity = 1 - after["remaining"] / layer["weights"] if layer["weights"] else 0.0
+        found.append((layer["name"], _shape(layer), _shape(after), f"{after['remaining']:,}", f"{sparsity:.1%}",
+                      f"{after['macs']:,}", number(after.get("bytes")), number(after.get("latency_us"))))
+    return found
+
+
+def in_file(layer: Mapping) -> Mapping:
+    """Return what a row of `layers` says of the pruned model's file; of an earlier version's, of the pruned model."""
+    after = layer.get("after", layer)
+    return {"shape": (0,), "remaining": 0, "macs": 0, "bytes": 0} if after is None else after
+
+
+def _shape(layer):
+    return "x".join(map(str, layer["shape"]))
 
 
 def inputs(result: Mapping) -> list[str]:

@@ -35,6 +35,7 @@ from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
 from minnet.study.budget import budget_record, check_one, costs_of, limits_of, then
+from minnet.study.by_layer import written_layers
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
 from minnet.study.guard import WORDS, check_limits
 from minnet.study.guarded import PER, Search, sought
@@ -399,7 +400,9 @@ class Job(Training):
         figures["change"] = change_between(nets["before"], nets["after"], self.images)
         if is_onnx(self.settings.model):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True, precision=precision)
-        return result_of(self, figures) | self.guard_record(nets) | self.safe_record() | \
+        written = {"before": self.files[DENSE_MODEL], "after": self.files[MODEL]}
+        layers = written_layers(self.model, nets, written, self.images)
+        return result_of(self, figures, layers) | self.guard_record(nets) | self.safe_record() | \
             budget_record(self.model, self.settings) | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}
 

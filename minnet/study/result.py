@@ -19,8 +19,11 @@ LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn")
 NOTICEABLE = 1.05  # ratios below this are reported as equal
 
 
-def result_of(job, figures: Mapping[str, dict]) -> dict:
-    """Return the content of result.json for a Job that has run; `figures` is {"before", "after", "change"}."""
+def result_of(job, figures: Mapping[str, dict], layers: list[dict]) -> dict:
+    """Return the content of result.json for a Job that has run.
+
+    `figures` is {"before", "after", "change"}, `layers` what `written_layers` returns.
+    """
     settings = job.settings.record()
     main = {name: settings.pop(name) for name in ("model", "seed", "criterion", "structure", "recipe")}
     settings |= {"optimizer": repr(job.arguments["optimizer"]), "batch_size": job.arguments["batch_size"],
@@ -35,7 +38,7 @@ def result_of(job, figures: Mapping[str, dict]) -> dict:
         "threads": threads.n_threads(),
         "sparsity": {"asked": job.sparsity, "of": "units" if of_units else "weights", **reached},
         "words": summary(share, figures["before"], figures["after"]), **figures,
-        "classes": job.data.classes, "layers": layers_of(job.model), "start": job.start, "settings": settings,
+        "classes": job.data.classes, "layers": layers, "start": job.start, "settings": settings,
         "samples": {part: len(getattr(job.data, f"y_{part}")) for part in ("train", "valid", "test")},
         "machine": machine(), "history": job.history} |
         ({"inputs": inputs_of(job.small, job.planned.units.total)} if job.frees_inputs else {}))
