@@ -178,14 +178,17 @@ def _class_lines(result, console, per_class):
         return []
     kind = "label" if "hamming_loss" in result["before"] else "class"
     rates = ("precision", "recall") if per_class else ("recall",)
-    head = (kind, "samples", *(f"{name[0].upper()} {when}" for name in rates for when in names(result)), "change", "lost",
-            "gained")
-    cells = [(row.label, row.support, *(value for name in rates for value in (row.rates[name].before,
-                                                                              row.rates[name].after)),
+    heads = [f"{name[0].upper()} {when}" for name in rates for when in names(result)]
+    cells = [(row.label, row.support, *_before_and_after(row.rates, rates),
               _change_of_recall(row.rates["recall"], interval=not per_class), row.lost, row.gained) for row in rows]
     title = "precision P, recall R and its change, in points:" if per_class else \
         "recall R changed in (interval of 95 % in brackets, in points):"
-    return [title, *aligned([head, *cells], console), ""]
+    return [title, *aligned([(kind, "samples", *heads, "change", "lost", "gained"), *cells], console), ""]
+
+
+def _before_and_after(rates, chosen):
+    """Return the cells of some rates of a class: each before and after."""
+    return [value for name in chosen for value in (rates[name].before, rates[name].after)]
 
 
 def _change_of_recall(rate, interval):
