@@ -87,9 +87,9 @@ WAYS_OUT = {    # what to do about operators that are not read
     "TopK": "end the net before it", "Resize": "resize images before the net",
     "Mod": "minnet has no attention", "ReduceSum": "take a mean, or BatchNorm in place of a norm of rows",
     "Upsample": "resize images before the net",
-    "Exp": "it is part of no activation that minnet knows", "Erf": "it is part of no activation that minnet knows",
-    "Log": "it is part of no activation that minnet knows", "Where": "it is part of no activation that minnet knows",
 }
+WAYS_OUT |= dict.fromkeys(("Exp", "Erf", "Log", "Pow", "Max", "Min", "Less", "Where"),
+                          "it is part of no activation that minnet knows: take one of those in `minnet list layers`")
 WAYS_OUT |= dict.fromkeys(
     ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "com.microsoft.QGemm"),
     "give the net of floats, or quantise it in the form that is read (quant_format=QuantFormat.QDQ)")
