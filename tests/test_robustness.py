@@ -196,7 +196,8 @@ def test_gradients_of_factors_are_differences(bias):
     assert slope == pytest.approx((up - down) / 2e-6, rel=1e-6)
 
 
-def test_a_step_of_neuron_pruning_is_the_published_one():
+@pytest.mark.parametrize("layers", ["*", "dense1"])
+def test_a_step_of_neuron_pruning_is_the_published_one(layers):
     """Three steps of masks equal those of the published algorithm, written with PyTorch's gradients and its SGD."""
     torch = pytest.importorskip("torch")
     tree = mn.Sequential(mn.Conv2d(3, 3), mn.Tanh(), mn.Flatten(), mn.Dense(5), mn.ReLU(), mn.Dense(3))
@@ -205,30 +206,33 @@ def test_a_step_of_neuron_pruning_is_the_published_one():
         model.layers[name].bias.value[:] = 0.3
     rng = np.random.default_rng(0)
     X, y = rng.random((12, 5, 5, 1)), np.arange(12) % 3
-    found = neuron_masks(model, (X, y), batches=3, batch_size=6, lr=0.3, epsilon=0.4, alpha=0.2, rng=1)
+    found = neuron_masks(model, (X, y), batches=3, batch_size=6, lr=0.3, layers=layers, rng=1)
     (w, b), (v, c), (u, e) = ((torch.tensor(layer.weight.value), torch.tensor(layer.bias.value)) for layer in
                               (model.layers[name] for name in ("conv1", "dense1", "dense2")))
 
+    ahead = torch.ones(3 if layers == "dense1" else 0, dtype=torch.float64)  # factors of units without a mask
+
     def loss(batch, m, x):
+        m, x = torch.cat([ahead, m]), torch.cat([ahead, x])
         images, labels = (torch.tensor(part[batch]) for part in (X, y))
         maps = torch.conv2d(images.permute(0, 3, 1, 2), (w * m[:3]).permute(3, 2, 0, 1), b * x[:3]).tanh()
         hidden = (maps.permute(0, 2, 3, 1).flatten(1) @ (v * m[3:]) + c * x[3:]).relu()
         return torch.nn.functional.cross_entropy(hidden @ u + e, labels)
 
-    rng, one = np.random.default_rng(1), torch.ones(8, dtype=torch.float64)
+    rng, one = np.random.default_rng(1), torch.ones(8 - len(ahead), dtype=torch.float64)
     masks = one.clone().requires_grad_()
     optimizer = torch.optim.SGD([masks], lr=0.3, momentum=0.9)
     for _ in range(3):
         batch = rng.choice(12, 6, replace=False)
-        noise = torch.tensor(rng.uniform(-0.4, 0.4, (2, 8)), requires_grad=True)
+        noise = torch.tensor(rng.uniform(-0.4, 0.4, (2, len(one))), requires_grad=True)
         slope, = torch.autograd.grad(loss(batch, masks.detach() + noise[0], 1 + noise[1]), noise)
         d, x = (noise.detach() + 0.4 * slope.sign()).clamp(-0.4, 0.4)
         optimizer.zero_grad()
         (0.2 * loss(batch, masks, one) + 0.8 * loss(batch, masks + d, 1 + x)).backward()
         optimizer.step()
         masks.data.clamp_(0, 1)
-    np.testing.assert_allclose(np.concatenate([found["conv1"], found["dense1"]]), masks.detach(), rtol=0, atol=1e-12)
-    assert 0 < np.ptp(found["conv1"]) and 0 < np.ptp(found["dense1"])
+    np.testing.assert_allclose(np.concatenate(list(found.values())), masks.detach(), rtol=0, atol=1e-12)
+    assert list(found) == (["dense1"] if len(ahead) else ["conv1", "dense1"]) and np.ptp(found["dense1"]) > 0
 
 
 def test_the_bench_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

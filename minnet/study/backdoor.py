@@ -11,23 +11,24 @@ multiplies weights and biases by factors near 1. Units of a backdoor are those t
 fall. No unit of the last layer has a mask. Images are as the layers take them, in [0, 1].
 """
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 
 from minnet.blas import one_blas_thread
+from minnet.engine.containers import Container, Sequential
 from minnet.engine.losses import cross_entropy
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import check_pair, part_of
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue, Unsupported, check_count, check_fraction, check_positive
 from minnet.model import Model
-from minnet.pruning.choose import weighted
+from minnet.pruning.choose import Patterns, matching, weighted
 from minnet.pruning.prune import prune
 from minnet.typing import Arrays, Seed
 
 PATCH = 3  # pixels, the side of the patch
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(20))  # that are tried: 0, 0.05, ..., 0.95
+STEPS = 100  # thresholds that are tried: as many quantiles of the masks
 MOMENTUM = 0.9
 FEWEST = 1  # maps that the last convolution keeps
 
@@ -66,7 +67,8 @@ def accuracy(model: Model, data: Arrays) -> float:
 
 
 def neuron_masks(model: Model, data: Arrays, *, batches: int = 1000, batch_size: int = 128, lr: float = 0.2,
-                 epsilon: float = 0.4, alpha: float = 0.2, rng: Seed = None) -> dict[str, np.ndarray]:
+                 epsilon: float = 0.4, alpha: float = 0.2, layers: Patterns = "*",
+                 rng: Seed = None) -> dict[str, np.ndarray]:
     """Learn a mask in [0, 1] for every hidden unit, which an adversary of its weights would have low for a backdoor.
 
     A step takes one batch of clean images. Factors d of weights and x of biases are drawn uniformly in
@@ -88,6 +90,8 @@ def neuron_masks(model: Model, data: Arrays, *, batches: int = 1000, batch_size:
         How far the adversary may go.
     alpha : float
         The share of the loss without an adversary.
+    layers : str or collection of str
+        Names or patterns of the hidden layers whose units have masks and an adversary; by default all.
     rng : Seed
         What images and factors are drawn from.
 
@@ -101,7 +105,8 @@ def neuron_masks(model: Model, data: Arrays, *, batches: int = 1000, batch_size:
     Wu and Wang (2021), "Adversarial neuron pruning purifies backdoored deep models", section 3.
     """
     X, y, loss = check_pair(*part_of(model, data), model, cross_entropy)
-    rng, scaled = as_rng(rng), _Scaled(model, loss)
+    rng, scaled = as_rng(rng), _Scaled(model, loss, layers)
+    X = scaled.inputs(X)
     check_positive("epsilon", epsilon)
     masks = np.ones(scaled.n_units, model.dtype)
     speed, still = np.zeros_like(masks), np.ones_like(masks)
@@ -140,15 +145,12 @@ def cut_units(model: Model, masks: Mapping[str, np.ndarray], valid: Arrays,
     Returns
     -------
     tuple of Model and float
-        The net and the threshold, in THRESHOLDS.
+        The net and the threshold, one of the masks: of the STEPS quantiles the largest.
     """
     least = accuracy(model, valid) - check_fraction("tolerance", tolerance)
-    for threshold in reversed(THRESHOLDS):
-        found = model.clone()
-        found.set_mask(_without(model, masks, threshold))
-        if accuracy(found, valid) >= least:
-            return found, threshold
-    return model.clone(), 0.0
+    quantiles = np.quantile(np.concatenate(list(masks.values())), np.arange(STEPS) / STEPS, method="lower")
+    cuts = ((_cut(model, masks, threshold), threshold) for threshold in np.unique(quantiles)[::-1].tolist())
+    return next(found for found in cuts if accuracy(found[0], valid) >= least)  # the lowest mask cuts nothing
 
 
 def fine_prune(model: Model, clean: Arrays, valid: Arrays, *, tolerance: float = 0.04) -> Model:
@@ -173,21 +175,23 @@ def fine_prune(model: Model, clean: Arrays, valid: Arrays, *, tolerance: float =
     return found
 
 
-def _without(model, masks, threshold):
-    """Return the model's mask without the weights into units whose own is below the threshold."""
-    mask = model.mask.copy()
+def _cut(model, masks, threshold):
+    """Return a copy of the model without the weights into units whose mask is below the threshold."""
+    found, mask = model.clone(), model.mask.copy()
     for name, own in masks.items():
         model.layers[name].weight.of(mask)[..., own < threshold] = False
-    return mask
+    found.set_mask(mask)
+    return found
 
 
 class _Scaled:
     """A model whose hidden units' weights and biases are multiplied by factors, and the gradients of these."""
 
-    def __init__(self, model, loss):
-        layers = [model.layers[name] for name in weighted(model)[:-1]]
-        if not layers:
+    def __init__(self, model, loss, patterns="*"):
+        names = weighted(model)[:-1]
+        if not names:
             raise InvalidValue("the model has one layer with weights: adversarial neuron pruning masks hidden units")
+        layers = [model.layers[name] for name in matching(model, names, patterns, "layers")]
         born = [layer.name for layer in layers if layer.weight.index is not None]
         if born:
             raise Unsupported(f"{born[0]} was born sparse: adversarial neuron pruning takes dense layers")
@@ -195,6 +199,18 @@ class _Scaled:
         self.windows = [(layer, slice(*ends)) for layer, ends in zip(layers, pairwise(stops), strict=True)]
         self.n_units, self.model, self.loss = stops[-1], model, loss
         self.tape = Tape(model, model.values.copy())
+        tree, self.fixed, self.rest = model.tree, None, model.tree
+        if isinstance(tree, Sequential):
+            fixed = list(takewhile(lambda child: child not in layers and not isinstance(child, Container), tree.layers))
+            self.fixed, self.rest = tree.with_children(fixed), tree.with_children(tree.layers[len(fixed):])
+
+    def inputs(self, X):
+        """Return what the layers that never change make of images: what `gradients` takes."""
+        if self.fixed is None or not self.fixed.layers:
+            return X
+        tape, rows = Tape(self.model), self.model.rows_at_once()
+        return np.concatenate([self.fixed.forward(X[start : start + rows], tape).copy()
+                               for start in range(0, len(X), rows)])
 
     def gradients(self, of_weights, of_biases, X, y):
         """Return the gradients (n_units,) of the mean loss with respect to both factors, at these."""
@@ -203,10 +219,10 @@ class _Scaled:
             np.multiply(layer.weight.value, of_weights[window], out=layer.weight.of(tape.values))
             if getattr(layer, "bias", None) is not None:
                 np.multiply(layer.bias.value, of_biases[window], out=layer.bias.of(tape.values))
-        logits = model.forward(X, tape)
+        logits = self.rest.forward(X, tape)
         dlogits = np.empty_like(logits)
         self.loss(logits, y, dlogits)
-        model.backward(dlogits, tape)
+        self.rest.backward(dlogits, tape)
         first, second = np.zeros((2, self.n_units), model.dtype)
         for layer, window in self.windows:
             w = layer.weight
