@@ -1,12 +1,12 @@
 """A backdoored LeNet-5 repaired by pruning, over seeds: adversarial neuron pruning, and fine-pruning beside it.
 
     python -m bench backdoor                            # goes on where a run was stopped; prints a table
-    python -m bench.backdoor --seeds 5 --out FILE
+    python -m bench.backdoor --seeds 5 --out FILE --net lenet_5
 
 5 % of MNIST's 55,000 training images get a white 3 x 3 patch in the corner and the label 0. The defender has 2,000
 clean images, which the net never saw (of the 5,000 validation images), and of them takes 500 to validate. Clean
 accuracy is that of the 10,000 official test images; success is the share of those of other classes that the patch makes
-a 0.
+a 0. The net has a ReLU after each convolution; with `--net lenet_5` it is Caffe's, which has none there.
 """
 import argparse
 import json
@@ -21,11 +21,21 @@ from minnet.files import write_whole
 from minnet.study.backdoor import accuracy, attack_success, cut_units, fine_prune, neuron_masks, poisoned
 
 SEEDS, TARGET, CLEAN, VALID = 5, 0, 2000, 500
-FULL = {"rows": None, "epochs": 5, "batches": 1000, "tuning": 20, "data": "mnist"}
-QUICK = {"rows": 3000, "epochs": 2, "batches": 50, "tuning": 1, "data": "mnist"}
+FULL = {"net": "relu", "rows": None, "epochs": 3, "batches": 1000, "batch_size": 64, "tuning": 20, "data": "mnist"}
+QUICK = FULL | {"rows": 3000, "epochs": 2, "batches": 50, "tuning": 1}
 ANP_TOLERANCE, FINE_TOLERANCE = 0.01, 0.04  # of clean validation accuracy
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("backdoored", "adversarial neuron pruning", "maps cut", "fine-pruning")
+
+
+def lenet_5_relu(shape, n_classes, rng=None):
+    """Make mn.models.lenet_5 with a ReLU after each convolution, where Caffe's has none."""
+    maps = [layer for filters in (20, 50) for layer in (mn.Conv2d(filters, 5), mn.ReLU(), mn.MaxPool2d(2))]
+    tree = mn.Sequential(*maps, mn.Flatten(), mn.Dense(500), mn.ReLU(), mn.Dense(n_classes))
+    return mn.Model(tree, shape, rng=rng)
+
+
+NETS = {"relu": lenet_5_relu, "lenet_5": mn.models.lenet_5}
 
 
 def train(model, data, lr, epochs, seed, batch_size=100):
@@ -36,11 +46,11 @@ def train(model, data, lr, epochs, seed, batch_size=100):
         pass
 
 
-def one_seed(seed, settings, parts, make=mn.models.lenet_5):
+def one_seed(seed, settings, parts, make=None):
     """Return what was measured with one seed: {column: (clean accuracy, success of the attack)}, and more."""
     (X, y), (X_clean, y_clean), test = parts
     X, y, _ = poisoned(X, y, share=0.05, target=TARGET, rng=seed)
-    model = make(X.shape[1:], int(y.max()) + 1, rng=seed)
+    model = (make or NETS[settings["net"]])(X.shape[1:], int(y.max()) + 1, rng=seed)
     train(model, (X, y), 0.05, settings["epochs"], seed)
     rows = np.random.default_rng(seed).permutation(len(X_clean))[:CLEAN]
     cut = len(rows) * VALID // CLEAN
@@ -50,7 +60,7 @@ def one_seed(seed, settings, parts, make=mn.models.lenet_5):
         return [accuracy(net, test), attack_success(net, *test, target=TARGET)]
 
     start = time.perf_counter()
-    masks = neuron_masks(model, clean, batches=settings["batches"], rng=seed)
+    masks = neuron_masks(model, clean, batches=settings["batches"], batch_size=settings["batch_size"], rng=seed)
     repaired, threshold = cut_units(model, masks, valid, ANP_TOLERANCE)
     seconds = time.perf_counter() - start
     fine = fine_prune(model, clean, valid, tolerance=FINE_TOLERANCE)
@@ -71,7 +81,7 @@ def parts_of(settings):
     return pairs
 
 
-def measure(path, seeds, settings, make=mn.models.lenet_5):
+def measure(path, seeds, settings, make=None):
     """Return the rows of all seeds; those that the file at `path` holds with these settings are not measured again."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     rows = kept["rows"] if kept.get("settings") == settings else []
@@ -104,9 +114,12 @@ def main(quick=False, argv=()):
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1 if quick else SEEDS)
-    parser.add_argument("--out", type=Path, default=RESULTS / ("backdoor_quick.json" if quick else "backdoor.json"))
+    parser.add_argument("--net", choices=NETS, default="relu")
+    parser.add_argument("--out", type=Path, help="default: a file of its own for each net")
     options = parser.parse_args(argv)
-    print(table(measure(options.out, options.seeds, QUICK if quick else FULL)))
+    settings = (QUICK if quick else FULL) | {"net": options.net}
+    path = options.out or RESULTS / f"backdoor_{options.net}{'_quick' if quick else ''}.json"
+    print(table(measure(path, options.seeds, settings)))
 
 
 if __name__ == "__main__":

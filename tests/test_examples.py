@@ -103,4 +103,5 @@ def test_backdoor(capsys):
     assert clean > 0.94 and success > 0.8
     assert found["magnitude"][1] > 0.7, "weights alone do not tell"
     assert found["wanda"][1] < 0.1 and found["wanda"][0] > clean - 0.04
+    assert found["neurons"][1] > 0.7 and found["neurons"][0] > clean - 0.04, "units serve both"
     assert "of those with the patch" in capsys.readouterr().out

@@ -238,7 +238,7 @@ def test_a_step_of_neuron_pruning_is_the_published_one(layers):
 def test_the_bench_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(Path(mn.__file__).parents[1]))
     bench = importlib.import_module("bench.backdoor")
-    settings = {"rows": 200, "epochs": 1, "batches": 3, "tuning": 1, "data": "digits"}
+    settings = {"rows": 200, "epochs": 1, "batches": 3, "batch_size": 16, "tuning": 1, "data": "digits"}
     make = lambda shape, k, rng: mn.Model(mn.Sequential(  # noqa: E731
         mn.Conv2d(4, 3), mn.ReLU(), mn.Flatten(), mn.Dense(k)), shape, rng=rng)
     first = bench.measure(tmp_path / "found.json", 1, settings, make)

@@ -162,13 +162,13 @@ def fine_prune(model: Model, clean: Arrays, valid: Arrays, *, tolerance: float =
     ----------
     Liu, Dolan-Gavitt and Garg (2018), "Fine-pruning: defending against backdooring attacks on deep neural networks".
     """
-    convolutions = [p.layer for p in model.weight_parameters if len(p.shape) == 4]
+    convolutions = [p for p in model.weight_parameters if len(p.shape) == 4]
     if not convolutions:
         raise InvalidValue("the model has no convolution: fine-pruning cuts maps of the last one")
     last, found, least = convolutions[-1], model.clone(), accuracy(model, valid) - tolerance
-    for count in range(1, model.layers[last].weight.shape[-1] - FEWEST + 1):
+    for count in range(1, last.shape[-1] - FEWEST + 1):
         less = model.clone()
-        prune(less, count=count, structure="filter", layers=last, criterion="mean_activation", data=clean, rng=0)
+        prune(less, count=count, structure="filter", layers=last.layer, criterion="mean_activation", data=clean, rng=0)
         if accuracy(less, valid) < least:
             break
         found = less
