@@ -33,8 +33,8 @@ def outputs(model, tensors, x):
     return twin(torch, model.tree, tensors, x.permute(0, 3, 1, 2) if x.ndim == 4 else x, False)
 
 
-def loss_of(model, tensors, sample):
-    logits = outputs(model, tensors, sample.X)
+def loss_of(model, tensors, sample, temperature=1.0):
+    logits = outputs(model, tensors, sample.X) / temperature
     return torch.nn.functional.cross_entropy(logits, torch.as_tensor(sample.y))
 
 
@@ -70,13 +70,14 @@ def test_snip(model, sample):
     agree(model, criteria.snip(model, sample), [each.abs() / total for each in g])
 
 
-def test_grasp(model, sample):
+@pytest.mark.parametrize("temperature", [1.0, 200.0])
+def test_grasp(model, sample, temperature):
     """theta * H g by double backward, the gradient of g(theta)' g with the last g held; the paper's -S(-theta)."""
     tensors = tensors_of(model)
     w = weights_of(model, tensors)
-    g = torch.autograd.grad(loss_of(model, tensors, sample), w, create_graph=True)
+    g = torch.autograd.grad(loss_of(model, tensors, sample, temperature), w, create_graph=True)
     flow = sum((each * each.detach()).sum() for each in g)
-    agree(model, criteria.grasp(model, sample),
+    agree(model, criteria.grasp(model, sample, temperature),
           [one.detach() * each for one, each in zip(w, torch.autograd.grad(flow, w), strict=True)])
 
 

@@ -9,12 +9,29 @@ All are of the mean loss over the sample at `values` (the model's own by default
 whatever the model's dtype. They return vectors of the whole length, whose statistics zone is 0. A layer or a loss that
 lacks what they need is named in the error (Unsupported).
 """
+from collections.abc import Callable
+
 import numpy as np
 
 from minnet.blas import one_blas_thread
 from minnet.engine.losses import loss_tangent
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidValue
+
+
+class Softened:
+    """Compute a loss of logits that are divided by a temperature, and its derivatives in the logits themselves."""
+
+    def __init__(self, loss: Callable, temperature: float) -> None:
+        self.loss, self.temperature = loss, temperature
+
+    def __call__(self, logits: np.ndarray, targets: np.ndarray, dlogits: np.ndarray | None = None,
+                 n: int | None = None, losses: np.ndarray | None = None) -> float:
+        """Return the mean loss; write its gradient to `dlogits`."""
+        found = self.loss(logits / self.temperature, targets, dlogits, n, losses)
+        if dlogits is not None:
+            dlogits /= self.temperature
+        return found
 
 
 def hessian_vector(model, sample, v, values=None):
@@ -33,7 +50,7 @@ def hessian_vector(model, sample, v, values=None):
         for X, y in _batches(sample):
             logits = model.forward(X, tape)
             rlogits = model.tree.tangent(np.zeros_like(X), tape, along)
-            rdlogits = loss_tangent(sample.loss, logits, y, rlogits, len(sample))
+            rdlogits = _tangent(sample.loss, logits, y, rlogits, len(sample))
             model.tree.tangent_backward(_dlogits(sample, logits, y, len(sample)), rdlogits, tape, along)
             total += along.grads
     return _trainable(model, total)
@@ -79,6 +96,14 @@ def square_gradient(model, sample, values=None):
     return _trainable(model, total / len(sample))
 
 
+def _tangent(loss, logits, y, rlogits, n):
+    """Compute the loss's Hessian times `rlogits`, of a Softened one too."""
+    if not isinstance(loss, Softened):
+        return loss_tangent(loss, logits, y, rlogits, n)
+    t = loss.temperature
+    return loss_tangent(loss.loss, logits / t, y, rlogits / t, n) / t
+
+
 def _tape(model, values):
     """Return a tape in float64, at `values` or the model's own."""
     return Tape(model, np.asarray(model.values if values is None else values, np.float64))
@@ -103,7 +128,7 @@ def _diagonal(sample, logits, y):
     for j in range(logits.shape[1]):
         unit = np.zeros_like(logits)
         unit[:, j] = 1
-        diagonal[:, j] = loss_tangent(sample.loss, logits, y, unit, len(sample))[:, j]
+        diagonal[:, j] = _tangent(sample.loss, logits, y, unit, len(sample))[:, j]
     return diagonal
 
 

@@ -3,14 +3,19 @@
 All judge in use (no dropout, running statistics), by the mean loss L over the sample; g = dL/dw, and g_n is the
 gradient of the loss of image n alone. Masked weights are 0, and so are their scores, but for `gradient`.
 """
+from dataclasses import replace
+
 import numpy as np
 
 from minnet.engine import sample as engine_sample
-from minnet.engine.hessian import hessian_vector, square_gradient
+from minnet.engine.hessian import Softened, hessian_vector, square_gradient
+from minnet.engine.losses import binary_cross_entropy, cross_entropy
 from minnet.engine.model import Model
 from minnet.engine.sample import draw_sample
-from minnet.errors import check_choice
+from minnet.errors import check_choice, check_positive
 from minnet.pruning.traits import Data, Traits
+
+OF_LOGITS = (cross_entropy, binary_cross_entropy)  # losses that a temperature has a meaning for
 
 
 def gradient(model: Model, data: Data) -> np.ndarray:
@@ -145,7 +150,7 @@ def fisher(model: Model, data: Data) -> np.ndarray:
     return _squares(model, draw_sample(model, data)) / 2
 
 
-def grasp(model: Model, data: Data) -> np.ndarray:
+def grasp(model: Model, data: Data, temperature: float = 1.0) -> np.ndarray:
     """Score each weight, at initialisation, by the gradient flow it keeps.
 
     ``w (H g)``, H the Hessian of L: d g'g = 2 (H g)' dw, so with dw = -w the flow g'g changes by -2 w (H g), to first
@@ -162,6 +167,9 @@ def grasp(model: Model, data: Data) -> np.ndarray:
         The model to judge.
     data : Dataset, (X, y) or Sample
         What the loss is measured on.
+    temperature : float, default 1
+        What logits are divided by before the loss of classes or labels. The authors' code has 200, and so has the
+        recipe `grasp`: the softmax is then nearly even, and the scores depend less on how it happens to begin.
 
     Returns
     -------
@@ -172,12 +180,16 @@ def grasp(model: Model, data: Data) -> np.ndarray:
     ------
     Unsupported
         If a layer has no tangent.
+    InvalidValue, InvalidType
+        If `temperature` is not above 0.
 
     References
     ----------
     Wang, Zhang and Grosse, 2020, "Picking winning tickets before training by preserving gradient flow".
     """
     sample = draw_sample(model, data)
+    if check_positive("temperature", temperature) != 1 and getattr(sample.loss, "func", sample.loss) in OF_LOGITS:
+        sample = replace(sample, loss=Softened(sample.loss, temperature))
     flow = np.where(model.mask, engine_sample.gradient(model, sample, model.values.astype(np.float64)), 0)
     flow[model.n_weights :] = 0
     return model.weights * hessian_vector(model, sample, flow)[: model.n_weights]

@@ -10,6 +10,7 @@ from minnet.engine.sample import gradient
 from minnet.engine.state import Step
 from minnet.errors import check_count
 from minnet.formats.checkpoint import remember
+from minnet.pruning.criteria import CRITERIA
 from minnet.pruning.prune import prune as prune_
 from minnet.pruning.recipes.controls import Control
 from minnet.pruning.recipes.goal import Goal, Prune, Train
@@ -17,6 +18,8 @@ from minnet.pruning.rounds import PruneSchedule
 from minnet.pruning.scores import Data
 from minnet.training import train as train_
 from minnet.typing import Seed
+
+SOFT_GRASP = partial(CRITERIA["grasp"], temperature=200.0)
 
 
 def snip(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, schedule: PruneSchedule = "one_shot",
@@ -69,6 +72,7 @@ def grasp(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     """Prune once before any training so that the gradient keeps its size, then train (GraSP).
 
     The criterion is `grasp`, w (H g) at the initial weights, over one sample of the data; that of `prune` is not used.
+    As in the authors' code the logits are divided by 200.
 
     Parameters
     ----------
@@ -105,7 +109,7 @@ def grasp(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     ----------
     .. [1] Wang, Zhang and Grosse, 2020, "Picking winning tickets before training by preserving gradient flow".
     """
-    return _begin(_at_once("grasp"), model, data, sparsity, "one_shot", control, prune, train, 1, epochs, rng)
+    return _begin(_at_once(SOFT_GRASP), model, data, sparsity, "one_shot", control, prune, train, 1, epochs, rng)
 
 
 def synflow(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, rounds: int = 100,
