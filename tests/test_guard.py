@@ -13,6 +13,8 @@ import minnet as mn
 from minnet.cli import main
 from minnet.data import from_arrays
 from minnet.engine.answers import Answers
+from minnet.engine.attacks import pgd
+from minnet.engine.sample import part_of
 from minnet.errors import Diverged, InvalidValue
 from minnet.report.changes import changes
 from minnet.report.rows import guards as lines_of
@@ -325,3 +327,18 @@ def test_margins_are_of_the_right_class():
     sure = (math.exp(4) - 1) / (math.exp(4) + 2)
     assert found["before"][[0, -1]] == pytest.approx([-0.9 * sure, 0.9 * sure])
     assert found["after"] == pytest.approx(sure) and found["difference"] == pytest.approx(sure)
+
+
+def test_the_accuracy_under_an_attack_is_guarded():
+    with pytest.raises(InvalidValue, match="attacks rows in \\[0, 1\\], and those that decide run from"):
+        run(guard={"robust_accuracy": 0.1})
+    job = Job(Settings(data="digits", model="mlp", epochs=1, recipe="one_shot", sparsity=0.8,
+                       guard={"robust_accuracy": 0.5}))
+    list(job.run())
+    found = job.decided()
+    assert missed(found) == [] and found["bounds"]["robust_accuracy"]["bound"] > 0
+    for when, net in (("before", job.dense), ("after", job.small)):
+        X, y = part_of(net, job.data, "valid")
+        moved = pgd(net.without_signature(), X, y, epsilon=0.1, rng=0)
+        right = net.without_signature()(moved).argmax(axis=1) == y
+        assert found[when]["robust_accuracy"] == pytest.approx(right.mean())

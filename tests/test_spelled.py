@@ -10,6 +10,7 @@ import pytest
 from minnet.cli import main
 from minnet.cli.rule import spelled
 from minnet.data import from_arrays
+from minnet.engine.state import Step
 from minnet.errors import Diverged, InvalidValue, MinnetError
 from minnet.pruning.criteria import CRITERIA
 from minnet.pruning.recipes import RECIPES
@@ -17,6 +18,7 @@ from minnet.study.job import Job
 from minnet.study.settings import Settings, name_of
 
 LOOPS = """
+from minnet.engine.state import Step
 from minnet.errors import Diverged
 def late(model, data, sparsity, *, epochs, schedule, prune, train, rng):
     print("late")
@@ -26,13 +28,20 @@ def late(model, data, sparsity, *, epochs, schedule, prune, train, rng):
             step.state.apply_mask()
         yield step
 def wrong(model, data, sparsity, **rest):
-    yield 1
+    yield Step(0, 1, 0.0, 0.1, None, 0.0)
     raise KeyError("what")
 def diverges(model, data, sparsity, **rest):
     raise Diverged("it is infinite")
     yield
 def none(model, data, sparsity, **rest):
     pass
+def odd(model, data, sparsity, **rest):
+    yield 1
+def bare(model, data, sparsity, epochs):
+    yield
+def less(model, data, sparsity, *, prune, train, rng, **rest):
+    prune(model, sparsity / 2)
+    yield from train(model, data, epochs=1, rng=rng)
 """
 
 
@@ -72,14 +81,18 @@ def test_options_that_are_not_there(kind, text, wanted):
 def test_a_recipe_of_the_users_own(capsys):
     recipe = spelled("recipe", "loops.py:wrong")
     steps = recipe(None, None, 0.5)
-    assert next(steps) == 1
+    assert isinstance(next(steps), Step)
     assert inspect.signature(recipe).parameters.keys() >= {"model", "sparsity"}
-    with pytest.raises(InvalidValue, match=r"loops.py:12: KeyError: 'what'.*in wrong"):
+    with pytest.raises(InvalidValue, match=r"loops.py:13: KeyError: 'what'.*in wrong"):
         next(steps)
     with pytest.raises(Diverged, match="it is infinite"):
         next(spelled("recipe", "loops.py:diverges")(None, None, 0.5))
-    with pytest.raises(InvalidValue, match="TypeError"):
+    with pytest.raises(InvalidValue, match="loops.py:none returns None; wanted the steps of `train`"):
         spelled("recipe", "loops.py:none")(None, None, 0.5)
+    with pytest.raises(InvalidValue, match="loops.py:odd yields 1; wanted the steps of `train`"):
+        next(spelled("recipe", "loops.py:odd")(None, None, 0.5))
+    with pytest.raises(InvalidValue, match=r"bare: got an unexpected .*; wanted a function \(model, data, sp"):
+        spelled("recipe", "loops.py:bare")
     assert capsys.readouterr().out == ""
 
 
@@ -91,6 +104,8 @@ def test_both_at_the_command_line(capsys):
     result = json.loads(shown.out)
     assert (result["recipe"], result["criterion"]) == ("late", "taylor:variant=squared")
     assert result["sparsity"]["reached_weights"] == 0.9 and "late" in shown.err
+    assert main(["prune", "digits", "--model", "mlp", "--epochs", "1", "--recipe", "loops.py:less"]) == 0
+    assert "less removed 45.0% where 90.0% were asked for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - {"slimming"}))  # which wants BatchNorm

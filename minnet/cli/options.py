@@ -192,8 +192,9 @@ def guard_options(parser: Parser) -> None:
     add = parser.topic("limits").add_argument
     add("--guard", type=kinds.pairs("SCORE:LOSS, as in accuracy:0.01"), action="extend", metavar="SCORE:LOSS",
         help="largest loss of a score, e.g. accuracy:0.01,flips:0.02; on the validation part (also "
-             "per_class_recall:0.03; regression: r2:0.01; multilabel: f1_micro:0.01); where it is exceeded, the "
-             "sparsest net within it is searched for; exit code 1 if there is none; may be repeated")
+             "per_class_recall:0.03, robust_accuracy:0.02, that under an attack, PGD of each net by 0.1; "
+             "regression: r2:0.01; multilabel: f1_micro:0.01); where it is exceeded, the sparsest net within it is "
+             "searched for; exit code 1 if there is none; may be repeated")
     add("--guard-bound", action="store_const", const=True,
         help="each loss's bound at 95%% is limited too; needs 598 images for accuracy:0.005")
     add("--safe", action="store_const", const=True,

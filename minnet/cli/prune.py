@@ -54,6 +54,7 @@ from minnet.cli.tables import aligned, fill
 from minnet.report.changes import changes
 from minnet.report.classes import class_rows, notable
 from minnet.report.rows import LAYER, comparison, guards, inputs, last_cut, layers, names
+from minnet.study.settings import name_of
 
 
 def options(parser: Parser) -> None:
@@ -120,6 +121,8 @@ def run(args: Namespace, console: Console) -> None:
         check_guards(result["guard"])
         check_budgets(result.get("budget", {}))
         _say_short(result["guard"]["search"], console)
+    else:
+        _say_missed(job, console)
 
 
 def _hint_columns(job, console):
@@ -136,6 +139,14 @@ def _say_short(search, console):
     if isinstance(asked, float) and search["reached"] < search["rounds"][0]["asked"]:
         console.info(f"stopped at {search['reached']:.1%} removed, short of the {asked:.1%} asked for: more breaks the "
                      "guard")
+
+
+def _say_missed(job, console):
+    """Print a line where the recipe, as one of the user's may, removed less than was asked for."""
+    total = job.planned.units.total
+    if job.sparsity is not None and round(job.reached * total) < round(job.sparsity * total):
+        console.info(f"{name_of(job.settings.recipe)} removed {job.reached:.1%} where {job.sparsity:.1%} were asked "
+                     "for: a recipe prunes to the sparsity that it is given, its third argument")
 
 
 def _show_progress(job, console):

@@ -4,14 +4,16 @@ The file is executed with the rights of the process: give only files that you tr
 """
 import contextlib
 import importlib.util
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
 from pathlib import Path
 
 from minnet.errors import InvalidValue, MinnetError, file_error, quoted, unknown
 
+RECIPE_TAKES = ("epochs", "schedule", "prune", "train", "rng")  # beside model, data and sparsity
 WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -36,7 +38,10 @@ def load_recipe(text: str) -> Callable:
     What minnet itself raises in it, such as Diverged, stays as it is.
     """
     function, path = load_function(text, "--recipe")
+    _check_protocol(function, text)
     report = partial(_report_errors, path, f"in {function.__name__}", MinnetError)
+
+    from minnet.engine.state import Step
 
     def each(steps):
         while True:
@@ -44,14 +49,29 @@ def load_recipe(text: str) -> Callable:
                 step = next(steps, None)
             if step is None:
                 return
+            if not isinstance(step, Step):
+                raise InvalidValue(f"{quoted(text)} yields {quoted(repr(step))}; wanted the steps of `train`, as in "
+                                   "`yield from train(model, data, epochs=epochs, rng=rng)`")
             yield step
 
     @wraps(function)
     def recipe(model, data, sparsity, **protocol):
         with report():
-            steps = iter(function(model, data, sparsity, **protocol))
-        return each(steps)
+            steps = function(model, data, sparsity, **protocol)
+        if not isinstance(steps, Iterable):
+            raise InvalidValue(f"{quoted(text)} returns {quoted(repr(steps))}; wanted the steps of `train`, as a "
+                               "function with `yield from train(model, data, epochs=epochs, rng=rng)` gives them")
+        return each(iter(steps))
     return recipe
+
+
+def _check_protocol(function, text):
+    """Refuse a recipe that cannot be called as recipes are, before anything is trained."""
+    try:
+        inspect.signature(function).bind(None, None, None, **dict.fromkeys(RECIPE_TAKES))
+    except TypeError as error:
+        raise InvalidValue(f"{quoted(text)}: {error}; wanted a function (model, data, sparsity, *, "
+                           f"{', '.join(RECIPE_TAKES)}), or **options for those it does not use") from error
 
 
 def load_function(text: str, option: str) -> tuple[Callable, Path]:

@@ -6,21 +6,23 @@
 A guard decides on the validation part, or on the training part of data without one; the test part only reports.
 SCORES lists the scores that can be guarded, for models of classes, of numbers and of several labels a row. Beside those
 of `evaluate`, "per_class_recall" is the largest loss that any class (or label) has of its recall, and "flips" the share
-of rows whose prediction is another one, right or wrong. How a loss is bounded by the rows: `paired.py`.
+of rows whose prediction is another one, right or wrong; "robust_accuracy" is the accuracy under an attack, each net
+under one of its own (`study.measure.ATTACK`). How a loss is bounded by the rows: `paired.py`.
 """
 import math
 from collections.abc import Mapping
 
 from minnet.errors import PERCENT, InvalidValue, MinnetError, check_choice, check_fraction, check_real
 
-FLIPS, CLASS_RECALL = "flips", "per_class_recall"
+FLIPS, CLASS_RECALL, ROBUST = "flips", "per_class_recall", "robust_accuracy"
 PAIRED = {CLASS_RECALL: 1, FLIPS: -1}
-SCORES = {"classes": {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, **PAIRED, "loss": -1},  # 1: higher is better
+SCORES = {"classes": {"accuracy": 1, "recall_macro": 1, "f1_macro": 1, ROBUST: 1, **PAIRED, "loss": -1},
+          # 1: higher is better
           "numbers": {"r2": 1, "mae": -1, "rmse": -1, "loss": -1},
           "multilabel": {"accuracy": 1, "hamming_loss": -1, "f1_micro": 1, "f1_macro": 1, **PAIRED, "loss": -1}}
 SIGNS = SCORES["classes"] | SCORES["numbers"] | SCORES["multilabel"]
 SHARES = {name for name in SIGNS if name not in ("r2", "mae", "rmse", "loss")}  # their limits lie in [0, 1)
-BOUNDED = ("accuracy", "recall_macro", CLASS_RECALL, FLIPS)  # scores of which paired rows bound the loss
+BOUNDED = ("accuracy", ROBUST, "recall_macro", CLASS_RECALL, FLIPS)  # scores of which paired rows bound the loss
 WORDS = {"valid": "validation", "train": "training", "test": "test"}  # the first two are parts that decide
 CLOSE = 1e-12  # a loss above its limit by less is at the limit: a difference of two rounded shares
 

@@ -37,10 +37,10 @@ from minnet.pruning.scope import in_range
 from minnet.study.budget import budget_record, check_one, costs_of, limits_of, then
 from minnet.study.by_layer import written_layers
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
-from minnet.study.guard import WORDS, check_limits
+from minnet.study.guard import ROBUST, WORDS, check_limits
 from minnet.study.guarded import PER, Search, sought
 from minnet.study.latency import planned_seconds
-from minnet.study.measure import change_between, compare_nets, guarded
+from minnet.study.measure import change_between, check_attackable, compare_nets, guarded
 from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
 from minnet.study.safe import check_safe, protect_key, safest
@@ -159,6 +159,8 @@ class Job(Training):
 
     def check_bounds(self) -> None:
         """Refuse bounds that are to hold where there are too few rows for any net to be within them."""
+        if ROBUST in self.guard:
+            check_attackable(self.whole(self.model), self.images)
         if self.settings.guard_bound:
             if not self.guard:
                 raise InvalidValue("guard_bound=True without a guard: say what may be lost, as in "

@@ -17,12 +17,16 @@ import numpy as np
 from minnet.csr import is_sparse
 from minnet.data import Dataset
 from minnet.engine.answers import Answers, answers
+from minnet.engine.attacks import attacked
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.quantise import INT8
+from minnet.engine.sample import part_of
+from minnet.errors import InvalidValue
 from minnet.model import Model
 from minnet.pruning.one_layer import deciding_part
 from minnet.runtime.freeze import freeze
 from minnet.study.change import change
+from minnet.study.guard import ROBUST
 from minnet.study.paired import judged
 
 BATCH = 1024           # rows of a call whose throughput is measured
@@ -36,6 +40,7 @@ IDLE = 0.05            # fraction of a wait: if the process used less processor 
 MAX_RESTS = 25         # waits before a turn at most
 TURN = 0.05            # seconds of calls in one turn
 MICRO = 1e6
+ATTACK, EPSILON = "pgd", 0.1  # of robust_accuracy: ten steps, each number moved by so much at most
 MOST_CONFUSED = 200    # classes above which a result leaves the confusion matrix out
 Key = TypeVar("Key")
 
@@ -96,13 +101,30 @@ def guarded(limits: Mapping[str, float], nets: Mapping[str, Model], data: Datase
     part = part or deciding_part(data)
     found = [answers_on(nets[name], data, part) for name in ("before", "after")]
     labels = None if data.classes is None else data.classes.tolist()
-    return {"part": part, "samples": len(found[0].targets), "binding": binding, **judged(limits, *found, labels)}
+    moved = [answers_on(nets[name], data, part, attack=True) for name in ("before", "after") if ROBUST in limits]
+    return {"part": part, "samples": len(found[0].targets), "binding": binding,
+            **judged(limits, *found, labels, moved)}
 
 
-def answers_on(net: Model, data: Dataset, part: str | None = None) -> Answers:
-    """Return the Answers of a net, frozen, on a part of the data: by default the one that decides."""
+def answers_on(net: Model, data: Dataset, part: str | None = None, *, attack: bool = False) -> Answers:
+    """Return the Answers of a net, frozen, on a part of the data: by default the one that decides.
+
+    With `attack` the rows are moved by ATTACK first, of this very net.
+    """
     part = part or deciding_part(data)
+    if attack:
+        (X, y), net = part_of(net, data, part), net.without_signature()
+        return answers(net, attacked(ATTACK, net, X[:], y, epsilon=EPSILON, rng=0), y)
     return answers(freeze(net), taken_by(net, getattr(data, f"X_{part}"), data), getattr(data, f"y_{part}"))
+
+
+def check_attackable(net: Model, data: Dataset) -> None:
+    """Raise InvalidValue where the rows that decide lie outside [0, 1], in which attacks move them."""
+    X, _ = part_of(net, data, deciding_part(data))
+    low, high = X[:].min(initial=0), X[:].max(initial=0)
+    if low < 0 or high > 1:
+        raise InvalidValue(f"a guard on {ROBUST} attacks rows in [0, 1], and those that decide run from {low:g} to "
+                           f"{high:g}: take data in the range of the training part, scaled by unit, or leave it out")
 
 
 def change_between(before: Model, after: Model, data: Dataset) -> dict[str, dict]:

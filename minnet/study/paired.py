@@ -16,7 +16,7 @@ import numpy as np
 from minnet.engine.answers import Answers
 from minnet.engine.metrics import scores_of
 from minnet.errors import InvalidValue
-from minnet.study.guard import BOUNDED, CLASS_RECALL, FLIPS
+from minnet.study.guard import BOUNDED, CLASS_RECALL, FLIPS, ROBUST
 
 RISK = 0.05
 QUANTILE = 1.6448536269514722  # of the normal distribution, at 1 - RISK
@@ -99,7 +99,7 @@ def check_rows(limits: Mapping[str, float], targets: np.ndarray, part: str) -> N
 
 
 def judged(limits: Mapping[str, float], before: Answers, after: Answers,
-           labels: Sequence[object] | None = None) -> dict[str, dict]:
+           labels: Sequence[object] | None = None, attacked: Sequence[Answers] = ()) -> dict[str, dict]:
     """Return what guards decide by: the guarded scores of both nets, and bounds.
 
     Parameters
@@ -110,6 +110,8 @@ def judged(limits: Mapping[str, float], before: Answers, after: Answers,
         Of the dense and the pruned net for the same rows.
     labels : sequence, optional
         The names of the classes.
+    attacked : (Answers, Answers), optional
+        Of both nets for the rows that were attacked, each with its own; for "robust_accuracy".
 
     Returns
     -------
@@ -123,6 +125,9 @@ def judged(limits: Mapping[str, float], before: Answers, after: Answers,
     for name, limit in limits.items():
         if name in OWN:
             pair, row = OWN[name](before, after, limit, labels)
+        elif name == ROBUST:
+            pair = tuple(scores_of(each)["accuracy"] for each in attacked)
+            row = _accuracy(*attacked, limit)
         else:
             pair = first[name], second[name]
             row = BOUNDS[name](before, after, limit) if name in BOUNDS else None

@@ -74,7 +74,8 @@ class Settings:
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
     guard : mapping of str to float
         Largest loss allowed for a score on the validation part (on the training part where there is none), by a name
-        in `guard.SCORES`. Where the recipe breaks a limit, the sparsest net that does not is searched for.
+        in `guard.SCORES`, "robust_accuracy" that under an attack among them. Where the recipe breaks a limit, the
+        sparsest net that does not is searched for.
     guard_bound : bool
         The bound of each loss at 95 % may not exceed its limit either. Refused where there are too few rows for it.
     target : str or tuple of str, optional
