@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from test_report import RESULT
 
 import minnet as mn
 from minnet.cli import main
@@ -58,9 +59,8 @@ def folder(tmp_path, net, data):
     for name in ("dense", "model"):
         mn.save(net, tmp_path / f"{name}.safetensors")
     files = {f"{name}.safetensors": (tmp_path / f"{name}.safetensors").read_bytes() for name in ("dense", "model")}
-    result = {"data": "digits", "model": "mlp", "seed": 0, "criterion": "wanda", "words": "half", "before": {},
-              "after": {}, "layers": [], "sparsity": {}, "settings": {"data": "digits", "scaling": None},
-              "sha256": {name: digest(content) for name, content in files.items()}}
+    result = RESULT | {"criterion": "wanda", "settings": {"data": "digits", "scaling": None, "sparse_before": False},
+                       "sha256": {name: digest(content) for name, content in files.items()}}
     (tmp_path / "out").mkdir()
     write_run(tmp_path / "out", files | {"result.json": as_json(result)})
     return tmp_path / "out"
@@ -176,6 +176,7 @@ def test_the_command(folder, capsys, monkeypatch):
     assert main(["play", str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder / 'play.html'}\n"
     facts = parsed((folder / "play.html").read_text())
+    assert "srcdoc=" in (folder / "report.html").read_text()
     assert [criterion["name"] for criterion in facts["criteria"]] == ["wanda", *CRITERIA[:4]]
     assert facts["title"] == "digits, mlp"
     assert main(["play", str(folder), "--criterion", "random", "--json", "--quiet"]) == 0

@@ -15,7 +15,7 @@ from minnet.report import svg
 from minnet.report.classes import class_rows, notable
 from minnet.report.page import page
 from minnet.report.rows import comparison, layers
-from minnet.study.folder import as_json, digest, read_result, write_files, write_run
+from minnet.study.folder import as_json, digest, read_result, write_files, write_page, write_run
 
 SIDE = {"accuracy": 0.98, "recall_macro": 0.97, "f1_macro": 0.975, "loss": 0.1, "parameters": 1000, "macs": 2000,
         "bytes_on_disk": 4000, "latency_us": 12.5, "throughput_per_s": 100_000.0}
@@ -329,3 +329,17 @@ def test_files_of_one_run_are_written_while_no_other_process_writes(tmp_path, mo
     monkeypatch.setattr("minnet.study.transaction.write_new", write)
     write_files(tmp_path, {"a": b"", "b": b""})
     assert held == ["a", "b"]
+
+
+def test_the_playground_is_in_the_page_where_it_fits(tmp_path):
+    play = "<!DOCTYPE html><title>\"nets\" & 'wires'</title><script>if (1 < 2 && 2 > 1) {}</script>"
+    html = page(RESULT, play)
+    frames = [attrs for tag, attrs in Checked(html).seen if tag == "iframe"]
+    assert [frame["srcdoc"] for frame in frames] == [play] and frames[0]["sandbox"] == "allow-scripts"
+    assert "iframe title" not in page(RESULT) and html.replace("<", "") != page(RESULT)
+    large = page(RESULT, play + " " * 1_500_000)
+    assert len(large.encode()) < 100_000 and 'href="play.html"' in large
+    write_files(tmp_path, {"result.json": as_json(RESULT), "play.html": play})
+    write_page(tmp_path, page)
+    assert (tmp_path / "report.html").read_text() == html
+    assert write_run(tmp_path, {"result.json": as_json(RESULT)}) == ["report.html", "play.html"]

@@ -4,9 +4,9 @@
   minnet play DIR                       that of `minnet prune ... --out DIR`
   minnet play --criterion obd --criterion wanda    which criteria the page compares, up to five
 
-Writes DIR/play.html: one file without requests, which a browser opens from disk. Scores at each sparsity are measured
-on the test part beforehand. Chains of dense layers, convolutions, pools, BatchNorm and activations of up to 1,000,000
-weights can be played; from 65,537 weights on the page holds 16 bits of each.
+Writes DIR/play.html, one file without requests, which a browser opens from disk, and report.html with it. Scores at
+each sparsity are measured on the test part beforehand. Chains of dense layers, convolutions, pools, BatchNorm and
+activations of up to 1,000,000 weights can be played; from 65,537 weights on the page holds 16 bits of each.
 """
 import sys
 from argparse import Namespace
@@ -43,7 +43,8 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     from minnet.files import check_writable
     from minnet.play.page import description, playground
-    from minnet.study.folder import MODEL, PLAY, RESULT, read_result, write_files
+    from minnet.report.page import page
+    from minnet.study.folder import MODEL, PLAY, RESULT, read_result, write_page
     from minnet.study.training import load_model
 
     folder = Path(OUT if args.dir is None else args.dir)
@@ -55,11 +56,10 @@ def run(args: Namespace, console: Console) -> None:
     pruned = load_model(folder / MODEL) if (folder / MODEL).exists() else None
     title, words = description(result)
     with console.progress() as bar:
-        page = playground(dense, pruned, _data(dense, result, args), criteria=_criteria(args, result), title=title,
+        play = playground(dense, pruned, _data(dense, result, args), criteria=_criteria(args, result), title=title,
                           words=words, seed=result["seed"], bar=bar)
-    write_files(folder, {PLAY: page})
-    path = folder / PLAY
-    size = len(page.encode())
+    write_page(folder, page, play)
+    path, size = folder / PLAY, len(play.encode())
     console.result(quoted(str(path)), {"play": str(path), "bytes": size})
     console.info(f"{size / 1e6:.2f} MB; open it in any browser")
     if not args.no_open and not console.json and is_terminal(sys.stdout):

@@ -2,7 +2,8 @@
 
   minnet report minnet-out              reads minnet-out/result.json, writes minnet-out/report.html
 
-The page is one file that needs nothing else.
+The page is one file that needs nothing else. Where there is a play.html, by `minnet play`, it is in the page, or linked
+where both would take more than 1.5 MB.
 """
 from argparse import Namespace
 from pathlib import Path

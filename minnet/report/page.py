@@ -1,6 +1,9 @@
-"""The HTML page of one result: one file, no script, no external resources, light or dark as the system's theme.
+"""The HTML page of one result: one file, no external resources, light or dark as the system's theme.
 
     write_whole("report.html", page(result).encode())
+    page(result, play)                    # the playground in it, where it fits, else a link
+
+The only script is the playground's, in a frame that can reach nothing.
 
 The template is page.html. Every name and number is escaped by `html.escape`; the page contains the result as JSON.
 """
@@ -19,15 +22,22 @@ from minnet.report.tables import classes, small
 
 STAGES = {"pruning": "pruned", "dense, the same epochs": "dense"}
 NOT_KEPT = "pruning, not kept"  # what else was tried
+MOST_BYTES = 1_500_000  # of the page with the playground in it
+HERE = "<!-- playground -->"
+LINK = '<h2>Playground</h2>\n<p><a href="play.html">Draw for both nets in the browser</a></p>\n'
+FRAME = Template('''<h2>Playground</h2>
+<details class="play"><summary>Give both nets an input of your own, and remove weights one by one</summary>
+<iframe title="playground" sandbox="allow-scripts" loading="lazy" srcdoc="$page"></iframe></details>
+''')
 
 
-def page(result: Mapping) -> str:
-    """Return the HTML page of a `result` of the main job."""
+def page(result: Mapping, play: str | None = None) -> str:
+    """Return the HTML page of a `result` of the main job, with the page of its playground, `play`, if there is one."""
     first, second = names_of(result)
     title = f"{result['data']}, {result['model']}: {result['words'].partition(':')[0]}"
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
     words = (result["words"], *last_cut(result), *guards(result), *changes(result), *inputs(result))
-    return template.substitute(
+    html = template.substitute(
         title=escape(title), words=escape("; ".join(words)),
         first=first, second=second, comparison=_comparison(result),
         classes=classes(result, first, second),
@@ -36,6 +46,13 @@ def page(result: Mapping) -> str:
         bars=_layer_bars(result), losses=_losses(result), sparsity=_sparsities(result),
         settings=_definitions(_how(result)), machine=_definitions(result["machine"] | {"threads": result["threads"]}),
         json=embedded(result))
+    return html.replace(HERE, "" if play is None else playground(play, MOST_BYTES - len(html.encode())))
+
+
+def playground(play: str, room: int) -> str:
+    """Return the playground in a frame if that takes at most `room` bytes, else a link to it."""
+    frame = FRAME.substitute(page=escape(play))
+    return frame if len(frame.encode()) <= room else LINK
 
 
 def embedded(result: Mapping) -> str:

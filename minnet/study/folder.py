@@ -21,6 +21,7 @@ ONNX_MODEL = "model.onnx"
 NETS = (MODEL, DENSE_MODEL, ONNX_MODEL)
 UNFINISHED = "unfinished.safetensors"
 LARGEST_RESULT = 16 * 2**20
+LARGEST_PAGE = 64 * 2**20
 NEEDED = ("data", "model", "before", "after", "layers", "words", "sparsity")
 
 
@@ -59,10 +60,17 @@ def write_unfinished(folder: str | os.PathLike, data: bytes) -> Path:
     return Path(folder) / name
 
 
-def write_page(folder: str | os.PathLike, page: Callable[[Mapping], str]) -> None:
-    """Write the page that `page` makes of the result in `folder`; raises what `read_result` raises."""
+def write_page(folder: str | os.PathLike, page: Callable[[Mapping, str | None], str], play: str | None = None) -> None:
+    """Write the page that `page` makes of the result and the playground in `folder`; raises what `read_result` raises.
+
+    Where `play` is given, that is the playground, and is written too.
+    """
     with replacing(folder) as new:
-        new.write(PAGE, page(_checked_result(folder)).encode())
+        if play is not None:
+            new.write(PLAY, play.encode())
+        elif (Path(folder) / PLAY).exists():
+            play = read_bounded(Path(folder) / PLAY, LARGEST_PAGE).decode("utf-8", "replace")
+        new.write(PAGE, page(_checked_result(folder), play).encode())
 
 
 def as_json(result: Mapping) -> str:
