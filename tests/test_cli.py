@@ -20,7 +20,7 @@ import minnet as mn
 from minnet.cli import compiling, main
 from minnet.cli.commands import COMMANDS, load
 from minnet.cli.console import Console
-from minnet.cli.signals import SIGNALS
+from minnet.cli.signals import SIGNALS, handle_signals
 from minnet.report.rows import FIGURES
 
 EPOCHS = 4
@@ -636,7 +636,7 @@ def test_a_signal_ends_it_cleanly_and_keeps_what_is_done(command, monkeypatch, n
     ended = command("prune", "digits", "--epochs", "4")
     assert ended.code == code
     kept = mn.load(ended.out / "model.safetensors")
-    assert last_line(ended).endswith("minnet-out/model.safetensors")
+    assert last_line(ended).endswith("minnet-out/model.safetensors; the same command with --resume goes on")
     assert 0.89 < kept.sparsity <= 0.9
     assert signal.getsignal(number) == before
 
@@ -647,6 +647,21 @@ def test_a_signal_that_was_lost_on_its_way_is_raised_again():
         SIGNALS.check()
     SIGNALS.number = None
     SIGNALS.check()
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_was_ignored_when_the_process_began_stays_ignored(ignored):
+    """So it is under nohup, and for SIGINT where a shell without job control starts a command with `&`."""
+    before = signal.signal(ignored, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt) as ended, handle_signals():
+            signal.raise_signal(ignored)
+            signal.raise_signal(signal.SIGTERM)
+            pytest.fail("SIGTERM is still heeded")
+        assert ended.value.code == 143
+        assert signal.getsignal(ignored) == signal.SIG_IGN
+    finally:
+        signal.signal(ignored, before)
 
 
 @pytest.mark.parametrize("error", [ImportError("initialization failed"), SystemError("returned NULL"),
@@ -727,7 +742,8 @@ def test_a_signal_while_files_are_written(done, command, monkeypatch, tmp_path):
             signal.raise_signal(numbers.pop())
     monkeypatch.setattr("minnet.study.transaction.write_new", write)
     ended = command("prune", "digits", "--epochs", "1")
-    assert ended.code == 130 and last_line(ended).endswith("minnet-out/unfinished.safetensors")
+    assert ended.code == 130
+    assert last_line(ended).endswith("minnet-out/unfinished.safetensors; the same command with --resume goes on")
     assert {path.name for path in ended.out.iterdir()} == {*(path.name for path in done.out.iterdir()),
                                                            "unfinished.safetensors"}
     assert all((ended.out / path.name).read_bytes() == path.read_bytes() for path in done.out.iterdir())

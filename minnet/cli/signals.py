@@ -3,7 +3,8 @@
     with handle_signals():
         ...                  # Stopped is raised here; a second signal ends the process at once
 
-It derives from KeyboardInterrupt, so that no `except Exception` on its way catches it.
+It derives from KeyboardInterrupt, so that no `except Exception` on its way catches it. A signal that was ignored
+when the process began, as SIGHUP is under nohup, stays ignored.
 """
 import signal
 import sys
@@ -43,7 +44,7 @@ class SignalState:
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Raise Stopped; from now on the same signals end the process at once."""
-        for name in _available():
+        for name in _heeded():
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         self.number = number
         raise Stopped(number)
@@ -62,20 +63,24 @@ class SignalState:
 SIGNALS = SignalState()
 
 
-def _available() -> list[str]:
-    """Return the names of the signals that this system has."""
-    return [name for name in TEXTS if hasattr(signal, name)]
+def _heeded() -> list[str]:
+    """Return the names of the signals that this system has and this process does not ignore."""
+    return [name for name in TEXTS
+            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN]
 
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Raise Stopped on SIGINT, SIGTERM and SIGHUP inside the block; restore the handlers after it."""
+    """Raise Stopped on SIGINT, SIGTERM and SIGHUP inside the block; restore the handlers after it.
+
+    Signals that are ignored stay so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     SIGNALS.number = None
     hook, sys.unraisablehook = sys.unraisablehook, SIGNALS.on_unraisable
-    before = {name: signal.signal(getattr(signal, name), SIGNALS.on_signal) for name in _available()}
+    before = {name: signal.signal(getattr(signal, name), SIGNALS.on_signal) for name in _heeded()}
     try:
         yield
     finally:
