@@ -69,6 +69,23 @@ def test_a_column_that_was_learnt_by_its_number_is_it_again(folder, capsys, name
     assert labels[0] == labels[1] == labels[2] and found[3]["accuracy"] == found[4]["accuracy"]
 
 
+@pytest.mark.filterwarnings("always:the last column")
+def test_predict_leaves_out_no_feature_without_a_word(folder, capsys):
+    """A model that knows no columns: one called so is asked about, labels that it does not know are told."""
+    table = np.loadtxt("numbers.csv", delimiter=",")
+    np.savez("numbers.npz", X=table[:, 1:], y=table[:, 0])
+    (folder / "named.csv").write_text("label,a,b\n" + (folder / "numbers.csv").read_text())
+    assert main(["train", "numbers.npz", "--model", "mlp", "--epochs", "1", "--out", "bare"]) == 0
+    for argv, code, words in ((["named.csv"], 2, "--target label, or --target b"),
+                              (["named.csv", "--target", "0"], 0, ""),
+                              (["numbers.csv"], 0, "the last column is left out as that of the classes, but y holds"),
+                              (["numbers.csv", "--target", "0"], 0, "")):
+        capsys.readouterr()
+        assert main(["predict", "bare", *argv]) == code
+        said = capsys.readouterr().err
+        assert (words in said and said.count("\n") == 1) if words else not said
+
+
 def test_a_first_column_that_is_no_class_is_not_asked_about(tmp_path):
     """Bytes of 0 and 1 beside others, text only in the last column, codes that start elsewhere, one row of a value."""
     for first, second, last in (("i % 2", "i // 2 % 2", "i % 3"), ("i % 3", "i", "'ab'[i % 2]"),

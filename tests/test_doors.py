@@ -8,6 +8,7 @@ import ctypes
 import pickle
 import shutil
 import subprocess
+import tempfile
 import warnings
 from functools import cache
 
@@ -64,9 +65,17 @@ def trained(kind, labels):
     return model, data, X, data.signature.labels(y.size and np.unique(LABELS[labels][y], return_inverse=True)[1])
 
 
-def saved(model, tmp_path):
-    mn.save(model, tmp_path / "m.safetensors")
+def saved(model, tmp_path, **how):
+    mn.save(model, tmp_path / "m.safetensors", **how)
     return mn.load(tmp_path / "m.safetensors")
+
+
+def stored(model, data, tmp_path):
+    """The model of a training run that was stored."""
+    copy_ = model.clone()
+    *_, last = mn.train(copy_, data, optimizer=mn.SGD(lr=1e-9), epochs=1, rng=0)
+    mn.save(last.state, tmp_path / "run.safetensors")
+    return mn.load_state(tmp_path / "run.safetensors").model
 
 
 def fewer_inputs(model, data):
@@ -97,6 +106,8 @@ MAKERS = {
     "clone": lambda model, data, tmp_path: model.clone(),
     "float64": lambda model, data, tmp_path: model.clone(np.float64),
     "save and load": lambda model, data, tmp_path: saved(model, tmp_path),
+    "save in 8 bits and load": lambda model, data, tmp_path: saved(model, tmp_path, precision="int8"),
+    "store a run and load": stored,
     "pickle": lambda model, data, tmp_path: pickle.loads(pickle.dumps(model)),
     "deepcopy": lambda model, data, tmp_path: copy.deepcopy(model),
     "split and join": lambda model, data, tmp_path: mn.join(*mn.split(model, "dense1")),
@@ -108,12 +119,20 @@ def row_by_row(predictor, X):
     return np.concatenate([predictor.predict(X[i:i + 1]) for i in range(X.shape[0])])
 
 
+def from_file(model):
+    """The Predictor that a file of a frozen net holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        mn.freeze(model).save(f"{folder}/fast.safetensors")
+        return mn.load_predictor(f"{folder}/fast.safetensors")
+
+
 USES = {
     "predict": lambda model, X: model.predict(X),
     "logits": lambda model, X: model.signature.labels(model(X).argmax(axis=1)),
     "predict_proba": lambda model, X: model.signature.labels(model.predict_proba(X).argmax(axis=1)),
     "freeze": lambda model, X: mn.freeze(model).predict(X),
     "freeze for one row": lambda model, X: row_by_row(mn.freeze(model, 1), X),
+    "freeze, save and load": lambda model, X: from_file(model).predict(X),
     "inputs": lambda model, X: model.signature.labels(model.without_signature()(model.inputs(X)).argmax(axis=1)),
 }
 
@@ -314,6 +333,7 @@ NUMERIC_USES = {
     "outputs": lambda model, X: model.signature.predictions(model(X)),
     "freeze": lambda model, X: mn.freeze(model).predict(X),
     "freeze for one row": lambda model, X: row_by_row(mn.freeze(model, 1), X),
+    "freeze, save and load": lambda model, X: from_file(model).predict(X),
     "inputs": lambda model, X: model.signature.predictions(model.without_signature()(model.inputs(X))),
 }
 
@@ -439,6 +459,7 @@ LABEL_USES = {
     "freeze": lambda model, X: mn.freeze(model).predict(X),
     "freeze, predict_proba": lambda model, X: (mn.freeze(model).predict_proba(X) > 0.5).astype(int),
     "freeze for one row": USES["freeze for one row"],
+    "freeze, save and load": USES["freeze, save and load"],
     "inputs": lambda model, X: model.signature.predictions(model.without_signature()(model.inputs(X))),
 }
 
@@ -579,6 +600,21 @@ def test_a_c_file_takes_raw_rows(kind, inputs, tmp_path):
         library.minnet_predict(*(array.ctypes.data_as(ctypes.c_void_p) for array in (row, output, work)))
         found.append(names[int(output.argmax())].decode())
     assert found == model.predict(X[:50]).tolist()
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_c_of_integers_takes_raw_rows(kind, tmp_path):
+    """Integers alone give the labels of the float net, of raw rows, but for a few that are between two classes."""
+    model, data, X, _ = trained(kind, "strings")
+    mn.save_c(model, tmp_path / "m.c", precision="int8", arithmetic="int8", calibration=data.X_train)
+    library, found = compiled(tmp_path), []
+    names = (ctypes.c_char_p * 3).in_dll(library, "minnet_classes")
+    given, work = np.zeros(X[0].size, np.int8), np.zeros(100_000, np.int32)
+    for row in np.ascontiguousarray(model.signature.arranged(X), np.float32):
+        library.minnet_quantise(*(array.ctypes.data_as(ctypes.c_void_p) for array in (row, given)))
+        place = library.minnet_class(*(array.ctypes.data_as(ctypes.c_void_p) for array in (given, work)))
+        found.append(names[place].decode())
+    assert np.mean(np.array(found) == model.predict(X)) > 0.95
 
 
 @pytest.mark.parametrize("k", [1, 3])

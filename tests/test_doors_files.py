@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from keras_files import old
+from keras_files import layer, old, sequential, whole
+from safetensors.numpy import save_file
 from test_doors import DATA, USES, saved, table, trained
 
 import minnet as mn
 from minnet.cli import main
 from minnet.data.labels import label_name
+from minnet.study import measure
 
 
 def plain(model):
@@ -49,17 +51,51 @@ def by_onnx(net, folder):
     return ["net.onnx"]
 
 
-OUTSIDE = {"Keras": by_keras, "PyTorch": by_torch, "foreign ONNX": by_onnx}
+def by_whole_keras(net, folder):
+    arrays = {f"layers/{place}": [net.parameters[f"{name}.{part}"].value for part in ("weight", "bias")]
+              for place, name in (("dense", "dense1"), ("dense_1", "dense2"))}
+    config = sequential(layer("Flatten"), layer("Dense", "dense", units=16, activation="relu", use_bias=True),
+                        layer("Dense", "dense_1", units=3, activation="linear", use_bias=True), shape=net.input_shape)
+    whole(folder / "net.keras", config, arrays)
+    return ["net.keras"]
+
+
+def by_torch_chain(net, folder):
+    tensors = {f"{2 * i}.{part}": np.ascontiguousarray(net.parameters[f"dense{i + 1}.{part}"].value.T)
+               for i in (0, 1) for part in ("weight", "bias")}
+    save_file(tensors, folder / "net.safetensors")
+    return ["net.safetensors"]
+
+
+def by_torch_module(net, folder):
+    """In Python, and kept as a file with its labels."""
+    torch = pytest.importorskip("torch")
+    linear = [torch.nn.Linear(*net.parameters[f"dense{i}.weight"].value.shape) for i in (1, 2)]
+    for i, one in enumerate(linear, 1):
+        for part in ("weight", "bias"):
+            getattr(one, part).data = torch.tensor(net.parameters[f"dense{i}.{part}"].value.T.copy())
+    module = torch.nn.Sequential(torch.nn.Flatten(), linear[0], torch.nn.ReLU(), linear[1])
+    channels_first = np.zeros((1, *np.roll(net.input_shape, 1)), np.float32)
+    model = mn.from_torch(module, channels_first)
+    model.signature = mn.data.Signature(model.input_shape, ["a", "b", "setosa"])
+    mn.save(model, folder / "model.safetensors")
+
+
+OUTSIDE = {"Keras": by_keras, "whole Keras": by_whole_keras, "PyTorch": by_torch, "PyTorch's Linear": by_torch_chain,
+           "PyTorch's module": by_torch_module, "foreign ONNX": by_onnx}
 
 
 @pytest.mark.filterwarnings("ignore:rows of shape")  # an ONNX net of rows takes images
+@pytest.mark.filterwarnings("ignore:the state dict does not say")
 @pytest.mark.parametrize("outside", OUTSIDE)
 @pytest.mark.parametrize("kind", DATA)
 def test_a_net_from_elsewhere_takes_raw_rows_at_every_door(kind, outside, tmp_path, monkeypatch):
     pytest.importorskip("onnx")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measure, "SECONDS", 0.0)  # times of a few rounds will do
     source, _, X, y = trained(kind, "strings")
-    assert main(["import", *OUTSIDE[outside](plain(source), tmp_path), "--classes", "a,b,setosa", "--out", "."]) == 0
+    given = OUTSIDE[outside](plain(source), tmp_path)
+    assert given is None or main(["import", *given, "--classes", "a,b,setosa", "--out", "."]) == 0
     wanted = source.predict(X)
     net = mn.load("model.safetensors")
     for model in (net, saved(net, tmp_path), mn.compact(net)):
@@ -71,6 +107,22 @@ def test_a_net_from_elsewhere_takes_raw_rows_at_every_door(kind, outside, tmp_pa
                       ["prune", "model.safetensors", "--data", "raw.npz", "--sparsity", "0.3", "--epochs", "1"]):
         assert main([*arguments, "--quiet", "--json"]) == 0
     assert mn.load("minnet-out/dense.safetensors").signature == net.signature
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_a_sweep_begins_from_the_model_as_it_is(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model, _, X, y = trained(kind, "strings")
+    mn.save(model, "m.safetensors")
+    np.savez("raw.npz", X=X, y=y)
+    assert main(["compare", "m.safetensors", "--data", "raw.npz", "--criteria", "magnitude", "--sparsities", "0.1",
+                 "--seeds", "1", "--epochs", "1", "--jobs", "1", "--out", "swept", "--quiet"]) == 0
+    names, cells = (line.split(",") for line in (tmp_path / "swept" / "cells.csv").read_text().splitlines()[:2])
+    cell = dict(zip(names, cells, strict=True))
+    capsys.readouterr()
+    assert main(["evaluate", "m.safetensors", "--data", "raw.npz", "--part", "test", "--quiet", "--json"]) == 0
+    assert float(cell["accuracy_dense_test"]) == json.loads(capsys.readouterr().out)["accuracy"] > 0.9
+    assert float(cell["accuracy_test"]) > 0.9
 
 
 LABELS = {"strings": (["no", "yes", "both"], str), "bytes": ([b"n", b"y", b"b"], str), "bools": ([False, True], bool),

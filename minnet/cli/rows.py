@@ -1,4 +1,5 @@
 """Samples to predict: unscaled, with or without classes."""
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -8,6 +9,7 @@ from minnet.arrays import as_numbers, check_X
 from minnet.data import DATASETS, Signature, load_data
 from minnet.data.sources import check_table
 from minnet.delimited import check_format, read_table
+from minnet.errors import MinnetError, quoted
 from minnet.files import sniff
 from minnet.readers import npz_parts, read_npz
 
@@ -56,9 +58,22 @@ def _table_rows(path, signature, target, form):
     if table.names is None and table.X.shape[1] not in widths and table.X.shape[1] + n_targets in widths:
         table = read()  # all columns are features, those at the numbers of the targets too
     X, y = table.X, table.y
-    if encoding is None and y.dtype.kind not in "iuf":
-        return X, table.names
-    if not (table.target in wanted if table.names and wanted else X.shape[1] + 1 in widths):
+    numeric = encoding is not None or y.dtype.kind in "iuf"
+    if not (numeric and (table.target in wanted if table.names and wanted else X.shape[1] + 1 in widths)):
+        if wanted is None and X.shape[1] in widths:
+            _check_left_out(table, read, signature)
         return X, table.names
     X = X if encoding is None else X.astype(object)
     return np.column_stack([X, y.astype(X.dtype)]), table.names and (*table.names, table.target)
+
+
+def _check_left_out(table, read, signature):
+    """Refuse or warn where the column that is left out, which is not told, may be none of classes."""
+    if table.names and signature.target is None:
+        read(ask=True)  # which refuses where another one is called so
+    column = "the last column" if table.target is None else f"column {quoted(repr(table.target))}"
+    try:
+        signature.codes(table.y)
+    except MinnetError as error:
+        warnings.warn(f"{column} is left out as that of the classes, but {error}: --target names another",
+                      UserWarning, stacklevel=2)
