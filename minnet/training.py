@@ -23,12 +23,15 @@ from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, 
 from minnet.fast.choose import choose, shard_count
 from minnet.typing import ArrayLike, ClassWeight, Schedule, Seed
 
+PAIR = 2  # X and y
+
 
 def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss: str | Callable | None = None,
           epochs: int = 10, batch_size: int = 64, rng: Seed = None, lr_schedule: str | Schedule = "constant",
           penalty=None, clip_norm: float | None = None, every: str | int = "epoch", state: State | None = None,
           accelerate: bool = True, class_weight: ClassWeight = None, sample_weight: ArrayLike | None = None,
-          augment: Augment | None = None, teacher: Teacher | Model | None = None) -> Iterator[Step]:
+          augment: Augment | None = None, teacher: Teacher | Model | None = None,
+          scaling: str | Callable | None = None) -> Iterator[Step]:
     """Train `model` on `data`: a generator that yields a Step once an epoch, or more often.
 
     Weights that the mask cuts stay exactly +0.0, and so does all that the State has of them. Layers with few live
@@ -75,6 +78,9 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     teacher : Teacher or Model, optional
         A net whose outputs this one learns beside the labels; a Model means Teacher(model). With either of both the
         path is that of accelerate=False.
+    scaling : str or callable, optional
+        For a pair of arrays, whose rows are otherwise taken as given: the rule of `load_data` by which a model without
+        a signature gets one, fitted on these rows, and with it their labels. A Dataset has its own.
 
     Notes
     -----
@@ -100,6 +106,8 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     ----------
     .. [1] Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks", algorithm 1.
     """
+    if scaling is not None and model.signature is None:
+        data = _with_signature(data, scaling, loss, model.dtype)
     X, y, loss = check_pair(*part_of(model, data), model, loss)
     weights = row_weights(y, sample_weight, class_weight, labels_of(data, model))
     stride = _stride(every)
@@ -160,6 +168,17 @@ def _steps(job, stride, accelerate):
     if not accelerate:
         stepper.why = getattr(job.X, "why", stepper.why)
     yield from loop(job, stepper, stride)
+
+
+def _with_signature(data, scaling, loss, dtype):
+    """Return a pair of arrays as a Dataset that is a training part alone, scaled by this rule."""
+    if not (isinstance(data, tuple) and len(data) == PAIR):
+        raise InvalidValue(f"scaling={quoted(repr(scaling))} is for a pair (X, y): a Dataset has its scaling from "
+                           "load_data; leave it out")
+    from minnet.data import from_arrays
+
+    task = {"mse": "regression", "binary_cross_entropy": "multilabel"}.get(getattr(loss, "__name__", loss))
+    return from_arrays(*data, scaling=scaling, valid=0, test=0, task=task, dtype=dtype)
 
 
 def _check_penalties(penalty) -> tuple:

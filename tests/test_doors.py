@@ -237,6 +237,25 @@ def test_a_model_trained_on_arrays_takes_arrays_as_given():
     assert mn.evaluate(model, X, y, intervals=False).accuracy > 0.9
 
 
+@pytest.mark.parametrize("task", ["classes", "numbers", "multilabel"])
+def test_a_model_trained_on_arrays_by_a_rule_takes_raw_rows(task):
+    """As one that is trained on a Dataset which is a training part alone, and a second training keeps the rule."""
+    X, y, loss = {"classes": (*table(), None), "numbers": (*numeric(2), "mse"),
+                  "multilabel": (*labelled(), "binary_cross_entropy")}[task]
+    y = LABELS["strings"][y] if task == "classes" else y
+    models = [mn.models.mlp((4,), 3 if y.ndim == 1 else y.shape[1], hidden=(16,), rng=0) for _ in range(2)]
+    of = {"numbers": "regression", "multilabel": "multilabel"}.get(task)
+    data = from_arrays(X, y, scaling="standard", valid=0, test=0, task=of)
+    for model, given, rule in zip(models, (data, (X, y)), (None, "standard"), strict=True):
+        for _ in range(2):
+            list(mn.train(model, given, scaling=rule, loss=loss, epochs=20, rng=0))
+    assert models[0].signature == models[1].signature and models[0].signature.task == task
+    assert models[0].values.tobytes() == models[1].values.tobytes()
+    assert models[1].predict(X).tolist() == models[0].predict(X).tolist()
+    with pytest.raises(InvalidValue, match="is for a pair"):
+        mn.train(mn.models.mlp((4,), 3, rng=0), data, scaling="unit")
+
+
 def test_training_goes_through_one_scaling():
     """The loss of a run on a Dataset is that of a run on the arrays that its signature makes, bit for bit; so are the
     scores of a criterion, early stopping and sensitivity."""
