@@ -217,6 +217,8 @@ def test_labels_are_kept_and_become_codes_by_name(name, make):
 
 
 BAD_Y = {
+    "no label": ([None, *["a", "b", "c"] * 20][:60], NotFinite, "1 values that are missing, the first in row 0"),
+    "a label that is NaN": (["a", "b", np.nan] * 20, NotFinite, "20 values that are missing, the first in row 2"),
     "one class": (np.zeros(60), InvalidValue, "1 classes"),
     "empty": (np.zeros(0), InvalidValue, "0 classes"),
     "too short": (Y[:-1], InvalidValue, "60 samples and y 59"),

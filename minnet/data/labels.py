@@ -4,7 +4,7 @@ from numbers import Integral
 import numpy as np
 
 from minnet.arrays import as_numbers, check_finite
-from minnet.errors import InvalidType, InvalidValue, quoted
+from minnet.errors import InvalidType, InvalidValue, NotFinite, quoted
 from minnet.typing import ArrayLike
 
 MATRIX = 2  # axes of several labels a row
@@ -28,6 +28,7 @@ def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
     if y.dtype.kind == "O" and len(y) and all(isinstance(label, str | bytes) for label in y):
         y = np.array([as_text(label) for label in y])
     y = exact(y, given)
+    _check_no_gap(y.tolist() if y.dtype.kind == "O" else given if isinstance(given, list | tuple) else (), name)
     if y.dtype.kind == "S":
         y = np.array([as_text(label) for label in y.tolist()], str)
     if y.dtype.kind != "U":
@@ -37,6 +38,15 @@ def as_label_array(y: ArrayLike, name: str = "y") -> np.ndarray:
             bad = y[y != np.round(y)][0]
             raise InvalidValue(f"{name} holds {bad}, which is no class; wanted whole numbers or text")
     return y
+
+
+def _check_no_gap(labels, name):
+    """Raise NotFinite where some labels are missing: None, pandas's NA, NaN, which beside text NumPy makes "nan"."""
+    gaps = [row for row, label in enumerate(labels) if label is None or type(label).__name__ in ("NAType", "NaTType")
+            or (isinstance(label, float) and label != label)]
+    if gaps:
+        raise NotFinite(f"{name} holds {len(gaps)} values that are missing, the first in row {gaps[0]}; fill them in "
+                        "or take those rows out")
 
 
 def as_number_array(y: ArrayLike, name: str = "y") -> np.ndarray:
