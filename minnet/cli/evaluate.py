@@ -58,7 +58,7 @@ def run(args: Namespace, console: Console) -> None:
     scores = evaluate(model, X, y, class_weight=args.class_weight)
     result = plain(facts | dict(scores) | ({"classes": labels_of(model)} if "per_class" in scores else {}))
     check_per_class(args, "per_class" in scores)
-    lines = [facts_text(single(result), console)]
+    lines = [facts_text(single(result))]
     if args.per_class:
         lines += ["", *aligned(class_table(result), console)]
     console.result("\n".join(lines), result)

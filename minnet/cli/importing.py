@@ -84,7 +84,7 @@ def run(args: Namespace, console: Console) -> None:
     facts = {"imported": kind, "input_shape": " x ".join(map(str, model.input_shape)),
              "outputs": " x ".join(map(str, model.output_shape)), "parameters": model.n_parameters, "macs": model.macs,
              "sparsity": round(model.sparsity, 4), "not_used": quoted(", ".join(unused)) or None}
-    console.result(facts_text(facts, console), plain(facts | {"not_used": unused}))
+    console.result(facts_text(facts), plain(facts | {"not_used": unused}))
     if model.sparsity > 0:
         console.info(f"{model.sparsity:.1%} of its weights are 0 and come in masked; --zeros keep leaves them live")
     console.info(message)

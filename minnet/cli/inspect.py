@@ -1,28 +1,31 @@
-"""Show the contents of a file: the layers of a model and their sparsity, or the samples of a data set.
+"""Show the contents of a file or folder: a model, its layers and masks; a data set; a finished run.
 
-Of a model that reads text, show the words that some weight still reads, the strongest first.
-
-  minnet inspect minnet-out/model.safetensors
+  minnet inspect minnet-out                      what the run found, as it was told
+  minnet inspect minnet-out/model.safetensors    layers, how dense each is
+  minnet inspect minnet-out/model.safetensors --masks    where live weights are
   minnet inspect mine.csv --target kind
 
-A file is recognised by its content, not by its name.
+A file is recognised by its content, not by its name. Of a pruned model whose first layer reads an image, a picture
+shows which pixels are still read; of one that reads text, the words that some weight still reads, the strongest first.
 """
 from argparse import Namespace
+from pathlib import Path
 
 from minnet.cli import parser as kinds
 from minnet.cli.console import Console
 from minnet.cli.options import DATA_HELP, column_options, data_options, is_model, part_options, reading
 from minnet.cli.parser import Parser
-from minnet.cli.tables import aligned, facts_text
+from minnet.cli.tables import aligned, facts_text, fill
 from minnet.errors import quoted
+from minnet.study.folder import RESULT
 
 MOST_WORDS = 30  # that are shown; --json has all
 
 
 def options(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("what", metavar="FILE", type=kinds.model_file,
-                        help=f"file of a saved model, or data set: {DATA_HELP}")
+    parser.add_argument("what", metavar="FILE", help=f"a model's file, a run's folder, or data; data: {DATA_HELP}")
+    parser.options.add_argument("--masks", action="store_true", help="a picture of each layer's mask")
     data_options(parser)
     column_options(parser)
     part_options(parser)
@@ -30,14 +33,46 @@ def options(parser: Parser) -> None:
 
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
-    facts, layers, words = _model(args) if is_model(args.what) else (_data(args), [], [])
-    head = ("layer", "shape", "weights", "remaining", "sparsity", "multiply-adds")
-    rows = [(row["name"], " x ".join(map(str, row["shape"])), f"{row['weights']:,}", f"{row['remaining']:,}",
-             f"{row['sparsity']:.1%}", f"{row['macs']:,}") for row in layers]
-    text = "\n".join([facts_text(facts, console), *(["", *aligned([head, *rows], console)] if rows else []),
-                      *_word_lines(words, console)])
+    from minnet.cli.masks import bar
+
+    folder, args.what = args.what, kinds.model_file(args.what)
+    facts, layers, words, pictures = _model(args) if is_model(args.what) else (_data(args), [], [], [])
+    head = ("layer", "shape", "weights", "remaining", "sparsity", "MACs", "density")
+    rows = [(row["name"], "x".join(map(str, row["shape"])), f"{row['weights']:,}", f"{row['remaining']:,}",
+             f"{row['sparsity']:.1%}", f"{row['macs']:,}", bar(1 - row["sparsity"])) for row in layers]
+    text = "\n".join([facts_text(facts), *(["", *aligned([head, *rows], console)] if rows else []),
+                      *pictures, *_word_lines(words, console)])
     told = {"words": [{"column": column.name, "of": column.of, "kept": column.words} for column in words]}
-    console.result(text, facts | ({"layers": layers} if rows else {}) | (told if words else {}))
+    found = facts | ({"layers": layers} if rows else {}) | (told if words else {})
+    if (Path(folder) / RESULT).is_file():
+        text, run_facts = _run_of(folder, console)
+        text, found = "\n".join([text, *(pictures if args.masks else [])]), found | run_facts
+    console.result(text, found)
+
+
+def _run_of(folder, console):
+    """Return a finished run of `minnet prune` as it was told, and {"run": its result, "files": their names}."""
+    from minnet.cli.prune import text
+    from minnet.study.folder import files_of_run, read_result
+
+    result, files = read_result(folder), files_of_run(Path(folder))
+    told = text(result, console)
+    lines = [told, "", fill(f"command: {quoted(result.get('command', '?'))}", indent=2),
+             fill(f"files: {quoted(', '.join(files))}", indent=2)]
+    return "\n".join(lines), {"run": result, "files": files}
+
+
+def _pictures(model, every):
+    """Return the lines of pictures: the pixels that a pruned model still reads and, if asked for, each layer's mask."""
+    from minnet.cli.masks import layer_picture, picture, read_inputs, weights_of
+
+    lines, pixels = [], read_inputs(model) if model.sparsity > 0 else None
+    if pixels is not None:
+        lines += ["", "pixels that live weights of the first layer read, the most read the darkest:", *picture(pixels)]
+    for name, layer in model.layers.items() if every else ():
+        if weights_of(layer) is not None:
+            lines += ["", f"{name}: inputs from top to bottom, outputs from left to right", *layer_picture(layer)]
+    return lines
 
 
 def _word_lines(words, console):
@@ -51,7 +86,7 @@ def _word_lines(words, console):
 
 
 def _model(args):
-    """Return (facts, layers) of a saved model."""
+    """Return (facts, layers, words, lines of pictures) of a saved model."""
     from minnet.formats.storage import describe, load
     from minnet.model import Model
     from minnet.pruning.paths import effective_sparsity
@@ -67,7 +102,7 @@ def _model(args):
              "effective_sparsity": effective_sparsity(model), "macs": model.macs,
              "trained_on": about["made"].get("data"), "format_version": about["format_version"],
              "fingerprint": about["fingerprint"]}
-    return plain(facts), plain(layers_of(model)), words_of(model)
+    return plain(facts), plain(layers_of(model)), words_of(model), _pictures(model, args.masks)
 
 
 def _data(args):

@@ -14,10 +14,13 @@ def aligned(rows: Sequence[Sequence[str]], console: Console) -> list[str]:
     return [console.heading(lines[0]), *lines[1:]]
 
 
-def facts_text(facts: Mapping, console: Console) -> str:
+def facts_text(facts: Mapping) -> str:
     """Return a mapping as a table of two columns without a header; entries that are None are left out."""
     rows = [(name.replace("_", " "), _as_text(value)) for name, value in facts.items() if value is not None]
-    return "\n".join(aligned([("", ""), *rows], console)[1:])
+    width = max((len(name) for name, _ in rows), default=0) + 2
+    lines = [f"{name:<{width}}{value}" for name, value in rows]
+    return "\n".join(line if len(line) <= WIDTH else f"{name}\n{fill(value, indent=2, first=2)}"
+                     for line, (name, value) in zip(lines, rows, strict=True))
 
 
 def single(facts: Mapping) -> dict:

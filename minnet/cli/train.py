@@ -87,5 +87,5 @@ def run(args: Namespace, console: Console) -> None:
     facts = {"data": job.data.name, "model": job.settings.record()["model"], "seed": args.seed, "part": "test",
              "samples": len(job.data.y_test), "parameters": job.model.n_parameters, "sparsity": job.model.sparsity}
     result = plain(facts | job.scores())
-    console.result(facts_text(single(result), console), result)
+    console.result(facts_text(single(result)), result)
     console.info(message)

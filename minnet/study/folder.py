@@ -42,7 +42,7 @@ def write_run(folder: str | os.PathLike, files: Mapping[str, bytes | str],
     folder = Path(folder)
     kept = {os.path.realpath(path) for path in spared}
     with replacing(folder) as new:
-        stale = [name for name in _files_of_run(folder)
+        stale = [name for name in files_of_run(folder)
                  if name not in files and os.path.realpath(folder / name) not in kept]
         for name, content in files.items():
             new.write(name, _encoded(content))
@@ -130,7 +130,7 @@ def _is_of(result, folder, name):
         return hashlib.file_digest(file, "sha256").hexdigest() == _digests(result)[name]
 
 
-def _files_of_run(folder):
+def files_of_run(folder: Path) -> list[str]:
     """Return the names of the files that provably belong to the run of result.json in the folder."""
     try:
         result = _parsed(folder)
