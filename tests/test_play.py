@@ -197,3 +197,15 @@ def test_a_browser_is_opened_on_a_terminal(folder, monkeypatch):
     monkeypatch.setattr("minnet.cli.play.is_terminal", lambda stream: True)
     assert main(["play", str(folder), "--no-open", "--criterion", "random"]) == 0 and opened == []
     assert main(["play", str(folder), "--criterion", "random"]) == 0 and opened == [(folder / "play.html").as_uri()]
+
+
+def test_without_a_result_one_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minnet.cli.play.FIRST", ("digits", "--epochs", "1", "--model", "mlp"))
+    assert main(["play", "--criterion", "random"]) == 0
+    ended = capsys.readouterr()
+    assert ended.out == "minnet-out/play.html\n" and "no result in minnet-out" in ended.err
+    told = json.loads((tmp_path / "minnet-out" / "result.json").read_text())
+    assert told["command"] == "minnet prune digits --epochs 1 --model mlp"
+    assert parsed((tmp_path / "minnet-out" / "play.html").read_text())["after"]["weights"] > 0
+    assert main(["play", "nowhere"]) == 2

@@ -19,6 +19,8 @@ from minnet.cli.options import OUT, data_options, reading
 from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 
+FIRST = ("digits",)  # what `minnet prune` is given where there is no result yet
+
 
 def options(parser: Parser) -> None:
     """Add the options of the command."""
@@ -72,9 +74,10 @@ def _prune_digits(folder, console):
 
     console.info(f"no result in {quoted(str(folder))}: training and pruning digits' net first")
     parser, prune = load("prune")
-    args = parser.parse_args(["digits", "--out", str(folder)])
+    args = parser.parse_args([*FIRST, "--out", str(folder)])
+    args.command = f"minnet prune {' '.join(FIRST)}"
     with redirect_stdout(sys.stderr):  # the result of this command is the page
-        prune(Namespace(**vars(args), command="minnet prune digits"), console)
+        prune(args, console)
 
 
 def _dense(folder):
