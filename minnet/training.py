@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from minnet.engine.augmentation import Augment
-from minnet.engine.distillation import Teacher, check_seen, seen
+from minnet.engine.distillation import Attack, Teacher, check_seen, seen
 from minnet.engine.loop import Job, LayerStepper, check_state, loop
 from minnet.engine.lr_schedules import LR_SCHEDULES
 from minnet.engine.model import Model
@@ -31,7 +31,7 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
           penalty=None, clip_norm: float | None = None, every: str | int = "epoch", state: State | None = None,
           accelerate: bool = True, class_weight: ClassWeight = None, sample_weight: ArrayLike | None = None,
           augment: Augment | None = None, teacher: Teacher | Model | None = None,
-          scaling: str | Callable | None = None) -> Iterator[Step]:
+          scaling: str | Callable | None = None, adversarial: Attack | None = None) -> Iterator[Step]:
     """Train `model` on `data`: a generator that yields a Step once an epoch, or more often.
 
     Weights that the mask cuts stay exactly +0.0, and so does all that the State has of them. Layers with few live
@@ -76,18 +76,21 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     augment : callable, optional
         A function (X, rng) -> X of the inputs of a batch, as the model takes them, such as `mn.augmentation.shift(2)`.
     teacher : Teacher or Model, optional
-        A net whose outputs this one learns beside the labels; a Model means Teacher(model). With either of both the
-        path is that of accelerate=False.
+        A net whose outputs this one learns beside the labels; a Model means Teacher(model).
     scaling : str or callable, optional
         For a pair of arrays, whose rows are otherwise taken as given: the rule of `load_data` by which a model without
         a signature gets one, fitted on these rows, and with it their labels. A Dataset has its own.
+    adversarial : callable, optional
+        A function (model, X, y) -> X that moves the inputs of each batch, of the model as it is then, so that it learns
+        what was attacked [2]_: ``functools.partial(mn.attacks.fgsm, epsilon=0.1)``; inputs lie in [0, 1]. With any of
+        these three the path is that of accelerate=False.
 
     Notes
     -----
     The loss of a batch is the weighted mean ``sum(w_i l_i) / sum(w_i)`` over its rows, as in scikit-learn's
     MLPClassifier, so a step's size does not depend on the scale of the weights; a batch whose weights are all 0 has the
-    loss 0. The loss of a Step is the mean of its batches'. A State holds no weights, augmentation or
-    teacher: give the same ones again when it goes on.
+    loss 0. The loss of a Step is the mean of its batches'. A State holds no weights, augmentation,
+    teacher or attack: give the same ones again when it goes on.
 
     Yields
     ------
@@ -105,6 +108,7 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     References
     ----------
     .. [1] Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks", algorithm 1.
+    .. [2] Madry et al. (2018), "Towards deep learning models resistant to adversarial attacks", section 2.
     """
     if scaling is not None and model.signature is None:
         data = _with_signature(data, scaling, loss, model.dtype)
@@ -112,6 +116,10 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     weights = row_weights(y, sample_weight, class_weight, labels_of(data, model))
     stride = _stride(every)
     changed, teacher = check_seen(augment, teacher, model, loss)
+    if adversarial is not None and not callable(adversarial):
+        raise InvalidType(f"adversarial={quoted(repr(adversarial))}: give a function (model, X, y) -> X, such as "
+                          "mn.attacks.fgsm")
+    changed = changed or adversarial is not None
     if clip_norm is not None:
         check_positive("clip_norm", clip_norm)
     penalties = _check_penalties(penalty)
@@ -128,7 +136,7 @@ def train(model: Model, data, *, optimizer: Optimizer | str | None = None, loss:
     schedule = check_choice("lr_schedule", lr_schedule, LR_SCHEDULES)
     model.signature = signature_for(model, data)
     if changed:
-        X, loss = seen(X, loss, augment, teacher, state)
+        X, loss = seen(X, loss, augment, teacher, state, adversarial, y)
     job = Job(state, X, y, loss, batch_size, epochs, schedule, penalties, clip_norm, weights=weights)
     return Training(job, stride, accelerate)
 

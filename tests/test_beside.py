@@ -7,11 +7,13 @@ from nets import bits
 from tables import make, sample_for
 
 import minnet as mn
+from minnet.cli import main
 from minnet.engine.augmentation import AUGMENTATIONS, Mix, compose, cutout, elastic, mixup, rotate, shift
 from minnet.engine.distillation import Batches, SeenLoss
 from minnet.engine.losses import cross_entropy, softmax
 from minnet.engine.state import State
-from minnet.errors import MinnetError
+from minnet.errors import InvalidType, MinnetError
+from minnet.formats.storage import describe
 
 training = partial(mn.train, optimizer=mn.SGD(0.1, momentum=0.9), batch_size=3, epochs=3, rng=0)
 IMAGES = {"shift": shift(2), "rotate": rotate(30), "elastic": elastic(4, 1.5), "cutout": cutout(3)}
@@ -223,3 +225,26 @@ def test_a_projection_scales_units_that_are_too_long_and_no_other():
     mn.penalties.MaxNorm({"dense1": limit}).prox(model, 0.1)
     np.testing.assert_allclose(p.value, before * np.minimum(limit / norms, 1), rtol=1e-12)
     assert np.array_equal(q.value, kept)
+
+
+def test_an_attack_of_each_batch():
+    """By nothing it is plain training, bit for bit; else what is learnt is the batch that the attack made."""
+    X, y = np.random.default_rng(0).random((12, 6)), np.arange(12) % 3
+    found = []
+    for attack in (None, partial(mn.attacks.fgsm, epsilon=0.0), partial(mn.attacks.fgsm, epsilon=0.1)):
+        model = make("dense")
+        steps = list(mn.train(model, (X, y), epochs=2, batch_size=12, rng=0, accelerate=False, adversarial=attack))
+        found.append((model.values.copy(), steps[0].loss))
+    assert np.array_equal(found[0][0], found[1][0]) and found[2][1] > found[0][1]
+    with pytest.raises(InvalidType, match="give a function"):
+        mn.train(make("dense"), (X, y), adversarial="fgsm")
+
+
+def test_options_of_batches_at_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plain = ["train", "digits", "--model", "mlp", "--epochs", "1"]
+    assert main(plain) == 0
+    more = "--teacher minnet-out/model.safetensors --augment shift:1,rotate:5.5 --adversarial fgsm:0.05"
+    assert main([*plain, *more.split(), "--out", "other"]) == 0
+    assert "augment" in describe("other/model.safetensors")["made"]["settings"]
+    assert main([*plain, "--augment", "shft:1"]) == 2 and "did you mean shift" in capsys.readouterr().err

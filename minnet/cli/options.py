@@ -137,6 +137,14 @@ def training_options(parser: Parser, epochs: str = "epochs of training") -> None
         help=f"weight decay (default: sgd {SGD_DECAY:g}, others their own)")
     add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
         metavar="NAME:STRENGTH", help="regularisation, e.g. l1:0.0001 (default: none); may be repeated")
+    add("--teacher", metavar="FILE",
+        help="learn a saved model's outputs beside the labels; distillation: half of the loss is its, at temperature 4")
+    add("--augment", type=kinds.pairs("NAME:NUMBER, as in shift:2"), action="extend", metavar="NAME:NUMBER",
+        help="change the images of each batch, e.g. shift:2,rotate:10; at random: shift by pixels, rotate by degrees, "
+             "elastic: a smooth bend, cutout: a grey square, mixup: means of two, last; may be repeated")
+    add("--adversarial", type=kinds.pair("ATTACK:EPSILON, as in fgsm:0.1", kinds.positive), metavar="ATTACK:EPS",
+        help="learn attacked batches, e.g. fgsm:0.1; each is moved by the attack, so far, to raise the loss of the net "
+             "as it is then; fgsm doubles the time, pgd takes eleven times as long")
     class_weight_option(parser, "every class gets the same weight in the loss; default: every row")
 
 

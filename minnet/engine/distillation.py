@@ -18,6 +18,7 @@ from minnet.engine.state import State
 from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, Unsupported, check_fraction, check_positive, quoted
 
+Attack = Callable[[Model, np.ndarray, np.ndarray], np.ndarray]
 DRAWN = 2  # the random stream of augmentation; those below are in state.py
 
 
@@ -72,16 +73,16 @@ class Teacher:
 
 
 class Batches:
-    """The rows of a training, as the student sees them: `batches[rows]` is a dense batch, augmented if asked.
+    """The rows of a training, as the student sees them: `batches[rows]` is a dense batch, augmented, attacked if asked.
 
     What is drawn follows from the run's seed and step, so that a run goes on bit for bit. `last` is what was taken
     last, as a Mix.
     """
 
-    why = "augment= or teacher=: one thread, layer by layer"
+    why = "augment=, adversarial= or teacher=: one thread, layer by layer"
 
-    def __init__(self, X, augment: Augment | None, state: State) -> None:
-        self.X, self.augment, self.state = X, augment, state
+    def __init__(self, X, augment: Augment | None, state: State, attack: Attack | None = None, y=None) -> None:
+        self.X, self.augment, self.state, self.attack, self.y = X, augment, state, attack, y
         self.last = Mix(np.zeros(0), np.zeros(0, int), 1.0)
 
     def __len__(self) -> int:
@@ -91,6 +92,10 @@ class Batches:
         X = made = self.X[rows]
         if self.augment is not None:
             made = self.augment(X, np.random.default_rng([self.state.seed, DRAWN, self.state.t]))
+        if self.attack is not None:
+            if isinstance(made, Mix):
+                raise InvalidValue("adversarial beside mixup, which changes the targets of rows: give one of them")
+            made = self.attack(self.state.model, np.ascontiguousarray(made, X.dtype), self.y[rows])
         mix = made if isinstance(made, Mix) else Mix(made, rows, 1.0)
         if np.shape(mix.X) != X.shape:
             raise InvalidValue(f"augment returned {quoted(repr(np.shape(mix.X)))} for a batch of shape {X.shape}: it "
@@ -138,9 +143,10 @@ def blend(other: Callable, share: float, dlogits: np.ndarray, n: float, losses: 
     dlogits += (1 - share) * dthere
 
 
-def seen(X, loss: Callable, augment: Augment | None, teacher: Teacher | None, state: State) -> tuple[Batches, SeenLoss]:
-    """Return the rows and the loss of a training that is augmented, or taught."""
-    batches = Batches(X, augment, state)
+def seen(X, loss: Callable, augment: Augment | None, teacher: Teacher | None, state: State,
+         attack: Attack | None = None, y: np.ndarray | None = None) -> tuple[Batches, SeenLoss]:
+    """Return the rows and the loss of a training that is augmented, attacked, or taught."""
+    batches = Batches(X, augment, state, attack, y)
     return batches, SeenLoss(loss, batches, teacher)
 
 

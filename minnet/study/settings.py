@@ -72,6 +72,12 @@ class Settings:
         Default: by optimizer, task and number of training samples.
     class_weight : "balanced" or mapping, optional
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
+    teacher : str, optional
+        File of a trained model whose outputs are learnt beside the labels, in every training.
+    augment : tuple of (str, float)
+        Names in AUGMENTATIONS with their number, such as ("shift", 2): what is done to the images of each batch.
+    adversarial : tuple of (str, float), optional
+        Name in ATTACKS and how far it goes: each batch is attacked before it is learnt.
     guard : mapping of str to float
         Largest loss allowed for a score on the validation part (on the training part where there is none), by a name
         in `guard.SCORES`, "robust_accuracy" that under an attack among them. Where the recipe breaks a limit, the
@@ -131,6 +137,9 @@ class Settings:
     batch_size: int | None = None
     weight_decay: float | None = None
     class_weight: str | Mapping | None = None
+    teacher: str | None = None
+    augment: tuple = ()
+    adversarial: tuple | None = None
     guard: Mapping = field(default_factory=dict)
     guard_bound: bool = False
     safe: bool = False

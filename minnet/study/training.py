@@ -16,6 +16,8 @@ import numpy as np
 
 from minnet import __version__
 from minnet.data import Dataset, Scaling, Signature, load_data, none, scaled, unit
+from minnet.engine.attacks import ATTACKS
+from minnet.engine.augmentation import AUGMENTATIONS, compose
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from minnet.engine.split import cached, join, split
@@ -51,8 +53,9 @@ CLIP_NORM = 1.0  # allows one learning rate for dense and convolutional models
 WEIGHTS, TRAINING, PRUNING, DRY_RUN = range(4)  # uses of random numbers, each with its own stream
 DENSE, SPARSE, AGAIN = "dense", "pruning", "dense, the same epochs"  # stages
 TRIED = "pruning, not kept"  # what was tried by a guard's search, or by another criterion
-FILES = ("data", "model", "weights", "test", "valid")  # settings that may be files
-NOT_KEPT = ("data", "model", "guard", "weights", "test", "valid")  # left out of a model's file: they may be paths
+SINGLE = {name: made for name, made in AUGMENTATIONS.items() if made is not compose}  # each takes one number
+FILES = ("data", "model", "weights", "teacher", "test", "valid")  # settings that may be files
+NOT_KEPT = (*FILES, "guard")  # left out of a model's file: they may be paths
 
 
 @dataclass(frozen=True)
@@ -396,7 +399,21 @@ def training_arguments(settings: Settings, rows: int, task: str = "classes") -> 
     penalties = tuple(check_choice("penalty", name, PENALTIES)(strength) for name, strength in settings.penalty)
     return {"optimizer": optimizer_of(settings, task), "batch_size": settings.batch_size or batch_for(rows),
             "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM,
-            "class_weight": settings.class_weight}
+            "class_weight": settings.class_weight, **beside(settings)}
+
+
+def beside(settings: Settings) -> dict[str, object]:
+    """Return the arguments of `train` that change what a batch is, and what is learnt of it; those that are given."""
+    found = {}
+    if settings.teacher is not None:
+        found["teacher"] = load_model(settings.teacher)
+    if settings.augment:
+        found["augment"] = compose(*[check_choice("augmentation", name, SINGLE)(
+            int(number) if number == int(number) else number) for name, number in settings.augment])
+    if settings.adversarial is not None:
+        name, epsilon = settings.adversarial
+        found["adversarial"] = partial(check_choice("attack", name, ATTACKS), epsilon=epsilon)
+    return found
 
 
 def optimizer_of(settings: Settings, task: str = "classes") -> Optimizer:
