@@ -24,7 +24,7 @@ def options(parser: Parser) -> None:
                         help="file of a saved model, or a folder with model.safetensors")
     parser.add_argument("what", metavar="DATA", help=f"samples: {DATA_HELP}")
     add("--target", metavar="COLUMN", action=kinds.Several,
-        help="name or number of a .csv's column of classes, not to read (default: last, if any)")
+        help="name or number of a .csv's column of classes, not to read (default: as learnt, else last, if any)")
     table_options(parser)
 
 
