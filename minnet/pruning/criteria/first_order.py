@@ -188,8 +188,9 @@ def grasp(model: Model, data: Data, temperature: float = 1.0) -> np.ndarray:
     Wang, Zhang and Grosse, 2020, "Picking winning tickets before training by preserving gradient flow".
     """
     sample = draw_sample(model, data)
-    if check_positive("temperature", temperature) != 1 and getattr(sample.loss, "func", sample.loss) in OF_LOGITS:
-        sample = replace(sample, loss=Softened(sample.loss, temperature))
+    loss = sample.loss
+    if check_positive("temperature", temperature) != 1 and callable(loss) and getattr(loss, "func", loss) in OF_LOGITS:
+        sample = replace(sample, loss=Softened(loss, temperature))
     flow = np.where(model.mask, engine_sample.gradient(model, sample, model.values.astype(np.float64)), 0)
     flow[model.n_weights :] = 0
     return model.weights * hessian_vector(model, sample, flow)[: model.n_weights]

@@ -33,6 +33,7 @@ class Goal:
         self.model, self.data, self.prune, self.rng = model, data, prune, as_rng(rng)
         self.layers: list[str] = []
         self.before = self.total = self.pieces = 0  # of the pieces: masked before, masked at the end, all
+        self.done: int | None = None  # the last count of `gradually`
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
         if sparsity is not None:
@@ -46,7 +47,7 @@ class Goal:
 
     def memory(self) -> dict[str, object]:
         """Return what changes between two steps."""
-        return {"rng": self.rng, "layers": self.layers}
+        return {"rng": self.rng, "layers": self.layers, "done": self.done}
 
     def count(self, t: float) -> int:
         """Return how many pieces are masked at progress t in [0, 1]."""
@@ -71,14 +72,13 @@ def check_span(begin: float, end: float) -> None:
 
 def gradually(goal: Goal, steps: Iterator[Step], begin: float, end: float) -> Iterator[Step]:
     """Yield the steps of a training after pruning at each, to the goal's count of progress from `begin` to `end`."""
-    before: int | None = None
     for step in steps:
         if step.progress >= begin:
             t = (step.progress - begin) / (end - begin)
             count = None if goal.open else goal.count(t)
-            if count is None or count != before:  # where as many are masked as last time nothing would change
+            if count is None or count != goal.done:  # where as many are masked as last time nothing would change
                 goal.cut(count)
                 step.state.apply_mask()
-            before = count
+            goal.done = count
         yield step
     goal.reach(1.0)  # also where there was nothing to train

@@ -100,8 +100,8 @@ class Latent:
         The weights of the layers that are pruned.
     cut : int or None
         How many weights the last cut took, until a Step has said so.
-    started, closed : bool
-        Whether training has reached `begin`, and whether the last cut is made.
+    started, reached, closed : bool
+        Whether training has reached `begin`, whether the last cut is due before `end`, and whether it is made.
     """
 
     run: Run
@@ -228,7 +228,8 @@ class Latent:
 
     def is_enough(self, live: np.ndarray) -> bool:
         """Return True if as many weights as asked for are not among `live`, (n_weights,) bool."""
-        return self.run.cuts and sum(np.count_nonzero(~live[p.slice]) for p in self.layers) >= self.run.goal.total
+        masked = sum(int(np.count_nonzero(~live[p.slice])) for p in self.layers)
+        return self.run.cuts and masked >= self.run.goal.total
 
     def keep(self, scores: np.ndarray, lost: dict[Parameter, int], share: float = 1.0) -> np.ndarray:
         """Return (n_weights,) bool: what is live once each layer has lost that share of what it is to lose."""

@@ -67,8 +67,11 @@ def replace_by_gradient(step: Step, layers: list[str], share: float, data: Data,
                         rng: np.random.Generator) -> None:
     """Replace a share of each layer's live weights, the smallest ``|w|``, by weights where the gradient is largest."""
     model, live = step.model, live_form(step.model)
-    few = live is not None and all(type(model.layers[name]) is Dense for name in live.positions)
-    tape = one_pass(live.model if few else model, draw_sample(model, data, samples=samples, rng=rng))
+    if live is None or not all(type(model.layers[name]) is Dense for name in live.positions):
+        seen = model
+    else:
+        seen = live.model
+    tape = one_pass(seen, draw_sample(model, data, samples=samples, rng=rng))
     for p in movable(model, layers):
         positions, value, alive = slots(p)
         gone = lowest(np.abs(value), alive, round(share * np.count_nonzero(alive)))
