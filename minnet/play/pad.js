@@ -65,6 +65,7 @@ class Pad {
   clear() {
     this.ink.fill(0);
     this.strokes = [];
+    this.box = "";
     this.onSample = false;
     this.changed(true);
   }
@@ -76,7 +77,7 @@ class Pad {
   }
 
   trace(grid, a, b, erase) {
-    const steps = Math.max(1, Math.ceil(Math.hypot(b[0] - a[0], b[1] - a[1]) / 1.5));
+    const steps = Math.max(1, Math.ceil(Math.hypot(b[0] - a[0], b[1] - a[1]) * 3 / this.radius));
     for (let i = 0; i <= steps; i++) this.stamp(grid, a[0] + (b[0] - a[0]) * i / steps, a[1] + (b[1] - a[1]) * i / steps, erase);
   }
 
@@ -94,6 +95,7 @@ class Pad {
   show(row) {
     const { paper, ink } = this.inputs, c = this.channels;
     this.strokes = [];
+    this.box = "";
     this.onSample = true;
     for (let i = 0; i < this.rows; i++) for (let j = 0; j < this.columns; j++) {
       const at = (Math.floor(i / this.fine) * this.w + Math.floor(j / this.fine)) * c;
@@ -123,12 +125,20 @@ class Pad {
       low[k] = Math.min(low[k], at[k]);
       high[k] = Math.max(high[k], at[k]);
     }
-    this.fitted.fill(0);
+    const box = [...low, ...high].join();
+    if (box !== this.box) {
+      this.fitted.fill(0);
+      this.traced = 0;
+      this.box = box;
+    }
     if (low[0] === Infinity) return this.fitted;
     const room = [0, 1].map((k) => Math.max(this.inputs.box[k] * sides[k] - 2 * this.radius, this.fine));
     const scale = clamp(Math.min(...[0, 1].map((k) => room[k] / Math.max(high[k] - low[k], 1))), 0.4, 4);
     const moved = (at) => at.map((v, k) => (v - (low[k] + high[k]) / 2) * scale + sides[k] / 2);
-    for (const [a, b, erase] of this.strokes) this.trace(this.fitted, moved(a), moved(b), erase);
+    for (; this.traced < this.strokes.length; this.traced++) {
+      const [a, b, erase] = this.strokes[this.traced];
+      this.trace(this.fitted, moved(a), moved(b), erase);
+    }
     return this.fitted;
   }
 

@@ -33,7 +33,7 @@ from minnet.report.page import embedded
 CRITERIA = ("magnitude", "gradient", "taylor", "obd", "random")
 MOST_CRITERIA = 5
 MOST_WEIGHTS = 1_000_000
-MOST_ROWS = 2_000  # of the test part that scores are measured on
+MOST_ROWS = 1_000  # of the test part that scores are measured on
 SCRIPTS = ("net.js", "pad.js", "wires.js", "play.js")
 Bar = Callable[[str, int, int], None]  # bar(description, done, total)
 

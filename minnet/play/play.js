@@ -11,7 +11,7 @@ const samples = facts.inputs.samples.map((sample) => ({ label: sample.label, x: 
 const judged = facts.criteria.map(ranked);
 const slopes = slopesOf();
 const state = { criterion: 0, stop: 0, row: samples[0].x, focus: null, pinned: false, sample: 0, cursor: 0 };
-const dirty = { input: true, mask: true, focus: true, pad: true };
+const dirty = { ink: false, input: true, mask: true, focus: true, pad: true };
 const colours = {};
 const names = facts.classes || outputs();
 let pad = null, wires = null, seen = {};
@@ -94,6 +94,7 @@ function setInput(row, sample = -1) {
 }
 
 function useSample(i) {
+  dirty.ink = false;
   if (pad) pad.show(samples[i].x);
   else showRow(samples[i].x);
   setInput(samples[i].x, i);
@@ -466,6 +467,7 @@ function request() {
 
 function frame() {
   asked = false;
+  if (dirty.ink) setInput(pad.read());
   if (dirty.mask) { setMask(); wires.update(false); showPruning(); }
   if (dirty.input) { showAnswers(); if (isImage) thumbnail($("eye"), state.row, facts.inputs.shape); }
   if (dirty.pad && pad) pad.draw(colours);
@@ -488,7 +490,7 @@ function layOut() {
   wires.resize();
   setMask();
   wires.update(true);
-  for (const key of Object.keys(dirty)) dirty[key] = true;
+  for (const key of ["input", "mask", "focus", "pad"]) dirty[key] = true;
   request();
 }
 
@@ -501,7 +503,7 @@ function start() {
   text("measured", `Measured on ${count(facts.rows)} rows of the test part, without training after weights are removed${facts.half ? "; weights of this page have 16 bits" : ""}.`);
   for (const element of document.querySelectorAll(isImage ? ".table" : ".image")) element.hidden = true;
   if (isImage) {
-    pad = new Pad($("pad"), facts.inputs, (read) => { dirty.pad = true; if (read) setInput(pad.read()); else request(); });
+    pad = new Pad($("pad"), facts.inputs, (read) => { dirty.pad = true; dirty.ink = dirty.ink || read; request(); });
     $("clear").addEventListener("click", () => pad.clear());
     $("fit").addEventListener("change", () => { pad.fit = $("fit").checked; setInput(pad.read()); });
   } else makeColumns();
