@@ -649,6 +649,27 @@ def test_a_signal_that_was_lost_on_its_way_is_raised_again():
     SIGNALS.check()
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_signal_while_the_command_line_is_imported_ends_the_process_in_one_line(ignored):
+    """As it does afterwards; one that is ignored stays so."""
+    code = f"""if True:
+        import os, signal, sys
+        import minnet.__main__ as entry
+        if {ignored}:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        class Interrupts:
+            def find_spec(self, name, *rest):
+                if name == "minnet.cli":
+                    os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, Interrupts())
+        sys.argv = ["minnet", "--version"]
+        sys.exit(entry.main())
+    """
+    ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    told = (0, f"minnet {mn.__version__}\n", "") if ignored else (130, "", "minnet: interrupted\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == told
+
+
 @pytest.mark.parametrize("ignored", [signal.SIGHUP, signal.SIGINT])
 def test_a_signal_that_was_ignored_when_the_process_began_stays_ignored(ignored):
     """So it is under nohup, and for SIGINT where a shell without job control starts a command with `&`."""

@@ -37,6 +37,8 @@ def save_on_failure(job: Training, out: Path) -> Iterator[None]:
     except Diverged as error:
         # the command line has no --clip-norm
         text = str(error).replace("a smaller learning rate or clip_norm", "a smaller --lr")
+        if job.stages is not None:  # it would diverge again
+            job.stages.clear()
         raise Diverged(f"{text}; {_save(job, job.kept or job.whole(job.model), out)}") from error
     except MinnetError as error:
         if job.kept is None:  # no epoch is lost
