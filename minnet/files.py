@@ -112,7 +112,9 @@ def read_bounded(path, limit):
     """Return all bytes of the regular file `path`, if they are no more than `limit`; else `FileError`."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(limit + 1) if size <= limit else b""
+        data = file.read(size + 1) if size <= limit else b""  # what is asked for is set aside at once
+        if size < len(data) <= limit:  # it grows meanwhile, or has no size, as in /proc
+            data += file.read(limit + 1 - len(data))
         if max(size, len(data)) > limit:
             raise file_error(path, f"has {size:,} bytes; at most {limit:,} are read", fix="is it the right file?")
     return data

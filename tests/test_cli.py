@@ -766,7 +766,7 @@ def test_a_signal_while_files_are_written(done, command, monkeypatch, tmp_path):
     assert ended.code == 130
     assert last_line(ended).endswith("minnet-out/unfinished.safetensors; the same command with --resume goes on")
     assert {path.name for path in ended.out.iterdir()} == {*(path.name for path in done.out.iterdir()),
-                                                           "unfinished.safetensors"}
+                                                           "stages", "unfinished.safetensors"}
     assert all((ended.out / path.name).read_bytes() == path.read_bytes() for path in done.out.iterdir())
 
 
@@ -807,3 +807,10 @@ def test_the_count_is_seen_at_any_width(monkeypatch, capsys, columns):
     drawn = capsys.readouterr().err
     assert "12/90" in drawn and "45%" in drawn
     assert ("0:" in drawn or "-:--" in drawn) == (columns >= 60)
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys):
+    console = Console()
+    console.result("of a\x1b]0;b\a.csv\nnext \u00e9", {})
+    console.info("c\r\x1b[2Kd")
+    assert capsys.readouterr() == ("of a\\x1b]0;b\\x07.csv\nnext \u00e9\n", "c\\r\\x1b[2Kd\n")

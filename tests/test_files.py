@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zipfile
 from contextlib import suppress
 
@@ -400,3 +401,13 @@ def test_any_bytes_have_a_kind(tmp_path_factory, data):
 def test_any_name_is_answered(name):
     with suppress(FileError):
         sniff("/no such folder/" + name)
+
+
+def test_reading_sets_aside_what_the_file_has_not_what_it_may_have(tmp_path):
+    (tmp_path / "f").write_bytes(b"x" * 572)
+    tracemalloc.start()
+    try:
+        read_bounded(tmp_path / "f", 2**27)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -115,6 +115,13 @@ def refused(proto, folder, words):
     assert str(caught.value).isprintable()
 
 
+def test_two_nodes_that_write_one_name(tmp_path):
+    graph, end = GRAPHS["adaptive_pools"]()
+    proto = onnx.ModelProto.FromString(graph.bytes(end))
+    proto.graph.node[-1].output[0] = proto.graph.node[0].output[0]
+    refused(proto, tmp_path, "twice; each value has a name of its own")
+
+
 def outside(tensor, name):
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL

@@ -16,6 +16,7 @@ from minnet.report.classes import class_rows, notable
 from minnet.report.page import page
 from minnet.report.rows import comparison, layers
 from minnet.study.folder import as_json, digest, read_result, write_files, write_page, write_run
+from minnet.study.schema import problem_of
 
 SIDE = {"accuracy": 0.98, "recall_macro": 0.97, "f1_macro": 0.975, "loss": 0.1, "parameters": 1000, "macs": 2000,
         "bytes_on_disk": 4000, "latency_us": 12.5, "throughput_per_s": 100_000.0}
@@ -46,6 +47,20 @@ CLASSES = {
                "flips": {"right_to_wrong": {"per_class": [3, 0], "rows": [1, 2, 9], "predictions": [1, 1, 1]},
                          "wrong_to_right": {"per_class": [0, 0], "rows": [], "predictions": []}}},
 }
+FLIPS = {"per_class": [1, 0], "rows": [1], "targets": [0]}
+GUARD = {"part": "valid", "samples": 5, "limits": {"loss": 0.1}, "before": {"loss": 0.1}, "after": {"loss": 0.2}}
+WHOLE = RESULT | CLASSES | {  # whatever a result may have
+    "change": CLASSES["change"] | {"flips": {"right_to_wrong": FLIPS, "wrong_to_right": FLIPS},
+                                   "margins": {"before": [0.1, 0.2, 0.3, 0.4], "after": [0.1, 0.2, 0.3, 0.4]}},
+    "safe": {"protected": ["a"], "tried": [{"criterion": "obd", "flips": 0.1},
+                                           {"criterion": "snip", "flips": None, "reason": "slow"}]},
+    "guard": GUARD | {"bounds": {"loss": {"bound": 0.3, "images_needed": 4, "label": "a"}},
+                      "test": {"samples": 3, "before": {"loss": 0.1}, "after": {"loss": 0.2}},
+                      "search": {"rounds": [{"asked": 0.1, "holds": True}, {"asked": 0.2, "holds": False}],
+                                 "bound": {"asked": 0.2, "missed": ["loss"]}, "held": True, "reached": 0.1,
+                                 "epochs": 3}},
+    "inputs": {"kept": ["a"], "of": 3}}
+ODD = (None, True, 0, -1, 0.5, 2**63, 10**400, 1e308, "", "x", [], [0], [None], [[1]], {}, {"a": 1})
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 EVIL = "<script>alert('x')</script>\"&\x1b[31m</style>"
 
@@ -140,6 +155,7 @@ def test_names_from_outside_stay_text():
     assert "<script>alert" not in text
     assert sum(tag == "script" for tag, _ in parsed.seen) == 1
     assert json.loads("".join(parsed.inside["script"]))["data"] == EVIL
+    assert "\x1b" not in text and "\\x1b[31m" in text
 
 
 @given(st.text())
@@ -252,6 +268,10 @@ DAMAGED = {
     "nesting": "[" * 100_000,
     "a list": "[1, 2]",
     "another kind": '{"data": 1}',
+    "a number for words": as_json(RESULT | {"words": 5}),
+    "half a pair": as_json(RESULT | {"words": "\ud800"}),
+    "10**400": as_json(RESULT | {"before": SIDE | {"loss": 10**400}}),
+    "a class too many": as_json(RESULT | CLASSES | {"classes": ["a", "b", "c"]}),
     "no text": "\udcff",
 }
 
@@ -261,6 +281,35 @@ def test_a_damaged_result_is_refused(tmp_path, name):
     (tmp_path / "result.json").write_text(DAMAGED[name], errors="surrogateescape")
     with pytest.raises(FileError, match=r"result\.json"):
         read_result(tmp_path)
+
+
+def places(value, path=()):
+    """All paths to a value inside a result."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [(*path, key) for key, _ in inner] + [one for key, item in inner for one in places(item, (*path, key))]
+
+
+@given(st.data())
+def test_of_a_changed_result_a_page_is_made_or_one_line_says_what_is_wrong(data):
+    result = copy.deepcopy(WHOLE)
+    *path, last = data.draw(st.sampled_from(places(WHOLE)))
+    at = result
+    for key in path:
+        at = at[key]
+    if data.draw(st.booleans()):
+        del at[last]
+    else:
+        at[last] = data.draw(st.sampled_from(ODD))
+    problem = problem_of(result)
+    if problem is None:
+        page(result)
+    else:
+        assert problem.isprintable()
+
+
+def test_a_whole_result_has_no_problem():
+    assert [problem_of(result) for result in (RESULT, RESULT | CLASSES, WHOLE)] == [None] * 3
+    assert problem_of(RESULT | {"after": SIDE | {"macs": "1"}}) == "after.macs is no number"
 
 
 def test_what_is_written_is_read(tmp_path):

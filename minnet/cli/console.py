@@ -10,14 +10,18 @@ Colours and bars appear on a terminal only; NO_COLOR and TERM=dumb are obeyed.
 """
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from minnet.report.printable import printable
+
 NARROW = 60  # columns of a terminal below which the bar is left out
 BOLD, PLAIN = "\033[1m", "\033[0m"
+BOLD_OR_PLAIN = re.compile(f"({re.escape(BOLD)}|{re.escape(PLAIN)})")
 Bar = Callable[[str, int, int], None]  # bar(description, done, total)
 
 
@@ -41,7 +45,12 @@ class Console:
         if self.json:
             print(json.dumps(data, allow_nan=False))
         else:
-            print(text)
+            print(self._shown(text))
+
+    def _shown(self, text):
+        """Return lines in which control characters are escapes, but for the bold letters of `heading`."""
+        parts = BOLD_OR_PLAIN.split(text) if is_terminal(sys.stdout) else [text]
+        return "".join(part if i % 2 else _lines(part) for i, part in enumerate(parts))
 
     def heading(self, text: str) -> str:
         """Return `text`, bold where standard output is a terminal that may show colours."""
@@ -75,6 +84,11 @@ def warnings_as_lines(console: Console) -> Iterator[None]:
         warnings.showwarning = before
 
 
+def _lines(text):
+    """Return lines in which all other control characters are escapes."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return True if `stream` is a terminal that can move its cursor."""
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -84,7 +98,7 @@ def print_error(text: str) -> None:
     """Print a line on standard error, if the process has one."""
     if sys.stderr is not None:
         with suppress(OSError):  # standard error is closed: the line cannot be shown
-            print(text, file=sys.stderr, flush=True)
+            print(_lines(text), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -167,7 +167,19 @@ def _parse(onnx, data):
         raise UnsupportedGraph(f"it has operator set {versions[0]}; {OLDEST} to {NEWEST} are read")
     if len(model.graph.node) > MOST_NODES:
         raise UnsupportedGraph(f"it has {len(model.graph.node)} nodes; at most {MOST_NODES} are read")
+    written = Counter(name for name in _written(model.graph) if name)
+    twice = [name for name, times in written.items() if times > 1]
+    if twice:
+        raise UnsupportedGraph(f"it gives {quoted(twice[0])} twice; each value has a name of its own in ONNX")
     return model
+
+
+def _written(graph):
+    """Yield the name of each value where it is made; an initializer may be listed as an input too."""
+    tensors = [tensor.name for tensor in graph.initializer]
+    yield from tensors
+    yield from (name for node in graph.node for name in node.output)
+    yield from {value.name for value in graph.input} - {*tensors}
 
 
 def _names(model):

@@ -29,6 +29,7 @@ from minnet.play.removal import (
     score_of,
 )
 from minnet.report.page import embedded
+from minnet.report.printable import printable
 
 CRITERIA = ("magnitude", "gradient", "taylor", "obd", "random")
 MOST_CRITERIA = 5
@@ -72,8 +73,8 @@ def playground(dense: Model, pruned: Model | None, data: Dataset, *, criteria: S
     files = resources.files("minnet.play")
     template = Template((files / "page.html").read_text("utf-8"))
     script = "\n".join((files / name).read_text("utf-8") for name in SCRIPTS)
-    return template.substitute(title=escape(title), words=escape(words), style=(files / "play.css").read_text("utf-8"),
-                               script=script, json=embedded(facts))
+    return template.substitute(title=escape(printable(title)), words=escape(printable(words)), script=script,
+                               style=(files / "play.css").read_text("utf-8"), json=embedded(facts))
 
 
 def check(dense: Model, pruned: Model | None, data: Dataset, criteria: Sequence[str]) -> None:

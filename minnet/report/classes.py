@@ -102,7 +102,7 @@ def _rate(result, name, i):
     before, after = (side[name][i] for side in sides)
     return Rate(f"{before:.1%}", f"{after:.1%}", f"{PERCENT * difference:+.1f}" if difference else "=",
                 *(interval_text(side.get("intervals", {}).get(name, {i: None})[i]) for side in sides),
-                interval_text(interval, "+"), difference > 0 if sure else None)
+                interval_text(interval, "+"), difference > 0 if sure and difference else None)
 
 
 def interval_text(interval: Sequence[float] | None, sign: str = "") -> str:

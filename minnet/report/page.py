@@ -16,6 +16,7 @@ from string import Template
 from minnet.report import svg
 from minnet.report.changes import changes
 from minnet.report.classes import score_intervals
+from minnet.report.printable import printable
 from minnet.report.rows import LAYER, calibration, comparison, guards, in_file, inputs, last_cut, layers
 from minnet.report.rows import names as names_of
 from minnet.report.tables import classes, small
@@ -33,6 +34,7 @@ FRAME = Template('''<h2>Playground</h2>
 
 def page(result: Mapping, play: str | None = None) -> str:
     """Return the HTML page of a `result` of the main job, with the page of its playground, `play`, if there is one."""
+    whole, result = result, shown(result)
     first, second = names_of(result)
     title = f"{result['data']}, {result['model']}: {result['words'].partition(':')[0]}"
     template = Template((resources.files("minnet.report") / "page.html").read_text("utf-8"))
@@ -45,7 +47,7 @@ def page(result: Mapping, play: str | None = None) -> str:
         layers="".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in layers(result)),
         bars=_layer_bars(result), losses=_losses(result), sparsity=_sparsities(result),
         settings=_definitions(_how(result)), machine=_definitions(result["machine"] | {"threads": result["threads"]}),
-        json=embedded(result))
+        json=embedded(whole))
     return html.replace(HERE, "" if play is None else playground(play, MOST_BYTES - len(html.encode())))
 
 
@@ -53,6 +55,15 @@ def playground(play: str, room: int) -> str:
     """Return the playground in a frame if that takes at most `room` bytes, else a link to it."""
     frame = FRAME.substitute(page=escape(play))
     return frame if len(frame.encode()) <= room else LINK
+
+
+def shown(value: object) -> object:
+    """Return a result in which control characters of each text and name are escapes."""
+    if isinstance(value, Mapping):
+        return {printable(str(name)): shown(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def embedded(result: Mapping) -> str:

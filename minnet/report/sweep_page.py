@@ -11,7 +11,7 @@ from string import Template
 
 from minnet.errors import PERCENT
 from minnet.report.curves import AXES, curves_of, drawing, key
-from minnet.report.page import embedded
+from minnet.report.page import embedded, shown
 from minnet.study.comparison import percent
 from minnet.study.guard import WORDS
 
@@ -20,6 +20,7 @@ def sweep_page(record: Mapping) -> str:
     """Return the page of a sweep; `record` is what `Sweep.record()` gives, and may have the command."""
     files = resources.files("minnet.report")
     style = (files / "page.html").read_text("utf-8").partition("<style>")[2].partition("</style>")[0]
+    whole, record = record, shown(record)
     score, part = record["score"], WORDS[record["decides"]]
     plots = [drawing(curves_of(record, x), score, x) for x in AXES]
     return Template((files / "sweep.html").read_text("utf-8")).substitute(
@@ -29,7 +30,7 @@ def sweep_page(record: Mapping) -> str:
                      "weights", "multiply-adds", "bytes"], "th"),
         rows=_rows(_summary(row, record["varied"]) for row in record["summary"]),
         tests=_rows(map(_test, record["tests"])) or _rows([["none: one seed, or no criterion to compare with"]]),
-        command=escape(record.get("command", "")), json=embedded(record))
+        command=escape(record.get("command", "")), json=embedded(whole))
 
 
 def _title(record):

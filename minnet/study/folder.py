@@ -13,6 +13,7 @@ from pathlib import Path
 
 from minnet.errors import FileError, file_error
 from minnet.files import opened, read_bounded
+from minnet.study.schema import problem_of
 from minnet.study.transaction import reading, replacing
 
 RESULT, MODEL, DENSE_MODEL, PAGE = "result.json", "model.safetensors", "dense.safetensors", "report.html"
@@ -22,7 +23,6 @@ NETS = (MODEL, DENSE_MODEL, ONNX_MODEL)
 UNFINISHED = "unfinished.safetensors"
 LARGEST_RESULT = 16 * 2**20
 LARGEST_PAGE = 64 * 2**20
-NEEDED = ("data", "model", "before", "after", "layers", "words", "sparsity")
 
 
 def write_files(folder: str | os.PathLike, files: Mapping[str, bytes | str]) -> None:
@@ -105,16 +105,17 @@ def _checked_result(folder):
 
 
 def _parsed(folder):
-    """Return the content of result.json, with all required keys."""
+    """Return the content of result.json, checked against its schema."""
     path = Path(folder) / RESULT
     data = read_bounded(path, LARGEST_RESULT)
     try:
         result = json.loads(data, parse_constant=_no_number)
+        json.dumps(result, ensure_ascii=False).encode()  # half a surrogate pair is no text that a page can hold
     except (ValueError, RecursionError) as error:
         raise file_error(path, f"is damaged: {error}", "run `minnet prune` again") from error
-    missing = [name for name in NEEDED if not isinstance(result, dict) or name not in result]
-    if missing:
-        raise file_error(path, f"has no {', '.join(missing)}", "it is written by `minnet prune`")
+    problem = problem_of(result)
+    if problem:
+        raise file_error(path, f"is no result of `minnet prune`: {problem}", "run `minnet prune` again")
     return result
 
 
