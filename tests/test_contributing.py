@@ -70,7 +70,8 @@ def run(folder, *words):
 def test_it_is_used_listed_and_compared(copy):
     told = json.loads(run(copy, "-c", PROBE))
     assert told["same"] and told["removed"] == round(0.5 * told["weights"])
-    assert f"\n  {NAME} " in told["help"].partition("\ncriteria:\n")[2].partition("\n\n")[0]
+    listed = re.split(r"\n(?! )", told["help"].partition("\ncriteria: ")[2])[0]
+    assert NAME in listed.replace(",", " ").split()
     assert {NAME, "magnitude"} <= set(told["compared"])
 
 
