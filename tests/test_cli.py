@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -20,6 +21,8 @@ import minnet as mn
 from minnet.cli import compiling, main
 from minnet.cli.commands import COMMANDS, load
 from minnet.cli.console import Console
+from minnet.cli.imbalance import say_missing_classes, say_nothing_learned
+from minnet.cli.rule import load_rule
 from minnet.cli.signals import SIGNALS, handle_signals
 from minnet.report.rows import FIGURES
 
@@ -395,7 +398,8 @@ FILES = {
     "a_file": "not a folder",
     "rules.py": "import numpy as np\ndef nan(model, data):\n    return np.full(model.n_weights, np.nan)\n"
                 "def short(model, data):\n    return np.ones(3)\ndef boom(model, data):\n    return 1 / 0\n"
-                "def leave(model, data):\n    raise SystemExit(3)\n",
+                "def leave(model, data):\n    raise SystemExit(3)\n"
+                "def stop(model, data):\n    raise KeyboardInterrupt\n",
     "syntax.py": "def f(:\n",
 }
 BAD = {  # arguments: what the one line must say
@@ -460,12 +464,14 @@ BAD = {  # arguments: what the one line must say
     "prune empty.npz": "empty",
     "prune broken.npz": "broken.npz: is a zip archive that is damaged or cut off",
     "prune broken.safetensors --data digits": "broken.safetensors",
+    "prune digits --out=": "names no folder; wanted one, such as minnet-out",
     "prune digits --out a_file": "is a file, not a folder",
     "prune digits --out /proc/minnet": "/proc/minnet",
     "prune digits --rule rules.py:nan": "NaN",
     "prune digits --rule rules.py:short": "(3,)",
     "prune digits --rule rules.py:boom": "rules.py:7: ZeroDivisionError",
     "prune digits --rule rules.py:leave": "SystemExit",
+    "prune digits --rule rules.py:stop": "KeyboardInterrupt",
     "prune digits --rule rules.py:shrot": "did you mean short?",
     "prune digits --rule syntax.py:f": "syntax.py:1: SyntaxError",
     "prune digits --rule rules.py": "wanted FILE:FUNCTION",
@@ -814,3 +820,31 @@ def test_control_characters_do_not_reach_the_terminal(capsys):
     console.result("of a\x1b]0;b\a.csv\nnext \u00e9", {})
     console.info("c\r\x1b[2Kd")
     assert capsys.readouterr() == ("of a\\x1b]0;b\\x07.csv\nnext \u00e9\n", "c\\r\\x1b[2Kd\n")
+
+
+def test_what_a_rule_writes_to_descriptor_1_stays_away_from_the_object(tmp_path, capfd):
+    (tmp_path / "loud.py").write_text("import os\ndef rule(model, data):\n    os.write(1, b'loud')\n    return 5\n")
+    assert load_rule(f"{tmp_path / 'loud.py'}:rule")(None, None) == 5
+    assert capfd.readouterr() == ("", "loud")
+    os.write(1, b"object")
+    assert capfd.readouterr().out == "object"
+
+
+def test_a_closed_standard_output_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(OSError, match="standard output is closed"):
+        Console().result("a", {})
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["list", "criteria"]) == 1
+    assert capsys.readouterr().err.startswith("minnet: cannot write: standard output is closed")
+
+
+def test_hints_on_classes(capsys):
+    data = mn.load_data((np.eye(60), np.repeat(["a", "b", "c"], 20)), rng=0)
+    say_missing_classes(SimpleNamespace(data=data), Console())
+    data.y_test[:] = 0
+    say_missing_classes(SimpleNamespace(data=data), Console())
+    assert capsys.readouterr().err.startswith("the test part has no sample of 2 of 3 classes, 'b', 'c': ")
+    for right, said in ((0.5, 1), (0.7, 0)):
+        say_nothing_learned({"accuracy": right, "confusion": [], "per_class": {"support": [3, 2, 1]}}, Console())
+        assert capsys.readouterr().err.count("has learned nothing: 50.00% of the test part right") == said

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from tables import NETS, make, sample_for
 
+import minnet as mn
 from minnet.engine.activations import ReLU
 from minnet.engine.containers import Sequential
 from minnet.engine.conv import Conv2d
 from minnet.engine.dense import Dense
 from minnet.engine.pooling import Flatten, MaxPool2d
+from minnet.errors import NotFinite
 from minnet.pruning.criteria import CRITERIA, TRAITS
+from minnet.pruning.scores import score
 
 NO_NORM = dict.fromkeys(("dense", "conv", "depthwise", "concat"), "there is no BatchNorm")
 
@@ -93,3 +96,11 @@ def test_scaling_a_layer_up_and_the_next_down_changes_no_score(name, net, monkey
     sample = sample_for(model)
     np.testing.assert_allclose(other(sample.X), model(sample.X), rtol=1e-9)
     same(name, ask(name, other, sample), ask(name, model, sample))
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_a_weight_that_is_nan_is_refused_by_name(name):
+    model = mn.models.mlp((3,), 2, (4,), rng=0)
+    model.values[1] = np.nan
+    with pytest.raises(NotFinite, match=f"^the criterion {name} got 1 NaN in dense1.weight; "):
+        score(model, name, (np.eye(3), np.array([0, 1, 0])), rng=0)

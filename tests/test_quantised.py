@@ -12,7 +12,7 @@ from trees import compiled_models, random_input, randomise
 import minnet as mn
 from minnet.engine.quantise import INT8_MAX, int8_of, quantised_parameters, rounded
 from minnet.engine.sparse import SparseDense
-from minnet.errors import UnknownName
+from minnet.errors import NotFinite, UnknownName
 from minnet.models import lenet_5, lenet_300_100
 from minnet.report.rows import comparison
 from minnet.runtime.emit import emit
@@ -176,3 +176,14 @@ def test_a_result_shows_what_rounding_costs():
         assert figures["bytes_frozen_int8"] < 0.8 * figures["bytes_frozen"]
     assert rows["accuracy, int8 weights"].after == f"{result['after']['accuracy_int8']:.2%}"
     assert "int8" in str(rows["bytes in memory, int8"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_finite_rows_too_large_to_be_computed_with_are_refused_not_called_class_0(precision):
+    fast = mn.freeze(mn.models.mlp((5,), 3, (4,), rng=0), precision=precision)
+    X = np.ones((4, 5), np.float32)
+    X[1] = 3.4e38
+    for call in (fast.predict, fast.predict_proba, fast.decision_function):
+        with pytest.raises(NotFinite, match="^1 of 4 rows of X give logits that are NaN or infinite"):
+            call(X)
+    assert np.isfinite(fast(X[:1])).all()

@@ -8,6 +8,7 @@
 
 Colours and bars appear on a terminal only; NO_COLOR and TERM=dumb are obeyed.
 """
+import errno
 import json
 import os
 import re
@@ -41,7 +42,9 @@ class Console:
             print_error(text)
 
     def result(self, text: str, data: dict) -> None:
-        """Print `text` on standard output, or with --json `data` as one object."""
+        """Print `text` on standard output, or with --json `data` as one object; OSError where it is closed."""
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
         if self.json:
             print(json.dumps(data, allow_nan=False))
         else:

@@ -1,10 +1,11 @@
-"""The hint on classes of very different size: one line, where training counts every row the same."""
+"""Hints on classes: of very different size, missing in the test part, or no better known than by the largest."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from minnet.cli.console import Console
-from minnet.errors import quoted
+from minnet.errors import listed, quoted
 
 if TYPE_CHECKING:  # NumPy is loaded by `hint_imbalance` alone
     from minnet.study.training import Training
@@ -27,3 +28,28 @@ def hint_imbalance(job: Training, console: Console) -> None:
         console.info(f"class {quoted(str(classes[rare]))} has {few:,} training samples and class "
                      f"{quoted(str(classes[common]))} {many:,} ({ratio:.0f}:1): --class-weight balanced makes them "
                      "weigh the same")
+
+
+def say_missing_classes(job: Training, console: Console) -> None:
+    """Print a line where the test part has no sample of a class: the scores say nothing of it."""
+    import numpy as np
+
+    data = job.data
+    if data.signature.task != "classes" or data.classes is None:
+        return
+    missing = np.setdiff1d(np.arange(data.n_classes), data.y_test)
+    if len(missing):
+        names = listed(data.classes[missing].tolist())
+        console.info(f"the test part has no sample of {len(missing)} of {data.n_classes} classes, {names}: the scores "
+                     "say nothing of them; --test takes a larger part")
+
+
+def say_nothing_learned(before: Mapping, console: Console) -> None:
+    """Print a line where the dense net is right no more often than the answer that is always the largest class."""
+    support = before.get("per_class", {}).get("support")
+    if support is None or "confusion" not in before:
+        return
+    largest = max(support) / sum(support)
+    if before["accuracy"] <= largest:
+        console.info(f"the dense net has learned nothing: {before['accuracy']:.2%} of the test part right, and the "
+                     f"largest class is {largest:.2%} of it: take a smaller --lr, or more --epochs")

@@ -274,6 +274,8 @@ def output_folder(args: Namespace) -> Path:
     from minnet.files import check_writable
     from minnet.study.transaction import finish
 
+    if not args.out.strip():
+        raise InvalidValue(f"--out {quoted(repr(args.out))} names no folder; wanted one, such as {OUT}")
     out = Path(args.out)
     args.made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
     out = Path(check_writable(out))

@@ -92,7 +92,7 @@ def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
     out = output_folder(args)
     from minnet.cli.compiling import compiling
-    from minnet.cli.imbalance import hint_imbalance
+    from minnet.cli.imbalance import hint_imbalance, say_missing_classes, say_nothing_learned
     from minnet.cli.target import say_columns, say_target
     from minnet.cli.writing import save_on_failure, write_job
     from minnet.study.budget import check_budgets
@@ -108,6 +108,7 @@ def run(args: Namespace, console: Console) -> None:
         say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
         say_columns(job.data, console)
         hint_imbalance(job, console)
+        say_missing_classes(job, console)
         store_stages(args, job, out, console)
         with save_on_failure(job, out):
             _show_progress(job, console)
@@ -117,6 +118,7 @@ def run(args: Namespace, console: Console) -> None:
             job.stages.clear()
     console.result(text(result, console, args.per_class), result)
     console.info(message)
+    say_nothing_learned(result["before"], console)
     if "guard" in result:
         check_guards(result["guard"])
         check_budgets(result.get("budget", {}))

@@ -5,12 +5,14 @@ The file is executed with the rights of the process: give only files that you tr
 import contextlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
 from pathlib import Path
 
+from minnet.cli.signals import Stopped
 from minnet.errors import InvalidValue, MinnetError, file_error, quoted, unknown
 
 RECIPE_TAKES = ("epochs", "schedule", "prune", "train", "rng")  # beside model, data and sparsity
@@ -39,7 +41,7 @@ def load_recipe(text: str) -> Callable:
     """
     function, path = load_function(text, "--recipe")
     _check_protocol(function, text)
-    report = partial(_report_errors, path, f"in {function.__name__}", MinnetError)
+    report = partial(_report_errors, path, f"in {function.__name__}", (MinnetError,))
 
     from minnet.engine.state import Step
 
@@ -135,16 +137,42 @@ def _value(text):
 
 
 @contextlib.contextmanager
-def _report_errors(path: Path, where: str, passing: type[Exception] | tuple = ()) -> Iterator[None]:
+def _report_errors(path: Path, where: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Redirect print to standard error inside the block, and turn any exception but `passing` (or exit) into a line."""
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _descriptor_redirected():
         try:
             yield
-        except passing:
+        except (Stopped, *passing):
             raise
-        except (Exception, SystemExit) as error:  # the user's code may raise anything
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # the user's code may raise anything
             frames = traceback.extract_tb(error.__traceback__)
             lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
             line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
             what = " ".join(f"{type(error).__name__}: {error}".split())
             raise InvalidValue(f"{quoted(str(path))}:{line}: {quoted(what)} ({where})") from error
+
+
+@contextlib.contextmanager
+def _descriptor_redirected() -> Iterator[None]:
+    """Lead what the block writes to file descriptor 1, as child processes and C code do, to standard error."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # it is closed
+        yield
+        return
+    _flush()
+    try:
+        with contextlib.suppress(OSError):
+            os.dup2(2, 1)
+        yield
+    finally:
+        _flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _flush():
+    """Flush the process's own standard output."""
+    if sys.__stdout__ is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.__stdout__.flush()

@@ -15,7 +15,7 @@ import numpy as np
 from minnet.engine.model import Model
 from minnet.engine.rng import as_rng
 from minnet.engine.sample import SAMPLES, Sample, draw_sample
-from minnet.errors import InvalidType, InvalidValue, NotFinite, check_choice
+from minnet.errors import InvalidType, InvalidValue, NotFinite, check_choice, quoted
 from minnet.pruning.candidates import Candidates
 from minnet.pruning.costs import Costs
 from minnet.pruning.criteria import CRITERIA, traits_of
@@ -86,8 +86,20 @@ def score(model: Model, criterion: Criterion, data: Data | None = None, *, sampl
     if data is None and traits.needs == "data":
         raise InvalidValue(f"the criterion {name} needs data, got data=None: prune(model, ..., data=data)")
     ignores = function in CRITERIA.values() and traits.needs == "weights"
+    check_weights(model, name)
     seen = NoData(rng) if data is None or ignores else draw_sample(model, data, samples=samples, rng=rng)
     return check_scores(ask(function, name, model.without_signature(), seen), name, model)
+
+
+def check_weights(model: Model, name: str) -> None:
+    """Raise NotFinite where a parameter of the model holds NaN, of which no criterion can make an order."""
+    if not np.isnan(model.values).any():
+        return
+    for parameter, p in model.parameters.items():
+        wrong = int(np.count_nonzero(np.isnan(p.value)))
+        if wrong:
+            raise NotFinite(f"the criterion {name} got {wrong} NaN in {quoted(parameter)}; wanted numbers: train the "
+                            "model again with a smaller learning rate, or load another file")
 
 
 def ask(function: Callable[..., np.ndarray], name: str, model: Model, seen: Sample | NoData) -> np.ndarray:
