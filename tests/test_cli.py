@@ -842,7 +842,7 @@ def test_a_closed_standard_output_is_an_error(monkeypatch, capsys):
 def test_hints_on_classes(capsys):
     data = mn.load_data((np.eye(60), np.repeat(["a", "b", "c"], 20)), rng=0)
     say_missing_classes(SimpleNamespace(data=data), Console())
-    data.y_test[:] = 0
+    data.y_test[:] = "a"
     say_missing_classes(SimpleNamespace(data=data), Console())
     assert capsys.readouterr().err.startswith("the test part has no sample of 2 of 3 classes, 'b', 'c': ")
     for right, said in ((0.5, 1), (0.7, 0)):

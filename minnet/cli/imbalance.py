@@ -37,9 +37,9 @@ def say_missing_classes(job: Training, console: Console) -> None:
     data = job.data
     if data.signature.task != "classes" or data.classes is None:
         return
-    missing = np.setdiff1d(np.arange(data.n_classes), data.y_test)
+    missing = np.setdiff1d(data.classes, data.y_test)
     if len(missing):
-        names = listed(data.classes[missing].tolist())
+        names = listed(missing.tolist())
         console.info(f"the test part has no sample of {len(missing)} of {data.n_classes} classes, {names}: the scores "
                      "say nothing of them; --test takes a larger part")
 
