@@ -21,9 +21,9 @@ from minnet.files import write_whole
 from minnet.study.backdoor import accuracy, attack_success, cut_units, fine_prune, neuron_masks, poisoned
 
 SEEDS, TARGET, CLEAN, VALID = 5, 0, 2000, 500
-FULL = {"net": "relu", "rows": None, "epochs": 3, "batches": 1000, "batch_size": 64, "tuning": 20, "data": "mnist"}
+FULL = {"net": "relu", "rows": None, "epochs": 3, "batches": 1000, "batch_size": 128, "tuning": 20, "data": "mnist"}
 QUICK = FULL | {"rows": 3000, "epochs": 2, "batches": 50, "tuning": 1}
-ANP_TOLERANCE, FINE_TOLERANCE = 0.01, 0.04  # of clean validation accuracy
+ANP_TOLERANCES, FINE_TOLERANCE = (0.005, 0.002, 0.01, 0.015), 0.04  # of clean validation accuracy; the first counts
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("backdoored", "adversarial neuron pruning", "maps cut", "fine-pruning")
 
@@ -61,13 +61,15 @@ def one_seed(seed, settings, parts, make=None):
 
     start = time.perf_counter()
     masks = neuron_masks(model, clean, batches=settings["batches"], batch_size=settings["batch_size"], rng=seed)
-    repaired, threshold = cut_units(model, masks, valid, ANP_TOLERANCE)
+    tried = {tolerance: cut_units(model, masks, valid, tolerance) for tolerance in ANP_TOLERANCES}
     seconds = time.perf_counter() - start
+    repaired, threshold = tried[ANP_TOLERANCES[0]]
     fine = fine_prune(model, clean, valid, tolerance=FINE_TOLERANCE)
     found = {"maps cut": both(fine)}
     train(fine, clean, 0.01, settings["tuning"], seed)
     return {"seed": seed, "threshold": threshold, "seconds": seconds, "backdoored": both(model),
             "adversarial neuron pruning": both(repaired), "fine-pruning": both(fine),
+            "tolerances": {str(tolerance): [cut, *both(net)] for tolerance, (net, cut) in tried.items()},
             "units cut": {name: int((own < threshold).sum()) for name, own in masks.items()}, **found}
 
 

@@ -40,9 +40,12 @@ def load_rows(code, at, index, X, row, count, y):
 
 def store_rows(code, at, index, x, row, count, out):
     features, place = operands(code, at, 2)
+    total = 0.0
     for f in range(features):
         start = int(index[place + f])
         out[row : row + count, f] = x[start : start + count]
+        total += x[start : start + count].sum(dtype=float)
+    return total
 
 
 def scale_rows(X, shift, scale, y):
@@ -250,7 +253,7 @@ def run_program(code, index, weights, value, X, row, stop, tile, work, out):
             elif step == do.LOAD:
                 total += load_rows(code, at, index, X, begin, count, work)
             else:
-                store_rows(code, at, index, work, begin, count, out)
+                total += store_rows(code, at, index, work, begin, count, out)
     return total
 
 

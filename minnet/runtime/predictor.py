@@ -138,9 +138,9 @@ class Predictor:
         n = len(inputs)
         out = np.empty((n, self.outputs), self.dtype)
         total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n, out)
-        if known and total - total != 0:  # NaN or infinite: a value of X is, or only the sum of large ones overflows
+        if total - total != 0:  # NaN or infinite: a value of X or a logit is, or only the sum of large ones overflows
             self.inputs(X)
-        _check_logits(out)
+            _check_logits(out)
         return out if len(self.output_shape) == 1 else out.reshape(n, *self.output_shape)
 
     __call__ = decision_function
@@ -265,7 +265,7 @@ class Predictor:
         Returns
         -------
         float
-            A sum that is finite if all logits are.
+            A sum that is NaN or infinite if a value of these rows or a logit is.
         """
         if self.tile == 1 or stop - row <= self.rows_below_tile:
             return self.run(1, X, row, stop, out)
@@ -289,7 +289,7 @@ class Predictor:
         Returns
         -------
         float
-            A sum that is finite if all logits are.
+            A sum that is NaN or infinite if a value of these rows or a logit is.
         """
         program, n = self.programs[tile], stop - row
         small = n < self.serial_below[tile] or (n <= tile and not program.task_lists)
@@ -350,6 +350,7 @@ class StagedPredictor(Predictor):
             for stage in self.stages:
                 x = _run_stage(stage, x)
             out[begin:end] = x
+            total += float(x.sum())
         return total
 
 
@@ -382,7 +383,7 @@ def _classes_of(model, classes):
 
 def _check_logits(out):
     """Raise NotFinite where finite inputs give logits that are not: their argmax would name a class all the same."""
-    if b"\0" in np.isfinite(out).tobytes():  # less than a microsecond for a row, where `.all()` takes two
-        wrong = int(np.count_nonzero(~np.isfinite(out).all(axis=1)))
+    wrong = int(np.count_nonzero(~np.isfinite(out).all(axis=1)))
+    if wrong:
         raise NotFinite(f"{wrong} of {len(out)} rows of X give logits that are NaN or infinite: they are too large for "
                         f"{out.dtype}, or the model's weights are; wanted values as in training")

@@ -125,7 +125,7 @@ class Program:
     def run(self, X: np.ndarray, row: int, stop: int, work: np.ndarray, out: np.ndarray) -> float:
         """Write the logits of rows row, ..., stop - 1 of X (n, features) to `out`, with the workspace `work`.
 
-        Returns a sum that is finite if these rows are.
+        Returns a sum that is NaN or infinite if a value of these rows or a logit is.
         """
         if stop - row <= self.rows_in_one_call:
             return self.kernel(self.code, *self.numbers, X, row, stop, self.tile, work, out)

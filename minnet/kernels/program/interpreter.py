@@ -36,8 +36,8 @@ TASK_COLUMNS = 6
 def run_program(code, index, weights, value, X, row, stop, tile, work, out):
     """Run all steps of `code` on rows row, ..., stop - 1 of X (n, features), `tile` at a time; logits to `out`.
 
-    The arrays are those of ops.py. Returns the sum of all samples that were loaded: NaN or infinite if one of them
-    holds such a number.
+    The arrays are those of ops.py. Returns the sum of all samples that were loaded and of all logits: NaN or infinite
+    if one of them holds such a number.
     """
     return run_steps(code, index, weights, value, X, row, stop, tile, work, out, True)
 
@@ -81,7 +81,7 @@ def run_steps(code, index, weights, value, X, row, stop, tile, work, out, others
             elif step == LOAD:
                 total += load_rows(code, at, index, X, begin, count, work)
             elif step == STORE:
-                store_rows(code, at, index, work, begin, count, out)
+                total += store_rows(code, at, index, work, begin, count, out)
             elif others is not None:
                 run_other(step, code, at, value, work)
     return total

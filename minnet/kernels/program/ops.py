@@ -68,11 +68,18 @@ def load_rows(code, at, index, X, row, count, y):
 
 @kernel
 def store_rows(code, at, index, x, row, count, out):
-    """Copy the tile x to rows row, ... of out (n, features). code[at]: step, features, place, as in `load_rows`."""
+    """Copy the tile x to rows row, ... of out (n, features); return its sum. code[at]: step, features, place.
+
+    As in `load_rows`, the sum is NaN or infinite if one of the numbers is.
+    """
     features, place = np.int64(code[at, 1]), np.int64(code[at, 2])
+    total = x.dtype.type(0)
     for t in range(count):
         for f in range(features):
-            out[row + t, f] = x[np.int64(index[place + f]) + t]
+            number = x[np.int64(index[place + f]) + t]
+            total += number
+            out[row + t, f] = number
+    return total
 
 
 @kernel
