@@ -257,9 +257,9 @@ def run_program(code, index, weights, value, X, row, stop, tile, work, out):
     return total
 
 
-def run_chain(code, *arguments):
+def run_chain(code, index, weights, value, X, row, stop, tile, work, out):
     assert (code[:, 0] < do.OTHERS).all()
-    return run_program(code, *arguments)
+    return run_program(code, index, weights, value, X, row, stop, tile, work, out)
 
 
 def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
