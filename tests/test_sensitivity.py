@@ -234,7 +234,7 @@ def test_the_command_writes_what_it_says(capsys, tmp_path, trained):
 @pytest.mark.parametrize("words, message", [
     (["digits", "--data", "digits"], "needs a saved model"), (["digits", "--sparsity", "90"], "did you mean 0.9"),
     (["digits", "--structure", "filters"], "did you mean filter"),
-    (["digits", "--structure", "2:4"], "structure='2:4' says how much"), (["digits", "--layers", "dens1"], "dense1"),
+    (["digits", "--structure", "2:4"], "--structure '2:4' says how much"), (["digits", "--layers", "dens1"], "dense1"),
 ])
 def test_bad_input_gets_one_line(capsys, tmp_path, words, message):
     assert main(["sensitivity", *words, "--epochs", "1", "--out", str(tmp_path)]) == 2
