@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import minnet as mn
-from minnet.cli.masks import BAR, HIGH, WIDE, bar, picture, pooled, read_inputs, shades
+from minnet.cli.masks import BAR, HIGH, WIDE, bar, mask_pictures, picture, pooled, read_inputs, shades
 
 
 @given(arrays(float, array_shapes(min_dims=2, max_dims=2, max_side=90), elements=st.sampled_from([0, 0.01, 0.5, 1])))
@@ -60,3 +60,12 @@ def test_inspect_tells_a_run_again_and_draws_its_masks(tmp_path, monkeypatch, ca
     drawn = capsys.readouterr().out
     assert "pixels that live weights" in drawn and "dense3: inputs from top to bottom" in drawn
     assert max(map(len, drawn.splitlines())) <= 80
+
+
+def test_masks_of_a_net_that_was_born_sparse_are_drawn_in_its_places():
+    model = mn.models.sparse_mlp((6, 8, 3), 1, rng=0)
+    lines = list(mask_pictures(model))
+    shapes = [p.shape for p in model.weight_parameters]
+    assert len(lines) == sum(2 + rows for rows, _ in shapes)
+    live = sum(len(line) - line.count(" ") for line in lines if line and ":" not in line)
+    assert live == 2 * sum(p.mask.sum() for p in model.weight_parameters)  # a letter is drawn twice

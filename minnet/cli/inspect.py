@@ -33,25 +33,32 @@ def options(parser: Parser) -> None:
 
 def run(args: Namespace, console: Console) -> None:
     """Execute the command."""
-    from minnet.cli.masks import bar
-
     folder, args.what = args.what, kinds.model_file(args.what)
     facts, layers, words, pictures = _model(args) if is_model(args.what) else (_data(args), [], [], [])
+    told = {"words": [{"column": column.name, "of": column.of, "kept": column.words} for column in words]}
+    found = facts | ({"layers": layers} if layers else {}) | (told if words else {})
+    if (Path(folder) / RESULT).is_file():
+        lines, run_facts = _run_of(folder, console)
+        found |= run_facts
+        pictures = pictures if args.masks else []
+    else:
+        lines = [facts_text(facts), *_layer_lines(layers, console)]
+        pictures = [*pictures, *_word_lines(words, console)]
+    console.result("\n".join([*lines, *pictures]), found)
+
+
+def _layer_lines(layers, console):
+    """Return the table of a model's layers, none for no layers."""
+    from minnet.cli.masks import bar
+
     head = ("layer", "shape", "weights", "remaining", "sparsity", "MACs", "density")
     rows = [(row["name"], "x".join(map(str, row["shape"])), f"{row['weights']:,}", f"{row['remaining']:,}",
              f"{row['sparsity']:.1%}", f"{row['macs']:,}", bar(1 - row["sparsity"])) for row in layers]
-    text = "\n".join([facts_text(facts), *(["", *aligned([head, *rows], console)] if rows else []),
-                      *pictures, *_word_lines(words, console)])
-    told = {"words": [{"column": column.name, "of": column.of, "kept": column.words} for column in words]}
-    found = facts | ({"layers": layers} if rows else {}) | (told if words else {})
-    if (Path(folder) / RESULT).is_file():
-        text, run_facts = _run_of(folder, console)
-        text, found = "\n".join([text, *(pictures if args.masks else [])]), found | run_facts
-    console.result(text, found)
+    return ["", *aligned([head, *rows], console)] if rows else []
 
 
 def _run_of(folder, console):
-    """Return a finished run of `minnet prune` as it was told, and {"run": its result, "files": their names}."""
+    """Return the lines of a finished run as it was told, and {"run": its result, "files": their names}."""
     from minnet.cli.prune import text
     from minnet.study.folder import files_of_run, read_result
 
@@ -59,20 +66,17 @@ def _run_of(folder, console):
     told = text(result, console)
     lines = [told, "", fill(f"command: {quoted(result.get('command', '?'))}", indent=2),
              fill(f"files: {quoted(', '.join(files))}", indent=2)]
-    return "\n".join(lines), {"run": result, "files": files}
+    return lines, {"run": result, "files": files}
 
 
 def _pictures(model, every):
     """Return the lines of pictures: the pixels that a pruned model still reads and, if asked for, each layer's mask."""
-    from minnet.cli.masks import layer_picture, picture, read_inputs, weights_of
+    from minnet.cli.masks import mask_pictures, picture, read_inputs
 
     lines, pixels = [], read_inputs(model) if model.sparsity > 0 else None
     if pixels is not None:
         lines += ["", "pixels that live weights of the first layer read, the most read the darkest:", *picture(pixels)]
-    for name, layer in model.layers.items() if every else ():
-        if weights_of(layer) is not None:
-            lines += ["", f"{name}: inputs from top to bottom, outputs from left to right", *layer_picture(layer)]
-    return lines
+    return [*lines, *(mask_pictures(model) if every else ())]
 
 
 def _word_lines(words, console):

@@ -5,13 +5,13 @@
 A darker letter stands for more live weights; a place without any is a blank.
 """
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
-from minnet.engine.layer import Layer
-from minnet.engine.vector import Parameter
 from minnet.model import Model
+from minnet.report.displays import by_unit
 
 BLOCKS, LETTERS = " ░▒▓█", " .+#@"
 BAR, WIDE, HIGH = 20, 64, 14  # letters of a bar; columns and lines of a picture at most
@@ -53,22 +53,15 @@ def read_inputs(model: Model) -> np.ndarray | None:
 
     The first layer must be dense, so that its inputs are the image's pixels, row by row.
     """
-    first = next((layer for layer in model.layers.values() if weights_of(layer) is not None), None)
-    if first is None or len(model.input_shape) < 2:
+    first = next(iter(model.weight_parameters), None)
+    if first is None or len(model.input_shape) < 2 or first.shape[:-1] != (np.prod(model.input_shape),):
         return None
-    live = weights_of(first).mask
-    if live.shape[0] != np.prod(model.input_shape) or live.ndim != 2:
-        return None
-    counts = live.sum(axis=1).reshape(*model.input_shape[:2], -1).sum(axis=-1).astype(float)
+    counts = by_unit(first)[1].sum(axis=1).reshape(*model.input_shape[:2], -1).sum(axis=-1).astype(float)
     return counts / max(counts.max(), 1.0)
 
 
-def layer_picture(layer: Layer) -> list[str]:
-    """Return the picture of a layer's mask: inputs from top to bottom, outputs from left to right."""
-    live = weights_of(layer).mask
-    return picture(live.reshape(-1, live.shape[-1]).astype(float))
-
-
-def weights_of(layer: Layer) -> Parameter | None:
-    """Return the weights of a layer, or None."""
-    return next((parameter for parameter in layer.parameters if parameter.kind == "weight"), None)
+def mask_pictures(model: Model) -> Iterator[str]:
+    """Yield the lines of a picture of each mask: inputs from top to bottom, outputs from left to right."""
+    for p in model.weight_parameters:
+        yield from ["", f"{p.layer}: inputs from top to bottom, outputs from left to right"]
+        yield from picture(by_unit(p)[1].astype(float))
