@@ -1,7 +1,6 @@
 """The playground in headless Chromium, driven by Selenium: what the page computes is what Python computes."""
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver here")
 
-ROWS, NEAR, FRAMES, SECONDS = 100, 1e-4, 60, 5
+ROWS, NEAR = 100, 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +102,18 @@ def text(browser, name):
     return browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
 
 
+def drawn(browser):
+    """Wait until what has changed is drawn: the frame that was asked for, and the one behind it."""
+    browser.execute_async_script("const done = arguments[0]; "
+                                 "requestAnimationFrame(() => requestAnimationFrame(() => done()))")
+
+
 def press(browser, name, *keys):
     """Give an element the focus, and press keys; return the text of the close-up after the next frame."""
     from selenium.webdriver.common.by import By
 
     browser.find_element(By.ID, name).send_keys(*keys)
-    time.sleep(0.1)
+    drawn(browser)
     return text(browser, "what")
 
 
@@ -120,7 +125,7 @@ def test_probabilities_are_those_of_python(browser, pages, nets, data, name):
     masked = dense.clone()
     mn.prune(masked, 0.9, criterion="taylor", data=data, rng=0)
     browser.execute_script("playground.setCriterion(2); playground.setStop(arguments[0])", stop)
-    time.sleep(0.3)
+    drawn(browser)
     for net, model in (("dense", dense), ("now", masked), ("pruned", small)):
         found = browser.execute_script("return arguments[1].map((row) => playground.probabilities(arguments[0], row))",
                                        net, X.reshape(ROWS, -1).tolist())
@@ -131,7 +136,7 @@ def test_probabilities_are_those_of_python(browser, pages, nets, data, name):
 def test_nothing_is_asked_for_and_nothing_overflows(browser, pages):
     for width, dark in ((360, True), (1440, False), (1440, True)):
         opened(browser, pages / "dense.html", width, dark)
-        time.sleep(0.3)
+        drawn(browser)
         assert browser.execute_script("return innerWidth") == width
         assert browser.execute_script("const e = document.documentElement; return e.scrollWidth <= e.clientWidth")
         assert requests(browser) <= {(pages / "dense.html").as_uri(), "data:,"}
@@ -179,7 +184,7 @@ def test_columns_of_a_table_have_controls(browser, table):
     press(browser, "column2", Keys.END)
     assert [text(browser, "columns").count(name) for name in ("age", "colour", "income <b>")] == [1, 1, 1]
     browser.execute_script("playground.setStop(0)")
-    time.sleep(0.2)
+    drawn(browser)
     low, high = browser.execute_script("return ['column0', 'column2'].map((id) => +document.getElementById(id).value)")
     for net, found in (("dense", model), ("now", model), ("pruned", small)):
         told = browser.execute_script("return playground.probabilities(arguments[0], playground.state.row)", net)
