@@ -100,7 +100,7 @@ def _by_option(message: str, parser: Parser) -> str:
     """Return a message that names arguments in Python, as `keep=9; wanted ...`, with the command's options."""
     def option(found: re.Match) -> str:
         name = "--" + found[2].replace("_", "-")
-        return f"{found[1]}{name} " if name in parser.option_strings else found[0]
+        return f"{found[1]}{name} " if name in parser.named else found[0]
 
     return ARGUMENT.sub(option, message)
 

@@ -7,13 +7,13 @@
 Options that take a name, such as --criterion, are completed by the tables of this installation; others by file
 names.
 """
-import argparse
 import shlex
 from argparse import Namespace
 from collections.abc import Mapping
 
 from minnet.cli.commands import COMMANDS, load
 from minnet.cli.console import Console
+from minnet.cli.help import clause
 from minnet.cli.parser import Parser
 
 TABLES = {"criterion": "criteria", "structure": "structures", "distribution": "distributions", "schedule": "schedules",
@@ -56,8 +56,7 @@ def bash() -> str:
     parsers = {name: load(name)[0] for name in COMMANDS}
     values = [f"        {shlex.quote(f'{name} {option}')}) names={shlex.quote(' '.join(words))} ;;"
               for name, parser in parsers.items() for option, words in values_of(parser).items()]
-    lists = [f"        {name}) names={shlex.quote(' '.join(option_names(parser)))} ;;" for name, parser in
-             parsers.items()]
+    lists = [f"        {name}) names={shlex.quote(' '.join(parser.named))} ;;" for name, parser in parsers.items()]
     return BASH.format(commands=shlex.quote(" ".join(COMMANDS)), values="\n".join(values), options="\n".join(lists))
 
 
@@ -73,13 +72,11 @@ def fish() -> str:
     for name in COMMANDS:
         parser = load(name)[0]
         values = values_of(parser)
-        for action in parser._actions:
-            for option in action.option_strings[-1:]:
-                what = quoted((action.help or "").replace("%%", "%").partition(";")[0])
-                words = f" -x -a {quoted(' '.join(values[option]))}" if option in values else ""
-                takes = " -r" if action.nargs != 0 and not words and option != "--help" else ""
-                when = f"-n '__fish_seen_subcommand_from {name}'"
-                lines.append(f"complete -c minnet {when} -l {option[2:]}{takes}{words} -d {what}")
+        for option, action in parser.named.items():
+            words = f" -x -a {quoted(' '.join(values[option]))}" if option in values else ""
+            takes = " -r" if action.nargs != 0 and not words and option != "--help" else ""
+            when = f"-n '__fish_seen_subcommand_from {name}'"
+            lines.append(f"complete -c minnet {when} -l {option[2:]}{takes}{words} -d {quoted(clause(action))}")
     return "\n".join(lines) + "\n"
 
 
@@ -88,22 +85,16 @@ def quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def option_names(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the long options of a command."""
-    return [action.option_strings[-1] for action in parser._actions if action.option_strings]
-
-
-def values_of(parser: argparse.ArgumentParser) -> Mapping[str, list[str]]:
+def values_of(parser: Parser) -> Mapping[str, list[str]]:
     """Return the names that options take, by option: choices, or those of a table."""
     from minnet.cli.listing import tables
 
     found, known = {}, tables()
-    for action in parser._actions:
-        for option in action.option_strings[-1:]:
-            if action.choices:
-                found[option] = [str(choice) for choice in action.choices]
-            elif option[2:] in TABLES:
-                found[option] = list(known[TABLES[option[2:]]])
+    for option, action in parser.named.items():
+        if action.choices:
+            found[option] = [str(choice) for choice in action.choices]
+        elif option[2:] in TABLES:
+            found[option] = list(known[TABLES[option[2:]]])
     return found
 
 

@@ -13,6 +13,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 
+from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, file_error, quoted, unknown
 from minnet.files import read_bounded
 
@@ -21,7 +22,7 @@ MOST_BYTES = 2**20
 NOT_IN_FILES = ("help", "config", "print-config")
 
 
-def with_config(parser: argparse.ArgumentParser, args: Sequence[str]) -> list[str]:
+def with_config(parser: Parser, args: Sequence[str]) -> list[str]:
     """Return `args` with the options of the file that --config names before them, less those that `args` gives too.
 
     Raises
@@ -53,14 +54,13 @@ def read(path: str) -> Mapping[str, object]:
         raise file_error(path, f"is no TOML: {error}", fix="write lines such as sparsity = 0.95") from error
 
 
-def options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+def options(parser: Parser) -> dict[str, argparse.Action]:
     """Return the options that a file may have, by name without dashes."""
-    found = {action.option_strings[-1].removeprefix("--"): action for action in parser._actions
-             if action.option_strings}
+    found = {name.removeprefix("--"): action for name, action in parser.named.items()}
     return {name: action for name, action in found.items() if name not in NOT_IN_FILES}
 
 
-def as_words(parser: argparse.ArgumentParser, name: str, value: object, path: str) -> list[str]:
+def as_words(parser: Parser, name: str, value: object, path: str) -> list[str]:
     """Return the words of the command line that say the same as an entry of the file."""
     values = value if isinstance(value, list) else [value]
     if any(isinstance(entry, list | dict) for entry in values):
@@ -79,7 +79,7 @@ def as_words(parser: argparse.ArgumentParser, name: str, value: object, path: st
     return [f"--{name}={text}" for text in texts]
 
 
-def words(parser: argparse.ArgumentParser, args: Sequence[str]) -> dict[str, list[list[str]]]:
+def words(parser: Parser, args: Sequence[str]) -> dict[str, list[list[str]]]:
     """Return what `args` gives, by the names of options: a list of words for each time; the rest by "input"."""
     found: dict[str, list[list[str]]] = {}
     rest = list(args)
@@ -96,7 +96,7 @@ def words(parser: argparse.ArgumentParser, args: Sequence[str]) -> dict[str, lis
     return found
 
 
-def as_toml(parser: argparse.ArgumentParser, args: Sequence[str]) -> str:
+def as_toml(parser: Parser, args: Sequence[str]) -> str:
     """Return the TOML of the options that `args` gives: with it as --config, the command does the same."""
     lines = []
     for name, times in words(parser, args).items():

@@ -55,7 +55,7 @@ def page(parser: argparse.ArgumentParser, topics: Mapping[str, bool], tables: Ma
             lines += [f"{group.title}:", *rows(group, width, whole=topic == ALL)]
     folded = {group.title: names(group) for group in groups if topics.get(group.title)}
     if topic == ALL:
-        lines += ["", *(line for heading, table in tables.items() for line in listed(heading, table, width))]
+        lines += ["", *(line for heading, table in tables.items() for line in wrapped(heading, table, width))]
     else:
         lines += ["", *pointers(parser.prog, folded, tables, width)]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -84,13 +84,22 @@ def usage(parser: argparse.ArgumentParser) -> list[str]:
 def rows(group: argparse._ArgumentGroup, width: int, whole: bool) -> Iterator[str]:
     """Yield the lines of the options of a topic: their names, and what they are."""
     for action in group._group_actions:
-        text = (action.help or "").replace("%%", "%")
-        text = text if whole else text.partition(";")[0]
+        text = description(action) if whole else clause(action)
         name = f"  {invocation(action)}"
         if len(name) > NAMES:
             yield name
             name = ""
         yield fill(f"{name:<{NAMES}}  {text}", width, NAMES + 2)
+
+
+def description(action: argparse.Action) -> str:
+    """Return the whole text of an option."""
+    return (action.help or "").replace("%%", "%")
+
+
+def clause(action: argparse.Action) -> str:
+    """Return what an option is: the first clause of its text."""
+    return description(action).partition(";")[0]
 
 
 def invocation(action: argparse.Action) -> str:
@@ -107,7 +116,7 @@ def names(group: argparse._ArgumentGroup) -> list[str]:
     return [action.option_strings[-1] for action in group._group_actions]
 
 
-def listed(heading: str, entries: Sequence[str] | Mapping, width: int) -> list[str]:
+def wrapped(heading: str, entries: Sequence[str] | Mapping, width: int) -> list[str]:
     """Return a heading and names behind it, wrapped."""
     return fill(f"{heading}: {', '.join(entries)}", width, 4).splitlines()
 
@@ -115,7 +124,7 @@ def listed(heading: str, entries: Sequence[str] | Mapping, width: int) -> list[s
 def pointers(prog: str, folded: Mapping[str, Sequence[str]], tables: Mapping, width: int) -> Iterator[str]:
     """Yield where to read on: the names of folded options, and the tables of names."""
     for topic, options in folded.items():
-        yield from listed(topic, options, width)
+        yield from wrapped(topic, options, width)
     yield f"What they are: {prog} --help {'|'.join([ALL, *folded])}"
     if tables:
-        yield from listed("Names that can be given, by minnet list TABLE", tables, width)
+        yield from wrapped("Names that can be given, by minnet list TABLE", tables, width)

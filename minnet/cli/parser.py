@@ -85,9 +85,9 @@ class Parser(argparse.ArgumentParser):
         return found
 
     @property
-    def option_strings(self) -> frozenset[str]:
-        """The options of the command, as they are written."""
-        return frozenset(self._option_string_actions)
+    def named(self) -> dict[str, argparse.Action]:
+        """Return the options of the command by their long names, as --sparsity."""
+        return {action.option_strings[-1]: action for action in self._actions if action.option_strings}
 
     def unrecognised(self, word: str) -> str:
         """Return the message for an argument that is neither an option nor expected."""

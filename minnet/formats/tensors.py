@@ -102,6 +102,14 @@ def to_bytes(arrays, text):
     return b"".join([header(specs, text), *(arrays[name].reshape(-1).view(np.uint8) for name in _order(specs))])
 
 
+def tensor_bytes(data: bytes) -> dict[str, int]:
+    """Return the bytes of each tensor of a file that `to_bytes` made."""
+    start = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+    entries = json.loads(data[LENGTH_BYTES:start])
+    return {name: entry["data_offsets"][1] - entry["data_offsets"][0] for name, entry in entries.items()
+            if name != METADATA}
+
+
 def n_bytes(dtype, shape):
     """Return the bytes that a tensor takes in a file."""
     return math.prod(shape) * FOREIGN[dtype].itemsize

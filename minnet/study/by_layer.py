@@ -4,17 +4,15 @@
 
 A layer's latency is that of its kernel in the frozen net, for one sample.
 """
-import json
 from collections.abc import Mapping
 
 from minnet.csr import is_sparse
 from minnet.data import Dataset
+from minnet.formats.tensors import tensor_bytes
 from minnet.model import Model
 from minnet.runtime.freeze import freeze
 from minnet.study.measure import MICRO, taken_by
 from minnet.study.result import layers_of
-
-HEAD = 8  # bytes of the length of a safetensors file's header
 
 
 def written_layers(model: Model, nets: Mapping[str, Model], files: Mapping[str, bytes], data: Dataset) -> list[dict]:
@@ -52,10 +50,3 @@ def as_written(net: Model, file: bytes, data: Dataset) -> dict[str, dict]:
                        "bytes": sum(n for name, n in nbytes.items() if name.startswith(f"{row.name}.")),
                        "latency_us": times[row.name] * MICRO if row.name in times else None}
             for row in net.summary().rows}
-
-
-def tensor_bytes(file: bytes) -> dict[str, int]:
-    """Return the bytes of each tensor of a safetensors file."""
-    head = json.loads(file[HEAD : HEAD + int.from_bytes(file[:HEAD], "little")])
-    return {name: spec["data_offsets"][1] - spec["data_offsets"][0] for name, spec in head.items()
-            if name != "__metadata__"}

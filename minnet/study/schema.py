@@ -6,6 +6,8 @@ A rule is a function of one value that raises `Mismatch`. What no rule names may
 """
 from collections.abc import Callable, Mapping
 
+from minnet.study.guard import WORDS
+
 WIDEST = 1e300  # of a number: the difference of two is still a float
 LARGEST = 2**63  # of a whole number
 DEEPEST = 20    # lists and objects inside one another
@@ -14,7 +16,7 @@ FIGURES = ("accuracy", "recall_macro", "f1_macro", "f1_micro", "hamming_loss", "
            "parameters", "macs", "bytes_on_disk", "latency_us", "throughput_per_s", "brier", "ece", "accuracy_int8",
            "r2_int8", "bytes_frozen", "bytes_frozen_int8")
 SHOWN = (0.0, 0.0, 0.0)  # of margins: the lowest, the next, the median
-PARTS = ("valid", "train", "test")
+PARTS = tuple(WORDS)
 Rule = Callable[[object], None]
 
 
