@@ -8,6 +8,7 @@ import argparse
 import importlib
 import json
 import platform
+import sys
 from pathlib import Path
 
 from bench.measure import Result, table
@@ -16,7 +17,7 @@ SPEED = ("selection", "training", "sparse_training", "recipe_speed", "predict", 
          "estimators")  # in bench/
 # which measure no time: named by the user alone
 OTHERS = ("tables", "feature_selection", "faults", "c_size", "c_accuracy", "error_by_kilobyte", "runtimes", "imports",
-          "backdoor", "dask_sweep", "recipes")
+          "backdoor", "dask_sweep", "recipes", "papers")
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),
@@ -78,6 +79,10 @@ def keep(found):
 
 def main(argv=None):
     """Parse, run, print, write."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["papers"]:  # its rows are names of its own
+        importlib.import_module("bench.papers").main(argv=argv[1:])
+        return
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*SPEED, *OTHERS, []],
                         help=f"of {', '.join(SPEED)}, which are the default; or {', '.join(OTHERS)}")
