@@ -44,14 +44,15 @@ HINTS = {
 }
 
 
-def write_whole(path, content):
+def write_whole(path, content, about=None):
     """Write `content` (bytes, or a function that writes to the binary file it is given) to `path`, whole or not at all.
 
     The bytes are written to a temporary file in the same folder, flushed to the disk, and moved to `path` in one step;
     a link is followed. After a failure `path` is what it was before, or the new file if only the last step (to wait for
-    the disk) failed; the temporary file is removed. Raises `FileError`.
+    the disk) failed; the temporary file is removed. Raises `FileError`, about `path` or the path that is given instead.
     """
     data = bytes_of(content)
+    about = _as_path(path) if about is None else about
     path = Path(os.path.realpath(_as_path(path)))
     temporary = path.with_name(TEMPORARY.format(secrets.token_hex(TOKEN_BYTES)))
     try:
@@ -60,7 +61,7 @@ def write_whole(path, content):
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        raise _problem(path, error) from error
+        raise _problem(about, error) from error
     finally:
         with suppress(OSError):  # after a success there is none
             os.unlink(temporary)
@@ -98,19 +99,19 @@ def file_errors(path):
 
 
 @contextmanager
-def opened(path):
+def opened(path, about=None):
     """Open the regular file `path` for reading bytes; refuse a folder, pipe or device, without waiting for it.
 
-    An OSError inside the block becomes a `FileError` too.
+    An OSError inside the block becomes a `FileError` too, about `path` or the path that is given instead.
     """
     path = _as_path(path)
-    with file_errors(path), os.fdopen(_open_regular(path), "rb") as file:
+    with file_errors(path if about is None else about), os.fdopen(_open_regular(path), "rb") as file:
         yield file
 
 
-def read_bounded(path, limit):
+def read_bounded(path, limit, about=None):
     """Return all bytes of the regular file `path`, if they are no more than `limit`; else `FileError`."""
-    with opened(path) as file:
+    with opened(path, about) as file:
         size = os.fstat(file.fileno()).st_size
         data = file.read(size + 1) if size <= limit else b""  # what is asked for is set aside at once
         if size < len(data) <= limit:  # it grows meanwhile, or has no size, as in /proc

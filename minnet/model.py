@@ -12,7 +12,7 @@ from minnet.engine import model as engine
 from minnet.engine.probabilities import probabilities
 from minnet.engine.rewire import rewire
 from minnet.engine.vector import Parameter
-from minnet.fast.predict import predict_rows
+from minnet.fast.predict import check_logits, predict_rows
 from minnet.fast.rewrite import rewrite
 
 
@@ -59,10 +59,13 @@ class Model(engine.Model):
         Raises
         ------
         InvalidValue
-            `X` has another shape, or holds NaN or infinity.
+            `X` has another shape, or holds NaN or infinity; or (NotFinite) its values are so large that a logit is not
+            finite.
         """
         X = self.inputs(X, None if values is None else values.dtype)
-        return predict_rows(self, self._fast_tree(), X, values)
+        logits = predict_rows(self, self._fast_tree(), X, values)
+        check_logits(logits)
+        return logits
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Compute the class probabilities, the softmax of the logits: exp(z_i) / sum of exp(z_j).

@@ -183,7 +183,8 @@ def test_finite_rows_too_large_to_be_computed_with_are_refused_not_called_class_
     fast = mn.freeze(mn.models.mlp((5,), 3, (4,), rng=0), precision=precision)
     X = np.ones((4, 5), np.float32)
     X[1] = 3.4e38
-    for call in (fast.predict, fast.predict_proba, fast.decision_function):
+    slow = mn.models.mlp((5,), 3, (4,), rng=0)
+    for call in (fast.predict, fast.predict_proba, fast.decision_function, slow, slow.predict, slow.predict_proba):
         with pytest.raises(NotFinite, match="^1 of 4 rows of X give logits that are NaN or infinite"):
             call(X)
     assert np.isfinite(fast(X[:1])).all()

@@ -113,7 +113,10 @@ def test_ctrl_c_keeps_what_is_done_and_a_larger_grid_goes_on(grid, alone, tmp_pa
     path = next((tmp_path / "cells").iterdir())
     record = json.loads(path.read_text())
     record["cell"]["settings"]["epochs"] = 2
-    for text in (json.dumps(record), "{", "[]", "1"):
+    whole = json.loads(path.read_text())
+    wrong = [whole | {"result": whole["result"] | odd} for odd in (
+        {"valid": {}}, {"test": {"loss": 1.0}}, {"macs": "many"}, {"file_bytes": None}, {"error": 3}, {"decides": "x"})]
+    for text in (json.dumps(record), "{", "[]", "1", *map(json.dumps, wrong)):
         path.write_text(text)
         with pytest.raises(FileError, match="is damaged, or not of this sweep"):
             mn.sweep(grid, tmp_path, jobs=1)

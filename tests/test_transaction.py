@@ -153,7 +153,8 @@ def each_fault(root, failing, make, code=None):
         except Killed:
             assert code is None
         except FileError as error:
-            assert str(error).isprintable() and str(folder) in str(error)
+            assert str(error).isprintable() and str(error).startswith(str(folder))
+            assert CHANGE not in str(error), "the user knows the folder, not what is in it for a moment"
         failing()
         yield folder, before, n
         if fake.calls < n:

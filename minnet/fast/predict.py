@@ -7,6 +7,7 @@ from minnet import threads
 from minnet.blas import one_blas_thread
 from minnet.csr import SparseRows
 from minnet.engine.tape import Tape
+from minnet.errors import NotFinite
 from minnet.fast.choose import predict_shards
 from minnet.fast.sparse_rows import reading_csr
 
@@ -29,10 +30,20 @@ def predict_rows(model, tree, X, values=None, shards=None):
     return out
 
 
+def check_logits(out: np.ndarray) -> None:
+    """Raise NotFinite where finite inputs gave logits that are not: their argmax would name a class all the same."""
+    if np.isfinite(out).all():
+        return
+    wrong = int(np.count_nonzero(~np.isfinite(out).reshape(len(out), -1).all(axis=1)))
+    raise NotFinite(f"{wrong} of {len(out)} rows of X give logits that are NaN or infinite: they are too large for "
+                    f"{out.dtype}, or the model's weights are; wanted values as in training")
+
+
 def _predict(model, tree, X, values, starts, rows, out, sparse):
     """Compute one thread's share; with `sparse` the tree takes a CsrBatch."""
     tape = Tape(model, values)
-    for start in starts:
-        stop = min(start + rows, len(X))
-        x = X.batch(np.arange(start, stop)) if sparse else X[start:stop]
-        out[start:stop] = tree.forward(x, tape)
+    with np.errstate(over="ignore", invalid="ignore"):  # logits that are not finite are found in all of them at once
+        for start in starts:
+            stop = min(start + rows, len(X))
+            x = X.batch(np.arange(start, stop)) if sparse else X[start:stop]
+            out[start:stop] = tree.forward(x, tape)

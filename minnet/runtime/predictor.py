@@ -19,7 +19,8 @@ from minnet.arrays import check_X
 from minnet.csr import batch_rows, is_sparse
 from minnet.engine.probabilities import probabilities
 from minnet.engine.quantise import INT8
-from minnet.errors import InvalidValue, NotFinite, quoted
+from minnet.errors import InvalidValue, quoted
+from minnet.fast.predict import check_logits
 from minnet.files import write_whole
 from minnet.formats.storage import file_bytes
 from minnet.kernels.program.scale import scale_rows
@@ -140,7 +141,7 @@ class Predictor:
         total = self.predict_rows(inputs if inputs.ndim == 2 else inputs.reshape(n, self.features), 0, n, out)
         if total - total != 0:  # NaN or infinite: a value of X or a logit is, or only the sum of large ones overflows
             self.inputs(X)
-            _check_logits(out)
+            check_logits(out)
         return out if len(self.output_shape) == 1 else out.reshape(n, *self.output_shape)
 
     __call__ = decision_function
@@ -153,7 +154,7 @@ class Predictor:
         for start in () if self.reader is not None else range(0, len(X), rows):
             dense = X[start : start + rows]
             self.predict_rows(dense, 0, len(dense), out[start : start + rows])
-        _check_logits(out)
+        check_logits(out)
         return out.reshape(len(X), *self.output_shape)
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
@@ -379,11 +380,3 @@ def _classes_of(model, classes):
         raise InvalidValue(f"classes has the shape {labels.shape}, the logits of one row {output_shape}: give a label "
                            "for each logit")
     return labels
-
-
-def _check_logits(out):
-    """Raise NotFinite where finite inputs give logits that are not: their argmax would name a class all the same."""
-    wrong = int(np.count_nonzero(~np.isfinite(out).all(axis=1)))
-    if wrong:
-        raise NotFinite(f"{wrong} of {len(out)} rows of X give logits that are NaN or infinite: they are too large for "
-                        f"{out.dtype}, or the model's weights are; wanted values as in training")

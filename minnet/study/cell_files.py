@@ -18,10 +18,12 @@ import numpy as np
 
 from minnet import __version__
 from minnet.errors import FileError, file_error, quoted
-from minnet.files import check_writable, file_errors, read_bounded, write_whole
+from minnet.files import check_writable, file_errors, opened, read_bounded, write_whole
+from minnet.readers import read_npz
 from minnet.study.cells import Cell, key_of
 from minnet.study.folder import as_json
 from minnet.study.job import Base
+from minnet.study.schema import problem_of_cell, problem_of_dense
 from minnet.study.workers import Dense
 from minnet.typing import Path
 
@@ -86,15 +88,10 @@ class CellFolder:
         path = None if self.folder is None else self.folder / BASES / f"{cell.base}.npz"
         if path is None or not path.exists():
             return None
-        try:
-            with file_errors(path), np.load(path, allow_pickle=False) as arrays:
-                record = json.loads(str(arrays["text"]))
-                found = Dense(Base(arrays["trained"], arrays["longer"]), record["figures"])
-        except (ValueError, LookupError, EOFError) as error:
-            raise _damaged(path) from error
+        values, record = _read_dense(path)
         if record["base"] != cell.base_identity:
             raise _damaged(path)
-        return found
+        return Dense(values, record["figures"])
 
     def _read_cells(self, wanted):
         """Return {id: result} of all cells in the folder, each of which the sweep must have."""
@@ -137,19 +134,39 @@ def cell_folder(folder: Path | None, cells: Sequence[Cell]) -> Iterator[CellFold
 
 def _read(path):
     """Return the content of a cell's file."""
+    return _checked(path, read_bounded(path, LARGEST), problem_of_cell)
+
+
+def _read_dense(path):
+    """Return the values of the dense nets in a file, and the record of what they are."""
+    with opened(path):  # what is wrong with the file itself is said as it is
+        pass
     try:
-        record = json.loads(read_bounded(path, LARGEST))
-        if not isinstance(record["cell"], dict) or not isinstance(record["result"], dict):
-            raise _damaged(path)
-    except FileError:
-        raise
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        trained, text = read_npz(path, "text", "trained")
+        longer, _ = read_npz(path, "text", "longer")
+    except FileError as error:
         raise _damaged(path) from error
+    values = Base(trained, longer)
+    if trained.ndim != 1 or trained.shape != longer.shape or not all(np.isfinite(each).all() for each in values):
+        raise _damaged(path)
+    return values, _checked(path, str(text), problem_of_dense)
+
+
+def _checked(path, text, problem_of):
+    """Return the record that a text of JSON is, if a sweep can use it."""
+    try:
+        record = json.loads(text)
+        json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text that a page can hold
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+    problem = problem_of(record)
+    if problem:
+        raise _damaged(path, f": {problem}")
     return record
 
 
-def _damaged(path):
-    return file_error(path, "is damaged, or not of this sweep", "remove it: its cell is run again")
+def _damaged(path, why=""):
+    return file_error(path, f"is damaged, or not of this sweep{why}", "remove it: its cell is run again")
 
 
 def _difference(identity):

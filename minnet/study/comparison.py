@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minnet import __version__
-from minnet.errors import PERCENT, Diverged
+from minnet.errors import PERCENT, Diverged, InvalidValue, quoted
 from minnet.study.cells import Cell
 from minnet.study.guard import WORDS
 from minnet.study.significance import Test, paired_tests
@@ -128,6 +128,9 @@ def comparison_of(cells: Sequence[Cell], results: Mapping[str, Mapping], bases: 
 def _row(cell, result, dense, score):
     """Return the row of a cell."""
     known = "error" not in result
+    if known and not (score in result["valid"] and score in result["test"]):
+        raise InvalidValue(f"the cell {quoted(cell.name)} has no {score}, as its dense net has: remove its file "
+                           f"{cell.id}.json, so that it is run again")
     found = {"valid": result["valid"][score], "test": result["test"][score], "loss": result["test"]["loss"],
              **{name: result[name] for name in FIGURES[3:]}} if known else dict.fromkeys(FIGURES)
     whole = {part: dense[part][score] if part in dense else None for part in ("valid", "test")}

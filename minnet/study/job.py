@@ -283,6 +283,9 @@ class Job(Training):
         base : Base
             The values of both dense nets.
         """
+        if base.trained.shape != self.model.values.shape:
+            raise InvalidValue(f"the dense net has {len(base.trained):,} values, not the {len(self.model.values):,} of "
+                               "the model: remove its file, and it is trained again")
         self.shared = base
 
     def train_dense(self) -> Iterator[Progress]:

@@ -1,6 +1,8 @@
 """The schema of result.json: what a result must have so that a page, or the playground, can be made of it.
 
     problem = problem_of(result)        # None, or "after.macs is no number"
+    problem = problem_of_cell(record)   # of a sweep: what a finished cell must have to be in its table
+    problem = problem_of_dense(figures) # and what its dense nets must have
 
 A rule is a function of one value that raises `Mismatch`. What no rule names may be anything that JSON can hold.
 """
@@ -39,6 +41,25 @@ def problem_of(result: object) -> str | None:
             _check_changes(result)
     except Mismatch as error:
         return f"{error.place.strip('.') or 'the result'} {error.what}"
+    return None
+
+
+def problem_of_cell(record: object) -> str | None:
+    """Return what is wrong with the file of a cell of a sweep, as `problem_of` does."""
+    return _problem(record, CELL)
+
+
+def problem_of_dense(record: object) -> str | None:
+    """Return what is wrong with the figures of a sweep's dense nets, as `problem_of` does."""
+    return _problem(record, DENSE)
+
+
+def _problem(record, rule):
+    try:
+        _check_depth(record)
+        rule(record)
+    except Mismatch as error:
+        return f"{error.place.strip('.') or 'it'} {error.what}"
     return None
 
 
@@ -166,6 +187,25 @@ RESULT = _object(
      "seed": COUNT, "recipe": TEXT},
     {"criterion": TEXT, "structure": TEXT, "classes": _or_none(SCALARS), "change": CHANGE,
      "guard": GUARD, "safe": SAFE, "inputs": _object({"kept": SCALARS, "of": COUNT}), "sha256": TABLE})
+
+SCORED = _object({"loss": GUESS}, _names(*FIGURES)(GUESS))
+
+
+def _part_scores(value: object) -> None:
+    SCORED(value)
+    if "accuracy" not in value and "r2" not in value:
+        raise Mismatch("has neither accuracy nor r2")
+
+
+def _cell_result(value: object) -> None:
+    (FAILED if isinstance(value, dict) and "error" in value else FINISHED)(value)
+
+
+FAILED = _object({"error": TEXT})
+DENSE_FIGURES = {"valid": _part_scores, "test": _part_scores, "decides": PART, "parameters": COUNT, "macs": COUNT}
+FINISHED = _object(DENSE_FIGURES | {"removed": NUMBER, "kept_weights": COUNT, "file_bytes": COUNT})
+CELL = _object({"cell": _object({"settings": TABLE}), "result": _cell_result})
+DENSE = _object({"base": TABLE, "figures": _object(DENSE_FIGURES)})
 
 
 def _check_classes(result):

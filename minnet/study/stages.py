@@ -16,7 +16,7 @@ from pathlib import Path
 
 from minnet.engine.state import Step
 from minnet.errors import Diverged, check_positive
-from minnet.files import write_whole
+from minnet.files import file_errors, write_whole
 from minnet.formats.checkpoint import Checkpoint, arrays_of, put_into, read_stored
 from minnet.formats.tensors import to_bytes
 from minnet.model import Model
@@ -68,10 +68,11 @@ class Stages:
 
     def clear(self) -> None:
         """Remove what is stored, and the folder where nothing else is in it."""
-        for path in self.files:
-            path.unlink()
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        with file_errors(self.folder):
+            for path in self.files:
+                path.unlink()
+            if self.folder.is_dir() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
     def run(self, model: Model, make: Callable[[Callable], Iterator[Step]]) -> Iterator[Step | Past]:
         """Run the next stage, or what is left of it.
@@ -103,14 +104,16 @@ class Stages:
         except Diverged as error:
             failure = error
         self._finish(done, model, rows, failure)
-        under_way.unlink(missing_ok=True)
+        with file_errors(under_way):
+            under_way.unlink(missing_ok=True)
         if failure is not None:
             raise failure
 
     def _finish(self, path, model, rows, failure):
         """Store the net that a stage left, and what its epochs were."""
         facts = {"kind": KIND, "about": self.about, "rows": rows, "failure": failure and str(failure)}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with file_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, to_bytes(arrays_of(model), json.dumps(facts)))
 
 

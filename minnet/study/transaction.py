@@ -162,7 +162,7 @@ def _commit(change):
         sync_folder(aside)
         sync_folder(folder)
         text = json.dumps({"written": change.written, "removed": change.removed})
-        write_whole(aside / JOURNAL, text.encode())
+        write_whole(aside / JOURNAL, text.encode(), about=folder)
         return
     _keep_old(folder, names)
     for path in (aside / OLD, aside, folder):
@@ -241,7 +241,7 @@ def _apply_journal(folder):
     """Put the new files into the folder and remove what is to be removed, even if it was done already in part."""
     aside = folder / CHANGE
     try:
-        names = json.loads(read_bounded(aside / JOURNAL, LARGEST_JOURNAL))
+        names = json.loads(read_bounded(aside / JOURNAL, LARGEST_JOURNAL, about=folder))
         written, removed = names["written"], names["removed"]
         plain = all(_is_plain(name) for name in (*written, *removed))
     except (ValueError, LookupError, TypeError, RecursionError):
