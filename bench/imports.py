@@ -214,7 +214,7 @@ def table(found):
                     for kind, row in rows.items()]
             cells = [shown(column, worst(column, rows.values()), notes) for column in COLUMNS]
             lines.append(f"| {framework} {net} | {', '.join(read)} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *[f"{n}. {text}" for text, n in notes.items()]])
+    return "\n".join([*lines, "", *[f"{n}. ``{text}``" for text, n in notes.items()]])
 
 
 def is_fault(column, value):
