@@ -104,6 +104,15 @@ def test_what_prune_is_bound_to_chooses_the_first_mask():
     assert np.array_equal(model.mask, wanted.mask)
 
 
+@pytest.mark.parametrize("name", [*NAMES, "static"])
+def test_a_sparsity_for_each_layer_is_where_the_counts_begin_and_stay(name):
+    """As in RigL's own table: 99 % of the first layer, 89 % of the second, none of the last."""
+    model = mn.models.mlp((20,), 4, (30, 10), rng=0)
+    shares = dict(zip((p.layer for p in model.weight_parameters), (0.9, 0.5, 0.0), strict=True))
+    for _, _ in steps_of(name, model, **ARGUMENTS.get(name, {}), epochs=2, distribution=shares):
+        assert [int(p.mask.sum()) for p in model.weight_parameters] == [60, 150, 40]
+
+
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_bits(name, kind):

@@ -41,6 +41,11 @@ def flat_then_linear(t, flat):
     return 1.0 if t < flat else (1 - t) / max(1 - flat, 1e-9)
 
 
+def whole(X, full_scale):
+    """Return the mean and the deviation of all numbers, by which images are shifted and scaled."""
+    return float(X.mean(dtype=np.float64)), float(X.std(dtype=np.float64))
+
+
 def error(model, X, y):
     """Percent of rows that are missed."""
     return 100 * (1 - mn.evaluate(model, X, y, intervals=False)["accuracy"])
@@ -55,6 +60,7 @@ class Lab:
 
     def data(self, valid=0, scaling="unit"):
         """The data set; of digits, which stand in for it in tests, the validation part is never 0."""
+        scaling = whole if scaling == "whole" else scaling
         if self.name == "mnist":
             return load("mnist", rng=self.seed, valid=valid, scaling=scaling)
         return load(self.name, rng=self.seed, scaling=scaling)

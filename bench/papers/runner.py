@@ -9,7 +9,8 @@ from bench.papers.lab import Lab
 from minnet.errors import unknown
 from minnet.files import write_whole
 
-PAGES = ("dense", "han_2015", "snip")
+PAGES = ("dense", "han_2015", "dynamic_surgery", "gsm", "snip", "sparse_momentum", "set_rigl", "sparse_vd",
+         "group_lasso_l0", "tickets", "lenet5_extreme", "second_order", "mnist_1d")
 RESULTS = Path(__file__).parents[1] / "results" / "papers"
 SEEDS = 5
 HEAD = ("row", "paper", "published", "ours", "kept weights", "of all parameters", "epochs", "seconds", "seeds",

@@ -86,7 +86,7 @@ def snfs(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30, 
         raise InvalidValue(f"zeta={zeta} and least={least}: the share that is replaced falls from zeta to least")
     check_fraction("momentum", momentum)
     training, pruning, growing = as_rng(rng).spawn(3)
-    goal = sparse_start("snfs", model, data, sparsity, prune, pruning)
+    goal = sparse_start("snfs", model, data, sparsity, prune, pruning, once=True)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     update = partial(_after_epochs, data=data, shares=(zeta, least), momentum=momentum, rng=growing)
     return rewiring(goal, train, update, growing)

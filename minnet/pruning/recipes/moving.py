@@ -27,10 +27,15 @@ from minnet.pruning.recipes.goal import Goal, bound_to
 from minnet.pruning.scores import Data
 
 
-def sparse_start(name, model, data, sparsity, prune, rng, schedule="one_shot"):
-    """Return the Goal of a net whose single weights move; by default it is pruned before the first step alone."""
+def sparse_start(name, model, data, sparsity, prune, rng, schedule="one_shot", once=False):
+    """Return the Goal of a net whose single weights move; by default it is pruned before the first step alone.
+
+    With sparsity None it is as sparse as it is given or, where weights are removed `once`, as a `distribution` of
+    layers and sparsities says.
+    """
     check_single(name, bound_to(prune, "structure", "weight"))
-    return Goal(model, data, 0.0 if sparsity is None else sparsity, schedule, prune, rng)
+    sets_count = once and isinstance(bound_to(prune, "distribution"), dict)
+    return Goal(model, data, 0.0 if sparsity is None and not sets_count else sparsity, schedule, prune, rng)
 
 
 def check_samples(samples: int | None) -> None:

@@ -3,10 +3,11 @@
     for step in recipes.set(model, data, 0.95, epochs=50, rng=0): ...
     for step in recipes.rigl(sparse_mlp(widths), data, None, train=partial(train, every=100)): ...
 
-A dense model begins with random weights masked, unless `prune` is bound to choose otherwise; after that, and with
-sparsity None at once, the count of live weights of every layer stays as it is. In a layer that was born sparse the
-positions themselves move. Weights move one by one, so other structures are refused. New weights begin at 0, with
-moments of 0; a layer that has all its weights has no free position, and stays as it is.
+A dense model begins with random weights masked, unless `prune` is bound to choose otherwise; with sparsity None a
+`distribution` of layers and sparsities sets the counts. After that, and with sparsity None alone at once, the count of
+live weights of every layer stays as it is. In a layer that was born sparse the positions themselves move. Weights move
+one by one, so other structures are refused. New weights begin at 0, with moments of 0; a layer that has all its
+weights has no free position, and stays as it is.
 """
 from collections.abc import Iterator
 from functools import partial
@@ -81,7 +82,7 @@ def static(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30
     .. [1] Liu et al., 2022, "The unreasonable effectiveness of random pruning".
     """
     training, pruning = as_rng(rng).spawn(2)
-    goal = sparse_start("static", model, data, sparsity, prune, pruning)
+    goal = sparse_start("static", model, data, sparsity, prune, pruning, once=True)
     return rewiring(goal, partial(train, epochs=check_count("epochs", epochs), rng=training), _stay)
 
 
@@ -132,7 +133,7 @@ def set_(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     """
     training, pruning, growing = as_rng(rng).spawn(3)
     check_fraction("zeta", zeta)
-    goal = sparse_start("set", model, data, sparsity, prune, pruning)
+    goal = sparse_start("set", model, data, sparsity, prune, pruning, once=True)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     return rewiring(goal, train, partial(_after_epochs, zeta=zeta, rng=growing), growing)
 
@@ -192,7 +193,7 @@ def rigl(model: Model, data: Data, sparsity: float | None, *, epochs: int = 30,
     for name, share in (("alpha", alpha), ("end", end)):
         check_fraction(name, share)
     check_samples(samples)
-    goal = sparse_start("rigl", model, data, sparsity, prune, pruning)
+    goal = sparse_start("rigl", model, data, sparsity, prune, pruning, once=True)
     train = partial(train, epochs=check_count("epochs", epochs), rng=training)
     update = _ByGradient(data, check_count("interval", interval, 1), alpha, end, samples, growing)
     return rewiring(goal, train, update, update)
