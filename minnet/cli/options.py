@@ -15,6 +15,7 @@ from minnet.cli.parser import Parser
 from minnet.errors import InvalidValue, quoted
 from minnet.study.settings import (
     FROZEN,
+    GRADUAL,
     LARGE_BATCH,
     LEAST,
     MANY_ROWS,
@@ -192,7 +193,8 @@ def pruning_options(parser: Parser) -> None:
 def named_help(name: str) -> str:
     """Return the help of --criterion and its kin, with the default in the first clause."""
     first, _, more = PRUNING[name].partition("; ")
-    return f"{first} (default: {DEFAULT[name]}); {more}".removesuffix("; ")
+    default = GRADUAL.get(name, DEFAULT[name])
+    return f"{first} (default: {default}); {more}".removesuffix("; ")
 
 
 def guard_options(parser: Parser) -> None:
@@ -326,8 +328,9 @@ LESS = {"macs": "multiply-adds", "bytes": "bytes on disk"}
 PRUNING = {
     "criterion": "scores, lowest removed first; with options as in taylor:variant=signed",
     "structure": "what is removed as one; weight, neuron, filter, 2:4, ...",
-    "distribution": "shares of the layers",
-    "schedule": "growth of the sparsity over time",
+    "distribution": "shares of the layers; of some recipes their own, such as erk",
+    "schedule": "growth of the sparsity over time; of some recipes their own",
     "recipe": "how pruning and training alternate; with options as in lottery_ticket:rounds=10,rewind=2, or "
-              "FILE:FUNCTION, your own",
+              "FILE:FUNCTION, your own; those for untrained nets, such as set, begin with initial weights and "
+              "train for twice the epochs",
 }

@@ -104,6 +104,7 @@ def run(args: Namespace, console: Console) -> None:
         job = Job(settings)
         check_per_class(args, job.data.n_classes > 0)
         console.info(job.plan)
+        _say_beginning(job, console)
         _hint_columns(job, console)
         say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
         say_columns(job.data, console)
@@ -125,6 +126,15 @@ def run(args: Namespace, console: Console) -> None:
         _say_short(result["guard"]["search"], console)
     else:
         _say_missed(job, console)
+
+
+def _say_beginning(job, console):
+    """Print a line where the recipe is for nets that are not trained: where it begins, and for how long it trains."""
+    from minnet.study.method import beginning
+
+    line = beginning(job.settings.recipe, job.span, job.given)
+    if line:
+        console.info(line)
 
 
 def _hint_columns(job, console):

@@ -73,19 +73,20 @@ def run(args: Namespace, console: Console) -> None:
     from minnet.study.guard import WORDS
     from minnet.study.result import plain
     from minnet.study.sensitivity import sensitivity
+    from minnet.study.settings import GRADUAL
     from minnet.study.training import Training
 
     announce_compilation(console)
-    job = Training(settings)
+    job, criterion = Training(settings), settings.criterion or GRADUAL["criterion"]
     say_target(settings.data, job.data.signature.target, settings.target, job.data.gives, console)
     if not job.given:  # errors in the arguments are raised before the training
         candidates_of(job.model, choose(job.model, settings.layers, settings.protect),
-                      Ranking(settings.criterion, settings.structure, job.data, rng=args.seed))
+                      Ranking(criterion, settings.structure, job.data, rng=args.seed))
     with save_on_failure(job, out):
         if not job.given:
             train_with_progress(job, console)
         found = sensitivity(job.model, job.data, sparsities=args.sparsities or SPARSITIES, layers=settings.layers,
-                            protect=settings.protect, criterion=settings.criterion, structure=settings.structure,
+                            protect=settings.protect, criterion=criterion, structure=settings.structure,
                             rng=args.seed)
     names = ("model", "criterion", "structure", "seed")
     part = deciding_part(job.data)

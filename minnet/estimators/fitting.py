@@ -19,7 +19,7 @@ from minnet.estimators.convergence import Convergence
 from minnet.model import Model
 from minnet.pruning.parse import Structure
 from minnet.pruning.prune import prune
-from minnet.pruning.recipes import FROM_SPARSE, RECIPES, iterated
+from minnet.pruning.recipes import RECIPES, UNTRAINED
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule, share_of
 from minnet.pruning.scores import Criterion
@@ -30,8 +30,6 @@ AUTO = "auto"    # the recipe: granet where single weights are removed, else gra
 EVERY = 100      # steps after which a recipe may prune, where an epoch is longer
 PEAK = 3         # of the learning rate while a recipe runs: a net that loses weights learns from longer steps
 SPREAD = "lamp"  # how much each layer loses: small nets keep more accuracy than by a global cut
-# those that want the net as it was initialised
-FROM_THE_START = {*FROM_SPARSE, *iterated.RECIPES, "granet", "lottery_ticket"}
 
 Validation = Callable[[Model], float]
 
@@ -193,6 +191,6 @@ class Fitting:
             self.pruning.none(self.model)
             yield from self.train(self.model, self.data, epochs=self.epochs, rng=dense)
             return
-        first = 0 if self.pruning.recipe in FROM_THE_START else self.pruning_epochs // DENSE_SHARE
+        first = 0 if self.pruning.recipe in UNTRAINED else self.pruning_epochs // DENSE_SHARE
         yield from self.train(self.model, self.data, epochs=first, rng=dense)
         yield from self.pruning.run(self.model, self.data, self.train, self.pruning_epochs - first, recipe)

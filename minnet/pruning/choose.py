@@ -93,3 +93,12 @@ def _labels(layer):
     """Return what a pattern may match: a layer's name, its weight's name, its kind and the short name of its kind."""
     weights = [p.name for p in layer.parameters if p.kind == "weight"]
     return layer.name, *weights, type(layer).__name__, layer.prefix
+
+
+def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_layers: int) -> None:
+    """Raise InvalidValue if a pattern such as "insensitive:9" asks for more than `n_layers` layers."""
+    for pattern in [patterns] if isinstance(patterns, str) else patterns or ():
+        end = ENDS.fullmatch(pattern) if isinstance(pattern, str) else None
+        if end and int(end[2]) > n_layers:
+            raise InvalidValue(f"{name}={quoted(repr(pattern))}: the model has {n_layers} layers with weights; ask "
+                               f"for at most {n_layers}")

@@ -25,12 +25,13 @@ from minnet.files import file_digest
 from minnet.formats.storage import file_bytes
 from minnet.model import Model
 from minnet.pruning.criteria import CRITERIA
-from minnet.pruning.recipes import RECIPES
+from minnet.pruning.recipes import RECIPES, takes_criterion
 from minnet.pruning.recipes.controls import CONTROLS
 from minnet.pruning.recipes.keywords import function_of
+from minnet.study.method import resolved
 from minnet.study.result import plain
-from minnet.study.settings import Settings, name_of
-from minnet.study.training import is_file
+from minnet.study.settings import GRADUAL, Settings, name_of
+from minnet.study.training import is_file, is_trained
 from minnet.typing import Seed
 
 # settings of the pruning: the dense nets do not depend on them
@@ -43,7 +44,7 @@ SEEDS = tuple(range(5))
 ALWAYS = ("criterion", "sparsity")  # columns of the table even where they are the same in all cells
 ID_DIGITS = 16
 MOST_DRAWS = 100  # per cell that is wanted: then the grid has no more that differ
-DEFAULT = {name: getattr(Settings(), name) for name in PRUNING}
+DEFAULT = {name: getattr(Settings(**GRADUAL), name) for name in PRUNING}
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def cells_of(grid: Mapping[str, object], *, draws: int | None = None, threads: i
     rows = list(product(*values.values())) if draws is None else _drawn(values, check_count("draws", draws, 1), rng)
     sources: dict[object, object] = {}
     cells: list[Cell] = []
-    for row in rows:
-        settings = Settings(**dict(zip(values, row, strict=True)))
+    for given in _used(values, rows):
+        settings = Settings(**given)
+        settings = resolved(settings, trained=is_trained(settings.model))
         record = settings.record()
         varied = {name: plain(record[name]) for name in names}
         cells += [_cell(replace(settings, seed=seed), varied, threads, sources) for seed in seeds]
@@ -176,6 +178,26 @@ def _drawn(values, draws, rng):
         if len(rows) == draws:
             return list(rows.values())
     raise InvalidValue(f"draws={draws}: the grid has {len(rows)} combinations that differ; give at most as many")
+
+
+def _used(values, rows):
+    """Yield the settings of each row, a recipe with a score of its own once for all criteria of the grid.
+
+    Where there is one recipe and one criterion they are left as they are, so that what is not used is refused.
+    """
+    several = any(isinstance(values.get(name, ()), Drawn) or len(values.get(name, ())) > 1
+                  for name in ("criterion", "recipe"))
+    seen = set()
+    for row in rows:
+        given = dict(zip(values, row, strict=True))
+        recipe = check_choice("recipe", given.get("recipe", Settings.recipe), RECIPES)
+        if "criterion" in given and several and not takes_criterion(recipe):
+            given["criterion"] = None
+            key = tuple(map(id, given.values()))
+            if key in seen:
+                continue
+            seen.add(key)
+        yield given
 
 
 def _with_controls(recipes: Sequence[str | Callable]) -> Iterator[str | Callable]:

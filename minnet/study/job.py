@@ -7,9 +7,10 @@
     job.small                                               # the pruned and compacted Model
 
 Both models are the same until the first epochs are done. From there one is pruned while its training continues, and
-the training of the other continues in the same way, so that they differ by pruning only.
+the training of the other continues in the same way, so that they differ by pruning only. A recipe that is for untrained
+nets goes back to the initial weights instead, and trains for as many epochs as the dense net has in all.
 """
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
@@ -19,11 +20,11 @@ import numpy as np
 from minnet.engine.quantise import INT8, check_precision, rounded
 from minnet.engine.sample import signature_for
 from minnet.engine.state import Step
-from minnet.errors import InvalidValue, check_choice, quoted
+from minnet.errors import InvalidValue, check_choice
 from minnet.formats.onnx_write import onnx_bytes
 from minnet.formats.storage import file_bytes
 from minnet.model import Model
-from minnet.pruning.choose import ENDS, choose, is_measured, weighted
+from minnet.pruning.choose import check_numbers_of_layers, choose, is_measured, weighted
 from minnet.pruning.compact import compact
 from minnet.pruning.criteria import CRITERIA, traits_of
 from minnet.pruning.one_layer import deciding_part
@@ -41,12 +42,13 @@ from minnet.study.guard import ROBUST, WORDS, check_limits
 from minnet.study.guarded import PER, Search, sought
 from minnet.study.latency import planned_seconds
 from minnet.study.measure import change_between, check_attackable, compare_nets, guarded
+from minnet.study.method import resolved
 from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
 from minnet.study.safe import check_safe, protect_key, safest
 from minnet.study.settings import LEAST, MOST, SPARSITY, Settings, name_of
 from minnet.study.stages import Past
-from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progress, Training, is_onnx
+from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progress, Training, is_onnx, is_trained
 
 PRUNE = ("structure", "distribution", "layers", "protect", "value_range", "compensate")  # settings that are of `prune`
 PARTS = 4  # per epoch: a gradual recipe prunes after each
@@ -77,6 +79,7 @@ class Job(Training):
     """
 
     def __init__(self, settings: Settings) -> None:
+        settings = resolved(settings, trained=is_trained(settings.model))
         super().__init__(settings)
         self.guard = check_limits(settings.guard, self.data.signature.task)
         for name in ("layers", "protect"):
@@ -103,11 +106,12 @@ class Job(Training):
             raise InvalidValue('structure="input" beside a fixed part, which makes the inputs: leave out freeze')
         if self.least is not None:
             self.sparsity = self.largest
-        if self.sparsity is not None:
-            share_of(settings.schedule, self.sparsity)  # checked here: the recipe would raise after training
+        if self.sparsity is not None:  # checked here, for the recipe would raise after training
+            is_open = self.least is not None and not isinstance(settings.schedule, list | tuple)
+            share_of(settings.schedule, self.sparsity / 2 if is_open else self.sparsity)  # a search tries less than all
         if isinstance(self.recipe, partial):
             self.check_options()
-        self.epochs = settings.epochs * (2 if self.given else 3)
+        self.epochs = self.span + settings.epochs * (1 if self.given else 2)
         self.dense = self.small = self.search = self.trial = self.shared = None
         self.trials = []
         self.files = {}
@@ -123,6 +127,16 @@ class Job(Training):
         return f"removing {removed:,} of {units.total:,} {units.unit}s ({removed / units.total:.1%}) by " + \
             f"{name_of(self.settings.recipe)} pruning" + f"; in the present model this cuts the last path through " \
             f"{', '.join(cut)}" * bool(cut)
+
+    @property
+    def anew(self) -> bool:
+        """Return True if the recipe begins with the initial weights, not with those of the dense net."""
+        return begins_untrained(self.recipe) and not self.given
+
+    @property
+    def span(self) -> int:
+        """Return how many epochs the recipe trains for: as many as the dense net has had since the same beginning."""
+        return self.settings.epochs * (2 if self.anew else 1)
 
     @property
     def kept(self) -> Model | None:
@@ -153,7 +167,7 @@ class Job(Training):
 
     def check_options(self) -> None:
         """Call the recipe on a copy of the model, without a step of training, to find errors in its options."""
-        self.recipe(self.model.clone(), self.data, self.sparsity, epochs=self.settings.epochs,
+        self.recipe(self.model.clone(), self.data, self.sparsity, epochs=self.span,
                     schedule=self.settings.schedule, prune=partial(prune, **self.pruning), train=_untrained,
                     rng=self.seed(DRY_RUN))
 
@@ -320,14 +334,14 @@ class Job(Training):
         return self.stored(self.model, partial(self.call_recipe, sparsity, number))
 
     def call_recipe(self, sparsity: float | None, number: int, train: Train) -> Iterator[Step]:
-        """Call the recipe with that `train`; one that prunes at initialisation begins with the initial values."""
+        """Call the recipe with that `train`; one that is for untrained nets begins with the initial values."""
         stride = -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
         schedule, rng = self.settings.schedule, self.seed(PRUNING, number)
         if isinstance(schedule, list | tuple) and sparsity is not None:
             schedule = [share * sparsity / self.sparsity for share in schedule]
-        if begins_untrained(self.recipe) and not self.given:
+        if self.anew:
             self.model.values[:] = np.where(self.model.mask, self.initial, 0)
-        steps = self.recipe(self.model, self.data, sparsity, epochs=self.settings.epochs, schedule=schedule,
+        steps = self.recipe(self.model, self.data, sparsity, epochs=self.span, schedule=schedule,
                             prune=partial(prune, **self.pruning),
                             train=partial(train, every=stride), rng=rng)
         return then(steps, self.keep_within) if self.costs and sparsity == self.sparsity else steps
@@ -351,7 +365,7 @@ class Job(Training):
         search = self.search = Search(
             self.model, self.round, self.decided, lambda: self.reached, self.cost,
             self.sparsity if self.least is None else self.largest, self.planned.units.total,
-            open_end=self.least is not None, again=is_sparse_from_start(self.recipe))
+            open_end=self.least is not None, again=self.anew or is_sparse_from_start(self.recipe))
         yield from self.stage(SPARSE, self.model, search.steps())
         for number in set(range(len(search.rounds))) - set(search.lineage):
             start = first + sum(done.epochs for done in search.rounds[:number])
@@ -362,7 +376,7 @@ class Job(Training):
 
     def round(self, sparsity: float | None, number: int) -> Iterator[Step | Past]:
         """Call the recipe for a round of a search, and count its epochs in."""
-        self.epochs += self.settings.epochs * (number > 0)
+        self.epochs += self.span * (number > 0)
         return self.steps(sparsity, number)
 
     def decided(self) -> dict[str, dict]:
@@ -428,15 +442,6 @@ class Job(Training):
         asked = self.sparsity if self.least is None else MOST if self.least == "sparsity" else f"{self.least} {LEAST}"
         del test["limits"], test["binding"]
         return {"guard": plain(found | {"test": test, "search": self.search.record(asked)})}
-
-
-def check_numbers_of_layers(name: str, patterns: str | Sequence[str] | None, n_layers: int) -> None:
-    """Raise InvalidValue if a pattern such as "insensitive:9" asks for more than `n_layers` layers."""
-    for pattern in [patterns] if isinstance(patterns, str) else patterns or ():
-        end = ENDS.fullmatch(pattern) if isinstance(pattern, str) else None
-        if end and int(end[2]) > n_layers:
-            raise InvalidValue(f"{name}={quoted(repr(pattern))}: the model has {n_layers} layers with weights; ask "
-                               f"for at most {n_layers}")
 
 
 def _untrained(model, data, *, epochs, rng, every="epoch"):

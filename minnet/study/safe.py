@@ -13,7 +13,8 @@ import numpy as np
 from minnet.engine.answers import Answers
 from minnet.engine.losses import softmax
 from minnet.engine.state import Snapshot
-from minnet.errors import InvalidValue, MinnetError, quoted
+from minnet.errors import InvalidValue, MinnetError, check_choice, quoted
+from minnet.pruning.recipes import RECIPES, takes_criterion
 from minnet.study.budget import costs_of
 from minnet.study.measure import answers_on
 from minnet.study.sensitivity import Sensitivity, sensitivity
@@ -58,6 +59,9 @@ def check_safe(settings: Settings, n_layers: int) -> tuple[str, ...]:
     if settings.structure != "weight":
         raise InvalidValue(f"safe=True keeps the shape, and structure={quoted(repr(settings.structure))} removes "
                            'weights together: take structure="weight"')
+    if not takes_criterion(check_choice("recipe", settings.recipe, RECIPES)):
+        raise InvalidValue(f"safe=True chooses among criteria, and recipe {quoted(name_of(settings.recipe))} scores "
+                           "weights in its own way: take another recipe, such as gradual")
     costs = costs_of(settings)
     if costs:
         raise InvalidValue(f"safe=True keeps every unit, and {', '.join(costs)} is of what is left without dead ones: "
@@ -97,12 +101,12 @@ def safest(job) -> Iterator[Progress]:
     for criterion in dict.fromkeys((job.settings.criterion, *CRITERIA)):
         start.put_back()
         first = len(job.history)
-        job.epochs += job.settings.epochs * bool(job.trials)
+        job.epochs += job.span * bool(job.trials)
         try:
             job.pruning["criterion"] = job.criterion(criterion)
             yield from job.guarded() if job.guard else job.stage(SPARSE, job.model, job.steps(job.sparsity))
         except MinnetError as error:
-            job.epochs += len(job.history) - first - job.settings.epochs
+            job.epochs += len(job.history) - first - job.span
             job.trials.append(Trial(name_of(criterion), reason=str(error)))
             failed = failed or error
             continue

@@ -17,6 +17,7 @@ READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encodi
            "text", "categories", "missing", "words", "hashed", "scaling")  # for load_data
 MOST, LEAST = "max", "min"  # what a guard searches for
 COSTS = ("macs", "bytes", "flash", "ram")  # budgets of what may remain
+GRADUAL = {"criterion": "magnitude", "distribution": "global", "schedule": "cubic"}  # where a recipe has no own
 SPARSITY = 0.9  # used if no other budget and no structure gives the number
 
 
@@ -47,7 +48,10 @@ class Settings:
         What the C computes with whose flash or RAM is limited.
     criterion, structure, distribution, schedule, recipe : str or callable
         Entries of the tables of these names, or functions like these; `structure` is a name only. Options are bound by
-        `functools.partial`, as in ``recipe=partial(mn.recipes.lottery_ticket, rounds=10)``.
+        `functools.partial`, as in ``recipe=partial(mn.recipes.lottery_ticket, rounds=10)``. Criterion, distribution and
+        schedule are by default those of the recipe, for most magnitude, global and cubic; a recipe with a score of its
+        own takes no criterion. One that is made for untrained nets (sparse all the way, at initialisation, granet,
+        lottery_ticket) begins with initial weights, and trains for twice the epochs, as the dense net does.
     safe : bool
         Change as little as can be: prune weights alone and keep every unit, leave the first and the last layer and
         those that the sensitivity scan calls key as they are (unless `layers` names what to prune), and of several
@@ -119,10 +123,10 @@ class Settings:
     flash: int | float | str | None = None
     ram: int | float | str | None = None
     arithmetic: str | None = None
-    criterion: str | Callable = "magnitude"
+    criterion: str | Callable | None = None
     structure: str = "weight"
-    distribution: str | Callable = "global"
-    schedule: str | Callable = "cubic"
+    distribution: str | Callable | None = None
+    schedule: str | Callable | None = None
     recipe: str | Callable = "gradual"
     compensate: str | Callable | None = None
     penalty: tuple = ()
@@ -167,14 +171,15 @@ class Settings:
         return {name: getattr(self, name) for name in READING}
 
     def record(self) -> dict[str, object]:
-        """Return the settings as JSON types: functions and classes by name.
+        """Return the settings as JSON types: functions and classes by name, None as GRADUAL says.
 
         Returns
         -------
         dict of str to object
             One entry per setting.
         """
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        given = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return given | {name: own for name, own in GRADUAL.items() if given[name] is None}
 
 
 def _plain(value):

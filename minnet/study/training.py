@@ -344,7 +344,12 @@ def given_model(model: object) -> Model | None:
     """Return the Model that the setting `model` is or whose file it names, None for the name of an architecture."""
     if isinstance(model, Model):
         return model
-    return load_model(model) if is_saved(model) or is_onnx(model) else None
+    return load_model(model) if is_trained(model) else None
+
+
+def is_trained(model: object) -> bool:
+    """Return True if the setting `model` is a Model or the file of one, not the name of an architecture."""
+    return isinstance(model, Model) or is_saved(model) or is_onnx(model)
 
 
 def is_enlarged(model: object) -> bool:

@@ -37,6 +37,7 @@ from minnet.pruning.recipes import (
 from minnet.pruning.recipes.controls import CONTROLS as CONTROLS
 from minnet.pruning.recipes.controls import control_of as control_of
 from minnet.pruning.recipes.controls import inverted as inverted
+from minnet.pruning.recipes.goal import bound_to
 from minnet.pruning.recipes.keywords import function_of, takes_keywords
 from minnet.pruning.recipes.moving import check_single
 
@@ -47,7 +48,13 @@ FILES = (masking, iterated, penalised, *SPARSE, *TO_SPARSE)
 RECIPES: dict[str, Recipe] = {
     name: takes_keywords(function) for file in FILES for name, function in file.RECIPES.items()}
 FROM_SPARSE = frozenset(name for file in SPARSE for name in file.RECIPES)  # these begin with few weights
-UNTRAINED = frozenset(iterated.RECIPES)  # these prune before any training
+AT_START = frozenset(iterated.RECIPES)  # these prune before any training
+# these begin with initial weights; all others go on from a trained net
+UNTRAINED = FROM_SPARSE | AT_START | {"top_kast", "granet", "lottery_ticket"}
+# these have a score of their own, so that the criterion that is bound to `prune` has no effect
+OWN_SCORE = AT_START | frozenset(hebbian.RECIPES) | {
+    "slimming", "proximal", "dynamic_surgery", "movement_pruning", "gsm", "top_kast", "str", "l0",
+    "variational_dropout", "admm", "lc"}
 # a removed weight may grow again; single weights only
 REGROW = FROM_SPARSE | {"proximal"} | {name for file in TO_SPARSE for name in file.RECIPES}
 
@@ -58,14 +65,33 @@ def is_sparse_from_start(recipe: Recipe) -> bool:
     `top_kast`, which keeps latent weights, is one. A recipe of your own says so by an attribute,
     ``recipe.sparse_from_start = True``.
     """
-    recipe = function_of(recipe)
-    known = any(RECIPES[name] is recipe for name in (*FROM_SPARSE, *UNTRAINED, "top_kast"))
-    return known or bool(getattr(recipe, "sparse_from_start", False))
+    return _is_one_of(recipe, FROM_SPARSE | AT_START | {"top_kast"}) or \
+        bool(getattr(function_of(recipe), "sparse_from_start", False))
 
 
 def begins_untrained(recipe: Recipe) -> bool:
-    """Return True for a recipe that prunes at initialisation, so that a trained net is not what it is for."""
-    return any(RECIPES[name] is function_of(recipe) for name in UNTRAINED)
+    """Return True for a recipe that begins with initial weights, so that a trained net is not what it is for.
+
+    A recipe of your own says so by an attribute, ``recipe.begins_untrained = True``.
+    """
+    return _is_one_of(recipe, UNTRAINED) or bool(getattr(function_of(recipe), "begins_untrained", False))
+
+
+def takes_criterion(recipe: Recipe) -> bool:
+    """Return True for a recipe that uses the criterion that is bound to `prune`."""
+    if _is_one_of(recipe, hebbian.RECIPES):
+        return not draws_weights(recipe)
+    return not _is_one_of(recipe, OWN_SCORE)
+
+
+def draws_weights(recipe: Recipe) -> bool:
+    """Return True for `chts` and `chtss`, which place links and draw their weights anew, unless start is "given"."""
+    return _is_one_of(recipe, hebbian.RECIPES) and bound_to(recipe, "start") != "given"
+
+
+def _is_one_of(recipe, names):
+    """Return True if a recipe, options bound to it or not, is one of those of these names."""
+    return any(function_of(recipe) is RECIPES[name] for name in names)
 
 
 def regrows(recipe: str | Recipe) -> bool:
