@@ -43,15 +43,6 @@ def test_own_criterion(capsys):
     assert accuracy["random"] < accuracy["relative"]
 
 
-def test_l1_makes_zeros(capsys):
-    names = run("l1_makes_zeros")
-    zeros = list(names["zeros"].values())
-    assert zeros[0] == 0
-    assert zeros == sorted(zeros)
-    assert zeros[-1] > names["model"].n_weights / 2
-    assert names["same"]
-
-
 def test_docstring_words(capsys):
     names = run("docstring_words")
     accuracy = names["accuracy"]
