@@ -10,7 +10,9 @@ of fault. The folder is then read by its plain names alone, without minnet, and 
 one, byte for byte, and the new one, byte for byte but for times: its result must name the digests of the models beside
 it and the seed, and the page must be that of this result. All else is mixed, or lost where a file is missing. At last,
 `minnet inspect`, `evaluate` and `report` have to read what was found, to leave plain files, and to keep the run or
-finish the new one. A `.minnet-*.tmp` may stay for an hour: it was written to see whether the folder can be written to.
+finish the new one; and where a command stores its stages, in a folder `stages`, the same command with `--resume` has to
+end in the new run, without that folder. A `.minnet-*.tmp` may stay for an hour: it was written to see whether the
+folder can be written to.
 """
 import argparse
 import hashlib
@@ -29,6 +31,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from minnet.cli import main as minnet
+from minnet.cli.options import STAGES
 from minnet.files import TEMPORARY
 from minnet.report.page import page
 from minnet.study.folder import DENSE_MODEL, MODEL, PAGE, RESULT, UNFINISHED
@@ -43,6 +46,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 MOUNT = ["unshare", "-rm", "sh", "-c"]
 ON_SMALL_DISK = ('mount -t tmpfs -o size="$SIZE" none "$DISK" && cp -a "$OLD/." "$DISK" || exit 99; '
                  '"$@"; code=$?; cp -a "$DISK/." "$FOUND"; exit $code')
+RESUMED = ("prune", "train")  # commands that have --resume
 OUTCOMES = ("old run", "new run", "mixed", "lost", "not at rest")
 PRUNE = "prune digits --model mlp --epochs 1 --quiet"
 CASES = {  # what is measured: (commands that write what is old, command that is killed)
@@ -143,15 +147,21 @@ def is_whole(name, found, new):
     return fits and result["seed"] == json.loads(new[RESULT])["seed"]
 
 
-def is_at_rest(folder, old, new):
-    """Whether the next commands can read what is there, leave plain files, and keep the run or finish the new one."""
+def is_plain(path):
+    """Whether a path is a file, or the folder of the stages of a run that was stopped, which has nothing but files."""
+    return not path.is_symlink() and (path.is_file() or (path.name == STAGES and all(map(is_plain, path.iterdir()))))
+
+
+def is_at_rest(folder, old, new, again):
+    """Whether the next commands read what is there, leave plain files, keep the run; and `again` ends in the new."""
     before = outcome(contents(folder), old, new)
     read = run(["inspect", str(folder / MODEL)]) + run(["evaluate", str(folder / MODEL), "--data", "digits"])
     has_result = (folder / RESULT).exists()
     reported = run(["report", str(folder)])  # which needs a result, and finishes or undoes a change without one too
-    plain = all(path.is_file() and not path.is_symlink() for path in folder.iterdir())
-    return (read == 0 and (reported == 0) == has_result and plain
-            and outcome(contents(folder), old, new) in (before, "new run"))
+    plain = all(map(is_plain, folder.iterdir()))
+    kept = outcome(contents(folder), old, new) in (before, "new run")
+    finished = run(again) == 0 and outcome(contents(folder), old, new) == "new run" and not (folder / STAGES).exists()
+    return read == 0 and (reported == 0) == has_result and plain and kept and finished
 
 
 def copied(old, folder):
@@ -225,10 +235,11 @@ def measure(case, faults, n, place, inputs):
     done(["evaluate", str(folder / MODEL), "--data", "digits"])
     shutil.move(folder, new)
     counts, wanted = Counter(), (contents(old), contents(new))
+    again = argv + ["--resume"] * (argv[0] in RESUMED)
     for fault in faults(n, old, argv, folder):
         with suppress(FileNotFoundError):
             os.unlink(folder / UNFINISHED)  # what a full disk kept of a trained model
-        found, at_rest = outcome(contents(folder), *wanted), is_at_rest(folder, *wanted)
+        found, at_rest = outcome(contents(folder), *wanted), is_at_rest(folder, *wanted, again)
         counts.update(("faults", found, *([] if at_rest else ["not at rest"])))
         print(f"  {case}: {fault}: {found}{'' if at_rest else ', not at rest'}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from minnet.cli import main
 from minnet.cli.signals import SIGNALS, Stopped
 from minnet.engine.optimizers import SGD
 from minnet.errors import FileError, InvalidType, InvalidValue
+from minnet.files import TEMPORARY
 from minnet.formats.checkpoint import Checkpoint, remember
 from minnet.formats.storage import save
 from minnet.pruning.recipes import RECIPES
@@ -106,6 +107,7 @@ def test_a_job_goes_on_where_it_was_stopped(options, tmp_path, few_rounds):
     assert again.stages.resumes and len(list(again.run())) == n
     assert bits(again.model) == bits(whole.model) and bits(again.dense) == bits(whole.dense)
     assert again.history == whole.history
+    (tmp_path / "stopped" / TEMPORARY.format("killed")).touch()  # as a kill within a write leaves it
     again.stages.clear()
     assert not (tmp_path / "stopped").exists()
 

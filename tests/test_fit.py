@@ -99,8 +99,10 @@ def test_minnet_fit(command, tmp_path):  # noqa: F811
     assert ended.code == 2 and "z80" in ended.stderr and ended.stderr.count("\n") == 1
 
 
+MADE = {"data": "digits", "settings": {"note": "z" * 99}}
 BUDGETS = [{"flash": 0.4}, {"flash": 4000, "precision": "int8"}, {"bytes": 0.6, "precision": "int8"},
-           {"flash": 6000, "structure": "neuron"}, {"ram": 1000, "structure": "neuron", "arithmetic": "int8"},
+           {"bytes": 0.6, "made": MADE}, {"flash": 6000, "structure": "neuron"},
+           {"ram": 1000, "structure": "neuron", "arithmetic": "int8"},
            {"flash": "atmega328p", "ram": "atmega328p", "structure": "neuron"}]
 
 
@@ -109,17 +111,18 @@ def test_pruned_until_it_fits_and_no_further(budget):
     """The compacted model is within the budget, and one piece more would not be."""
     def cost(model):
         form = form_of(budget.get("precision"), budget.get("arithmetic"))
-        chip = next((CHIPS[value] for value in budget.values() if value in CHIPS), CORE)
+        chip = next((CHIPS[value] for value in budget.values() if isinstance(value, str) and value in CHIPS), CORE)
         need = on_chip(chip, form, needed(model, form))
-        size = len(file_bytes(model, precision=budget.get("precision")))
+        size = len(file_bytes(model, made=budget.get("made"), precision=budget.get("precision")))
         return {"flash": need.flash, "ram": need.ram, "bytes": size}
 
     def pruned(**wanted):
         model = mn.models.mlp((30,), 5, (200,), rng=0)
         return mn.prune(model, **{"structure": budget.get("structure", "weight"), **wanted})
     result, whole = pruned(**budget), cost(mn.models.mlp((30,), 5, (200,), rng=0))
-    most = {name: value * whole[name] if isinstance(value, float) else room_on(value, name) if value in CHIPS else value
-            for name, value in budget.items() if name in whole}
+    number = {float: lambda name, share: share * whole[name], str: lambda name, chip: room_on(chip, name)}
+    most = {name: number.get(type(value), lambda _, n: n)(name, value) for name, value in budget.items()
+            if name in whole}
     within, less = cost(result.compact()), cost(pruned(count=result.units.total - result.units.remaining - 1).compact())
     assert all(within[name] <= most[name] for name in most)
     assert any(less[name] > most[name] for name in most)
@@ -152,10 +155,20 @@ def test_a_job_prunes_until_its_c_fits(tmp_path):
     job = Job(settings)
     assert job.planned.units.remaining < job.planned.units.total
     list(job.run())
-    found = budget_record(job.model, settings)["budget"]["flash"]
+    found = budget_record(job.model, settings, job.made)["budget"]["flash"]
     assert found["most"] == 3300 >= found["reached"] > 3000
     mn.save(mn.compact(job.model), tmp_path / "small.safetensors", precision="int8")
     assert on_chip(CORE, "int8", needed(mn.load(tmp_path / "small.safetensors"), "int8")).flash == found["reached"]
     assert budgets({"budget": {"flash": found}}) == [f"flash: {found['reached']:,} of at most 3,300"]
     with pytest.raises(MinnetError, match="macs=0.5 and flash=3300: give one"):
         Job(replace(settings, macs=0.5))
+
+
+def test_the_file_that_a_job_writes_keeps_to_its_bytes():
+    """All of it: numbers, description, and what it says of how it was made."""
+    data = from_arrays(np.random.default_rng(0).normal(size=(90, 20)), np.arange(90) % 3, rng=0)
+    model = mn.models.mlp((20,), 3, (40,), rng=0)
+    job = Job(Settings(data=data, model=model, epochs=1, bytes=3600, precision="int8"))
+    list(job.run())
+    found = job.measure()["budget"]["bytes"]
+    assert found == {"reached": len(job.files["model.safetensors"]), "most": 3600} and 3400 < found["reached"] <= 3600

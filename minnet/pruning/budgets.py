@@ -22,14 +22,15 @@ from minnet.pruning.pieces import Pieces
 from minnet.pruning.units import UnitPieces
 
 TOGETHER = {"flash", "ram"}   # budgets that may be given at once
-OF_FILES = {"precision": {"bytes", "flash", "ram"}, "arithmetic": TOGETHER}   # what they are for: budgets of files
+# What they are for: budgets of files.
+OF_FILES = {"precision": {"bytes", "flash", "ram"}, "arithmetic": TOGETHER, "made": {"bytes"}}
 
 
 @dataclass(frozen=True)
 class Budget:
     """How much to remove: the arguments of `prune` of which exactly one is given (or flash and ram).
 
-    `clock` is that of `latency`; `precision` and `arithmetic` say what is written.
+    `clock` is that of `latency`; `precision`, `arithmetic` and `made` say what is written.
     """
 
     sparsity: float | None = None
@@ -44,11 +45,12 @@ class Budget:
     ram: int | float | str | None = None
     precision: str | None = None
     arithmetic: str | None = None
+    made: dict | None = None
 
     @property
     def given(self) -> list[str]:
         """The names of the budgets that are not None."""
-        others = ("clock", "precision", "arithmetic")
+        others = ("clock", *OF_FILES)
         return [name for name, value in vars(self).items() if value is not None and name not in others]
 
     @property
@@ -113,7 +115,7 @@ class Budget:
             return int(self.count)
         if self.keep is not None:
             return len(candidates) - int(self.keep)
-        return self._within(Costs(model, self.precision, self.arithmetic), candidates, distribution)
+        return self._within(Costs(model, self.precision, self.arithmetic, self.made), candidates, distribution)
 
     def losses(self, candidates: Candidates) -> np.ndarray:
         """Return (layer groups,) how many units of each are masked, so that the layers keep what `units` says."""

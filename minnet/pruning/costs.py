@@ -14,12 +14,13 @@ from minnet.pruning.pieces import Pieces
 class Costs:
     """The costs of a model as `compact` leaves it, so that weights which make or read a dead unit do not count.
 
-    A unit is dead when all that makes it (weights, bias, gain and shift) is masked. `precision` and `arithmetic` are
-    those of files, as of `save` and `save_c`.
+    A unit is dead when all that makes it (weights, bias, gain and shift) is masked. `precision`, `arithmetic` and
+    `made` are those of files, as of `save` and `save_c`.
     """
 
-    def __init__(self, model: Model, precision: str | None = None, arithmetic: str | None = None) -> None:
-        self.model, self.precision, self.arithmetic = model, precision, arithmetic
+    def __init__(self, model: Model, precision: str | None = None, arithmetic: str | None = None,
+                 made: dict | None = None) -> None:
+        self.model, self.precision, self.arithmetic, self.made = model, precision, arithmetic, made
         self.coupling = model.couple()
         self.fixed = self.coupling.fixed()
         self.uses = [(use, self.coupling.roots(use.units)) for use in self.coupling.uses]
@@ -70,7 +71,7 @@ class Costs:
         """
         from minnet.formats.storage import expected_bytes  # here, so that prune loads no file formats without need
 
-        return expected_bytes(self.small(mask), precision=self.precision)
+        return expected_bytes(self.small(mask), made=self.made, precision=self.precision)
 
     def small(self, mask: np.ndarray) -> Model:
         """Return the compacted model, or one that was born sparse with this mask."""

@@ -46,7 +46,7 @@ class _Pruning(Generic[Outcome]):
               macs: int | float | None = None, bytes: int | float | None = None, units: Mapping[str, int] | None = None,
               latency: float | None = None, clock: Callable[[np.ndarray], float] | None = None,
               flash: int | float | str | None = None, ram: int | float | str | None = None,
-              precision: str | None = None, arithmetic: str | None = None,
+              precision: str | None = None, arithmetic: str | None = None, made: dict | None = None,
               criterion: Criterion = "magnitude", structure: Structure = "weight",
               distribution: Distribution = "global", layers: Patterns | None = None, protect: Patterns | None = None,
               value_range: tuple[float, float] | None = None, data: Data | None = None, samples: int | None = SAMPLES,
@@ -92,6 +92,8 @@ class _Pruning(Generic[Outcome]):
             How weights are written, for `bytes`, `flash` and `ram`.
         arithmetic : {"float", "int8"}, optional
             What the C computes with, as in `save_c`, for `flash` and `ram`.
+        made : dict, optional
+            What the file will say of how the model was made, as in `save`, for `bytes`, of which it takes some.
         criterion : str or callable, default "magnitude"
             A name in CRITERIA, or a function (model, data) -> scores (n_weights,), higher = keep.
         structure : str or callable, default "weight"
@@ -137,7 +139,8 @@ class _Pruning(Generic[Outcome]):
             If an argument is wrong, if fewer pieces can be removed than are asked for (the message names the largest
             count), or if scores are NaN. Then nothing changes.
         """
-        budget = Budget(sparsity, count, macs, bytes, units, latency, clock, keep, flash, ram, precision, arithmetic)
+        budget = Budget(sparsity, count, macs, bytes, units, latency, clock, keep, flash, ram, precision, arithmetic,
+                        made)
         scope = Scope(layers, protect, value_range, min_density)
         ranking = Ranking(criterion, budget.structure(structure), data, samples, reduction, per, rng)
         return self.finish(_plan(model, budget, scope, ranking, distribution, compensate, record))

@@ -22,10 +22,10 @@ def costs_of(settings: Settings) -> dict[str, int | float | str]:
     return {name: value for name, value in given.items() if value is not None and value != LEAST}
 
 
-def limits_of(settings: Settings) -> dict[str, object]:
+def limits_of(settings: Settings, made: dict[str, object]) -> dict[str, object]:
     """Return the arguments of `prune` that say what may remain, and of which files."""
     costs = costs_of(settings)
-    files = {name: getattr(settings, name) for name, budgets in OF_FILES.items()
+    files = {name: made if name == "made" else getattr(settings, name) for name, budgets in OF_FILES.items()
              if name == "arithmetic" or budgets.intersection(costs)}
     return costs | files
 
@@ -46,9 +46,9 @@ def then(items: Iterable[Item], function: Callable[[], object]) -> Iterator[Item
     function()
 
 
-def budget_record(model: Model, settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
+def budget_record(model: Model, settings: Settings, made: dict[str, object]) -> dict[str, dict[str, dict[str, float]]]:
     """Return {"budget": of each what is reached, and the most that it may be}; nothing without a budget."""
-    costs = Costs(model, settings.precision, settings.arithmetic)
+    costs = Costs(model, settings.precision, settings.arithmetic, made)
     found = {name: reached(costs, name, value) for name, value in costs_of(settings).items()}
     return {"budget": found} if found else {}
 

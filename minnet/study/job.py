@@ -238,8 +238,8 @@ class Job(Training):
         if s.value_range is not None:
             in_range(self.model, s.value_range)
         model = self.model if s.compensate is None else self.model.clone()
-        plan = plan_prune(model, None if self.costs else self.sparsity, count=s.count, keep=s.keep, **limits_of(s),
-                          **self.pruning | {"value_range": None}, rng=self.seed(DRY_RUN))
+        plan = plan_prune(model, None if self.costs else self.sparsity, count=s.count, keep=s.keep,
+                          **limits_of(s, self.made), **self.pruning | {"value_range": None}, rng=self.seed(DRY_RUN))
         if s.compensate is not None:
             plan.apply()
         return plan
@@ -261,7 +261,7 @@ class Job(Training):
 
     def keep_within(self) -> None:
         """Remove what is over the budget of what may remain, if anything is."""
-        prune(self.model, **limits_of(self.settings), **self.pruning, rng=self.seed(DRY_RUN))
+        prune(self.model, **limits_of(self.settings, self.made), **self.pruning, rng=self.seed(DRY_RUN))
 
     def run(self) -> Iterator[Progress]:
         """Train, prune, and train the dense model as long.
@@ -422,7 +422,7 @@ class Job(Training):
         written = {"before": self.files[DENSE_MODEL], "after": self.files[MODEL]}
         layers = written_layers(self.model, nets, written, self.images)
         return result_of(self, figures, layers) | self.guard_record(nets) | self.safe_record() | \
-            budget_record(self.model, self.settings) | {
+            budget_record(self.model, self.settings, self.made) | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}
 
     def safe_record(self) -> dict[str, object]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from minnet.engine.state import Step
 from minnet.errors import Diverged, check_positive
-from minnet.files import file_errors, write_whole
+from minnet.files import TEMPORARY, file_errors, write_whole
 from minnet.formats.checkpoint import Checkpoint, arrays_of, put_into, read_stored
 from minnet.formats.tensors import to_bytes
 from minnet.model import Model
@@ -67,9 +67,9 @@ class Stages:
         return sorted(path for path in self.folder.glob("*.safetensors") if FILE.fullmatch(path.name))
 
     def clear(self) -> None:
-        """Remove what is stored, and the folder where nothing else is in it."""
+        """Remove what is stored, what a killed process was about to store, and the folder if nothing else is in it."""
         with file_errors(self.folder):
-            for path in self.files:
+            for path in [*self.files, *self.folder.glob(TEMPORARY.format("*"))]:
                 path.unlink()
             if self.folder.is_dir() and not any(self.folder.iterdir()):
                 self.folder.rmdir()
