@@ -290,7 +290,7 @@ def _rows(path, lines, delimiter):
                 raise file_error(path, problem, fix="mend that line, or name what separates columns: --delimiter")
             yield reader.line_num, cells
     except csv.Error as error:
-        raise file_error(path, f"line {reader.line_num}: {error}", fix="mend that line") from error
+        raise file_error(path, f"line {reader.line_num}: {quoted(str(error))}", fix="mend that line") from error
 
 
 # --- which columns ----------------------------------------------------------------------------------------------------

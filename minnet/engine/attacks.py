@@ -8,12 +8,13 @@ X is as the layers take it, in [0, 1] (`model.inputs(X)` of rows as a file has t
 returns is the best point it met: one that the model gets wrong rather than one it gets right, then the one of higher
 loss; the rows themselves are among these, so accuracy under attack is never above that without.
 """
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from minnet.arrays import check_X
+from minnet.arrays import as_numbers, check_X
 from minnet.blas import one_blas_thread
 from minnet.engine.losses import cross_entropy
 from minnet.engine.rng import as_rng
@@ -264,7 +265,7 @@ def random_search(model, X: np.ndarray, y: np.ndarray, *, epsilon: float = 0.1, 
         passes, best, signs = _Passes(model), _Best(X), rng.choice(np.array([-1, 1], X.dtype), X.shape)
         best.offer(X, *passes.losses(X, y))
         for i in range(steps + 1):
-            share = 1 if i == 0 else max(SHARE * (1 - i / steps), 1 / X[0].size)
+            share = 1 if i == 0 else max(SHARE * (1 - i / steps), 1 / max(1, math.prod(X.shape[1:])))
             new = np.where(rng.random(X.shape) < share, rng.choice(np.array([-1, 1], X.dtype), X.shape), signs)
             at = ball.project(X + new * X.dtype.type(epsilon), X)
             better = best.offer(at, *passes.losses(at, y))
@@ -366,7 +367,7 @@ class _Ball(_Box):
 
     def draw(self, X, rng):
         moved = self.direction(rng.normal(size=X.shape))
-        lengths = self.radius * rng.random(len(X)) ** (1 / X[0].size)
+        lengths = self.radius * rng.random(len(X)) ** (1 / max(1, math.prod(X.shape[1:])))
         return X + (moved * _column(lengths, X)).astype(X.dtype)
 
 
@@ -382,7 +383,7 @@ def _column(values, rows):
 
 def _checked(model, X, y, epsilon, bounds):
     """Return X, y and epsilon, checked."""
-    X = check_X(X, model.input_shape, model.dtype)
+    X = check_X(as_numbers("X", X), model.input_shape, model.dtype)  # sparse rows would not stay sparse
     low, high = bounds
     if len(X) and not low <= X.min() <= X.max() <= high:
         raise InvalidValue(f"X runs from {X.min():g} to {X.max():g}; attacks move what lies in [{low:g}, {high:g}]: "

@@ -26,6 +26,7 @@ from minnet.engine.optimizers import Optimizer
 from minnet.engine.state import Snapshot, Step
 from minnet.errors import InvalidType, InvalidValue, check_count, check_real, quoted, unknown
 from minnet.estimators import parameters
+from minnet.estimators.checks import checked
 from minnet.estimators.convergence import Convergence
 from minnet.estimators.fitting import EVERY, Fitting, Pruning
 from minnet.estimators.mlp import model_of_mlp
@@ -241,9 +242,10 @@ class PrunedEstimator(BaseEstimator):
 
     def _prepared(self, X, y, sample_weight, first, learn):
         """Return (inputs, targets, weights, random generator); make the model on the first pass."""
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=first,
-                             multi_output=self._several or self._labels, y_numeric=self._numeric)
-        y, weights = self._targets(y, sample_weight, first, learn)
+        with checked(X, y):
+            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=first,
+                                 multi_output=self._several or self._labels, y_numeric=self._numeric)
+            y, weights = self._targets(y, sample_weight, first, learn)
         random = check_random_state(self.random_state)
         self._shape = parameters.image_shape(self.image_shape, X.shape[1])
         if first:
@@ -303,7 +305,8 @@ class PrunedEstimator(BaseEstimator):
     def _answers(self, X):
         """Return the net's outputs (n, k) for rows as users give them."""
         check_is_fitted(self, "predictor_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        with checked(X):
+            X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
         return self.predictor_.decision_function(self._shaped(X))
 
     def export(self, path: Path) -> Self:

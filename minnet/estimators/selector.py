@@ -19,6 +19,7 @@ from minnet.data.scaling import ROUNDING, maximum, mean_and_deviation
 from minnet.engine.optimizers import Optimizer
 from minnet.errors import InvalidType, InvalidValue, check_choice, check_count, quoted
 from minnet.estimators.base import FLOATS, PrunedEstimator, RandomSource, kept_on_error
+from minnet.estimators.checks import checked
 from minnet.estimators.classifier import PrunedClassifier
 from minnet.estimators.parameters import AUTO, LARGEST_BATCH, seed_of
 from minnet.estimators.regressor import PrunedRegressor
@@ -170,8 +171,9 @@ class SparsitySelector(SelectorMixin, BaseEstimator):
 
     def _validated(self, X, y) -> tuple[np.ndarray, np.ndarray]:
         """Return rows with standardised columns, and targets."""
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True,
-                             ensure_min_samples=FEWEST)
+        with checked(X, y):
+            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True,
+                                 ensure_min_samples=FEWEST)
         return _standardised(X), y.toarray() if issparse(y) else y  # several labels a row
 
     def _task(self, y):

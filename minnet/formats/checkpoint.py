@@ -12,6 +12,7 @@ over, and then everything is put back.
 """
 import inspect
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -172,6 +173,11 @@ def _places(model):
     return {name: p.index for name, p in model.parameters.items() if p.index is not None}
 
 
+def _are_places(found, shape, dense):
+    """Return whether an array has as many sorted positions as a model has, in a matrix of the shape `dense`."""
+    return found.shape == shape and bool((found[1:] > found[:-1]).all() and (found < math.prod(dense)).all())
+
+
 def arrays_of(model: Model) -> dict[str, np.ndarray]:
     """Return by name, as files hold them, the arrays that a model's outputs depend on.
 
@@ -201,7 +207,10 @@ def put_into(model: Model, arrays: Mapping[str, np.ndarray]) -> None:
     """
     stored = {name.removeprefix("index."): places for name, places in arrays.items() if name.startswith("index.")}
     places = _places(model)
-    if arrays["values"].shape != model.values.shape or set(stored) != set(places):
+    whole = {"values": model.values, "mask": model.mask}
+    fits = all(name in arrays and arrays[name].shape == like.shape for name, like in whole.items())
+    if not fits or set(stored) != set(places) or not all(
+            _are_places(stored[name], index.shape, model.parameters[name].shape) for name, index in places.items()):
         raise InvalidValue("the stored run is of another model: give the same one, as it was when the run began")
     for name, index in places.items():
         index[:] = stored[name]
@@ -231,14 +240,15 @@ def read_stored(path: Path, kind: str, about: Mapping) -> dict:
         facts = parse_json("its description", head.text)
         if not isinstance(facts, dict) or facts.get("kind") != kind:
             raise file_error(path, f"holds no {kind} of a run", "name another file, or delete it")
-        if facts["about"] != json.loads(json.dumps(about)):
-            raise file_error(path, f"is of another run: {_differing(facts['about'], about)}",
+        if facts.get("about") != json.loads(json.dumps(about)):
+            raise file_error(path, f"is of another run: {_differing(facts.get('about'), about)}",
                              "give the same arguments, or begin anew")
         return facts | {"arrays": read_arrays(file, head)}
 
 
 def _differing(stored, given):
     """Return in words the first fact in which two runs differ."""
+    stored = stored if isinstance(stored, dict) else {}
     for name in {**given, **stored}:
         if stored.get(name) != given.get(name):
             return f"{name} was {quoted(repr(stored.get(name)))}, and is {quoted(repr(given.get(name)))}"

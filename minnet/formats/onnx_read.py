@@ -349,7 +349,7 @@ class _Reader:
         for name, (make, of) in makers.items():
             with suppress(UnsupportedGraph):
                 array = make(of)
-                found |= {name: array} if 0 < array.size <= MOST_AXES else {}
+                found |= {name: array} if isinstance(array, np.ndarray) and 0 < array.size <= MOST_AXES else {}
         return found
 
     def narrow_kinds(self):

@@ -78,6 +78,8 @@ def _to_shape(net, node, x, dims):
             return replace(x, axes=axes)  # a sequence as an image, or the other way round
     if len(dims) > 1:
         return _one_channel(x, dims)
+    if size > net.most:
+        raise UnsupportedGraph(f"it flattens an image of {size:,} numbers: too many for a file of this size")
     letters = [letter for letter in x.axes if letter != "1"]
     theirs = np.arange(size).reshape([n for n, letter in zip(x.dims, x.axes, strict=True) if letter != "1"])
     order = theirs.transpose([letters.index(letter) for letter in OURS if letter in letters]).reshape(-1)

@@ -116,6 +116,8 @@ def robustness(model: Model, data: Dataset | Arrays, *, attacks: Sequence[str] |
     radii = check_real("epsilon", epsilon, 0), check_real("epsilon_l2", epsilon_l2, 0)
     seed, (X, y) = as_seed(rng), part_of(model, data, "test")
     X, y = _drawn(X, y, samples, seed)
+    if not len(X):
+        raise InvalidValue("X has 0 rows; wanted at least 1 to measure an accuracy on")
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise InvalidValue("the model gives no classes, or several a row: robustness is of classifiers")
     net = model.without_signature()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minnet.engine.state import Step
-from minnet.errors import Diverged, check_positive
+from minnet.errors import Diverged, check_positive, file_error
 from minnet.files import TEMPORARY, file_errors, write_whole
 from minnet.formats.checkpoint import Checkpoint, arrays_of, put_into, read_stored
 from minnet.formats.tensors import to_bytes
@@ -93,7 +93,7 @@ class Stages:
         self.count += 1
         done, under_way = self.folder / f"{name}.safetensors", self.folder / f"{name}-run.safetensors"
         if done.exists():
-            yield from _again(read_stored(done, KIND, self.about), model)
+            yield from _again(done, read_stored(done, KIND, self.about), model)
             return
         checkpoint = Checkpoint(under_way, about=self.about, save_every=self.save_every, rest=REST)
         rows = checkpoint.notes.setdefault("rows", [])
@@ -125,9 +125,14 @@ def _noted(steps, rows):
         yield step
 
 
-def _again(stored, model):
+def _again(path, stored, model):
     """Yield a Past for each epoch of a stage that was finished; make the model the net that it left."""
-    yield from [Past(*row) for row in stored["rows"]]
-    put_into(model, stored["arrays"])
-    if stored["failure"]:
-        raise Diverged(stored["failure"])
+    try:
+        past = [Past(*row) for row in stored["rows"]]
+        put_into(model, stored["arrays"])
+        failure = stored["failure"]
+    except (LookupError, TypeError) as error:
+        raise file_error(path, "is damaged", "delete it: its stage is run again") from error
+    yield from past
+    if failure:
+        raise Diverged(str(failure))
