@@ -3,35 +3,40 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import born
 import pytest
 from tables import make, sample_for
 
 from minnet.cli import main
 from minnet.cli.signals import SIGNALS, Stopped
+from minnet.engine.averaging import ema, swa
 from minnet.engine.optimizers import SGD
 from minnet.errors import FileError, InvalidType, InvalidValue
 from minnet.files import TEMPORARY
 from minnet.formats.checkpoint import Checkpoint, remember
 from minnet.formats.storage import save
 from minnet.pruning.recipes import RECIPES
+from minnet.pruning.result import Record
 from minnet.study.job import Job
 from minnet.study.settings import Settings
 from minnet.training import train
 
 EPOCHS, BATCH = 3, 4  # of 7 rows: two batches an epoch
-STOPS = (2, 3, 5)  # steps that are seen before the stop: stored by then are 1, 2 and 4, within an epoch and between two
+STOPS = (2, 3, 6)  # steps that are seen before the stop: stored are 1, 2, 5: in an epoch, between two, after a cut
+MEANS = {"swa": partial(swa, begin=0.3), "ema": partial(ema, decay=0.7),
+         "both": lambda steps: ema(swa(steps), decay=0.9)}
 OPTIONS = {"iterative": {"rounds": 2, "rewind": "weights"}, "lottery_ticket": {"rounds": 2, "rewind": 1},
            "rigl": {"interval": 1}, "granet": {"interval": 1}, "mest": {"surplus": 0.2}, "top_kast": {"interval": 2},
            "synflow": {"rounds": 3}, "force": {"rounds": 3}, "growing_l2": {"begin": 0.2},
            "lc": {"rounds": 3}, "admm": {"rounds": 3}}
 
 
-def steps(name, model, train):
+def steps(name, model, train, **more):
     """Return the steps of a recipe, one after every batch."""
     sample, structure = sample_for(model), {"structure": "channel"} if name == "slimming" else {}
     bound = partial(train, optimizer=SGD(0.05, momentum=0.9), batch_size=BATCH, every="batch")
     return RECIPES[name](model, (sample.X, sample.y), 0.5, epochs=EPOCHS, rng=0, train=bound, **structure,
-                         **OPTIONS.get(name, {}))
+                         **OPTIONS.get(name, {}), **more)
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +65,48 @@ def test_a_recipe_goes_on_where_it_was_stopped(name, tmp_path):
         assert checkpoint.resumes and len(rest) == len(losses) - stop + 1
         assert rest == losses[stop - 1 :] and bits(again) == bits(whole), f"stopped after {stop} steps"
         path.unlink()
+
+
+def begun(name, path=None, mean=iter, net="dense"):
+    """A net, a record, and the steps of a recipe that fills it, with a mean around; stored where there is a path."""
+    model, record = born.net() if net == "sparse" else make(net), Record()
+    trained = train if path is None else Checkpoint(path, save_every=1e-9)
+    return model, record, mean(steps(name, model, trained, record=record))
+
+
+def told(record, model):
+    """All that a record says of some weights, and what each round is made of."""
+    whys = [str(record.explain(p.name, place)) for p in model.weight_parameters for place in (0, 3)]
+    return whys, [(bits(result.plan), result.units, str(result)) for result in record]
+
+
+@pytest.mark.parametrize(("name", "mean", "stop", "net"), [
+    ("gradual", "ema", 1, "dense"), ("gradual", "both", 6, "dense"), ("iterative", "swa", 4, "dense"),
+    ("lottery_ticket", "ema", 3, "dense"), ("admm", "both", 6, "dense"), ("mest", "ema", 5, "dense"),
+    ("slimming", "swa", 5, "normed"), ("set", "ema", 5, "sparse"), ("set", "both", 6, "sparse"),
+])
+def test_means_and_records_go_on_too(name, mean, stop, net, tmp_path):
+    path, mean = tmp_path / "run.safetensors", MEANS[mean]
+    whole, record, run = begun(name, mean=mean, net=net)
+    assert len(list(run)) == 6
+    *_, run = begun(name, path, mean, net)
+    for _ in range(stop):
+        next(run)
+    run.close()
+    again, filled, run = begun(name, path, mean, net)
+    assert len(list(run)) >= 7 - stop and bits(again) == bits(whole)
+    assert net == "sparse" or told(filled, again) == told(record, whole)
+
+
+def test_a_mean_that_was_not_stored_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    *_, run = begun("gradual", path)
+    for _ in range(3):
+        next(run)
+    run.close()
+    *_, run = begun("gradual", path, MEANS["ema"])
+    with pytest.raises(InvalidValue, match="stored without a mean of its nets.*delete the file"):
+        next(run)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

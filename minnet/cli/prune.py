@@ -165,8 +165,13 @@ def _show_progress(job, console):
     """Train and prune with a progress bar."""
     with console.progress() as bar:
         bar("starting", 0, job.epochs)
+        told = False
         for progress in job.run():
             SIGNALS.check()
+            if job.stages.forgets and not told:
+                told = True
+                console.info(f"{name_of(job.settings.recipe)} does not call mn.remember(train, ...) before it trains: "
+                             "stopped on the way, it is begun anew by --resume")
             bar(f"{progress.stage}: loss {progress.loss:.3f}, sparsity {progress.sparsity:.0%}", progress.epoch,
                 job.epochs)
 

@@ -75,30 +75,48 @@ def ema(steps: Iterable[Step], *, decay: float = 0.999) -> Iterator[Step]:
 
 
 class _Mean:
-    """A mean of a model's values, float64, over nets of one mask and one topology."""
+    """A mean of a model's values, float64, over nets of one mask whose live weights are at the same places."""
 
     def __init__(self, model: Model) -> None:
-        self.mask, self.topology, self.count = model.mask.copy(), model.topology, 0
-        self.values = np.zeros(len(model.values))
+        self.model = model
+        self.begin()
 
-    def fits(self, model: Model) -> bool:
-        """Return whether the model has the mask that the mean is of."""
-        return self.topology == model.topology and np.array_equal(self.mask, model.mask)
+    def begin(self) -> None:
+        """Begin anew, with the model's mask and places as they are now."""
+        self.mask, self.places, self.count = self.model.mask.copy(), _places(self.model), 0
+        self.values = np.zeros(len(self.model.values))
 
-    def add(self, model: Model, weight: Callable[[int], float]) -> None:
+    def memory(self) -> dict[str, object]:
+        """Return what a Checkpoint stores."""
+        return {"mask": self.mask, "places": self.places, "count": self.count, "values": self.values}
+
+    def fits(self) -> bool:
+        """Return whether the model has the mask and the places that the mean is of."""
+        return np.array_equal(self.mask, self.model.mask) and np.array_equal(self.places, _places(self.model))
+
+    def add(self, weight: Callable[[int], float]) -> None:
         """Move the mean towards the model's values, by the share that the count gives."""
         self.count += 1
-        self.values += weight(self.count) * (model.values - self.values)
+        self.values += weight(self.count) * (self.model.values - self.values)
+
+
+def _places(model):
+    """Return the live positions of all layers that were born sparse, one after the other."""
+    found = [p.index for p in model.parameters.values() if p.index is not None]
+    return np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)
 
 
 def _averaged(steps, counts, weight):
-    model, mean = None, None
+    mean = None
     for step in steps:
-        model = step.model
-        if mean is None or not mean.fits(model):
-            mean = _Mean(model)
+        if mean is None:
+            mean = _Mean(step.model)
+            if step.state.keeper is not None:
+                step.state.keeper.keep(mean)  # which puts back what it was in a run that goes on
+        if not mean.fits():
+            mean.begin()
         if counts(step):
-            mean.add(model, weight)
+            mean.add(weight)
         yield step
-    if model is not None and mean.fits(model) and mean.count:
-        model.values[:] = np.where(model.mask, mean.values, 0)
+    if mean is not None and mean.fits() and mean.count:
+        mean.model.values[:] = np.where(mean.model.mask, mean.values, 0)

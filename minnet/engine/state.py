@@ -26,9 +26,10 @@ class State:
 
     `vectors` is (optimizer.slots, n_trainable), in the model's index space. `epoch` counts finished epochs, `batch`
     the batches done in the one under way, `t` all steps, `loss_sum` the losses of the batches done, `batch_size` the
-    rows of each (0 before the first one). `rngs` are the generators that Dropout draws from, one per thread of the
-    run. The order of rows needs no state: it follows from `seed` and `epoch`. `start` is what `train` keeps of the
-    model's values, None before; it is saved nowhere.
+    rows of each (0 before the first one). `keeper` is the Checkpoint that stores the run, or None: `keeper.keep(thing)`
+    stores beside it what is no part of it, such as a mean of its nets. `rngs` are the generators that Dropout draws
+    from, one per thread of the run. The order of rows needs no state: it follows from `seed` and `epoch`. `start` is
+    what `train` keeps of the model's values, None before; it is saved nowhere.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class State:
         self.threads = threads
         self.vectors = np.zeros((optimizer.slots, model.n_trainable), model.dtype)
         self.topology = model.topology
-        self.start = None
+        self.start = self.keeper = None
         self.epoch = self.batch = self.t = self.batch_size = 0
         self.loss_sum = 0.0
         self.rngs = [np.random.default_rng([self.seed, NOISE, i]) for i in range(threads)]

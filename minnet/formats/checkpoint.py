@@ -63,7 +63,9 @@ class Checkpoint:
 
     Notes
     -----
-    A recipe that does not `remember` is not stored: its run begins anew, which gives the same bits later.
+    A recipe that does not `remember` is not stored: its run begins anew, which gives the same bits later. The mean that
+    `swa` or `ema` makes of the steps is stored too; then the last epoch of a training is not, for the mean is not yet
+    in the model. So is a `record` that is bound to `prune`, whole each time.
     """
 
     def __init__(self, path: Path, *, save_every: float | None = None, about: Mapping | None = None,
@@ -72,10 +74,13 @@ class Checkpoint:
         self.save_every = None if save_every is None else check_positive("save_every", save_every)
         self.things: list[object] | None = None
         self.calls, self.saved = 0, 0.0
+        self.beside: list[object] = []
+        self.begun = False  # whether a step was seen
         self.__signature__ = inspect.signature(train)  # so that a recipe sees what is bound
         self.found = read_stored(self.path, KIND, self.about) if os.path.lexists(self.path) else None
         self.notes: dict[str, object] = self.found["notes"] if self.found else {}
         self.resumes = self.found is not None
+        self.restored: tuple | None = None  # what is known of things beside a run that was resumed
 
     def remember(self, things: Sequence[object]) -> None:
         """Add what a recipe remembers between two steps: arrays, random generators, dicts or objects.
@@ -86,6 +91,28 @@ class Checkpoint:
             What changes while the recipe runs, and is not the model's or the optimizer's.
         """
         self.things = [*(self.things or []), *things]
+
+    def keep(self, thing: object) -> None:
+        """Add what goes beside the run, such as the mean of its nets; where the run was resumed, put back what it was.
+
+        Parameters
+        ----------
+        thing : object
+            What changes with the steps, and is not the model's or the optimizer's.
+
+        Raises
+        ------
+        InvalidValue
+            The run was stored without it.
+        """
+        self.beside.append(thing)
+        if self.restored is None:
+            return
+        facts, arrays, model = self.restored
+        if len(self.beside) > len(facts):
+            raise InvalidValue(f"{quoted(self.path)} was stored without a mean of its nets, or another thing that is "
+                               "kept beside it now: leave that out, or delete the file to begin anew")
+        put_back(thing, facts[len(self.beside) - 1], arrays, model)
 
     @wraps(train)
     def __call__(self, model: Model, data: object, *, every: str | int = "epoch", **options: object) -> Iterator[Step]:
@@ -103,7 +130,10 @@ class Checkpoint:
                 return
             found, self.found = self.found, None
             steps = again(state=_restored(found, model, self.things or []))
+            self.begun = found["begun"]
+            self.restored = (found["beside"]["list"], found["arrays"], model) if self.begun else None
             self.saved = time.monotonic()
+        steps.state.keeper = self
         with closing(steps):
             self.write(number, steps.state)
             yield from self._stored(number, steps, every)
@@ -112,8 +142,9 @@ class Checkpoint:
         """Yield the steps that `every` asks for; store the run after each epoch, and when it is time."""
         for step in steps:
             if step.batch == 0 or every == "batch" or (every != "epoch" and step.batch % every == 0):
+                self.begun = True
                 yield step
-            if self._due(step):
+            if self._due(step) and not (self.beside and step.progress == 1):
                 self.write(number, step.state)
 
     def _due(self, step):
@@ -135,7 +166,8 @@ class Checkpoint:
             return
         arrays = arrays_of(state.model) | {"vectors": state.vectors}
         facts = {"kind": KIND, "about": self.about, "notes": self.notes, "number": number, "state": run_facts(state),
-                 "memory": memory_facts(self.things, arrays)}
+                 "memory": memory_facts(self.things, arrays), "begun": self.begun,
+                 "beside": memory_facts(self.beside, arrays, "beside")}
         with file_errors(self.path):
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         write_whole(self.path, to_bytes(arrays, json.dumps(facts)))

@@ -56,7 +56,7 @@ class Stages:
                  save_every: float | None = None) -> None:
         self.folder, self.about = Path(folder), dict(about)
         self.save_every = None if save_every is None else check_positive("save_every", save_every)
-        self.count = 0
+        self.count, self.forgets = 0, False  # `forgets`: a stage ran that is not stored within
         if not resume:
             self.clear()
         self.resumes = bool(self.files)
@@ -100,7 +100,9 @@ class Stages:
         yield from [Past(*row) for row in rows]
         failure = None
         try:
-            yield from _noted(make(checkpoint), rows)
+            for step in _noted(make(checkpoint), rows):
+                self.forgets = self.forgets or checkpoint.things is None
+                yield step
         except Diverged as error:
             failure = error
         self._finish(done, model, rows, failure)

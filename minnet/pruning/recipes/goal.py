@@ -7,6 +7,7 @@ from minnet.engine.rng import as_rng
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_fraction
 from minnet.pruning.choose import is_measured
+from minnet.pruning.remembered import Rounds
 from minnet.pruning.result import Result
 from minnet.pruning.rounds import PruneSchedule, share_of
 from minnet.pruning.scores import Data
@@ -36,6 +37,7 @@ class Goal:
         self.done: int | None = None  # the last count of `gradually`
         self.share = share_of("one_shot" if sparsity is None else schedule, sparsity)
         self.open = sparsity is None
+        self.record = Rounds(model, bound_to(prune, "structure", "weight"), bound_to(prune, "record"))
         if sparsity is not None:
             trial = prune if bound_to(prune, "record") is None else partial(prune, record=None)  # it is no round
             first = trial(model, count=0, data=data, rng=self.rng)  # removes nothing
@@ -47,7 +49,7 @@ class Goal:
 
     def memory(self) -> dict[str, object]:
         """Return what changes between two steps."""
-        return {"rng": self.rng, "layers": self.layers, "done": self.done}
+        return {"rng": self.rng, "layers": self.layers, "done": self.done, "record": self.record}
 
     def count(self, t: float) -> int:
         """Return how many pieces are masked at progress t in [0, 1]."""

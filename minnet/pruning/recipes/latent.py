@@ -164,10 +164,12 @@ class Latent:
         return {name: value for name, value in vars(self).items() if name not in MADE_ANEW}
 
     def make_room(self, names: set[str]) -> None:
-        """Make the attributes of these names, which come with `start`."""
+        """Make the attributes of these names, which come with `start`; leave the model as it is."""
         if not all(hasattr(self, name) for name in names):
-            self.started = True
+            model, self.started = self.model, True
+            values, mask = model.values.copy(), model.mask.copy()
             self.start()
+            model.values[:], model.mask[:] = values, mask
 
     @property
     def model(self) -> Model:
