@@ -67,6 +67,15 @@ def test_a_file_of_other_settings_is_refused_or_run_anew(runner, tmp_path, capsy
     assert capsys.readouterr().out.count("| `snip_5` |") == 2
 
 
+def test_the_table_is_that_of_the_figures_that_were_kept(runner, tmp_path):
+    """Whoever edits a figure by hand is found out; and other rows stay where one is quoted anew."""
+    for name in ("figures.json", "README.md"):
+        (tmp_path / name).write_bytes((runner.HERE / name).read_bytes())
+    runner.quote({}, tmp_path)
+    for name in ("figures.json", "README.md"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (runner.HERE / name).read_text(encoding="utf-8")
+
+
 def test_a_figure_passes_as_it_is_printed(runner):
     row = runner.rows_of()["han"]
     assert row.reaches(row.target + 0.004) and not row.reaches(row.target + 0.006)

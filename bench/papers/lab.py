@@ -18,8 +18,8 @@ WEIGHTS, TRAINING, PRUNING = range(3)  # streams of random numbers
 NETS = {"lenet_300_100": mn.models.lenet_300_100, "lenet_5": mn.models.lenet_5,
         "mlp_net": partial(mn.models.mlp, hidden=(40, 20)), "mlp_small": partial(mn.models.mlp, hidden=(16,))}
 load = lru_cache(2)(mn.load_data)
-DENSE = {"net": "lenet_300_100", "epochs": 40, "lr": 0.1, "decay": 5e-4, "batch": 100}  # what rows begin with
-TINY_DENSE = {**DENSE, "epochs": 1}
+DENSE = {"net": "lenet_300_100", "epochs": 40, "lr": 0.1, "decay": 5e-4, "batch": 100, "drops": [0.6, 0.9]}
+TINY_DENSE = {**DENSE, "epochs": 1}  # of what rows begin with
 
 
 def sgd(lr, momentum=0.9, decay=0.0, batch=100, nesterov=True, drops=None, factor=0.1, every="epoch"):

@@ -1,17 +1,23 @@
-"""Run the rows, keep each seed of each row as a file written whole, print the table."""
+"""Run the rows, keep each seed of each row as a file written whole, print the table.
+
+`--readme` puts what was printed into figures.json, beside what it has of other rows, and makes the table of README.md
+anew from there.
+"""
 import argparse
 import importlib
 import json
 import statistics
 from pathlib import Path
 
+from bench.__main__ import refresh
 from bench.papers.lab import Lab
 from minnet.errors import unknown
 from minnet.files import write_whole
 
 PAGES = ("dense", "han_2015", "dynamic_surgery", "gsm", "snip", "sparse_momentum", "set_rigl", "sparse_vd",
          "group_lasso_l0", "tickets", "lenet5_extreme", "second_order", "mnist_1d")
-RESULTS = Path(__file__).parents[1] / "results" / "papers"
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "papers"
 SEEDS = 5
 HEAD = ("row", "paper", "published", "ours", "kept weights", "of all parameters", "epochs", "seconds", "seeds",
         "verdict")
@@ -77,6 +83,16 @@ def line(row, runs):
     return f"| {' | '.join(cells)} |"
 
 
+def quote(found, here=HERE):
+    """Put {row: runs} into figures.json, in place of what it had of these rows, and make the table of README.md."""
+    path = here / "figures.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    rows = rows_of()
+    now = {name: found.get(name) or before.get(name) for name in rows}
+    path.write_text(json.dumps({name: runs for name, runs in now.items() if runs}, indent=1) + "\n", encoding="utf-8")
+    refresh(here / "README.md", table(rows.values(), now), "papers")
+
+
 def chosen(names, frontier):
     """The rows of these names; by default all but those of the frontier, or these alone."""
     rows = rows_of()
@@ -96,6 +112,7 @@ def main(quick=False, argv=()):
     parser.add_argument("--again", action="store_true", help="run anew what has other settings")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--show", action="store_true", help="run nothing")
+    parser.add_argument("--readme", action="store_true", help="put the table into the README of the folder")
     options = parser.parse_args(argv)
     rows, tiny = chosen(options.rows, options.frontier), options.tiny
     folder = options.out or (RESULTS.with_name("papers_tiny") if tiny else RESULTS)
@@ -106,3 +123,5 @@ def main(quick=False, argv=()):
                 row, seed, folder, tiny, options.again)
             found[row.name] += [] if one is None else [one]
     print(table(rows, found))
+    if options.readme:
+        quote(found)
