@@ -15,7 +15,7 @@ from minnet.errors import unknown
 from minnet.files import write_whole
 
 PAGES = ("dense", "han_2015", "dynamic_surgery", "gsm", "snip", "sparse_momentum", "set_rigl", "sparse_vd",
-         "group_lasso_l0", "tickets", "lenet5_extreme", "second_order", "mnist_1d")
+         "group_lasso_l0", "tickets", "lenet5_extreme", "second_order", "mnist_1d", "frontier")
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "papers"
 SEEDS = 5
