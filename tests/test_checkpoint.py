@@ -14,11 +14,12 @@ from minnet.engine.optimizers import SGD
 from minnet.errors import FileError, InvalidType, InvalidValue
 from minnet.files import TEMPORARY
 from minnet.formats.checkpoint import Checkpoint, remember
-from minnet.formats.storage import save
+from minnet.formats.storage import file_bytes, save
 from minnet.pruning.recipes import RECIPES
 from minnet.pruning.result import Record
 from minnet.study.job import Job
 from minnet.study.settings import Settings
+from minnet.study.training import Training
 from minnet.training import train
 
 EPOCHS, BATCH = 3, 4  # of 7 rows: two batches an epoch
@@ -157,6 +158,17 @@ def test_a_job_goes_on_where_it_was_stopped(options, tmp_path, few_rounds):
     (tmp_path / "stopped" / TEMPORARY.format("killed")).touch()  # as a kill within a write leaves it
     again.stages.clear()
     assert not (tmp_path / "stopped").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"freeze": "dense1"}], ids=["whole", "part"])
+def test_a_training_whose_stages_were_all_finished_writes_the_same_file(options, tmp_path):
+    """A kill between the last epoch and the file: what training gives a model, its signature too, is there again."""
+    def written(folder):
+        training = Training(Settings(data="digits", model="mlp", epochs=1, seed=1, **options))
+        training.store(folder)
+        list(training.run())
+        return file_bytes(training.whole(training.model), made=training.made)
+    assert written(tmp_path / "stopped") == written(tmp_path / "stopped") == written(tmp_path / "whole")
 
 
 def test_resume_at_the_command_line(tmp_path, monkeypatch, capsys):

@@ -20,6 +20,7 @@ from minnet.engine.attacks import ATTACKS
 from minnet.engine.augmentation import AUGMENTATIONS, compose
 from minnet.engine.metrics import evaluate, scores
 from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from minnet.engine.sample import signature_for
 from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
 from minnet.errors import InvalidValue, check_choice, quoted
@@ -140,7 +141,11 @@ class Training:
         self.stages = Stages(folder, about=about, resume=resume, save_every=save_every)
 
     def stored(self, model: Model, make: Callable[[Train], Iterator[Step]]) -> Iterator[Step | Past]:
-        """Return the steps of make(train), with the settings bound to `train`; stored where `store` was called."""
+        """Return the steps of make(train), with the settings bound to `train`; stored where `store` was called.
+
+        The model has its signature from here on, as `train` gives it, which a stage that was stored does not call.
+        """
+        model.signature = signature_for(model, self.data)
         if self.stages is None:
             return make(partial(train, **self.arguments))
         return self.stages.run(model, lambda checkpoint: make(partial(checkpoint, **self.arguments)))
