@@ -17,11 +17,13 @@ OF_TRAINING = {"engine", "model", "errors"}  # rooms whose names are on the page
 def pages_of_names():
     """Return {page: its text}: all public names, by the module or the room that has them, and a list of all."""
     public = handed_out()
-    pages, shown = {}, {}
+    pages, shown, places = {}, {}, {name: place for place, name in enumerate(public)}
     for name, value in public.items():
         head = name.partition(".")[0]
         shown[name] = shown[head] if head in shown else page_of(name, value)
         pages.setdefault(shown[name], []).append(name)
+    for names in pages.values():
+        names.sort(key=lambda name: places[owner(name)])  # stable: methods below their class
     made = {f"api/{page}.md": f"# {title_of(page)}\n\n" + "\n\n".join(entry(name, public[name]) for name in names)
             for page, names in pages.items()}
     return {"api/index.md": index(pages, public), **dict(sorted(made.items(), key=lambda item: order(item[0])))}
@@ -83,6 +85,11 @@ def is_method(name):
     return name.count(".") == 2 or (name[:1].isupper() and "." in name)
 
 
+def owner(name):
+    """Return the name of the class of a method, or the name itself."""
+    return name.rpartition(".")[0] if is_method(name) else name
+
+
 def call(name, value):
     """Return how it is called, without annotations, which the sections have."""
     word = name.rpartition(".")[2]
@@ -99,8 +106,7 @@ def described(body):
     for line in body.splitlines():
         if line and not line.startswith(" "):
             name, colon, kind = line.partition(" : ")
-            yield f"- `{name}`" + f" : {text(kind)}" * bool(colon)
-            yield ""
+            yield f"\n- `{name}`" + f" : {text(kind)}" * bool(colon) + "\n"
         elif line:
             yield text(line)
         else:

@@ -22,6 +22,8 @@ PAGES = {
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NAMES = pages_of_names()
 LINK = re.compile(r"(!?)\[([^][]*)\]\(([^()\s#]*)(#[^()\s]*)?\)")
+ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
+CODE = re.compile(r"``.*?``|`[^`]*`")  # where MkDocs takes a | as it is, and \| as two characters
 ROWS = re.compile(r"^<!-- rows: (\S+) \| (.+?) -->$", re.MULTILINE)
 
 
@@ -66,7 +68,7 @@ def on_page_markdown(markdown, page, config, files):
             return f"{words} (`{path}`)" if words.strip("`") != path else f"`{path}`"
         return found[0]  # MkDocs says that it leads nowhere
 
-    return LINK.sub(moved, markdown)
+    return ROW.sub(lambda row: CODE.sub(lambda code: code[0].replace("\\|", "|"), row[0]), LINK.sub(moved, markdown))
 
 
 def text_of(source):
@@ -76,7 +78,7 @@ def text_of(source):
 
 def program(path):
     """Return a page with a program."""
-    return f"# `examples/{path.name}`\n\n```python\n{path.read_text(encoding='utf-8').rstrip()}\n```\n"
+    return f"# {path.name}\n\n```python\n{path.read_text(encoding='utf-8').rstrip()}\n```\n"
 
 
 def rows_of(source, pattern):

@@ -1,18 +1,27 @@
-"""The documentation is a site: built without a warning, and every link of a page leads to a file and a heading."""
+"""The documentation is true: its programs and commands run, its links lead somewhere, the site is built without a warning."""
+import importlib.util
+import json
 import logging
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from each import each
 
 import minnet as mn
+from minnet.cli import main
 
 ROOT = Path(mn.__file__).parents[1]
 FOLDERS = (".", "bench", "docs", "docs/guides", "minnet", "minnet/pruning")
 PAGES = {str(path.relative_to(ROOT)): path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))}
 MADE = {"docs/api/index.md"}  # pages that the site has and the repository has not
+GUIDES = {path.stem: path for path in sorted((ROOT / "docs").rglob("*.md"))
+          if path.stem not in ("index", "microcontroller", "playground")}  # of first steps, test_examples.py, test_play.py
+RUNS = re.compile(r"^```python\n(?P<program>.*?)^```|^    (?P<command>\S[^\n]*)$", re.DOTALL | re.MULTILINE)
+NEEDS = {"import torch": "torch", "from hypothesis": "hypothesis", "load_keras": "h5py", "mn.save_onnx": "onnx"}
 CODE = re.compile(r"^```.*?^```|``.*?``|`[^`]*`", re.DOTALL | re.MULTILINE)
 
 
@@ -53,3 +62,37 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     for page, text in pages.items():
         fetched = re.findall(r'<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(https?:[^"]+)"', text)
         assert not fetched, f"{page} is fetched from elsewhere: {fetched}"
+
+
+def run(line):
+    """A line of a shell: minnet runs here, one epoch long where it trains; of another the program exists."""
+    program, *words = shlex.split(line)
+    if program != "minnet":
+        assert program in (".", "python3", "pip") or (program == "python" and (ROOT / words[0]).exists()), line
+        return
+    short = {"prune": "--epochs 1", "compare": "--epochs 1 --seeds 1 --sparsities 0.9"}.get(words[0], "").split()
+    assert main([*words, *["--quiet"] * (words[0] != "list"), *short]) == 0, line
+
+
+def write_keras_net(path):
+    """A net as Keras saves it, made without Keras."""
+    pytest.importorskip("h5py")
+    from keras_files import archive, layer, sequential
+
+    net = sequential(layer("Dense", units=2, activation="relu", use_bias=True), shape=(3,))
+    archive(path, {"dense": {"kernel": np.eye(3, 2, dtype=np.float32), "bias": np.zeros(2, np.float32)}},
+            json.dumps(net))
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_what_pages_show_runs(page, tmp_path, monkeypatch, few_rounds):
+    """In their order, in one folder, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    write_keras_net(tmp_path / "theirs.keras")
+    names = {"__name__": page}
+    for found in RUNS.finditer(GUIDES[page].read_text(encoding="utf-8")):
+        program = found["program"] or ""
+        if found["command"]:
+            run(found["command"])
+        elif all(importlib.util.find_spec(needed) for words, needed in NEEDS.items() if words in program):
+            exec(compile(program, f"{page}.md", "exec"), names)
