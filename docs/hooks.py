@@ -15,7 +15,8 @@ sys.path += [str(ROOT / "docs"), str(ROOT / "tests")]
 from api import pages_of_names  # noqa: E402  # this file is loaded by its path
 
 PAGES = {
-    "reference.md": "minnet/pruning/REFERENCE.md", "measurements.md": "bench/README.md", "map.md": "minnet/README.md",
+    "reference.md": "minnet/pruning/REFERENCE.md", "measurements.md": "bench/README.md",
+    "papers.md": "bench/papers/README.md", "map.md": "minnet/README.md",
     "contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md", "changelog.md": "CHANGELOG.md",
     "index.md": "README.md",
 }

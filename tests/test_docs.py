@@ -1,4 +1,4 @@
-"""The documentation is true: its programs and commands run, its links lead somewhere, the site is built without a warning."""
+"""The documentation is true: programs and commands run, links lead somewhere, the site is built without a warning."""
 import importlib.util
 import json
 import logging
@@ -15,11 +15,11 @@ import minnet as mn
 from minnet.cli import main
 
 ROOT = Path(mn.__file__).parents[1]
-FOLDERS = (".", "bench", "docs", "docs/guides", "minnet", "minnet/pruning")
+FOLDERS = (".", "bench", "bench/papers", "docs", "docs/guides", "minnet", "minnet/pruning")
 PAGES = {str(path.relative_to(ROOT)): path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))}
-MADE = {"docs/api/index.md"}  # pages that the site has and the repository has not
+MADE = ROOT / "docs/api"  # pages that the site has and the repository has not
 GUIDES = {path.stem: path for path in sorted((ROOT / "docs").rglob("*.md"))
-          if path.stem not in ("index", "microcontroller", "playground")}  # of first steps, test_examples.py, test_play.py
+          if path.stem not in ("index", "microcontroller", "playground")}  # first_steps; tests of examples and play
 RUNS = re.compile(r"^```python\n(?P<program>.*?)^```|^    (?P<command>\S[^\n]*)$", re.DOTALL | re.MULTILINE)
 NEEDS = {"import torch": "torch", "from hypothesis": "hypothesis", "load_keras": "h5py", "mn.save_onnx": "onnx"}
 CODE = re.compile(r"^```.*?^```|``.*?``|`[^`]*`", re.DOTALL | re.MULTILINE)
@@ -44,7 +44,7 @@ def test_links_lead_somewhere(page):
     path = PAGES[page]
     for target, anchor in links(path):
         file = (path.parent / target).resolve() if target else path
-        if str(file.relative_to(ROOT)) not in MADE:
+        if file.parent != MADE:
             assert file.exists(), target
             assert not anchor or file.suffix != ".md" or anchor in anchors(file), f"{target}#{anchor}"
 
