@@ -28,7 +28,7 @@ from pathlib import Path
 
 CASES, SEED = 50_000, 0
 SECONDS = 5.0           # that a case may take
-STARTING = 120.0        # that the process may take before its first case
+STARTING = 900.0        # that the process may take before its first case
 MOST_MEMORY = 4, 64 * 2**20  # times the file, and bytes
 ADDRESSES = 4 * 2**30   # bytes of address space beside what the process has at the start
 LONGEST_MESSAGE = 3000
@@ -135,6 +135,7 @@ def fuzz(cases=CASES, seed=SEED, only=None):
     """Run the cases and return {reader: Count} and the failures, [(number, reader, outcome, words), ...]."""
     counts, failures, first = {}, [], 0
     while first < cases:
+        number = None
         for number, ending in watched(first, cases, seed, only):
             if ending[1] == "hang" and not hangs_again(number, seed, only):
                 continue
@@ -146,7 +147,9 @@ def fuzz(cases=CASES, seed=SEED, only=None):
                 failures.append((number, name, outcome, words))
                 print(f"case {number}: {name}: {outcome}: {words}", flush=True)
             first = number + 1
-        first = max(first, number + 1)
+        if number is None:
+            raise SystemExit("the process that reads did not begin")
+        first = number + 1
     return counts, failures
 
 
