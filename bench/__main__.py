@@ -17,7 +17,7 @@ SPEED = ("selection", "training", "sparse_training", "recipe_speed", "predict", 
          "estimators")  # in bench/
 # which measure no time: named by the user alone
 OTHERS = ("tables", "feature_selection", "faults", "c_size", "c_accuracy", "error_by_kilobyte", "runtimes", "imports",
-          "backdoor", "dask_sweep", "recipes", "papers")
+          "backdoor", "dask_sweep", "recipes", "papers", "fuzz", "mutation")
 FRONT = (  # rows of README.md: work, and the peer without its number of threads
     ("lenet_300_100 epoch, batch 60, sgd, 1 thread(s)", "PyTorch"),
     ("lenet_300_100 epoch, batch 60, sgd, 2 thread(s)", "PyTorch"),

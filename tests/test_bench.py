@@ -244,3 +244,23 @@ def test_recipes_are_measured_once_beside_static(bench, tmp_path):
     table = recipes.table(recipes.kept("digits", study, tmp_path)).splitlines()
     assert len(table) == 4 and "`static`" in table[2] and "`gradual` | a dense net" in table[3]
     assert f"{100 * found['effect']:+.2f} (" in table[3]
+
+
+def test_readers_read_or_refuse_files_that_were_changed_at_random(bench):
+    """Five hundred of the 50,000 cases of `python -m bench fuzz`."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("h5py")
+    counts, failures = importlib.import_module("bench.fuzz").fuzz(500)
+    assert failures == []
+    assert sum(sum(count.outcomes.values()) for count in counts.values()) == 500
+    assert all(sum(count.outcomes[outcome] for count in counts.values()) > 30 for outcome in ("read", "refused"))
+
+
+def test_mutants_are_made(bench):
+    """Each differs from the file in one place, and can be compiled; the named ones are still there."""
+    mutation = importlib.import_module("bench.mutation")
+    path = ROOT / "minnet" / "pruning" / "rounds.py"
+    made = {mutation.mutant(path, number)[2] for number in range(mutation.count_of(path))}
+    assert len(made) == mutation.count_of(path) > 50
+    assert all(compile(source, str(path), "exec") for source in made)
+    assert len(list(mutation.named())) == len(mutation.NAMED)

@@ -40,7 +40,7 @@ class External:
     def name(self, tensor):
         """Return the name of the file in which a tensor is: a plain one, of a file that is no link."""
         name = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
-        plain = name and name not in (".", "..") and not set(name) & set("/\\:\0")
+        plain = isinstance(name, str) and name and name not in (".", "..") and not set(name) & set("/\\:\0")
         if not plain or (self.folder / name).is_symlink():
             raise UnsupportedGraph(f"it keeps {quoted(tensor.name)} in another file, {quoted(name)}, which is a path "
                                    f"or a link: {ONE_FILE}")

@@ -410,6 +410,8 @@ def _model(net, end, shape, path, zeros):
         raise UnsupportedGraph(f"its model takes {memory(spec.length, dtype):,} bytes of memory, more than the file "
                                "can mean")
     model = Model.blank(tree, shape, dtype)
+    if not arrays.keys() <= model.parameters.keys():
+        raise UnsupportedGraph("it has weights that do not lead to its output")
     put(model, arrays, path, zeros=zeros)
     return model
 
