@@ -228,7 +228,7 @@ def dense_row(code, at, index, weights, value, x, y):
     y[y0 : y0 + units] = wide(value[bias : bias + units]) + seen @ w * scales(weights, value, scale, units)
 
 
-def run_program(code, index, weights, value, X, row, stop, tile, work, out):
+def run_program(code, index, weights, value, X, row, stop, tile, work, out, steps):
     of_two = {do.COPY: copy, do.ADD: add, do.MULTIPLY: multiply, do.POOL_TILE: pool_tile, do.POOL_IMAGE: pool_image,
               do.HALVE_IMAGE: halve_image}
     linear = {do.SPARSE: (sparse_planes, 1), do.BLOCK: (block_planes, 4), do.DENSE: (dense_planes, 6),
@@ -257,14 +257,8 @@ def run_program(code, index, weights, value, X, row, stop, tile, work, out):
     return total
 
 
-def run_chain(code, index, weights, value, X, row, stop, tile, work, out):
-    assert (code[:, 0] < do.OTHERS).all()
-    return run_program(code, index, weights, value, X, row, stop, tile, work, out)
-
-
-def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
-    assert others or (code[:, 0] < do.OTHERS).all()
+def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, program, steps):
     for i, (first, last, _, row, stop, tile) in enumerate(tasks[counters[0] :], counters[0]):
-        totals[i] = run_program(code[first:last], *numbers, X, row, stop, tile, work, out)
+        totals[i] = run_program(code[first:last], *numbers, X, row, stop, tile, work, out, steps)
     counters[:] = len(tasks) + 1, len(tasks)
     begun += patience == 0

@@ -9,14 +9,11 @@ from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, odd, plain
 from trees import compiled_models, random_input
 
-from minnet.engine.activations import LeakyReLU, ReLU, Sigmoid, Tanh
-from minnet.engine.containers import Sequential
-from minnet.engine.dense import Dense
-from minnet.engine.model import Model
-from minnet.kernels.program.interpreter import ROW, STOP
+from minnet.kernels.program.interpreter import ROW, STOP, run_program
 from minnet.kernels.program.ops import HALF, OPERANDS, RUN
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES
 from minnet.kernels.program.rows import MASK_INPUTS
+from minnet.kernels.simd.addresses import address_of
 from minnet.runtime.emit import emit
 from minnet.runtime.graph import LinearNode
 from minnet.runtime.linear import KERNELS
@@ -202,41 +199,35 @@ def n_m_rows(draw, dtype):
 
 
 @st.composite
-def programs(draw, dtype, models=compiled_models):
+def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
-    model = draw(models(dtype))
+    model = draw(compiled_models(dtype))
     nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, HALF, RUN]))
     chosen = kernels_of([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, LinearNode)], nodes, tile)
     program = emit(nodes, chosen, tile, np.dtype(dtype))
     X = random_input(model, rows=3).reshape(3, -1)
     out = np.empty((3, program.outputs), dtype)
-    return program.code, *program.numbers, X, 1, 3, tile, program.workspace(), out
-
-
-@st.composite
-def plain_chains(draw, dtype):
-    """A model of dense layers with the activations that a program of a plain chain has."""
-    between = draw(st.lists(st.sampled_from([ReLU, LeakyReLU, Tanh, Sigmoid]), max_size=2))
-    layers = [layer for activation in between for layer in (Dense(draw(st.integers(1, 20))), activation())]
-    return Model(Sequential(*layers, Dense(draw(st.integers(1, 20)))), (draw(st.integers(1, 20)),), dtype=dtype, rng=0)
+    return program.code, *program.numbers, X, 1, 3, tile, program.workspace(), out, program.steps
 
 
 @st.composite
 def shared_programs(draw, dtype):
     """One tile, its steps in tasks that need all before them, by one thread: that which wants the result or another."""
-    code, *numbers, X, row, _, tile, work, out = draw(programs(dtype))
+    code, *numbers, X, row, _, tile, work, out, steps = draw(programs(dtype))
+    rows = np.ones((1, 1), dtype)
+    program = address_of(run_program, (code, *numbers, rows, 0, 0, 0, rows[0], rows, steps))
     edges = sorted({0, len(code), *draw(st.lists(st.integers(0, len(code)), max_size=3))})
     tasks = np.array([(first, last, i, row, row + 1, tile) for i, (first, last) in enumerate(pairwise(edges))])
     counters, begun, patience = np.zeros(2, np.int64), np.ones(1, np.int64), draw(st.sampled_from([0, 3]))
-    return tasks, counters, begun, patience, code, tuple(numbers), X, work, out, np.zeros(len(tasks)), True
+    return tasks, counters, begun, patience, code, tuple(numbers), X, work, out, np.zeros(len(tasks)), program, steps
 
 
-def logits(code, index, weights, value, X, row, stop, tile, work, out):
+def logits(code, index, weights, value, X, row, stop, tile, work, out, steps):
     """What a program is run for."""
     return [out[row:stop]]
 
 
-def shared_logits(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
+def shared_logits(tasks, counters, begun, patience, code, numbers, X, work, out, totals, program, steps):
     """The same, of the rows that were asked for."""
     return [out[tasks[0, ROW] : tasks[0, STOP]]]
 
@@ -264,6 +255,5 @@ RUNTIME_CASES = {
     "n_m_row": Case(n_m_rows),
     "dense_row": Case(lambda dtype: row_steps(dtype, 0, 1)),
     "run_program": Case(programs, writes=3, means=logits),
-    "run_chain": Case(lambda dtype: programs(dtype, plain_chains), writes=3, means=logits),
-    "run_shared": Case(shared_programs, writes=4, means=shared_logits),
+    "run_shared": Case(shared_programs, writes=5, means=shared_logits),
 }

@@ -588,7 +588,7 @@ def test_a_first_command_that_was_stopped_is_helped_again(first_time, tmp_path, 
     with empty:
         (tmp_path / "kernels" / "chain_steps-0.code").touch()
     with compiling.compiling(Console()):
-        (tmp_path / "kernels" / "run_chain-0.code").touch()
+        (tmp_path / "kernels" / "run_program-0.code").touch()
     with compiling.compiling(Console()):
         assert len(started) == capsys.readouterr().err.count(compiling.COMPILING) == 2
 
@@ -602,16 +602,19 @@ def test_the_first_command_needs_no_second_process(first_time, monkeypatch, pyth
 
 @compiles
 def test_what_is_compiled_ahead_is_what_the_command_needs(tmp_path):
-    """After it, the main job finds that kernel compiled: no new types of arguments come."""
+    """After it, the main job finds those kernels compiled: no new types of arguments come."""
     code = """if True:
         from minnet.cli import ahead, main
-        from minnet.kernels.program.interpreter import run_chain
+        from minnet.kernels.program import interpreter
         from minnet.kernels.mlp.sparse import sparse_mlp_gradient
+        def signatures():
+            kernels = [each for each in vars(interpreter).values() if hasattr(each, "is_kernel")]
+            return {each.__name__: each.signatures for each in kernels}
         ahead.main()
-        before = run_chain.signatures
-        assert before
+        before = signatures()
+        assert before["run_program"] and before["sparse_row"]
         assert main(["prune", "digits", "--epochs", "2"]) == 0
-        assert before == run_chain.signatures
+        assert before == signatures()
         assert not sparse_mlp_gradient.signatures, "epochs this short are not worth its compilation"
     """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), check=True, timeout=300)

@@ -10,7 +10,7 @@ from minnet.cli.console import Console
 
 COMPILING = "compiling kernels (once) ..."
 EACH_TIME = "compiling kernels (each time: the user's cache folder is not writable) ..."
-LAST = "run_chain-*"  # the kernel that `minnet prune` needs last
+LAST = "run_program-*"  # the kernel that `minnet prune` needs last
 AHEAD = Path(__file__).with_name("ahead.py")
 
 

@@ -3,12 +3,13 @@
     program = emit(nodes, kernels, tile, dtype)          # emit.py
     program.run_serial(X, 0, len(X), out)                # one thread
 
-A program is compiled by emit.py, and run by `run_program` or `run_chain` in kernels/program/interpreter.py.
+A program is compiled by emit.py, and run by `run_program` in kernels/program/interpreter.py.
 """
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -16,15 +17,15 @@ import numpy as np
 from minnet import threads
 from minnet.kernels.program.interpreter import (
     LAST,
-    OTHERS,
     ROW,
     STOP,
     TASK_COLUMNS,
     TILE,
-    run_chain,
     run_program,
     run_shared,
+    step_addresses,
 )
+from minnet.kernels.simd.addresses import address_of
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is noticed
@@ -65,8 +66,6 @@ class Program:
         self.weights = weights
         self.value = value
         self.numbers = index, weights, value  # as the kernels take them
-        self.others = True if (code[:, 0] >= OTHERS).any() else None
-        self.kernel = run_program if self.others else run_chain
         self.spans = spans
         self.workspace_size = workspace_size
         self.outputs = outputs
@@ -78,6 +77,21 @@ class Program:
         self.workspaces: list[np.ndarray] = []  # idle ones
         self.rows_at_once = tile * max(1, MACS_AT_ONCE // max(self.macs, 1))
         self.rows_in_one_call = self.rows_at_once if len(self.calls) == 1 else 0
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """Return the addresses of the compiled kernels of the steps, see `step_addresses`."""
+        return step_addresses(self.code, *self.numbers)
+
+    @cached_property
+    def address(self) -> int:
+        """Return the address of the compiled `run_program`."""
+        rows = self.value.reshape(1, -1)  # of the type of X and of `out`; `value` itself has that of a workspace
+        return address_of(run_program, (self.code, *self.numbers, rows, 0, 0, 0, self.value, rows, self.steps))
+
+    def __getstate__(self) -> dict:
+        """Return what is copied or pickled: all but the addresses, which are valid in this process only."""
+        return {name: value for name, value in vars(self).items() if name not in ("steps", "address")}
 
     def cut(self, first: int, last: int) -> list[tuple[int, int]]:
         """Divide steps first, ..., last - 1 into calls (first step, end), each of about MACS_AT_ONCE or less."""
@@ -128,7 +142,7 @@ class Program:
         Returns a sum that is NaN or infinite if a value of these rows or a logit is.
         """
         if stop - row <= self.rows_in_one_call:
-            return self.kernel(self.code, *self.numbers, X, row, stop, self.tile, work, out)
+            return run_program(self.code, *self.numbers, X, row, stop, self.tile, work, out, self.steps)
         total, rows = 0.0, self.rows_at_once if len(self.calls) == 1 else self.tile
         for begin in range(row, stop, rows):
             total += self.run_calls(self.calls, X, begin, min(begin + rows, stop), work, out)
@@ -179,7 +193,7 @@ class Program:
             work = self.take_workspace() if workspace is None else workspace
             patience = 0 if first else SPIN_LIMIT
             run_shared(tasks, counters, SHARED_CALLS, patience, self.code, self.numbers, X, work, out, totals,
-                       self.others)
+                       self.address, self.steps)
             if workspace is None:
                 self.workspaces.append(work)
 
@@ -191,7 +205,7 @@ class Program:
         """Run some calls (see `cut`) on one tile."""
         total = 0.0
         for first, last in calls:
-            total += self.kernel(self.code[first:last], *self.numbers, X, row, stop, self.tile, work, out)
+            total += run_program(self.code[first:last], *self.numbers, X, row, stop, self.tile, work, out, self.steps)
         return total
 
 

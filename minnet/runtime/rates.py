@@ -23,7 +23,7 @@ from minnet.runtime.emit import emit
 from minnet.runtime.emitter import Emitter
 from minnet.runtime.graph import LinearNode, Node
 from minnet.runtime.linear import BLOCK, DENSE, KERNELS, PLANE_KERNELS, weights_of
-from minnet.runtime.program import median_seconds
+from minnet.runtime.program import Program, median_seconds
 
 FILE = "rates.json"
 MOST_BYTES = 4096
@@ -118,9 +118,14 @@ def sparse_layer(rows: int, units: int) -> LinearNode:
     return LinearNode([Node([], (INPUTS,))], (UNITS,), "layer", entries, None, (INPUTS, UNITS), np.zeros(UNITS))
 
 
+def layer_program(layer: LinearNode, kernel: str, tile: int) -> Program:
+    """Return the program of one layer."""
+    return emit([*layer.inputs, layer], {layer.name: kernel}, tile, np.dtype(np.float32))
+
+
 def layer_seconds(layer: LinearNode, kernel: str, tile: int) -> float:
     """Measure the steps of one layer on one tile."""
-    program = emit([*layer.inputs, layer], {layer.name: kernel}, tile, np.dtype(np.float32))
+    program = layer_program(layer, kernel, tile)
     X = np.random.default_rng(0).random((tile, layer.full[0]), np.float32)
     return median_seconds(program, program.cut(program.spans[1].first, program.spans[1].last), X, ROUNDS, REPEATS)
 

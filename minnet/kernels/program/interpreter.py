@@ -1,5 +1,5 @@
 """The compiled interpreter of a frozen net's program: one call from Python runs all its steps (see ops.py)."""
-from numba.extending import register_jitable
+import numpy as np
 
 from minnet.kernels.jit import kernel
 from minnet.kernels.program.moments import standardise
@@ -17,14 +17,15 @@ from minnet.kernels.program.ops import (
     pool_tile,
     store_rows,
 )
-from minnet.kernels.program.planes import block_planes, dense_planes, sparse_planes
+from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES, block_planes, dense_planes, sparse_planes
 from minnet.kernels.program.rows import block_row, dense_row, n_m_row, sparse_row
+from minnet.kernels.simd.addresses import address_of, call_at
 from minnet.kernels.simd.atomics import fetch_add, load_acquire, spin_until, spin_while_equal
 
-# Opcodes: the first column of the table of steps. Those from OTHERS on are not those of a plain chain of linear layers.
+# Opcodes: the first column of the table of steps. Those of linear layers on one row are adjacent.
 LOAD, STORE, COPY, CLEAR, ACTIVATE, DENSE, BLOCK, SPARSE, DENSE_ROW, BLOCK_ROW, N_M_ROW, SPARSE_ROW = range(12)
-OTHERS = 12
-ACTIVATE_OTHER, ADD, AFFINE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE, MULTIPLY, STANDARDISE = range(OTHERS, OTHERS + 8)
+ACTIVATE_OTHER, ADD, AFFINE, POOL_TILE, POOL_IMAGE, HALVE_IMAGE, MULTIPLY, STANDARDISE = range(12, 20)
+CHAIN = range(12)  # those that a chain of dense layers and common activations has
 
 TAKEN, DONE = 0, 1  # the entries of `counters`: tasks that a thread has begun, and those that are done
 # The columns of `tasks`: the range of steps, how many tasks must be done before, the range of rows, samples of a tile.
@@ -32,84 +33,72 @@ FIRST, LAST, NEEDS, ROW, STOP, TILE = range(6)
 TASK_COLUMNS = 6
 
 
+# The kernel of each step, and the arguments behind (code, at) that it is called with.
+LINEAR, IN_PLACE, OTHER_PLACE = "index weights value work work", "value work", "work work"
+STEPS = {
+    LOAD: (load_rows, "index X begin count work"), STORE: (store_rows, "index work begin count X"),
+    COPY: (copy, OTHER_PLACE), CLEAR: (clear, "work"), ACTIVATE: (activate, IN_PLACE),
+    DENSE: (dense_planes, LINEAR + " work" * (DENSE_PLANES - 1)),
+    BLOCK: (block_planes, LINEAR + " work" * (BLOCK_PLANES - 1)), SPARSE: (sparse_planes, LINEAR),
+    DENSE_ROW: (dense_row, LINEAR), BLOCK_ROW: (block_row, LINEAR), N_M_ROW: (n_m_row, LINEAR),
+    SPARSE_ROW: (sparse_row, LINEAR), ACTIVATE_OTHER: (activate_other, IN_PLACE), ADD: (add, OTHER_PLACE),
+    AFFINE: (affine, IN_PLACE), POOL_TILE: (pool_tile, OTHER_PLACE), POOL_IMAGE: (pool_image, OTHER_PLACE),
+    HALVE_IMAGE: (halve_image, OTHER_PLACE), MULTIPLY: (multiply, OTHER_PLACE),
+    STANDARDISE: (standardise, "value work work"),
+}
+
+
+def step_addresses(code, index, weights, value):
+    """Return the address of the kernel of each step that `code` has, at its opcode: (opcodes,) int64, else 0.
+
+    A program compiles the steps that it has, once for all programs. With NUMBA_DISABLE_JIT=1 the array has functions.
+    """
+    grid = value.reshape(1, -1)  # of the type of X and of `out`
+    named = {"index": index, "weights": weights, "value": value, "work": value, "X": grid, "begin": 0, "count": 0}
+    addresses = [0] * len(STEPS)
+    for step in np.unique(code[:, 0]).tolist():
+        function, arguments = STEPS[step]
+        addresses[step] = address_of(function, (code, 0, *(named[name] for name in arguments.split())))
+    return np.array(addresses)
+
+
 @kernel
-def run_program(code, index, weights, value, X, row, stop, tile, work, out):
+def run_program(code, index, weights, value, X, row, stop, tile, work, out, steps):
     """Run all steps of `code` on rows row, ..., stop - 1 of X (n, features), `tile` at a time; logits to `out`.
 
-    The arrays are those of ops.py. Returns the sum of all samples that were loaded and of all logits: NaN or infinite
-    if one of them holds such a number.
+    The arrays are those of ops.py; steps: see `step_addresses`. Returns the sum of all samples that were loaded and of
+    all logits: NaN or infinite if one of them holds such a number.
     """
-    return run_steps(code, index, weights, value, X, row, stop, tile, work, out, True)
-
-
-@kernel
-def run_chain(code, index, weights, value, X, row, stop, tile, work, out):
-    """Do the same for a plain chain, which has no step from OTHERS on: without them it is compiled in half the time."""
-    return run_steps(code, index, weights, value, X, row, stop, tile, work, out, None)
-
-
-@register_jitable
-def run_steps(code, index, weights, value, X, row, stop, tile, work, out, others):
-    """Run all steps as `run_program` does; others: None where no step is OTHERS or above, else True."""
     total = X.dtype.type(0)
     for begin in range(row, stop, tile):
         count = min(tile, stop - begin)
         for at in range(code.shape[0]):
-            # Ordered by how much a step costs: the chain of comparisons is short where the time goes. `work` is both x
-            # and y of a step, and each y of the steps with several planes.
+            # `work` is both x and y of a step, and each y of the steps with several planes
             step = code[at, 0]
-            if step == SPARSE:
-                sparse_planes(code, at, index, weights, value, work, work)
+            do = steps[step]
+            if step == SPARSE or (DENSE_ROW <= step and step <= SPARSE_ROW):
+                call_at(do, None, (code, at, index, weights, value, work, work))
             elif step == BLOCK:
-                block_planes(code, at, index, weights, value, work, work, work, work, work)
+                call_at(do, None, (code, at, index, weights, value, work, work, work, work, work))
             elif step == DENSE:
-                dense_planes(code, at, index, weights, value, work, work, work, work, work, work, work)
-            elif step == SPARSE_ROW:
-                sparse_row(code, at, index, weights, value, work, work)
-            elif step == BLOCK_ROW:
-                block_row(code, at, index, weights, value, work, work)
-            elif step == N_M_ROW:
-                n_m_row(code, at, index, weights, value, work, work)
-            elif step == DENSE_ROW:
-                dense_row(code, at, index, weights, value, work, work)
-            elif step == ACTIVATE:
-                activate(code, at, value, work)
-            elif step == COPY:
-                copy(code, at, work, work)
-            elif step == CLEAR:
-                clear(code, at, work)
+                call_at(do, None, (code, at, index, weights, value, work, work, work, work, work, work, work))
+            elif step == ACTIVATE or step == ACTIVATE_OTHER or step == AFFINE:
+                call_at(do, None, (code, at, value, work))
             elif step == LOAD:
-                total += load_rows(code, at, index, X, begin, count, work)
+                total += call_at(do, total, (code, at, index, X, begin, count, work))
             elif step == STORE:
-                total += store_rows(code, at, index, work, begin, count, out)
-            elif others is not None:
-                run_other(step, code, at, value, work)
+                total += call_at(do, total, (code, at, index, work, begin, count, out))
+            elif step == CLEAR:
+                call_at(do, None, (code, at, work))
+            elif step == STANDARDISE:
+                call_at(do, None, (code, at, value, work, work))
+            else:
+                call_at(do, None, (code, at, work, work))
     return total
 
 
-@register_jitable
-def run_other(step, code, at, value, work):
-    """Run a step whose opcode is OTHERS or above."""
-    if step == POOL_TILE:
-        pool_tile(code, at, work, work)
-    elif step == HALVE_IMAGE:
-        halve_image(code, at, work, work)
-    elif step == POOL_IMAGE:
-        pool_image(code, at, work, work)
-    elif step == AFFINE:
-        affine(code, at, value, work)
-    elif step == ACTIVATE_OTHER:
-        activate_other(code, at, value, work)
-    elif step == ADD:
-        add(code, at, work, work)
-    elif step == MULTIPLY:
-        multiply(code, at, work, work)
-    elif step == STANDARDISE:
-        standardise(code, at, value, work, work)
-
-
 @kernel
-def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, others):
+def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, program, steps):
     """Run the tasks of a program on several threads, each of which makes this call.
 
     Tasks are whole tiles, where each thread has a `work` of its own, or parts of one tile in the same `work`. They are
@@ -119,7 +108,8 @@ def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, to
     or for `patience` loads of it: they then join the next call at once, without the interpreter's lock.
 
     tasks: (m, TASK_COLUMNS) int64, see FIRST, ...; counters: (2,) int64, zeros, see TAKEN; begun: (1,) int64, the same
-    array in all calls; numbers: (index, weights, value); totals: (m,), the sum that `run_steps` returns for each task.
+    array in all calls; numbers: (index, weights, value); totals: (m,), the sum that `run_program` returns for each
+    task; program: the address of `run_program`; steps: see `step_addresses`.
     """
     index, weights, value = numbers
     seen = load_acquire(begun, 0) if patience else fetch_add(begun, 0)
@@ -127,8 +117,8 @@ def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, to
     while mine < tasks.shape[0]:
         task = tasks[mine]
         spin_until(counters, DONE, task[NEEDS])
-        totals[mine] = run_steps(code[task[FIRST] : task[LAST]], index, weights, value, X, task[ROW], task[STOP],
-                                 task[TILE], work, out, others)
+        totals[mine] = call_at(program, X.dtype.type(0), (code[task[FIRST] : task[LAST]], index, weights, value, X,
+                                                          task[ROW], task[STOP], task[TILE], work, out, steps))
         fetch_add(counters, DONE)
         mine = fetch_add(counters, TAKEN)
     if patience:
