@@ -257,6 +257,14 @@ def run_program(code, index, weights, value, X, row, stop, tile, work, out, step
     return total
 
 
+NAMED = []  # the program and the workspace whose addresses are in the table that was drawn last
+
+
+def run_at(table, X, row, stop, out):
+    program, work = NAMED
+    run_program(program.code, *program.numbers, X, row, stop, 1, work, out, program.steps)
+
+
 def run_shared(tasks, counters, begun, patience, code, numbers, X, work, out, totals, program, steps):
     for i, (first, last, _, row, stop, tile) in enumerate(tasks[counters[0] :], counters[0]):
         totals[i] = run_program(code[first:last], *numbers, X, row, stop, tile, work, out, steps)

@@ -4,6 +4,7 @@ and arrays just large enough for it. A whole program is that of a small random n
 from itertools import pairwise
 
 import numpy as np
+import reference_runtime
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from kernel_cases import Case, few, floats, odd, plain
@@ -198,16 +199,29 @@ def n_m_rows(draw, dtype):
     return code, 1, index, *both, floats(draw, dtype, x0 + 40, elements=plain), np.ones(y0 + units, dtype)
 
 
+def drawn_program(draw, dtype, tile):
+    """A random net's program for tiles of so many rows, three rows, and an array for their logits."""
+    model = draw(compiled_models(dtype))
+    nodes = graph(model, draw(st.booleans()))
+    chosen = kernels_of([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, LinearNode)], nodes, tile)
+    program = emit(nodes, chosen, tile, np.dtype(dtype))
+    return program, random_input(model, rows=3).reshape(3, -1), np.empty((3, program.outputs), dtype)
+
+
 @st.composite
 def programs(draw, dtype):
     """A random net's program for single rows, or for tiles."""
-    model = draw(compiled_models(dtype))
-    nodes, tile = graph(model, draw(st.booleans())), draw(st.sampled_from([1, HALF, RUN]))
-    chosen = kernels_of([draw(st.sampled_from(KERNELS)) for node in nodes if isinstance(node, LinearNode)], nodes, tile)
-    program = emit(nodes, chosen, tile, np.dtype(dtype))
-    X = random_input(model, rows=3).reshape(3, -1)
-    out = np.empty((3, program.outputs), dtype)
+    tile = draw(st.sampled_from([1, HALF, RUN]))
+    program, X, out = drawn_program(draw, dtype, tile)
     return program.code, *program.numbers, X, 1, 3, tile, program.workspace(), out, program.steps
+
+
+@st.composite
+def tables(draw, dtype):
+    """One for single rows, by the addresses of its arrays."""
+    program, X, out = drawn_program(draw, dtype, 1)
+    reference_runtime.NAMED[:] = program, program.workspace()
+    return program.table(reference_runtime.NAMED[1]), X, 1, 3, out
 
 
 @st.composite
@@ -255,5 +269,6 @@ RUNTIME_CASES = {
     "n_m_row": Case(n_m_rows),
     "dense_row": Case(lambda dtype: row_steps(dtype, 0, 1)),
     "run_program": Case(programs, writes=3, means=logits),
+    "run_at": Case(tables, means=lambda table, X, row, stop, out: [out[row:stop]]),
     "run_shared": Case(shared_programs, writes=5, means=shared_logits),
 }

@@ -38,7 +38,7 @@ from minnet.kernels.steps import SETTINGS, adam_step, lion_step, sgd_step, soft_
 FLOATS = [np.float32, np.float64]
 ROUNDING = 64  # units in the last place that a kernel may be away from its twin
 # What takes minutes to compile: the kernels that these call have checked indices by themselves, and these in Python.
-WHOLE_RUNS = ("mlp_steps", "small_batch_steps", "run_program", "run_shared")
+WHOLE_RUNS = ("mlp_steps", "small_batch_steps", "run_program", "run_at", "run_shared")
 EXAMPLES = int(os.environ.get("MINNET_KERNEL_EXAMPLES", "40"))
 
 

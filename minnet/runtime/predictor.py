@@ -9,7 +9,7 @@ fast.save("fast.safetensors")        # load_predictor reads it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -30,6 +30,8 @@ from minnet.runtime.program import Program
 from minnet.runtime.sparse_input import SparseInput
 from minnet.runtime.stages import forward_rows
 from minnet.typing import Path
+
+ndarray, empty = np.ndarray, np.empty  # looked up by each call of a row
 
 STAGE_ROWS = 1024          # rows that the stages of a model process at a time
 PARALLEL_SECONDS = 6e-5    # seconds of work below which a second thread does not pay
@@ -57,6 +59,13 @@ class Predictor:
     reader : SparseInput, optional
         What predicts sparse rows; without it they are made dense, some at a time.
     """
+
+    # of calls with one row, from the second on: the compiled entry, its idle tables, the shapes that it takes and gives
+    entry: Callable[..., float]
+    idle: list[tuple[np.ndarray, np.ndarray]]
+    programs: dict[int, Program] = {}
+    row_shape: tuple[int, int] | None = None
+    out_shape: tuple[int, int]
 
     def __init__(self, model: Model, programs: dict[int, Program], cost: dict[int, float], plan: list[str],
                  classes: np.ndarray | Sequence[object] | None, frozen: dict, takes_raw: bool = False,
@@ -129,7 +138,23 @@ class Predictor:
             `X` has another shape, or contains NaN or infinity; or (NotFinite) its values are so large that a logit
             is not finite.
         """
-        known = self.numeric and type(X) is np.ndarray and X.shape[1:] == self.input_shape
+        if type(X) is ndarray and X.shape == self.row_shape and X.dtype is self.dtype and X.flags.carray:
+            out = empty(self.out_shape, self.dtype)
+            try:
+                place = self.idle.pop()
+            except IndexError:
+                place = self._place()
+            total = self.entry(place[0], X, 0, 1, out)
+            self.idle.append(place)
+            if total - total == 0:
+                return out
+        return self._rows(X)
+
+    __call__ = decision_function
+
+    def _rows(self, X):
+        """Return the logits of any rows; from the first single row on the next ones need not come here."""
+        known = self.numeric and type(X) is ndarray and X.shape[1:] == self.input_shape
         if known and self.scaling is None and X.dtype == self.dtype and X.flags.carray:
             inputs = X
         elif known := known and X.dtype.kind in "biuf":
@@ -142,9 +167,27 @@ class Predictor:
         if total - total != 0:  # NaN or infinite: a value of X or a logit is, or only the sum of large ones overflows
             self.inputs(X)
             check_logits(out)
+        if n == 1 and self.row_shape is None and self._is_direct():
+            self.idle, self.entry = [self._place()], self.programs[1].entry
+            self.out_shape, self.row_shape = (1, self.outputs), (1, self.features)  # last: other threads look at it
         return out if len(self.output_shape) == 1 else out.reshape(n, *self.output_shape)
 
-    __call__ = decision_function
+    def _is_direct(self):
+        """Return True if a single row is one call of one program, by one thread, with nothing before or after it."""
+        program, plain = self.programs.get(1), len(self.input_shape) == len(self.output_shape) == 1
+        if program is None or not plain or self.scaling is not None or not self.numeric:
+            return False
+        alone = self.serial_below[1] > 1 or not program.task_lists
+        return alone and program.rows_in_one_call > 0 and (self.tile == 1 or self.rows_below_tile > 0)
+
+    def _place(self):
+        """Return a table for `entry`, and the workspace that it names, for one run at a time."""
+        work = self.programs[1].workspace()
+        return self.programs[1].table(work), work
+
+    def __getstate__(self) -> dict:
+        """Return what is copied or pickled: all but addresses, which are valid in this process only."""
+        return {name: value for name, value in vars(self).items() if name not in ("entry", "idle", "row_shape")}
 
     def _sparse_rows(self, X):
         """Return the logits of sparse rows (n, features), checked and scaled."""

@@ -7,7 +7,7 @@ A program is compiled by emit.py, and run by `run_program` in kernels/program/in
 """
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -21,11 +21,12 @@ from minnet.kernels.program.interpreter import (
     STOP,
     TASK_COLUMNS,
     TILE,
+    run_at,
     run_program,
     run_shared,
     step_addresses,
 )
-from minnet.kernels.simd.addresses import address_of
+from minnet.kernels.simd.addresses import address_of, data_of, entry_of, table_of
 
 CACHE_LINE = 64       # bytes
 MACS_AT_ONCE = 2**29  # multiply-adds of one compiled call: some hundredths of a second, so that Ctrl-C is noticed
@@ -89,9 +90,21 @@ class Program:
         rows = self.value.reshape(1, -1)  # of the type of X and of `out`; `value` itself has that of a workspace
         return address_of(run_program, (self.code, *self.numbers, rows, 0, 0, 0, self.value, rows, self.steps))
 
+    def table(self, work: np.ndarray) -> np.ndarray:
+        """Return the table of `run_at` for runs in the workspace `work`."""
+        arrays = self.code, *self.numbers, work, self.steps
+        sizes = [array.size for array in arrays[:-1]]
+        return table_of([self.address, *map(data_of, arrays), *sizes, self.weights.itemsize])
+
+    @cached_property
+    def entry(self) -> Callable[[np.ndarray, np.ndarray, int, int, np.ndarray], float]:
+        """Return `run_at`, as it is called with a table, X, row, stop and `out`, of exactly the right types."""
+        rows = self.value.reshape(1, -1)
+        return entry_of(run_at, (self.table(self.value), rows, 0, 0, rows))
+
     def __getstate__(self) -> dict:
         """Return what is copied or pickled: all but the addresses, which are valid in this process only."""
-        return {name: value for name, value in vars(self).items() if name not in ("steps", "address")}
+        return {name: value for name, value in vars(self).items() if name not in ("steps", "address", "entry")}
 
     def cut(self, first: int, last: int) -> list[tuple[int, int]]:
         """Divide steps first, ..., last - 1 into calls (first step, end), each of about MACS_AT_ONCE or less."""

@@ -4,6 +4,7 @@ import numpy as np
 from minnet.kernels.jit import kernel
 from minnet.kernels.program.moments import standardise
 from minnet.kernels.program.ops import (
+    OPERANDS,
     activate,
     activate_other,
     add,
@@ -19,7 +20,7 @@ from minnet.kernels.program.ops import (
 )
 from minnet.kernels.program.planes import BLOCK_PLANES, DENSE_PLANES, block_planes, dense_planes, sparse_planes
 from minnet.kernels.program.rows import block_row, dense_row, n_m_row, sparse_row
-from minnet.kernels.simd.addresses import address_of, call_at
+from minnet.kernels.simd.addresses import address_of, array_at, call_at, table_of
 from minnet.kernels.simd.atomics import fetch_add, load_acquire, spin_until, spin_while_equal
 
 # Opcodes: the first column of the table of steps. Those of linear layers on one row are adjacent.
@@ -48,6 +49,9 @@ STEPS = {
 }
 
 
+N_STEPS = len(STEPS)
+
+
 def step_addresses(code, index, weights, value):
     """Return the address of the kernel of each step that `code` has, at its opcode: (opcodes,) int64, else 0.
 
@@ -55,11 +59,11 @@ def step_addresses(code, index, weights, value):
     """
     grid = value.reshape(1, -1)  # of the type of X and of `out`
     named = {"index": index, "weights": weights, "value": value, "work": value, "X": grid, "begin": 0, "count": 0}
-    addresses = [0] * len(STEPS)
+    addresses = [0] * N_STEPS
     for step in np.unique(code[:, 0]).tolist():
         function, arguments = STEPS[step]
         addresses[step] = address_of(function, (code, 0, *(named[name] for name in arguments.split())))
-    return np.array(addresses)
+    return table_of(addresses)
 
 
 @kernel
@@ -95,6 +99,26 @@ def run_program(code, index, weights, value, X, row, stop, tile, work, out, step
             else:
                 call_at(do, None, (code, at, work, work))
     return total
+
+
+# The entries of the table that `run_at` takes: addresses of the program and its arrays, and the sizes of these.
+PROGRAM, CODE, INDEX, WEIGHTS, VALUE, WORK, ADDRESSES, N_CODE, N_INDEX, N_WEIGHTS, N_VALUE, N_WORK, WEIGHT = range(13)
+
+
+@kernel
+def run_at(table, X, row, stop, out):
+    """Run a program as `run_program` does, one row at a time, with all that stays the same given by its address.
+
+    table: (13,) int64, see PROGRAM, ...; WEIGHT is the size of a weight in bytes, and the rest are numbers of entries.
+    """
+    zero, float_size = X.dtype.type(0), X.itemsize
+    code = array_at(table[CODE], (table[N_CODE] // OPERANDS, OPERANDS), np.uint32(0), 4)
+    index = array_at(table[INDEX], (table[N_INDEX],), np.uint32(0), 4)
+    weights = array_at(table[WEIGHTS], (table[N_WEIGHTS],), zero, table[WEIGHT])  # of floats or integers
+    value = array_at(table[VALUE], (table[N_VALUE],), zero, float_size)
+    work = array_at(table[WORK], (table[N_WORK],), zero, float_size)
+    steps = array_at(table[ADDRESSES], (N_STEPS,), np.int64(0), 8)
+    return call_at(table[PROGRAM], zero, (code, index, weights, value, X, row, stop, 1, work, out, steps))
 
 
 @kernel
