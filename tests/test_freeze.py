@@ -1,7 +1,9 @@
 """A frozen net gives the model's logits, by whatever plan, for any number of rows, in any number of threads."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import asdict
@@ -320,6 +322,17 @@ def test_one_row_is_one_compiled_call(build, shape, monkeypatch):
     monkeypatch.setattr(place, name, lambda *arguments: calls.append(1) or run(*arguments))
     assert predictor(X).tobytes() == wanted.tobytes()
     assert calls == [1]
+
+
+def test_a_predictor_that_is_pickled_or_copied_leaves_the_addresses_behind():
+    """They are another process's; where it is copied again, after a row of its own, too."""
+    predictor = freeze(Model(Sequential(Dense(3), ReLU(), Dense(2)), (4,), rng=0))
+    X = np.random.default_rng(0).random((1, 4), np.float32)
+    wanted = predictor(X)
+    assert predictor.row_shape == X.shape
+    for copied in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):
+        assert copied.row_shape is None
+        assert copied(X).tobytes() == copied(X).tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize("plan", ["dense", "sparse"])
