@@ -23,10 +23,9 @@ import numpy as np
 import minnet as mn
 from minnet.files import write_whole
 from minnet.pruning.recipes import RECIPES, is_sparse_from_start
-from minnet.study.job import PARTS
 from minnet.study.settings import Settings
 from minnet.study.significance import student
-from minnet.study.training import training_arguments
+from minnet.study.training import PARTS, training_arguments
 
 RESULTS = Path(__file__).parent / "results" / "recipes"
 STUDIES = {"digits": {"sparsities": (0.9, 0.95), "seeds": 5, "epochs": 30},

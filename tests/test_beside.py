@@ -8,12 +8,18 @@ from tables import make, sample_for
 
 import minnet as mn
 from minnet.cli import main
+from minnet.cli.commands import load
+from minnet.cli.options import settings_from
+from minnet.cli.parser import Usage
 from minnet.engine.augmentation import AUGMENTATIONS, Mix, compose, cutout, elastic, mixup, rotate, shift
 from minnet.engine.distillation import Batches, SeenLoss
 from minnet.engine.losses import cross_entropy, softmax
 from minnet.engine.state import State
 from minnet.errors import InvalidType, MinnetError
 from minnet.formats.storage import describe
+from minnet.study.job import Job
+from minnet.study.settings import Settings
+from minnet.study.training import STATISTICS, TRAINING, Training
 
 training = partial(mn.train, optimizer=mn.SGD(0.1, momentum=0.9), batch_size=3, epochs=3, rng=0)
 IMAGES = {"shift": shift(2), "rotate": rotate(30), "elastic": elastic(4, 1.5), "cutout": cutout(3)}
@@ -248,3 +254,84 @@ def test_options_of_batches_at_the_command_line(tmp_path, monkeypatch, capsys):
     assert main([*plain, *more.split(), "--out", "other"]) == 0
     assert "augment" in describe("other/model.safetensors")["made"]["settings"]
     assert main([*plain, "--augment", "shft:1"]) == 2 and "did you mean shift" in capsys.readouterr().err
+
+
+# --- beside the trainings of a job -----------------------------------------------------------------------------------
+
+DATA = mn.load_data((np.random.default_rng(0).random((48, 6)).astype(np.float32), np.arange(48) % 3), rng=0)
+BESIDE = {"average": ("ema", 0.9), "max_norm": 0.8, "recalibrate": True, "teacher": ("dense", 2.0, 0.3)}
+
+
+@pytest.fixture
+def normed(monkeypatch):
+    """The architecture `mlp` has a BatchNorm."""
+    tree = mn.Sequential(mn.Dense(8), mn.BatchNorm(), mn.ReLU(), mn.Dense(3))
+    monkeypatch.setitem(mn.models.MODELS, "mlp", lambda shape, n_outputs, rng=None: mn.Model(tree, shape, rng=rng))
+
+
+@pytest.mark.parametrize("average", [None, "swa", ("ema", 0.9)])
+def test_a_training_by_settings_is_what_the_functions_give(average, normed):
+    job = Training(Settings(data=DATA, model="mlp", epochs=4, batch_size=4, average=average, max_norm=0.8,
+                            recalibrate=True))
+    model = job.model.clone()
+    list(job.run())
+    penalty = mn.penalties.MaxNorm(0.8)
+    every = {} if average is None else {"every": job.stride}
+    steps = mn.train(model, DATA, epochs=4, rng=job.seed(TRAINING), **job.arguments | {"penalty": penalty}, **every)
+    mean = {None: iter, "swa": mn.swa, ("ema", 0.9): partial(mn.ema, decay=0.9**job.stride)}[average]
+    for _ in mean(steps):
+        pass
+    mn.compensation.recalibrate_batchnorm(model, DATA, rng=job.seed(STATISTICS))
+    assert bits(model.values) == bits(job.model.values)
+    assert "average" not in Training(Settings(data=DATA, model="mlp")).made["settings"]
+
+
+def test_the_dense_net_teaches_once_it_is_trained(normed, tmp_path, monkeypatch):
+    """And a job with all of this that is stopped goes on with the same bits."""
+    def job(folder):
+        made = Job(Settings(data=DATA, model="mlp", epochs=2, batch_size=4, recipe="iterative", **BESIDE))
+        made.store(tmp_path / folder)
+        return made
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    whole = job("whole")
+    assert "teacher" not in whole.arguments and len(list(whole.run())) == 6
+    teacher = whole.arguments["teacher"]
+    assert (teacher.temperature, teacher.share) == (2.0, 0.3) and bits(teacher.model.values) != bits(whole.dense.values)
+    norms = np.linalg.norm(whole.model.parameters["dense1.weight"].value, axis=0)
+    assert (norms <= 0.8 + 1e-6).all() and whole.model.sparsity > 0.85
+    for stop in (1, 3, 5):
+        first = job("stopped").run()
+        for _ in range(stop):
+            next(first)
+        first.close()
+        again = job("stopped")
+        assert len(list(again.run())) == 6 and bits(again.model.values, again.dense.values) == bits(
+            whole.model.values, whole.dense.values)
+        again.stages.clear()
+
+
+@pytest.mark.parametrize(("wrong", "text"), [
+    ({"average": "sma"}, "did you mean swa"), ({"average": ("ema", 2)}, "from 0 to 1"), ({"max_norm": 0}, "above 0"),
+    ({"recalibrate": True}, "has none that is trained"), ({"teacher": ("dense", 0, 0.5)}, "temperature"),
+    ({"teacher": "dense"}, "and here is none"),
+])
+def test_what_cannot_go_beside_is_said_before_training(wrong, text):
+    with pytest.raises(MinnetError, match=text):
+        Training(Settings(data=DATA, model="lenet_300_100", **wrong))
+
+
+def test_a_teacher_of_numbers_is_refused():
+    data = mn.load_data((DATA.X_train, DATA.X_train[:, 0]), task="regression", rng=0)
+    with pytest.raises(MinnetError, match="probabilities of classes"):
+        Job(Settings(data=data, model="mlp", teacher="dense"))
+
+
+def test_options_beside_at_the_command_line():
+    parser = load("prune")[0]
+    args = parser.parse_args("--average ema:0.9 --max-norm 3 --recalibrate --teacher a:b.st:share=0.2".split())
+    settings = settings_from(args)
+    assert (settings.average, settings.max_norm, settings.recalibrate) == (("ema", 0.9), 3, True)
+    assert settings.teacher == ("a:b.st", 4.0, 0.2) and parser.parse_args(["--average", "swa"]).average == "swa"
+    for wrong in ("--average=swa:", "--average=ema:2", "--teacher=x:heat=1", "--teacher=x:share=2", "--max-norm=0"):
+        with pytest.raises(Usage, match="wanted"):
+            parser.parse_args([wrong])

@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # NumPy is loaded by commands alone
 OUT = "minnet-out"
 STAGES = "stages"  # the folder in it of what a stopped run goes on from
 DATA_HELP = "digits, mnist, fashion-mnist, a .csv or .npz file"
-DATA_OR_MODEL_HELP = ("digits (default), mnist, a .csv or .npz file, or a model's; also fashion-mnist; a .npz has X "
+DATA_OR_MODEL_HELP = ("digits (default), mnist, a .csv, .npz or model file; also fashion-mnist; a .npz has X "
                       "and y (or X_train, x_test, ...)")
 MODEL_DATA_HELP = "data, where DATA is a model"
 TASKS = ("classification", "regression", "multilabel")  # as in data/tasks.py, which would load NumPy
@@ -138,8 +138,18 @@ def training_options(parser: Parser, epochs: str = "epochs of training") -> None
         help=f"weight decay (default: sgd {SGD_DECAY:g}, others their own)")
     add("--penalty", type=kinds.pair("NAME:STRENGTH, as in l1:0.0001", kinds.positive), action="append",
         metavar="NAME:STRENGTH", help="regularisation, e.g. l1:0.0001 (default: none); may be repeated")
-    add("--teacher", metavar="FILE",
-        help="learn a saved model's outputs beside the labels; distillation: half of the loss is its, at temperature 4")
+    add("--teacher", metavar="FILE", type=kinds.teacher,
+        help="learn a saved model's outputs beside the labels; distillation: half of the loss is its, at temperature "
+             "4, or as in teacher.safetensors:temperature=2,share=0.3; in prune also dense: its own dense net, once "
+             "that is trained")
+    add("--average", metavar="NAME:NUMBER", type=kinds.name_and_number("swa, ema, or as in swa:0.75, ema:0.999"),
+        help="a training leaves a mean of its nets, swa or ema:0.999; swa: of those after each epoch from three "
+             "quarters on (swa:0.5: from half on), ema: the moving mean, of which so much stays after each batch; both "
+             "since the mask last changed")
+    add("--max-norm", metavar="LIMIT", type=kinds.positive,
+        help="the largest norm of the weights into a unit, e.g. 3; after every step")
+    add("--recalibrate", action="store_const", const=True,
+        help="measure the statistics of BatchNorm anew after each training; over 1,024 samples of the training part")
     add("--augment", type=kinds.pairs("NAME:NUMBER, as in shift:2"), action="extend", metavar="NAME:NUMBER",
         help="change the images of each batch, e.g. shift:2,rotate:10; at random: shift by pixels, rotate by degrees, "
              "elastic: a smooth bend, cutout: a grey square, mixup: means of two, last; may be repeated")

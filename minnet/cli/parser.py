@@ -206,6 +206,28 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(_checked(check_count, "each", _number(part), 1) for part in text.split(","))
 
 
+def name_and_number(wanted: str) -> Callable[[str], str | tuple[str, float]]:
+    """Return a parser of NAME or NAME:NUMBER, described by `wanted`, that gives the name or (name, number)."""
+    def kind(text):
+        return pair(wanted, fraction)(text) if ":" in text else text
+    return kind
+
+
+def teacher(text: str) -> str | tuple[str, float, float]:
+    """Parse FILE or FILE:temperature=T,share=S, which gives (file, temperature, share)."""
+    file, colon, rest = text.rpartition(":")
+    if not colon or "=" not in rest:
+        return text
+    found = {"temperature": 4.0, "share": 0.5}
+    kinds = {"temperature": positive, "share": fraction}
+    for part in rest.split(","):
+        name, equals, number = part.partition("=")
+        if not (file and equals and name in kinds):
+            raise argparse.ArgumentTypeError(f"{quoted(repr(text))}; wanted FILE:temperature=4,share=0.5")
+        found[name] = kinds[name](number)
+    return file, found["temperature"], found["share"]
+
+
 def pair(wanted: str, value: Callable[[str], float] = real) -> Callable[[str], tuple[str, float]]:
     """Return a parser of NAME:NUMBER, described by `wanted`, that gives (name, number)."""
     def kind(text):

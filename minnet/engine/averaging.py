@@ -120,3 +120,6 @@ def _averaged(steps, counts, weight):
         yield step
     if mean is not None and mean.fits() and mean.count:
         mean.model.values[:] = np.where(mean.model.mask, mean.values, 0)
+
+
+AVERAGES = {f.__name__: f for f in (swa, ema)}

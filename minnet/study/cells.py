@@ -28,6 +28,7 @@ from minnet.pruning.criteria import CRITERIA
 from minnet.pruning.recipes import RECIPES, takes_criterion
 from minnet.pruning.recipes.controls import CONTROLS
 from minnet.pruning.recipes.keywords import function_of
+from minnet.study.arguments import teacher_of
 from minnet.study.method import resolved
 from minnet.study.result import plain
 from minnet.study.settings import GRADUAL, Settings, name_of
@@ -226,6 +227,9 @@ def _identity(settings, threads, sources):
     record = settings.record()
     for name in ("data", "model", "test", "valid", "weights"):
         record[name] = _source(getattr(settings, name), sources)
+    lesson = teacher_of(settings)
+    if lesson is not None and not lesson.is_own:
+        record["teacher"] = [_source(lesson.source, sources), *lesson[1:]]
     code = {name: _code(getattr(settings, name)) for name in record if callable(getattr(settings, name))}
     return plain({"minnet": __version__, "threads": threads, "settings": record,
                   "code": {name: text for name, text in code.items() if text}})

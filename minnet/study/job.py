@@ -11,7 +11,6 @@ the training of the other continues in the same way, so that they differ by prun
 nets goes back to the initial weights instead, and trains for as many epochs as the dense net has in all.
 """
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
 
@@ -35,6 +34,7 @@ from minnet.pruning.recipes.goal import Train
 from minnet.pruning.result import PrunePlan
 from minnet.pruning.rounds import share_of
 from minnet.pruning.scope import in_range
+from minnet.study.arguments import own_teacher
 from minnet.study.budget import budget_record, check_one, costs_of, limits_of, then
 from minnet.study.by_layer import written_layers
 from minnet.study.folder import DENSE_MODEL, MODEL, ONNX_MODEL, digest
@@ -45,13 +45,12 @@ from minnet.study.measure import change_between, check_attackable, compare_nets,
 from minnet.study.method import resolved
 from minnet.study.paired import check_rows
 from minnet.study.result import plain, result_of
-from minnet.study.safe import check_safe, protect_key, safest
+from minnet.study.safe import check_safe, protect_key, safe_record, safest
 from minnet.study.settings import LEAST, MOST, SPARSITY, Settings, name_of
 from minnet.study.stages import Past
 from minnet.study.training import AGAIN, DRY_RUN, PRUNING, SPARSE, TRIED, Progress, Training, is_onnx, is_trained
 
 PRUNE = ("structure", "distribution", "layers", "protect", "value_range", "compensate")  # settings that are of `prune`
-PARTS = 4  # per epoch: a gradual recipe prunes after each
 
 
 class Base(NamedTuple):
@@ -77,6 +76,8 @@ class Job(Training):
     MinnetError
         What `load_data`, the models and `prune` raise.
     """
+
+    has_dense = True
 
     def __init__(self, settings: Settings) -> None:
         settings = resolved(settings, trained=is_trained(settings.model))
@@ -308,6 +309,7 @@ class Job(Training):
             self.model.values[:] = self.shared.trained
         elif not self.given:
             yield from super().run()
+        self.arguments |= own_teacher(self.settings, self.model)
 
     def train_longer(self) -> Iterator[Progress]:
         """Train `dense` as long as the pruned model is, or take the values that another job trained."""
@@ -335,7 +337,6 @@ class Job(Training):
 
     def call_recipe(self, sparsity: float | None, number: int, train: Train) -> Iterator[Step]:
         """Call the recipe with that `train`; one that is for untrained nets begins with the initial values."""
-        stride = -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
         schedule, rng = self.settings.schedule, self.seed(PRUNING, number)
         if isinstance(schedule, list | tuple) and sparsity is not None:
             schedule = [share * sparsity / self.sparsity for share in schedule]
@@ -343,7 +344,8 @@ class Job(Training):
             self.model.values[:] = np.where(self.model.mask, self.initial, 0)
         steps = self.recipe(self.model, self.data, sparsity, epochs=self.span, schedule=schedule,
                             prune=partial(prune, **self.pruning),
-                            train=partial(train, every=stride), rng=rng)
+                            train=partial(train, every=self.stride), rng=rng)
+        steps = self.averaged(steps)
         return then(steps, self.keep_within) if self.costs and sparsity == self.sparsity else steps
 
     def guarded(self) -> Iterator[Progress]:
@@ -421,17 +423,9 @@ class Job(Training):
             self.files[ONNX_MODEL] = onnx_bytes(self.small, sparse=True, precision=precision)
         written = {"before": self.files[DENSE_MODEL], "after": self.files[MODEL]}
         layers = written_layers(self.model, nets, written, self.images)
-        return result_of(self, figures, layers) | self.guard_record(nets) | self.safe_record() | \
+        return result_of(self, figures, layers) | self.guard_record(nets) | safe_record(self) | \
             budget_record(self.model, self.settings, self.made) | {
             "sha256": {name: digest(data) for name, data in self.files.items()}}
-
-    def safe_record(self) -> dict[str, object]:
-        """Return which criteria were tried, what was protected, and the criterion that was taken."""
-        if not self.settings.safe:
-            return {}
-        protected = [name for name in weighted(self.model) if name not in self.planned.layers]
-        tried = [asdict(trial) for trial in self.trials]
-        return {"criterion": self.trial.criterion, "safe": plain({"tried": tried, "protected": protected})}
 
     def guard_record(self, nets: Mapping[str, Model]) -> dict[str, object]:
         """Return what the guard decided by, on the test part too, as information, and how it was searched."""

@@ -6,7 +6,7 @@
 Used by a Job with `safe`: it prunes weights alone and keeps every unit, so the net keeps its shape.
 """
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from minnet.engine.answers import Answers
 from minnet.engine.losses import softmax
 from minnet.engine.state import Snapshot
 from minnet.errors import InvalidValue, MinnetError, check_choice, quoted
+from minnet.pruning.choose import weighted
 from minnet.pruning.recipes import RECIPES, takes_criterion
 from minnet.study.budget import costs_of
 from minnet.study.measure import answers_on
+from minnet.study.result import plain
 from minnet.study.sensitivity import Sensitivity, sensitivity
 from minnet.study.settings import Settings, name_of
 from minnet.study.training import DRY_RUN, SPARSE, TRIED, Progress
@@ -127,6 +129,15 @@ def _keep(job, nets):
     for trial, (_, _, rounds) in nets.items():
         for entry in job.history[rounds] if trial is not best else ():
             entry["stage"] = TRIED
+
+
+def safe_record(job) -> dict[str, object]:
+    """Return which criteria were tried, what was protected, and the criterion that was taken."""
+    if not job.settings.safe:
+        return {}
+    protected = [name for name in weighted(job.model) if name not in job.planned.layers]
+    tried = [asdict(trial) for trial in job.trials]
+    return {"criterion": job.trial.criterion, "safe": plain({"tried": tried, "protected": protected})}
 
 
 def key_layers(found: Sensitivity, free: Sequence[str]) -> list[str]:

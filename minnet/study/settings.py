@@ -18,6 +18,7 @@ READING = ("target", "task", "ignore", "delimiter", "header", "decimal", "encodi
 MOST, LEAST = "max", "min"  # what a guard searches for
 COSTS = ("macs", "bytes", "flash", "ram")  # budgets of what may remain
 GRADUAL = {"criterion": "magnitude", "distribution": "global", "schedule": "cubic"}  # where a recipe has no own
+DENSE_TEACHER = "dense"  # the job's own dense net
 SPARSITY = 0.9  # used if no other budget and no structure gives the number
 
 
@@ -76,8 +77,17 @@ class Settings:
         Default: by optimizer, task and number of training samples.
     class_weight : "balanced" or mapping, optional
         Weights of the classes in training, as in `train`. Scores are of unweighted rows.
-    teacher : str, optional
-        File of a trained model whose outputs are learnt beside the labels, in every training.
+    teacher : str or tuple of (str, float, float), optional
+        File of a trained model whose outputs are learnt beside the labels, in every training; or "dense", the job's own
+        dense net, for the trainings after its first. With its temperature and its share of the loss (4 and 0.5).
+    average : str or tuple of (str, float), optional
+        "swa", the mean of the nets after each epoch from a share of each training on (0.75), or "ema", the moving mean
+        of which a share stays after each batch (0.999), looked at four times an epoch: what a training leaves. Where
+        the mask changes the mean begins anew.
+    max_norm : float, optional
+        The largest Euclidean norm of the weights into a unit, after every step.
+    recalibrate : bool
+        Measure the statistics of BatchNorm anew after every training, over a sample of the training part.
     augment : tuple of (str, float)
         Names in AUGMENTATIONS with their number, such as ("shift", 2): what is done to the images of each batch.
     adversarial : tuple of (str, float), optional
@@ -141,7 +151,10 @@ class Settings:
     batch_size: int | None = None
     weight_decay: float | None = None
     class_weight: str | Mapping | None = None
-    teacher: str | None = None
+    teacher: str | tuple | None = None
+    average: str | tuple | None = None
+    max_norm: float | None = None
+    recalibrate: bool = False
     augment: tuple = ()
     adversarial: tuple | None = None
     guard: Mapping = field(default_factory=dict)

@@ -16,10 +16,8 @@ import numpy as np
 
 from minnet import __version__
 from minnet.data import Dataset, Scaling, Signature, load_data, none, scaled, unit
-from minnet.engine.attacks import ATTACKS
-from minnet.engine.augmentation import AUGMENTATIONS, compose
+from minnet.engine.distillation import Teacher
 from minnet.engine.metrics import evaluate, scores
-from minnet.engine.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from minnet.engine.sample import signature_for
 from minnet.engine.split import cached, join, split
 from minnet.engine.state import Step
@@ -30,19 +28,21 @@ from minnet.formats.onnx_read import load_onnx
 from minnet.formats.storage import describe, load
 from minnet.model import Model
 from minnet.models import MODELS, as_bgr, vgg16, vgg16_input
-from minnet.pruning.penalties import PENALTIES
+from minnet.pruning.compensation import recalibrate_batchnorm
 from minnet.pruning.recipes.goal import Train
+from minnet.study.arguments import (
+    averaged,
+    batch_for,
+    changes_of,
+    check_beside,
+    optimizer_of,
+    penalties_of,
+    teacher_of,
+)
+from minnet.study.budget import then
 from minnet.study.settings import (
     FROZEN,
-    LARGE_BATCH,
-    MANY_ROWS,
-    MOMENTUM,
-    NUMBERS_LR,
     PRETRAINED,
-    PRETRAINED_LR,
-    SGD_DECAY,
-    SGD_LR,
-    SMALL_BATCH,
     Settings,
 )
 from minnet.study.stages import Past, Stages
@@ -51,12 +51,13 @@ from minnet.typing import Path, Seed
 
 LR_SCHEDULE = "cosine"
 CLIP_NORM = 1.0  # allows one learning rate for dense and convolutional models
-WEIGHTS, TRAINING, PRUNING, DRY_RUN = range(4)  # uses of random numbers, each with its own stream
+WEIGHTS, TRAINING, PRUNING, DRY_RUN, STATISTICS = range(5)  # uses of random numbers, each with its own stream
 DENSE, SPARSE, AGAIN = "dense", "pruning", "dense, the same epochs"  # stages
 TRIED = "pruning, not kept"  # what was tried by a guard's search, or by another criterion
-SINGLE = {name: made for name, made in AUGMENTATIONS.items() if made is not compose}  # each takes one number
 FILES = ("data", "model", "weights", "teacher", "test", "valid")  # settings that may be files
 NOT_KEPT = (*FILES, "guard")  # left out of a model's file: they may be paths
+WHERE_GIVEN = ("average", "max_norm", "recalibrate")  # in a model's file where they are not the default
+PARTS = 4  # per epoch: so often a recipe may prune, and a mean takes a net in
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,14 @@ class Training:
         What `load_data`, `load` and the models raise.
     """
 
+    has_dense = False  # whether it trains a dense net that may be a teacher
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.images, model, self.given = load_parts(settings, self.seed(WEIGHTS))
         self.base, self.model, self.data = frozen(settings, model, self.images)
         self.start = dict(scores(self.model, self.data.X_test, self.data.y_test)) if self.given else None
+        check_beside(settings, self.model, self.data.signature.task, self.has_dense)
         self.arguments = training_arguments(settings, len(self.data.y_train), self.data.signature.task)
         self.epochs, self.stages = settings.epochs, None
         self.history, self._kept = [], None
@@ -135,7 +139,8 @@ class Training:
         save_every : float, optional
             Also store the stage under way after so many seconds. Default: after each of its epochs alone.
         """
-        files = {name: getattr(self.settings, name) for name in FILES}
+        lesson = teacher_of(self.settings)
+        files = {name: getattr(self.settings, name) for name in FILES} | {"teacher": lesson and lesson.source}
         about = self.settings.record() | {"minnet": __version__} | {
             f"{name}_sha256": file_digest(path) for name, path in files.items() if is_file(path)}
         self.stages = Stages(folder, about=about, resume=resume, save_every=save_every)
@@ -146,15 +151,31 @@ class Training:
         The model has its signature from here on, as `train` gives it, which a stage that was stored does not call.
         """
         model.signature = signature_for(model, self.data)
-        if self.stages is None:
-            return make(partial(train, **self.arguments))
-        return self.stages.run(model, lambda checkpoint: make(partial(checkpoint, **self.arguments)))
+
+        def steps(train):
+            made = make(partial(train, **self.arguments))
+            return then(made, partial(self.recalibrate, model)) if self.settings.recalibrate else made
+        return steps(train) if self.stages is None else self.stages.run(model, steps)
+
+    def recalibrate(self, model: Model) -> None:
+        """Measure the statistics of BatchNorm anew."""
+        recalibrate_batchnorm(model, self.data, rng=self.seed(STATISTICS))
+
+    @property
+    def stride(self) -> int:
+        """Return after how many batches a recipe may prune, and a mean takes a net in."""
+        return -(-len(self.data.y_train) // (self.arguments["batch_size"] * PARTS))
+
+    def averaged(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """Return the steps, after which the model becomes a mean of its nets where that is asked for."""
+        return averaged(steps, self.settings.average, self.stride)
 
     def trained(self, model: Model, use: int) -> Iterator[Step | Past]:
         """Return the steps of training alone; `use` says which random numbers."""
         def make(train):
             remember(train)
-            return train(model, self.data, epochs=self.settings.epochs, rng=self.seed(use))
+            often = {} if self.settings.average is None else {"every": self.stride}
+            return self.averaged(train(model, self.data, epochs=self.settings.epochs, rng=self.seed(use), **often))
         return self.stored(model, make)
 
     def stage(self, name: str, model: Model, steps: Iterable[Step | Past], keep: bool = True) -> Iterator[Progress]:
@@ -229,7 +250,8 @@ class Training:
     def made(self) -> dict[str, object]:
         """Return what a model's file records beside its signature: data and settings, without paths."""
         data, settings = self.data, self.settings.record()
-        settings = {name: value for name, value in settings.items() if name not in NOT_KEPT}
+        settings = {name: value for name, value in settings.items()
+                    if name not in NOT_KEPT and (value or name not in WHERE_GIVEN)}
         made = {"data": data.name, "scaling": data.scaling, "settings": settings}
         if data.enlarged is not None:
             shift, scale = data.enlarged.scaling or (np.zeros(()), np.ones(()))
@@ -406,42 +428,14 @@ def load_model(path: Path) -> Model:
 
 def training_arguments(settings: Settings, rows: int, task: str = "classes") -> dict[str, object]:
     """Return the arguments of `train` that all stages share; `task` is that of the signature."""
-    penalties = tuple(check_choice("penalty", name, PENALTIES)(strength) for name, strength in settings.penalty)
     return {"optimizer": optimizer_of(settings, task), "batch_size": settings.batch_size or batch_for(rows),
-            "lr_schedule": LR_SCHEDULE, "penalty": penalties, "clip_norm": CLIP_NORM,
+            "lr_schedule": LR_SCHEDULE, "penalty": penalties_of(settings), "clip_norm": CLIP_NORM,
             "class_weight": settings.class_weight, **beside(settings)}
 
 
 def beside(settings: Settings) -> dict[str, object]:
     """Return the arguments of `train` that change what a batch is, and what is learnt of it; those that are given."""
-    found = {}
-    if settings.teacher is not None:
-        found["teacher"] = load_model(settings.teacher)
-    if settings.augment:
-        found["augment"] = compose(*[check_choice("augmentation", name, SINGLE)(
-            int(number) if number == int(number) else number) for name, number in settings.augment])
-    if settings.adversarial is not None:
-        name, epsilon = settings.adversarial
-        found["adversarial"] = partial(check_choice("attack", name, ATTACKS), epsilon=epsilon)
-    return found
-
-
-def optimizer_of(settings: Settings, task: str = "classes") -> Optimizer:
-    """Return the optimizer of the settings.
-
-    Default: SGD with Nesterov's momentum, for "numbers" with half the learning rate; with pretrained weights Adam with
-    a small one. Other optimizers have their own defaults.
-    """
-    if settings.optimizer is None and settings.weights is not None:
-        optimizer = Adam(PRETRAINED_LR)
-    else:
-        make = check_choice("optimizer", settings.optimizer or "sgd", OPTIMIZERS)
-        lr = NUMBERS_LR if task == "numbers" else SGD_LR
-        optimizer = SGD(lr, MOMENTUM, nesterov=True, weight_decay=SGD_DECAY) if make is SGD else make()
-    given = {name: getattr(settings, name) for name in ("lr", "weight_decay") if getattr(settings, name) is not None}
-    return replace(optimizer, **given)
-
-
-def batch_for(rows: int) -> int:
-    """Return the batch size for a number of training rows: small for few rows."""
-    return SMALL_BATCH if rows < MANY_ROWS else LARGE_BATCH
+    lesson = teacher_of(settings)
+    if lesson is None or lesson.is_own:
+        return changes_of(settings)
+    return {"teacher": Teacher(load_model(lesson.source), *lesson[1:])} | changes_of(settings)
