@@ -16,6 +16,7 @@ from minnet.engine.answers import Answers
 from minnet.engine.attacks import pgd
 from minnet.engine.sample import part_of
 from minnet.errors import Diverged, InvalidValue
+from minnet.pruning.recipes import RECIPES
 from minnet.report.changes import changes
 from minnet.report.rows import guards as lines_of
 from minnet.study.change import margins
@@ -198,6 +199,13 @@ def run(**arguments):
     for progress in job.run():
         assert progress.epoch <= progress.epochs
     return job, job.measure()
+
+
+def test_a_schedule_that_never_ends_at_all_is_searched_with():
+    recipe = functools.partial(RECIPES["lottery_ticket"], rounds=2)
+    Job(Settings(data=points(), model="mlp", recipe=recipe, sparsity="max", guard={"accuracy": 0.05}))
+    with pytest.raises(InvalidValue, match="never reaches sparsity 1"):
+        Job(Settings(data=points(), model="mlp", recipe=recipe, sparsity=1.0))
 
 
 def largest_first(model, data):

@@ -107,9 +107,8 @@ class Job(Training):
             raise InvalidValue('structure="input" beside a fixed part, which makes the inputs: leave out freeze')
         if self.least is not None:
             self.sparsity = self.largest
-        if self.sparsity is not None:  # checked here, for the recipe would raise after training
-            is_open = self.least is not None and not isinstance(settings.schedule, list | tuple)
-            share_of(settings.schedule, self.sparsity / 2 if is_open else self.sparsity)  # a search tries less than all
+        if self.sparsity is not None:
+            share_of(settings.schedule, self.within)  # checked here: the recipe would raise after training
         if isinstance(self.recipe, partial):
             self.check_options()
         self.epochs = self.span + settings.epochs * (1 if self.given else 2)
@@ -153,6 +152,12 @@ class Job(Training):
         return int(self.planned.candidates.most.sum()) / self.planned.units.total
 
     @property
+    def within(self) -> float | None:
+        """Return a sparsity that is reached or tried; where the largest is searched for, the largest is not."""
+        is_open = self.least is not None and not isinstance(self.settings.schedule, list | tuple)
+        return self.sparsity / 2 if is_open and self.sparsity is not None else self.sparsity
+
+    @property
     def reached(self) -> float:
         """Return the share of the units in the scope that is removed now."""
         pieces = self.planned.candidates.pieces
@@ -168,7 +173,7 @@ class Job(Training):
 
     def check_options(self) -> None:
         """Call the recipe on a copy of the model, without a step of training, to find errors in its options."""
-        self.recipe(self.model.clone(), self.data, self.sparsity, epochs=self.span,
+        self.recipe(self.model.clone(), self.data, self.within, epochs=self.span,
                     schedule=self.settings.schedule, prune=partial(prune, **self.pruning), train=_untrained,
                     rng=self.seed(DRY_RUN))
 
