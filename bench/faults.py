@@ -39,6 +39,7 @@ from minnet.study.folder import DENSE_MODEL, MODEL, PAGE, RESULT, UNFINISHED
 NOTE = "notes.txt"  # of the user
 KILLS, SIZES, BLOCK = 40, 6, 4096
 SPARE = 4 * BLOCK  # a result that is longer, and the file that is written to see whether one can be
+STAGED = 3  # the stages of a run, with two vectors of its optimizer, beside its files
 QUICK = {"kills": 3, "sizes": 1, "only": ["export"]}
 FIRST = ("open", "mkdir", "unlink", "rmdir", "write", "fsync")  # calls whose first argument is what they change
 SECOND = ("symlink", "link", "replace", "rename")
@@ -199,7 +200,7 @@ def full_disks(n, old, argv, folder):
     """Yield the bytes left on each of n small file systems; `folder` is what is found there."""
     disk = folder.with_name("disk")
     disk.mkdir(exist_ok=True)
-    room = pages(folder.with_name("new")) + SPARE
+    room = STAGED * pages(folder.with_name("new")) + SPARE
     argv = [str(disk) if word == str(folder) else word for word in argv]
     for left in (room * i // max(1, n - 1) for i in range(n)):
         shutil.rmtree(folder, ignore_errors=True)
@@ -213,7 +214,7 @@ def full_disks(n, old, argv, folder):
 
 def limits_on_files(n, old, argv, folder):
     """Yield each of n limits on the size of files; `folder` is what is found after the command."""
-    largest = max(map(len, contents(folder.with_name("new")).values())) + SPARE
+    largest = STAGED * max(map(len, contents(folder.with_name("new")).values())) + SPARE
     for limit in (largest * i // max(1, n - 1) for i in range(n)):
         copied(old, folder)
         code = run(argv, lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
