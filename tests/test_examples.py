@@ -37,12 +37,6 @@ def test_prune_by_magnitude(capsys):
     assert "45,180 of 50,200 weights removed" in capsys.readouterr().out
 
 
-def test_own_criterion(capsys):
-    accuracy = run("own_criterion")["accuracy"]
-    assert accuracy["random"] < accuracy["magnitude"]
-    assert accuracy["random"] < accuracy["relative"]
-
-
 def test_docstring_words(capsys):
     names = run("docstring_words")
     accuracy = names["accuracy"]
@@ -50,14 +44,6 @@ def test_docstring_words(capsys):
     assert len(names["words"]) == 30
     assert not {"numpy", "scipy", "sklearn"} & set(names["words"])
     assert "left, the strongest first:" in capsys.readouterr().out
-
-
-def test_own_layer(capsys):
-    names = run("own_layer")
-    assert names["small"].layers["dense1"].units == 20
-    assert names["small"].layers["scale1"].gain.shape == (20,)
-    assert names["accuracy"] > 0.6
-    assert "20 of 40 units" in capsys.readouterr().out
 
 
 def test_to_a_microcontroller(capsys):
