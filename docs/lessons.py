@@ -14,12 +14,12 @@ LESSONS = DOCS.parent / "examples/lessons"
 LARGEST = 60_000  # bytes of a picture
 HEAD = """# A course in pruning
 
-Eleven short lessons, each a question, an experiment, one picture, one surprise, and something to think about. They are
-plain scripts in `examples/lessons`: `python examples/lessons/01_worth.py` prints what it finds and writes its picture to
-`lesson_01.png`, or where the variable `LESSON_PICTURE` says. Or open one as a notebook: its cells are in the percent
-format, which VS Code, PyCharm and Spyder read as it is, and Jupyter by Jupytext. Each takes less than a minute on two
-cores, and some seconds more the first time, when kernels are compiled. They need Matplotlib: `pip install
-"minnet-lab[report]"`. Read them in order: each uses what those before it found.
+Eleven short lessons, each a question, an experiment, one picture, one surprise, and something to think about. They
+are plain scripts in `examples/lessons`: `python examples/lessons/01_worth.py` prints what it finds and writes its
+picture to `lesson_01.png`, or where the variable `LESSON_PICTURE` says. Or open one as a notebook: its cells are in
+the percent format, which VS Code, PyCharm and Spyder read as it is, and Jupyter by Jupytext. Each takes less than a
+minute on two cores, and some seconds more the first time, when kernels are compiled. They need Matplotlib: `pip
+install "minnet-lab[report]"`. Read them in order: each uses what those before it found.
 
 Figures are those of one seed (two in lesson 7), and a machine whose BLAS rounds in another order gives slightly others.
 `python docs/lessons.py` runs all lessons, checks that the figures that they say in bold are those that they print, and

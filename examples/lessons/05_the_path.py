@@ -91,13 +91,14 @@ for i, strength in enumerate(np.geomspace(0.01, 0.5, 4 if QUICK else 12)):
           f"the dense net cut to as many: {walk[-1][2]:.1%}")
 
 # %% [markdown]
-# **The picture**: left, the path of the linear classifier, a line for each weight, from a strong L1 to a weak one;
-# right, the path of the net, beside the dense net cut to the same number of weights by magnitude.
+# **The picture**: left, the path of the linear classifier, a line for each of the 64 weights of the digit 0, from a
+# strong L1 to a weak one; right, the path of the net, beside the dense net cut to the same number of weights by
+# magnitude.
 
 # %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.4), layout="constrained")
-left.plot(strengths, np.array(path), linewidth=0.6)
-left.set(xscale="log", xlabel="strength of L1", ylabel="weight", title="640 weights of a linear classifier")
+left.plot(strengths, np.array(path).reshape(-1, 64, 10)[..., 0], color="tab:blue", linewidth=0.8)
+left.set(xscale="log", xlabel="strength of L1", ylabel="weight", title="64 weights of the digit 0")
 left.invert_xaxis()
 zeros, on_path, at_once = np.array(walk).T
 right.plot(1 - zeros, on_path, "o-", color="tab:blue", label="path of L1")
