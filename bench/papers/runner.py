@@ -68,6 +68,27 @@ def table(rows, found):
     return "\n".join(lines + [line(row, found[row.name]) for row in rows if found.get(row.name)])
 
 
+def details(rows, found):
+    """What rows say beside their figure, as a list in Markdown: means over the seeds."""
+    lines = []
+    for row in rows:
+        first, *_ = runs = found.get(row.name) or [{}]
+        told = []
+        if "accuracies" in first:
+            means = {name: statistics.mean(run["accuracies"][name] for run in runs) for name in first["accuracies"]}
+            told = [f"{name} {mean:.2f}" for name, mean in means.items()]
+        elif isinstance(first.get("curve", [0])[0], dict):
+            told = [points(runs, at) for at in range(len(first["curve"]))]
+        lines += [f"- `{row.name}`: {'; '.join(told)}"] if told else []
+    return "\n".join(lines)
+
+
+def points(runs, at):
+    """One point of a curve: what was kept, and the means of what was trained there."""
+    point = {name: statistics.mean(run["curve"][at][name] for run in runs) for name in runs[0]["curve"][at]}
+    return f"{point.pop('kept'):.1%} kept " + ", ".join(f"{name} {mean:.2f}" for name, mean in point.items())
+
+
 def line(row, runs):
     """One line: mean and standard deviation over the seeds, medians of the rest."""
     figures = [run["figure"] for run in runs]
@@ -90,7 +111,8 @@ def quote(found, here=HERE):
     rows = rows_of()
     now = {name: found.get(name) or before.get(name) for name in rows}
     path.write_text(json.dumps({name: runs for name, runs in now.items() if runs}, indent=1) + "\n", encoding="utf-8")
-    refresh(here / "README.md", table(rows.values(), now), "papers")
+    text = "\n\n".join(filter(None, (table(rows.values(), now), details(rows.values(), now))))
+    refresh(here / "README.md", text, "papers")
 
 
 def chosen(names, frontier):
@@ -122,6 +144,6 @@ def main(quick=False, argv=()):
             one = kept(row, seed, folder, tiny, options.again) if options.show else measure(
                 row, seed, folder, tiny, options.again)
             found[row.name] += [] if one is None else [one]
-    print(table(rows, found))
+    print(table(rows, found), details(rows, found), sep="\n\n")
     if options.readme:
         quote(found)
