@@ -1,7 +1,7 @@
 """What all pages share: the data, dense nets that rows begin with, optimizers by a paper's constants, and the outcome.
 
-The test part is looked at once, in `outcome`, after the last epoch. Settings that are not a paper's own were chosen on
-5,000 validation images; where `valid` is 0 these are trained on, as in the papers that train on all 60,000.
+A run looks at the test part once, in `outcome`, after its last epoch. Settings that are not a paper's own were chosen
+on 5,000 validation images; where `valid` is 0 these are trained on, as in the papers that train on all 60,000.
 """
 import hashlib
 import json
