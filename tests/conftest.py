@@ -10,6 +10,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ EXAMPLES = int(os.environ.get("MINNET_TEST_EXAMPLES", "50"))
 settings.register_profile("dev", max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:  # as in `nohup pytest &`: tests that send it would wait in vain
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -104,6 +104,12 @@ def test_a_job_leaves_the_net_that_the_recipe_leaves_in_python(small):
     assert (job.settings.criterion, job.settings.distribution) == ("random", "erdos_renyi")
 
 
+def test_the_result_names_the_scores_of_a_recipe_that_has_its_own(small):
+    job = job_of("snip", epochs=1)
+    list(job.run())
+    assert job.measure()["criterion"] == "snip"
+
+
 @pytest.mark.parametrize("name", sorted(FROM_SPARSE))
 def test_of_a_trained_net_the_largest_weights_begin(name):
     model = net()

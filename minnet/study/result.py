@@ -14,6 +14,8 @@ from minnet.data import task_of
 from minnet.errors import PERCENT
 from minnet.model import Model
 from minnet.pruning.paths import effective_sparsity
+from minnet.pruning.recipes import takes_criterion
+from minnet.pruning.recipes.keywords import function_of
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn")
 NOTICEABLE = 1.05  # ratios below this are reported as equal
@@ -26,6 +28,8 @@ def result_of(job, figures: Mapping[str, dict], layers: list[dict]) -> dict:
     """
     settings = job.settings.record()
     main = {name: settings.pop(name) for name in ("model", "seed", "criterion", "structure", "recipe")}
+    if not takes_criterion(job.recipe):
+        main["criterion"] = function_of(job.recipe).__name__  # its own
     settings |= {"optimizer": repr(job.arguments["optimizer"]), "batch_size": job.arguments["batch_size"],
                  "lr_schedule": job.arguments["lr_schedule"], "sparse_before": job.dense.sparsity > 0}
     unit = job.planned.units.unit
