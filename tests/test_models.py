@@ -11,6 +11,7 @@ import minnet as mn
 from minnet.engine.initialisers import INITIALISERS, fans
 from minnet.engine.layer import layer_from_config
 from minnet.engine.layers import LAYERS
+from minnet.engine.tape import Tape
 from minnet.errors import InvalidType, InvalidValue, UnknownName
 from minnet.fast.choose import predict_shards
 from minnet.fast.predict import predict_rows
@@ -88,8 +89,9 @@ def test_copies_are_bit_exact(model):
         assert not np.shares_memory(other.values, model.values) and not np.shares_memory(other.mask, model.mask)
     assert bits(copy.mask) == bits(model.mask)
     x = random_input(model)
-    with np.errstate(all="ignore"):
-        assert bits(model(x)) == bits(copy(x)) == bits(rebuilt(x))
+    with np.errstate(all="ignore"):  # a call would refuse the NaN
+        first, *others = (bits(net.forward(x, Tape(net))) for net in (model, copy, rebuilt))
+    assert others == [first, first]
 
 
 @settings(max_examples=30)
