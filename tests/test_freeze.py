@@ -324,10 +324,11 @@ def test_one_row_is_one_compiled_call(build, shape, monkeypatch):
     assert calls == [1]
 
 
-def test_a_predictor_that_is_pickled_or_copied_leaves_the_addresses_behind():
+@pytest.mark.parametrize("shape", [(4,), (2, 2, 1)])
+def test_a_predictor_that_is_pickled_or_copied_leaves_the_addresses_behind(shape):
     """They are another process's; where it is copied again, after a row of its own, too."""
-    predictor = freeze(Model(Sequential(Dense(3), ReLU(), Dense(2)), (4,), rng=0))
-    X = np.random.default_rng(0).random((1, 4), np.float32)
+    predictor = freeze(Model(Sequential(Flatten(), Dense(3), ReLU(), Dense(2)), shape, rng=0))
+    X = np.random.default_rng(0).random((1, *shape), np.float32)
     wanted = predictor(X)
     assert predictor.row_shape == X.shape
     for copied in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):

@@ -64,8 +64,9 @@ class Predictor:
     entry: Callable[..., float]
     idle: list[tuple[np.ndarray, np.ndarray]]
     programs: dict[int, Program] = {}
-    row_shape: tuple[int, int] | None = None
+    row_shape: tuple[int, ...] | None = None
     out_shape: tuple[int, int]
+    looked: bool = False  # whether calls with one row can be so
 
     def __init__(self, model: Model, programs: dict[int, Program], cost: dict[int, float], plan: list[str],
                  classes: np.ndarray | Sequence[object] | None, frozen: dict, takes_raw: bool = False,
@@ -144,7 +145,7 @@ class Predictor:
                 place = self.idle.pop()
             except IndexError:
                 place = self._place()
-            total = self.entry(place[0], X, 0, 1, out)
+            total = self.entry(place[0], X if X.ndim == 2 else X.reshape(1, self.features), 0, 1, out)
             self.idle.append(place)
             if total - total == 0:
                 return out
@@ -167,14 +168,16 @@ class Predictor:
         if total - total != 0:  # NaN or infinite: a value of X or a logit is, or only the sum of large ones overflows
             self.inputs(X)
             check_logits(out)
-        if n == 1 and self.row_shape is None and self._is_direct():
-            self.idle, self.entry = [self._place()], self.programs[1].entry
-            self.out_shape, self.row_shape = (1, self.outputs), (1, self.features)  # last: other threads look at it
+        if n == 1 and not self.looked:
+            if self._is_direct():
+                self.idle, self.entry = [self._place()], self.programs[1].entry
+                self.out_shape, self.row_shape = (1, self.outputs), (1, *self.input_shape)  # last: threads look at it
+            self.looked = True
         return out if len(self.output_shape) == 1 else out.reshape(n, *self.output_shape)
 
     def _is_direct(self):
         """Return True if a single row is one call of one program, by one thread, with nothing before or after it."""
-        program, plain = self.programs.get(1), len(self.input_shape) == len(self.output_shape) == 1
+        program, plain = self.programs.get(1), len(self.output_shape) == 1
         if program is None or not plain or self.scaling is not None or not self.numeric:
             return False
         alone = self.serial_below[1] > 1 or not program.task_lists
@@ -187,7 +190,8 @@ class Predictor:
 
     def __getstate__(self) -> dict:
         """Return what is copied or pickled: all but addresses, which are valid in this process only."""
-        return {name: value for name, value in vars(self).items() if name not in ("entry", "idle", "row_shape")}
+        addresses = ("entry", "idle", "row_shape", "looked")
+        return {name: value for name, value in vars(self).items() if name not in addresses}
 
     def _sparse_rows(self, X):
         """Return the logits of sparse rows (n, features), checked and scaled."""
