@@ -12,7 +12,7 @@ from minnet.threads import n_threads
 
 
 def main() -> None:
-    """Compile the steps, then `run_program`, whose file tells that all is there."""
+    """Compile the steps, then `run_program`, whose file tells that they are there, and `run_at`."""
     layer = sparse_layer(1, 1)
     program = layer_program(layer, DENSE, 1)
     code = np.zeros((len(CHAIN), OPERANDS), np.uint32)
@@ -22,6 +22,8 @@ def main() -> None:
     if n_threads() > 1:
         program.run_tiles(X, 0, 1, out, 1)
     program.run_serial(X, 0, 1, out)
+    work = program.workspace()  # whose address the table has
+    program.entry(program.table(work), X, 0, 1, out)  # as a frozen net's single rows come
 
 
 if __name__ == "__main__":
