@@ -138,7 +138,10 @@ def onnx_graphs(folder):
     (folder / "two").mkdir()
     onnx.save(proto, folder / "two" / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
     first, second = ((folder / "two" / name).read_bytes() for name in ("net.onnx", "net.data"))
-    load = lambda at: mn.load_onnx(at / "net.onnx")  # noqa: E731
+
+    def load(at):
+        return mn.load_onnx(at / "net.onnx")
+
     return {"ONNX": Reader(load, as_files("net.onnx", [*graphs, *own]), 110),
             "ONNX in two files": Reader(load, [{"net.onnx": first, "net.data": second},
                                                {"net.data": second, "net.onnx": first}], 40)}
@@ -156,8 +159,11 @@ def keras_files(folder):
     forge.whole(folder / "net.keras", net, place)
     forge.whole(folder / "net.h5", net, {"d": weights()["d"]})
     content = {name: (folder / name).read_bytes() for name in ("old.h5", "vars.h5", "net.h5", "net.keras")}
-    fill = lambda at: mn.load_keras(mn.Model(  # noqa: E731
-        mn.Sequential(mn.Dense(3, name="d"), mn.ReLU(), mn.Dense(2, name="e")), (4,), rng=0), at / "k")
+
+    def fill(at):
+        tree = mn.Sequential(mn.Dense(3, name="d"), mn.ReLU(), mn.Dense(2, name="e"))
+        return mn.load_keras(mn.Model(tree, (4,), rng=0), at / "k")
+
     return {"Keras weights (.h5)": Reader(fill, as_files("k", [content["old.h5"], content["vars.h5"]]), 1),
             "Keras model (.h5)": Reader(lambda at: mn.load_keras(at / "k"), as_files("k", [content["net.h5"]]), 1),
             "Keras model (.keras)": Reader(lambda at: mn.load_keras(at / "k"), as_files(

@@ -13,6 +13,7 @@ from typing import NoReturn
 from minnet.cli.help import ALL, page
 from minnet.errors import InvalidType, InvalidValue, check_count, check_fraction, check_positive, check_real, quoted
 from minnet.study.folder import MODEL
+from minnet.study.settings import LESSON
 
 QUOTES = "``"  # of reStructuredText
 LARGEST_SEED = 2**63 - 1
@@ -218,7 +219,7 @@ def teacher(text: str) -> str | tuple[str, float, float]:
     file, colon, rest = text.rpartition(":")
     if not colon or "=" not in rest:
         return text
-    found = {"temperature": 4.0, "share": 0.5}
+    found = dict(LESSON)
     kinds = {"temperature": positive, "share": fraction}
     for part in rest.split(","):
         name, equals, number = part.partition("=")

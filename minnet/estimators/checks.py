@@ -1,7 +1,9 @@
 """scikit-learn's checks of rows and targets, in its words, as errors of minnet.
 
-with checked(X, y):
-X, y = validate_data(self, X, y)
+    with checked(X, y):
+        X, y = validate_data(self, X, y)
+
+Estimators and the selector validate so.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager

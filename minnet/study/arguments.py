@@ -24,6 +24,7 @@ from minnet.pruning.penalties import PENALTIES, MaxNorm, Penalty
 from minnet.study.settings import (
     DENSE_TEACHER,
     LARGE_BATCH,
+    LESSON,
     MANY_ROWS,
     MOMENTUM,
     NUMBERS_LR,
@@ -42,8 +43,8 @@ class Lesson(NamedTuple):
     """Which net is learnt beside the labels: a file, or the job's own dense net; as in `Teacher`."""
 
     source: str
-    temperature: float = 4.0
-    share: float = 0.5
+    temperature: float = LESSON["temperature"]
+    share: float = LESSON["share"]
 
     @property
     def is_own(self) -> bool:

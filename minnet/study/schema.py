@@ -32,16 +32,7 @@ class Mismatch(ValueError):
 
 def problem_of(result: object) -> str | None:
     """Return what is wrong with a result, in one line without what it holds; None where nothing is."""
-    try:
-        _check_depth(result)
-        RESULT(result)
-        _check_classes(result)
-        _check_guard(result.get("guard"))
-        if "safe" in result:
-            _check_changes(result)
-    except Mismatch as error:
-        return f"{error.place.strip('.') or 'the result'} {error.what}"
-    return None
+    return _problem(result, _whole_result, "the result")
 
 
 def problem_of_cell(record: object) -> str | None:
@@ -54,13 +45,22 @@ def problem_of_dense(record: object) -> str | None:
     return _problem(record, DENSE)
 
 
-def _problem(record, rule):
+def _problem(record, rule, name="it"):
+    """Return where a record breaks a rule, or None; `name` is that of the whole."""
     try:
         _check_depth(record)
         rule(record)
     except Mismatch as error:
-        return f"{error.place.strip('.') or 'it'} {error.what}"
+        return f"{error.place.strip('.') or name} {error.what}"
     return None
+
+
+def _whole_result(value: object) -> None:
+    RESULT(value)
+    _check_classes(value)
+    _check_guard(value.get("guard"))
+    if "safe" in value:
+        _check_changes(value)
 
 
 def _deep(value, room):

@@ -19,6 +19,7 @@ MOST, LEAST = "max", "min"  # what a guard searches for
 COSTS = ("macs", "bytes", "flash", "ram")  # budgets of what may remain
 GRADUAL = {"criterion": "magnitude", "distribution": "global", "schedule": "cubic"}  # where a recipe has no own
 DENSE_TEACHER = "dense"  # the job's own dense net
+LESSON = {"temperature": 4.0, "share": 0.5}  # of a teacher, as in `Teacher`
 SPARSITY = 0.9  # used if no other budget and no structure gives the number
 
 

@@ -10,7 +10,7 @@ The same settings give the same model.
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -246,9 +246,12 @@ class Training:
         """
         return dict(evaluate(self.model, self.data.X_test, self.data.y_test))
 
-    @property
+    @cached_property
     def made(self) -> dict[str, object]:
-        """Return what a model's file records beside its signature: data and settings, without paths."""
+        """Return what a model's file records beside its signature: data and settings, without paths.
+
+        Made once, since it reads the user's files to know them again.
+        """
         data, settings = self.data, self.settings.record()
         settings = {name: value for name, value in settings.items()
                     if name not in NOT_KEPT and (value or name not in WHERE_GIVEN)}
